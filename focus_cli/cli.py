@@ -1,0 +1,94 @@
+"""The `focus` command: a lazy group, one module of `focus_cli.commands` per verb."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import NoReturn
+
+import rich_click as click
+
+from focus_cli import __version__
+from focus_cli.errors import EXIT_INTERNAL, EXIT_INTERRUPTED, FocusError
+
+# The verbs in the order of the work. Each module is imported when its verb (or the full help) is asked for,
+# and imports its own science only when it runs.
+VERBS = (
+    "inspect",
+    "preprocess",
+    "reference",
+    "train",
+    "enhance",
+    "holdout",
+    "evaluate",
+    "report",
+    "simulate",
+    "run",
+    "init",
+    "doctor",
+    "explain",
+)
+
+click.rich_click.TEXT_MARKUP = "markdown"
+click.rich_click.COMMAND_GROUPS = {
+    "focus": [
+        {"name": "Look", "commands": ["inspect", "explain", "doctor"]},
+        {"name": "Enhance", "commands": ["preprocess", "reference", "train", "enhance"]},
+        {"name": "Judge", "commands": ["holdout", "evaluate", "report"]},
+        {"name": "Workflow", "commands": ["init", "run", "simulate"]},
+    ]
+}
+
+
+class LazyGroup(click.RichGroup):
+    """A group that imports a verb's module when the verb is called, not before."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Verbs in the order of the work."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """Import the verb's module and return its `command`."""
+        if name not in VERBS:
+            return None
+        return importlib.import_module(f"focus_cli.commands.{name}").command
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Shell completion: `eval \"$(_FOCUS_COMPLETE=bash_source focus)\"`",
+)
+@click.version_option(__version__, prog_name="focus")
+def cli() -> None:
+    """Enhance spatial transcriptomics with histology, a single-cell reference and spatial priors.
+
+    One section, one command:
+
+        focus enhance RAW --image he.tif --reference cells.h5ad --out enhanced.h5ad
+    """
+
+
+def main() -> NoReturn:
+    """Entry point: a refusal is one line, a hint and its own exit code; never a traceback."""
+    try:
+        code = cli.main(standalone_mode=False)
+    except FocusError as error:
+        click.echo(f"focus: error: {error.message}", err=True)
+        if error.hint:
+            click.echo(f"  hint: {error.hint}", err=True)
+        code = error.exit_code
+    except click.exceptions.Exit as error:
+        code = error.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("focus: interrupted", err=True)
+        code = EXIT_INTERRUPTED
+    except BrokenPipeError:
+        code = 0
+    except MemoryError:
+        click.echo("focus: error: out of memory\n  hint: lower --chunk or use coarser bins", err=True)
+        code = EXIT_INTERNAL
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,39 @@
+"""Options that several verbs share, so that they mean the same everywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import rich_click as click
+
+# Existence is checked by the stages, whose errors name the file and carry FOCUS's own exit codes.
+PATH = click.Path(path_type=Path)
+
+overwrite_option = click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
+seed_option = click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same bytes."
+)
+device_option = click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Where to compute; auto takes a GPU if there is one.",
+)
+platform_option = click.option(
+    "--platform",
+    default="auto",
+    show_default=True,
+    help="What wrote the folder: auto, visium, visium_hd, legacy_st or anndata.",
+)
+image_option = click.option("--image", type=PATH, help="The H&E image: TIFF, SVS, JPEG or PNG.")
+mpp_option = click.option(
+    "--mpp",
+    type=click.FloatRange(min=0, min_open=True),
+    help="µm per pixel of the full-resolution image, where the vendor's files do not say.",
+)
+bin_option = click.option(
+    "--bin-um",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Bin side in µm (Visium HD); fine bins are merged when this one is not on disk.",
+)

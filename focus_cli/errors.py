@@ -1,0 +1,58 @@
+"""Every way in which FOCUS refuses, with one exit code each.
+
+Exit codes differ so that a workflow manager can tell a mistake of the user (never worth a retry)
+from a missing resource (worth one) and from a defect of ours.
+"""
+
+EXIT_USAGE = 2
+EXIT_BAD_INPUT = 3
+EXIT_MISSING = 4
+EXIT_OUTPUT_EXISTS = 5
+EXIT_INTERNAL = 70
+EXIT_INTERRUPTED = 130
+
+
+class FocusError(Exception):
+    """A refusal in one line, with a hint on what to do about it.
+
+    Parameters
+    ----------
+    message
+        What is wrong, in one line, naming the file, key or value.
+    hint
+        What the user can do about it, in one line.
+    """
+
+    exit_code: int = EXIT_INTERNAL
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __reduce__(self):  # survives the trip out of a worker process
+        return type(self), (self.message, self.hint)
+
+
+class UsageError(FocusError):
+    """An option, a config key or a combination of them makes no sense."""
+
+    exit_code = EXIT_USAGE
+
+
+class BadInputError(FocusError):
+    """A file was found and read, and its content cannot be used."""
+
+    exit_code = EXIT_BAD_INPUT
+
+
+class MissingResourceError(FocusError):
+    """A file, library, device or piece of information is not there."""
+
+    exit_code = EXIT_MISSING
+
+
+class OutputExistsError(FocusError):
+    """The output is there already and replacing it was not asked for."""
+
+    exit_code = EXIT_OUTPUT_EXISTS

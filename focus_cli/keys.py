@@ -1,0 +1,54 @@
+"""Every key and file name that FOCUS reads or writes, with its meaning and unit."""
+
+# --- obs -----------------------------------------------------------------------------------------
+IN_TISSUE = "in_tissue"  # 1 where the vendor says that the location lies on tissue
+ARRAY_ROW = "array_row"  # row on the capture array
+ARRAY_COL = "array_col"  # column on the capture array
+TOTAL_COUNTS = "total_counts"  # molecules over the measured panel
+OBS_RELIABILITY = "reliability"  # 0..1, how far the estimate of this location can be trusted
+PARENT = "parent"  # refined files: the measured location that covers (or is nearest to) this one
+
+# --- var -----------------------------------------------------------------------------------------
+GENE_ID = "gene_ids"  # Ensembl id where the vendor gives one (scanpy's own key)
+SYMBOL = "gene_symbols"  # gene symbol as the vendor wrote it
+FEATURE_TYPE = "feature_types"  # "Gene Expression", "Antibody Capture", … (scanpy's own key)
+MEASURED = "measured"  # False for a gene that the panel does not hold: its values are inferred
+VAR_RELIABILITY = "reliability"  # 0..1, how far the estimate of this gene can be trusted
+
+# --- obsm ----------------------------------------------------------------------------------------
+SPATIAL = "spatial"  # (x, y) in full-resolution pixels
+SPATIAL_UM = "spatial_um"  # (x, y) in µm, the same origin and axes
+LATENT = "focus_latent"  # posterior mean of the latent state
+PROPORTIONS = "cell_state_proportions"  # attention over the reference's cell states, rows sum to 1
+
+# --- layers --------------------------------------------------------------------------------------
+COUNTS = "counts"  # raw molecules, untouched
+MEAN_COUNTS = "mean_counts"  # posterior mean of the counts at the location's own exposure
+STD = "std"  # posterior standard deviation of X
+
+# --- uns -----------------------------------------------------------------------------------------
+UNS = "focus"  # provenance and settings, JSON-safe
+UNS_SPATIAL = "spatial"  # scanpy's images and scale factors, by library id
+
+# --- files of a sample ---------------------------------------------------------------------------
+SAMPLE_JSON = "sample.json"  # schema version, platform, scale, footprint, provenance
+COUNTS_H5AD = "counts.h5ad"  # locations × genes, raw counts as CSR, positions, thumbnails
+MORPHOLOGY_ZARR = "morphology.zarr"  # image features on a regular grid in µm
+
+# --- files of a reference ------------------------------------------------------------------------
+REFERENCE_JSON = "reference.json"
+CELLS_H5AD = "cells.h5ad"  # cells × genes, counts or count-like values as CSR
+PROTOTYPES_H5AD = "prototypes.h5ad"  # cell states × genes, mean proportions
+
+# --- files of a model ----------------------------------------------------------------------------
+MODEL_JSON = "model.json"
+WEIGHTS = "model.safetensors"
+TRAINING_LOG = "training.csv"
+
+# Scale of X: log1p of counts per this many molecules.
+TARGET_SUM = 10_000.0
+
+
+def quantile_layer(q: float) -> str:
+    """Name of the layer that holds quantile `q` of X, for instance ``q05`` for 0.05."""
+    return f"q{round(q * 100):02d}"

@@ -1,0 +1,27 @@
+"""The on-disk sample: schema, atomic writing, backed reading."""
+
+from focus_cli.store.atomic import atomic_directory, atomic_file, refuse_existing
+from focus_cli.store.sample import (
+    Footprint,
+    ImageInfo,
+    PlatformInfo,
+    SampleInfo,
+    StoredSample,
+    is_sample,
+    open_sample,
+    write_sample,
+)
+
+__all__ = [
+    "Footprint",
+    "ImageInfo",
+    "PlatformInfo",
+    "SampleInfo",
+    "StoredSample",
+    "atomic_directory",
+    "atomic_file",
+    "is_sample",
+    "open_sample",
+    "refuse_existing",
+    "write_sample",
+]
