@@ -43,6 +43,7 @@ PROTOTYPES_H5AD = "prototypes.h5ad"  # cell states × genes, mean proportions
 # --- files of a model ----------------------------------------------------------------------------
 MODEL_JSON = "model.json"
 WEIGHTS = "model.safetensors"
+PRIOR_JSON = "prior.json"  # gene names of the prior; its arrays lie with the weights
 TRAINING_LOG = "training.csv"
 
 # Scale of X: log1p of counts per this many molecules.

@@ -1,0 +1,7 @@
+"""The spatial co-expression prior: which genes move together over tissue, and the field that carries them."""
+
+from focus_cli.priors.coexpression import SpatialPrior, fit_prior
+from focus_cli.priors.field import Pooling, build_pooling
+from focus_cli.priors.statistics import PanelStatistics, panel_statistics
+
+__all__ = ["PanelStatistics", "Pooling", "SpatialPrior", "build_pooling", "fit_prior", "panel_statistics"]

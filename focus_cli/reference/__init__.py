@@ -1,0 +1,14 @@
+"""The scRNA-seq reference: gene names, cells, cell states."""
+
+from focus_cli.reference.build import Reference, build_reference, is_reference, open_reference
+from focus_cli.reference.genes import GeneNames, match_genes, read_gene_names
+
+__all__ = [
+    "GeneNames",
+    "Reference",
+    "build_reference",
+    "is_reference",
+    "match_genes",
+    "open_reference",
+    "read_gene_names",
+]

@@ -1,0 +1,15 @@
+"""Self-supervised training: masks, objective, loop, checkpoints."""
+
+from focus_cli.training.checkpoint import TrainedModel, is_model, load_model, save_model
+from focus_cli.training.config import TrainingConfig, load_training_config
+from focus_cli.training.loop import fit
+
+__all__ = [
+    "TrainedModel",
+    "TrainingConfig",
+    "fit",
+    "is_model",
+    "load_model",
+    "load_training_config",
+    "save_model",
+]

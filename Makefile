@@ -1,0 +1,73 @@
+# make install      a virtual environment with FOCUS in it (.venv)
+# make demo         simulate a small study and run the whole workflow on it
+# make demo-breast  the real breast sections;  make demo-kidney  the real Visium HD kidney (FOCUS_DATA)
+# make test         the fast tests;  make test-slow  the rest;  make lint  style;  make clean
+#
+# On a machine without a GPU the CPU build of PyTorch is installed, otherwise the ordinary one.
+# To choose:  make install TORCH_SPEC=torch==2.13.0   or   TORCH_INDEX=https://download.pytorch.org/whl/cu128
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+  $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && echo $$p && break; done)
+VENV ?= .venv
+CORES ?= 2
+FOCUS_DATA ?= $(abspath ../shared/data)
+export FOCUS_DATA
+
+BIN := $(abspath $(VENV))/bin
+FOCUS := $(BIN)/focus
+TORCH_SPEC ?=
+TORCH_INDEX ?=
+
+.PHONY: help install demo demo-breast demo-kidney real-data test test-slow lint schemas clean
+
+help:
+	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml
+	@test -n "$(PYTHON)" || { echo "make: Python 3.11, 3.12 or 3.13 is needed; set PYTHON=…" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	PIP="$(BIN)/python -m pip" TORCH_SPEC="$(TORCH_SPEC)" TORCH_INDEX="$(TORCH_INDEX)" bash .ci/install-torch
+	$(BIN)/python -m pip install --quiet --editable ".[test]"
+	touch $@
+
+demo/study/samples.tsv: | install
+	rm -rf demo/study
+	$(FOCUS) simulate demo/study --seed 0
+
+demo: install demo/study/samples.tsv
+	$(FOCUS) run --configfile config/demo.yaml --cores $(CORES)
+	@$(BIN)/python -m focus_cli.workflow summary demo/results
+
+demo-breast demo-kidney: demo-%: install real-data
+	$(FOCUS) run --configfile config/$*.yaml --cores $(CORES)
+	@$(BIN)/python -m focus_cli.workflow summary results/$*
+
+real-data:
+	@test -d "$(FOCUS_DATA)/scrna" || \
+	  { echo "make: no real data in $(FOCUS_DATA); set FOCUS_DATA to the folder that holds them" >&2; exit 1; }
+
+test: install
+	$(BIN)/python -m pytest -m "not slow and not cluster and not gpu"
+
+test-slow: install
+	$(BIN)/python -m pytest -m "slow and not cluster and not gpu"
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check workflows/Snakefile rules
+	$(BIN)/snakemake --lint
+
+schemas: install
+	$(BIN)/python -m focus_cli.workflow schemas workflows/schemas
+
+clean:
+	rm -rf demo results .snakemake build dist .pytest_cache .ruff_cache .hypothesis

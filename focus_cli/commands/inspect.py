@@ -1,0 +1,124 @@
+"""What is this folder: platform, locations, genes, image, µm per pixel, problems."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import rich_click as click
+
+from focus_cli.commands.options import PATH, bin_option, image_option, mpp_option, platform_option
+
+
+@click.command("inspect")
+@click.argument("path", type=PATH)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+@platform_option
+@image_option
+@mpp_option
+@bin_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    path: Path,
+    as_json: bool,
+    platform: str,
+    image: Path | None,
+    mpp: float | None,
+    bin_um: float | None,
+) -> None:
+    """What is this folder: platform, locations, genes, image, µm per pixel, problems.
+
+    Reads, checks and changes nothing. The exit code is 0 where `focus preprocess` could read the data.
+
+    \b
+    ```
+    focus inspect outs/
+    focus inspect outs/ --bin-um 16 --json
+    focus inspect ST-cnts/C2.tsv.gz
+    ```
+    """
+    from focus_cli.store import is_sample
+
+    if is_sample(path):
+        report = _describe_sample(path)
+    else:
+        from focus_cli.platforms import describe
+
+        report = describe(path, platform, image=image, mpp=mpp, bin_um=bin_um)
+    if as_json:
+        click.echo(json.dumps(report, indent=2, ensure_ascii=False))
+    else:
+        _show(report)
+    if report["problems"]:
+        ctx.exit(report["problems"][0]["exit_code"])
+
+
+def _describe_sample(path: Path) -> dict:
+    from dataclasses import asdict
+
+    from focus_cli.store import open_sample
+
+    info = open_sample(path).info
+    return {
+        "path": str(path),
+        "kind": "sample",
+        "platform": info.platform.name,
+        "version": info.platform.version,
+        "evidence": ["sample.json"],
+        "sample_id": info.sample_id,
+        "locations": info.n_locations,
+        "in_tissue": info.n_locations,
+        "genes": info.n_genes,
+        "mpp": info.mpp,
+        "footprint": asdict(info.footprint),
+        "image": asdict(info.image) if info.image else None,
+        "warnings": info.warnings,
+        "problems": [],
+    }
+
+
+def _lines(report: dict):
+    yield "platform", " ".join(filter(None, [report["platform"], report["version"]]))
+    yield "recognised by", ", ".join(report["evidence"])
+    if report["kind"] == "sample":
+        yield "sample", f"{report['sample_id']} (made by focus preprocess)"
+    if "locations" in report:
+        yield "locations", f"{report['locations']:,} ({report['in_tissue']:,} in tissue)"
+        yield "genes", f"{report['genes']:,}"
+        if "molecules" in report:
+            yield "molecules", f"{report['molecules']:,} (median {report['median_molecules']:,.0f} in tissue)"
+        shape = report["footprint"]
+        yield "footprint", f"{shape['shape']} of {shape['size_um']:g} µm, {shape['pitch_um']:g} µm apart"
+        if "extent_um" in report:
+            yield "extent", "{:,.0f} × {:,.0f} µm".format(*report["extent_um"])
+        yield "µm per pixel", f"{report['mpp']:.4g}"
+        picture = report["image"]
+        if picture:
+            size = (
+                f"{picture['width']} × {picture['height']} px" if picture["width"] else "size not in header"
+            )
+            yield "image", f"{picture['path']} ({size}, {picture['mpp']:.4g} µm per pixel)"
+        else:
+            yield "image", "none"
+
+
+def _show(report: dict) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in _lines(report):
+        table.add_row(name, escape(value))
+    for warning in report["warnings"]:
+        table.add_row("[yellow]note[/yellow]", escape(warning))
+    for problem in report["problems"]:
+        table.add_row("[red]problem[/red]", escape(problem["message"]))
+        if problem["hint"]:
+            table.add_row("hint", escape(problem["hint"]))
+    Console(highlight=False).print(table)
+    if not report["problems"]:
+        Console(highlight=False).print("[green]no problem found[/green]")

@@ -1,0 +1,90 @@
+"""Turn a raw vendor folder into a sample folder: counts, positions in µm, image features."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import rich_click as click
+
+from focus_cli.commands.options import (
+    PATH,
+    bin_option,
+    image_option,
+    mpp_option,
+    overwrite_option,
+    platform_option,
+)
+
+
+@click.command("preprocess")
+@click.argument("raw", type=PATH)
+@click.option("--out", type=PATH, required=True, help="Sample folder to make.")
+@click.option(
+    "--sample", "sample_id", required=True, help="Name of the sample: letters, digits, '.', '_', '-'."
+)
+@platform_option
+@image_option
+@click.option("--no-image", is_flag=True, help="Leave the image aside, even where there is one.")
+@mpp_option
+@bin_option
+@click.option(
+    "--step-um",
+    type=click.FloatRange(min=0, min_open=True),
+    default=8.0,
+    show_default=True,
+    help="Pitch of the raster of image features, in µm.",
+)
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Go on where the image is no H&E or does not fit the locations; warn instead.",
+)
+@overwrite_option
+def command(
+    raw: Path,
+    out: Path,
+    sample_id: str,
+    platform: str,
+    image: Path | None,
+    no_image: bool,
+    mpp: float | None,
+    bin_um: float | None,
+    step_um: float,
+    force: bool,
+    overwrite: bool,
+) -> None:
+    """Turn a raw vendor folder into a sample folder: counts, positions in µm, image features.
+
+    Counts, positions and image are checked against each other first; where they do not fit, nothing is
+    written.
+
+    \b
+    ```
+    focus preprocess outs/ --out samples/S1 --sample S1
+    focus preprocess outs/ --out samples/S1 --sample S1 --image S1_HE.tif --bin-um 16
+    focus preprocess ST-cnts/C2.tsv.gz --out samples/C2 --sample C2
+    ```
+    """
+    from focus_cli.preprocessing import preprocess
+    from focus_cli.progress import say
+
+    stored = preprocess(
+        raw,
+        out,
+        sample_id,
+        platform=platform,
+        image=image,
+        mpp=mpp,
+        bin_um=bin_um,
+        step_um=step_um,
+        overwrite=overwrite,
+        force=force,
+        use_image=not no_image,
+    )
+    info = stored.info
+    say(
+        f"{info.sample_id}: {info.n_locations:,} locations × {info.n_genes:,} genes, "
+        f"{info.mpp:.4g} µm per pixel, "
+        f"{'with' if info.image else 'without'} image features"
+    )
+    click.echo(str(stored.path))

@@ -1,0 +1,6 @@
+"""From a stored sample to the network's conditions: image features, neighbours' statistics, cell states."""
+
+from focus_cli.conditioning.sample import SampleData, load_sample_data
+from focus_cli.conditioning.view import View, make_view
+
+__all__ = ["SampleData", "View", "load_sample_data", "make_view"]

@@ -1,0 +1,145 @@
+"""A stored sample, put on the genes of a prior and on standardised image features."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from scipy import sparse
+
+from focus_cli import keys
+from focus_cli.errors import BadInputError
+from focus_cli.features import MorphologyRaster
+from focus_cli.priors import Pooling, SpatialPrior, build_pooling
+from focus_cli.priors.statistics import REFERENCE_EXPOSURE
+from focus_cli.store import SampleInfo, StoredSample
+
+FEATURE_CLIP = 5.0
+STANDARDISE_STEP_UM = 32.0
+MIN_FOOTPRINT_TO_SPLIT_UM = 24.0
+
+
+@dataclass(frozen=True)
+class SampleData:
+    """One sample in memory.
+
+    Attributes
+    ----------
+    counts
+        CSR float32, locations × genes of the panel.
+    names
+        Gene names of the panel, in the order of `counts`.
+    xy_um
+        float64, locations × 2.
+    raster
+        Image features, or None; `feature_mean` and `feature_sd` (F) standardise them within the sample,
+        which removes stain and scanner.
+    """
+
+    info: SampleInfo
+    counts: sparse.csr_matrix
+    names: np.ndarray
+    obs_names: np.ndarray
+    xy_um: np.ndarray
+    raster: MorphologyRaster | None
+    feature_mean: np.ndarray
+    feature_sd: np.ndarray
+
+    @property
+    def n_features(self) -> int:
+        """F; 0 without an image."""
+        return len(self.feature_mean)
+
+    @cached_property
+    def exposure(self) -> np.ndarray:
+        """Molecules per location over the panel, float64."""
+        return np.asarray(self.counts.sum(axis=1)).ravel().astype(np.float64)
+
+    @cached_property
+    def pooling(self) -> Pooling:
+        """Neighbourhoods at every scale."""
+        return build_pooling(self.xy_um, self.info.footprint.pitch_um)
+
+    def features(self, xy_um: np.ndarray) -> np.ndarray:
+        """Standardised image features at points in µm, float32, points × F."""
+        if self.raster is None:
+            return np.zeros((len(xy_um), self.n_features), np.float32)
+        raw = self.raster.sample(np.asarray(xy_um, np.float64))
+        return np.clip((raw - self.feature_mean) / self.feature_sd, -FEATURE_CLIP, FEATURE_CLIP)
+
+    def footprint_points(self) -> np.ndarray:
+        """Offsets (points × 2, µm) that sample the footprint: one for small locations, seven for spots."""
+        footprint = self.info.footprint
+        if self.raster is None or footprint.size_um < MIN_FOOTPRINT_TO_SPLIT_UM:
+            return np.zeros((1, 2))
+        angle = np.arange(6) * np.pi / 3
+        ring = 0.33 * footprint.size_um * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+        return np.concatenate([np.zeros((1, 2)), ring])
+
+    def descriptors(self) -> np.ndarray:
+        """What the platform is, float32: log resolution, log pitch, imaging, square, known."""
+        footprint, platform = self.info.footprint, self.info.platform
+        return np.array(
+            [
+                np.log2(max(footprint.size_um, 0.1) / 55.0),
+                np.log2(max(footprint.pitch_um, 0.1) / 100.0),
+                platform.technology == "imaging",
+                footprint.shape == "square",
+                1.0,
+            ],
+            np.float32,
+        )
+
+    def baseline(self, prior: SpatialPrior) -> np.ndarray:
+        """Expected proportions of the prior's genes in this sample, float64, G.
+
+        The sample's own shares where it has molecules, drawn towards the cohort's (a Dirichlet prior worth
+        one spot's molecules); the cohort's for genes that the sample does not measure.
+        """
+        rows = prior.rows(self.names)
+        known = rows >= 0
+        total = np.asarray(self.counts.sum(axis=0)).ravel()[known]
+        rows = rows[known]
+        expected = prior.baseline[rows]
+        share = expected.sum()
+        own = (total + REFERENCE_EXPOSURE * expected / share) / (total.sum() + REFERENCE_EXPOSURE)
+        result = prior.baseline / share
+        result[rows] = own
+        return result
+
+
+def without_image(data: SampleData, n_features: int) -> SampleData:
+    """The same sample with its image ignored, for a model that knows `n_features` image features."""
+    blank = np.zeros(n_features, np.float32)
+    return replace(data, raster=None, feature_mean=blank, feature_sd=blank + 1)
+
+
+def load_sample_data(sample: StoredSample) -> SampleData:
+    """Read a stored sample for training or inference.
+
+    Raises
+    ------
+    BadInputError
+        If there are no locations or no genes.
+    """
+    adata = sample.read()
+    if min(adata.shape) == 0:
+        raise BadInputError(f"{sample.path}: the sample has {adata.n_obs} locations and {adata.n_vars} genes")
+    counts = sparse.csr_matrix(adata.X, dtype=np.float32)
+    raster = MorphologyRaster(sample.morphology_path) if sample.morphology_path else None
+    mean = sd = np.zeros(0, np.float32)
+    if raster is not None:
+        on_tissue = raster.tissue_grid(STANDARDISE_STEP_UM)
+        at = raster.sample(on_tissue if len(on_tissue) > 10 else adata.obsm[keys.SPATIAL_UM])
+        mean, sd = at.mean(axis=0), at.std(axis=0) + 1e-4
+    return SampleData(
+        info=sample.info,
+        counts=counts,
+        names=adata.var_names.to_numpy(str),
+        obs_names=adata.obs_names.to_numpy(str),
+        xy_um=np.asarray(adata.obsm[keys.SPATIAL_UM], np.float64),
+        raster=raster,
+        feature_mean=mean.astype(np.float32),
+        feature_sd=sd.astype(np.float32),
+    )

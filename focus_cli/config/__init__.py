@@ -1,0 +1,17 @@
+"""One model of a whole run: its configuration and the sheet of its samples."""
+
+from focus_cli.config.loading import check_config, load_config
+from focus_cli.config.models import Fold, RunConfig, SampleRow
+from focus_cli.config.sheet import COLUMNS, load_samples
+from focus_cli.config.words import expand
+
+__all__ = [
+    "COLUMNS",
+    "Fold",
+    "RunConfig",
+    "SampleRow",
+    "check_config",
+    "expand",
+    "load_config",
+    "load_samples",
+]

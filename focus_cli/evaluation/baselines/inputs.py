@@ -1,0 +1,200 @@
+"""What the baselines may look at: the observed sample, other samples, reference cells. Never the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import sparse
+
+from focus_cli import keys
+from focus_cli.evaluation.normalise import log1p_cp10k, row_sums
+from focus_cli.evaluation.prediction import Prediction
+from focus_cli.store import StoredSample, open_sample
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+
+class NotRunnable(Exception):
+    """A baseline lacks what it needs; the message says what."""
+
+
+class Section:
+    """The measured locations of one stored sample.
+
+    Parameters
+    ----------
+    names
+        Of the locations, (n,).
+    xy_um
+        Positions, (n, 2).
+    genes
+        The panel, (G,).
+    counts
+        Molecules, CSR (n, G); locations without any are left out, they are not measured.
+    image
+        Positions (m, 2) → image features float32 (m, F), or None without an image.
+    """
+
+    def __init__(
+        self,
+        names: np.ndarray,
+        xy_um: np.ndarray,
+        genes: np.ndarray,
+        counts: sparse.csr_matrix,
+        image: Callable[[np.ndarray], np.ndarray] | None = None,
+    ) -> None:
+        measured = np.flatnonzero(row_sums(counts) > 0)
+        self.names, self.xy_um = names[measured], xy_um[measured]
+        self.genes, self.counts, self.image = genes, sparse.csr_matrix(counts)[measured], image
+        self._place = {gene: i for i, gene in enumerate(genes)}
+
+    @classmethod
+    def read(cls, sample: StoredSample) -> Section:
+        """Read a stored sample; its image features only when they are asked for."""
+        adata = sample.read()
+        return cls(
+            adata.obs_names.to_numpy().astype(str),
+            np.asarray(adata.obsm[keys.SPATIAL_UM], dtype=np.float64),
+            adata.var_names.to_numpy().astype(str),
+            sparse.csr_matrix(adata.X),
+            None if sample.morphology_path is None else _raster(sample.morphology_path),
+        )
+
+    @property
+    def n(self) -> int:
+        """Number of measured locations."""
+        return len(self.names)
+
+    def has(self, genes: np.ndarray) -> np.ndarray:
+        """Whether the panel holds each gene, bool."""
+        return np.array([g in self._place for g in genes], dtype=bool)
+
+    def molecules(self, genes: np.ndarray) -> sparse.csr_matrix:
+        """Counts of named genes of the panel, CSR (n, len(genes))."""
+        return self.counts[:, [self._place[g] for g in genes]]
+
+    def values(self, genes: np.ndarray, exposure_genes: np.ndarray | None = None) -> sparse.csr_matrix:
+        """log1p CP10k of named genes, CSR; the exposure is the total over `exposure_genes` (all if None)."""
+        counted = self.counts if exposure_genes is None else self.molecules(exposure_genes)
+        return log1p_cp10k(self.molecules(genes), row_sums(counted))
+
+
+def _raster(path: Path) -> Callable[[np.ndarray], np.ndarray]:
+    def features(xy_um: np.ndarray) -> np.ndarray:
+        from focus_cli.features import MorphologyRaster
+
+        values = MorphologyRaster(path).sample(np.asarray(xy_um, dtype=np.float64))
+        return np.nan_to_num(np.asarray(values, dtype=np.float32))
+
+    return features
+
+
+@dataclass
+class Inputs:
+    """What is given to the baselines of one evaluation.
+
+    Attributes
+    ----------
+    task
+        Of the truth.
+    genes
+        Scored genes, (G,).
+    names, xy_um
+        Locations to predict at, (n,) and (n, 2).
+    observed
+        The section that the method saw, or None.
+    training
+        Other sections, with all their counts.
+    cells
+        Reference cells: AnnData with sparse counts and ``obs["cell_type"]``, or None.
+    seed
+        Of every draw.
+    """
+
+    task: str
+    genes: np.ndarray
+    names: np.ndarray
+    xy_um: np.ndarray
+    observed: Section | None = None
+    training: list[Section] = field(default_factory=list)
+    cells: AnnData | None = None
+    seed: int = 0
+
+    @property
+    def n(self) -> int:
+        """Number of locations to predict at."""
+        return len(self.names)
+
+    def seen(self) -> tuple[Section, np.ndarray]:
+        """The observed section and which scored genes it measures.
+
+        Raises
+        ------
+        NotRunnable
+            If there is none, or it measures no location or none of the genes.
+        """
+        if self.observed is None:
+            raise NotRunnable("needs --observed")
+        if self.observed.n == 0:
+            raise NotRunnable("no location of --observed is measured")
+        covered = self.observed.has(self.genes)
+        if not covered.any():
+            raise NotRunnable("the scored genes are measured nowhere in --observed")
+        return self.observed, covered
+
+    @cached_property
+    def own(self) -> np.ndarray:
+        """Row of the observed section that is the same location, −1 where there is none, (n,)."""
+        if self.observed is None:
+            return np.full(self.n, -1)
+        place = {name: i for i, name in enumerate(self.observed.names)}
+        return np.array([place.get(name, -1) for name in self.names])
+
+    def own_rows(self) -> np.ndarray:
+        """Rows of the observed section that are the locations to predict at, (n,).
+
+        Raises
+        ------
+        NotRunnable
+            If a location to predict at was not measured itself.
+        """
+        if self.observed is None:
+            raise NotRunnable("needs --observed")
+        if (self.own < 0).any():
+            raise NotRunnable("the locations to predict at are not measured themselves")
+        return self.own
+
+    @cached_property
+    def panel(self) -> np.ndarray:
+        """Genes whose totals make the exposure: what the observed sample measures; empty if there is none."""
+        return np.array([], dtype=str) if self.observed is None else self.observed.genes
+
+
+def covering(positions: np.ndarray, n_genes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mask of covered genes, and each gene's place among them (−1 if not covered)."""
+    covered = np.zeros(n_genes, dtype=bool)
+    covered[positions] = True
+    place = np.full(n_genes, -1)
+    place[positions] = np.arange(len(positions))
+    return covered, place
+
+
+def constant(method: str, means: np.ndarray, covered: np.ndarray, n: int) -> Prediction:
+    """A prediction that is one number per gene; `means` in the order of the covered genes."""
+    _, place = covering(np.flatnonzero(covered), len(covered))
+
+    def columns(genes: np.ndarray) -> np.ndarray:
+        return np.tile(means[place[genes]].astype(np.float32), (n, 1))
+
+    return Prediction(method, covered, columns)
+
+
+def section_of(path: Path) -> Section:
+    """Open and read a sample folder."""
+    return Section.read(open_sample(path))

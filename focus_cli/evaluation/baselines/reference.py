@@ -1,0 +1,147 @@
+"""Baselines that learn from reference cells: projection on cell types, ridge to hidden genes."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+from scipy.optimize import nnls
+
+from focus_cli import keys
+from focus_cli.evaluation.baselines.inputs import Inputs, NotRunnable, covering
+from focus_cli.evaluation.baselines.ridge import fit_ridge, random_folds
+from focus_cli.evaluation.baselines.transfer import MAX_ROWS, moments, standardised, transferred
+from focus_cli.evaluation.genes import overdispersed_genes
+from focus_cli.evaluation.normalise import log1p_cp10k, row_sums
+from focus_cli.evaluation.prediction import Prediction
+
+CELL_TYPE = "cell_type"
+_FEATURES = 800
+
+
+def _shared(inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
+    """Genes measured in the observed sample and in the cells; scored genes that the cells hold."""
+    if inputs.cells is None:
+        raise NotRunnable("needs --reference")
+    if inputs.observed is None or inputs.observed.n == 0:
+        raise NotRunnable("needs --observed with measured locations")
+    known = set(inputs.cells.var_names)
+    measured = np.array([g for g in inputs.observed.genes if g in known])
+    positions = np.flatnonzero([g in known for g in inputs.genes])
+    if len(measured) == 0:
+        raise NotRunnable("--observed and --reference share no gene")
+    if len(positions) == 0:
+        raise NotRunnable("the reference holds none of the scored genes")
+    return measured, positions
+
+
+def _rows(inputs: Inputs) -> np.ndarray:
+    n = inputs.cells.n_obs
+    if n <= MAX_ROWS:
+        return np.arange(n)
+    return np.sort(np.random.default_rng(inputs.seed).choice(n, MAX_ROWS, replace=False))
+
+
+def _cell_counts(inputs: Inputs, rows: np.ndarray, genes: np.ndarray) -> sparse.csr_matrix:
+    part = inputs.cells[rows]
+    part = part.to_memory() if part.isbacked else part
+    return sparse.csr_matrix(sparse.csr_matrix(part.X)[:, part.var_names.get_indexer(genes)])
+
+
+def cells_on(inputs: Inputs) -> tuple[np.ndarray, np.ndarray, sparse.csr_matrix]:
+    """Scored genes in the reference, the rows of the cells used, and their log1p CP10k.
+
+    The exposure of a cell is its total over the genes that the observed sample measures.
+
+    Raises
+    ------
+    NotRunnable
+        If there is no reference, or nothing is shared.
+    """
+    measured, positions = _shared(inputs)
+    rows = _rows(inputs)
+    exposure = row_sums(_cell_counts(inputs, rows, measured))
+    rows, exposure = rows[exposure > 0], exposure[exposure > 0]
+    if len(rows) == 0:
+        raise NotRunnable("no reference cell expresses a measured gene")
+    return positions, rows, log1p_cp10k(_cell_counts(inputs, rows, inputs.genes[positions]), exposure)
+
+
+def reference_projection(inputs: Inputs) -> Prediction:
+    """Each location as a non-negative mixture of mean cell types (NNLS on its measured genes).
+
+    The squared error is weighted by 1/mean of each gene, the inverse of its Poisson variance. The mixture is
+    scaled to sum to 1 and carries every gene that the reference holds.
+    """
+    if inputs.cells is not None and CELL_TYPE not in inputs.cells.obs:
+        raise NotRunnable("the reference has no cell types")
+    measured, positions = _shared(inputs)
+    targets = inputs.own_rows()
+    # A hidden-gene task must not be told what it hides; elsewhere the scored genes are measured ones.
+    features = measured[overdispersed_genes(inputs.observed.molecules(measured), _FEATURES)]
+    if len(features) == 0:
+        raise NotRunnable("no measured gene varies")
+    profile_in, profile_out = _profiles(inputs, measured, features, inputs.genes[positions])
+    exposure = row_sums(inputs.observed.molecules(measured))
+    seen = log1p_cp10k(inputs.observed.molecules(features), exposure)[targets]
+    seen.data = np.expm1(seen.data)
+    mixture = _mix(profile_in, seen)
+    covered, place = covering(positions, len(inputs.genes))
+
+    def columns(genes: np.ndarray) -> np.ndarray:
+        return np.log1p(mixture @ profile_out[:, place[genes]]).astype(np.float32)
+
+    return Prediction("reference_projection", covered, columns)
+
+
+def _profiles(
+    inputs: Inputs, measured: np.ndarray, features: np.ndarray, scored: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean CP10k of each cell type over two lists of genes, (types, genes) each."""
+    rows = _rows(inputs)
+    exposure = row_sums(_cell_counts(inputs, rows, measured))
+    scale = np.divide(keys.TARGET_SUM, exposure, out=np.zeros_like(exposure), where=exposure > 0)
+    labels = np.asarray(inputs.cells.obs[CELL_TYPE].astype(str))[rows]
+    types, label = np.unique(labels, return_inverse=True)
+    share = 1.0 / np.bincount(label)[label]
+    mean = sparse.csr_matrix((scale * share, (label, np.arange(len(rows)))), shape=(len(types), len(rows)))
+    return tuple((mean @ _cell_counts(inputs, rows, genes)).toarray() for genes in (features, scored))
+
+
+def _mix(profiles: np.ndarray, seen: sparse.csr_matrix) -> np.ndarray:
+    """Non-negative mixtures, rows sum to 1, float64 (n, types); NNLS reduced to types × types by QR."""
+    mean = profiles.mean(axis=0)
+    weight = np.divide(1.0, np.sqrt(mean), out=np.zeros_like(mean), where=mean > 0)
+    design = (profiles * weight).T  # genes × types
+    q, r = np.linalg.qr(design)
+    reduced = seen @ (q * weight[:, None])
+    out = np.array([nnls(r, row)[0] for row in reduced])
+    total = out.sum(axis=1, keepdims=True)
+    even = np.full_like(out, 1.0 / out.shape[1])
+    return np.divide(out, total, out=even, where=total > 0)
+
+
+def reference_ridge(inputs: Inputs) -> Prediction:
+    """Ridge from measured to hidden genes, trained on the reference's cells.
+
+    Up to 800 overdispersed genes of the observed section predict the hidden ones. Cells and locations are
+    standardised each by themselves.
+    """
+    measured, _ = _shared(inputs)
+    positions, rows, targets = cells_on(inputs)
+    locations = inputs.own_rows()
+    hidden = ~inputs.observed.has(inputs.genes[positions])
+    if not hidden.any():
+        raise NotRunnable("no scored gene is hidden everywhere")
+    positions, targets = positions[hidden], targets[:, hidden]
+    features = measured[overdispersed_genes(inputs.observed.molecules(measured), _FEATURES)]
+    if len(features) == 0:
+        raise NotRunnable("no measured gene varies")
+    exposure = row_sums(_cell_counts(inputs, rows, measured))
+    train = log1p_cp10k(_cell_counts(inputs, rows, features), exposure)
+    _, scale = moments(train)
+    if not (scale > 0).any():
+        raise NotRunnable("no measured gene varies in the reference")
+    model = fit_ridge(standardised(train), targets, random_folds(len(rows), inputs.seed))
+    here = inputs.observed.values(features, measured)[locations]
+    covered, place = covering(positions, len(inputs.genes))
+    return Prediction("reference_ridge", covered, transferred(model, here, place))

@@ -1,0 +1,313 @@
+"""Score any enhanced file against any truth, beside the baselines that the inputs allow."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from focus_cli import keys
+from focus_cli.errors import BadInputError, MissingResourceError, UsageError
+from focus_cli.evaluation.baselines import Inputs, Section, run_baselines
+from focus_cli.evaluation.calibration import coverage
+from focus_cli.evaluation.figure import draw_scores
+from focus_cli.evaluation.matching import Match, match_locations
+from focus_cli.evaluation.prediction import GatheredColumns, Prediction
+from focus_cli.evaluation.reading import EstimateFile
+from focus_cli.evaluation.scoring import SUBSET, MethodScores, Scorer
+from focus_cli.evaluation.table import COLUMNS, write_tsv
+from focus_cli.evaluation.truth import Truth, plain, read_truth
+from focus_cli.progress import say, track
+from focus_cli.provenance import describe_run
+from focus_cli.store import StoredSample, atomic_directory, open_sample, refuse_existing
+
+SCORES_JSON = "scores.json"
+SCORES_TSV = "scores.tsv"
+PER_GENE_TSV = "per_gene.tsv"
+SCORES_PNG = "scores.png"
+
+
+def evaluate(
+    enhanced: Path,
+    truth: Path,
+    out: Path,
+    *,
+    observed: Path | None = None,
+    reference: Path | None = None,
+    training: Sequence[Path] = (),
+    layer: str = "X",
+    scale: str = "auto",
+    name: str | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+) -> dict[str, Any]:
+    """Score an enhanced file against a truth.
+
+    Parameters
+    ----------
+    enhanced
+        H5AD with an estimate. It is read a block at a time, scored genes only.
+    truth
+        Written by `hold_out`, or by a simulator.
+    out
+        Folder to write: ``scores.json``, ``scores.tsv``, ``per_gene.tsv``, ``scores.png``.
+    observed
+        Sample folder that the method saw: most baselines need it.
+    reference
+        Reference folder, for the baselines on cells.
+    training
+        Sample folders of other sections. One with the id of the scored section is left out: it would hold
+        the truth.
+    layer
+        ``"X"`` or the name of a layer with the estimate.
+    scale
+        ``"auto"``, ``"log1p"`` (of counts per 10,000) or ``"counts"``.
+    name
+        Of the method in the tables; ``focus`` for a file that FOCUS wrote, else the file's name.
+    seed
+        Of the noise ceiling, the bootstrap, the baselines' folds.
+    overwrite
+        Replace `out`.
+
+    Returns
+    -------
+    The content of ``scores.json``.
+
+    Raises
+    ------
+    BadInputError
+        If no scored gene is in the file, or too few locations match, or a file cannot be read.
+    MissingResourceError, OutputExistsError, UsageError
+        Before any work is done.
+    """
+    enhanced, truth, out = Path(enhanced), Path(truth), Path(out)
+    if scale not in ("auto", "log1p", "counts"):
+        raise UsageError(f"unknown scale {scale!r}", hint="auto, log1p or counts")
+    refuse_existing(out, overwrite)
+    seen = None if observed is None else open_sample(observed)
+    others = [open_sample(path) for path in training]
+    if reference is not None and not Path(reference).exists():
+        raise MissingResourceError(f"no such reference: {reference}", hint="focus reference makes one")
+    with EstimateFile(enhanced) as file, atomic_directory(out, overwrite) as folder:
+        full = read_truth(truth)
+        match = match_locations(full.names, full.xy_um, file.obs_names, file.xy_um)
+        target = full.take(match.truth_rows)
+        columns = _columns(file, target)
+        chosen = file.looks_like(layer) if scale == "auto" else scale
+        method = name or ("focus" if file.by_focus else enhanced.stem)
+        say(
+            f"{method}: {target.n:,} of {full.n:,} locations matched {match.how}, "
+            f"{int((columns >= 0).sum()):,} of {len(columns):,} scored genes, {layer} read as {chosen}"
+        )
+        if target.n < 0.9 * full.n:
+            say(f"warning: {full.n - target.n:,} locations of the truth are not in the file and not scored")
+        scorer = Scorer(target, seed)
+        skipped: dict[str, str] = {}
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            ours, extra = _score_file(
+                file, layer, chosen, method, match, target, columns, scorer, Path(scratch)
+            )
+        inputs = _inputs(target, seen, others, reference, seed, skipped)
+        table = [ours]
+        for prediction in track(run_baselines(inputs, skipped), "scoring baselines"):
+            table.append(scorer.score(prediction))
+        rows = [
+            {**row, **(extra.get(group, {}) if scores is ours else {})}
+            for group in target.groups
+            for scores in table
+            if (row := scorer.summarise(scores, group)) is not None
+        ]
+        record = {
+            "task": target.task,
+            "kind": target.kind,
+            "sample_id": _sample_id(full, seen),
+            "method": method,
+            "rows": rows,
+            "differences": {
+                group: {
+                    s.method: scorer.difference(ours, s, group)
+                    for s in table[1:]
+                    if _covers(s, target, group)
+                }
+                for group in target.groups
+            },
+            "skipped": skipped,
+            "matching": {
+                "how": match.how,
+                "n_truth": full.n,
+                "n_matched": target.n,
+                "n_genes_missing": int((columns < 0).sum()),
+                "layer": layer,
+                "scale": chosen,
+            },
+            "rules": _rules(target),
+            "groups": {group: [str(g) for g in target.genes[part]] for group, part in target.groups.items()},
+            "truth": {k: v for k, v in full.info.items() if k != "genes"},
+            "provenance": _provenance(enhanced, truth, seen, others, reference, layer, chosen, method, seed),
+        }
+        record = plain(record)
+        text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        (folder / SCORES_JSON).write_text(text, encoding="utf-8")
+        write_tsv(folder / SCORES_TSV, record["rows"], COLUMNS)
+        write_tsv(folder / PER_GENE_TSV, _per_gene(scorer, table), _PER_GENE)
+        draw_scores(record["rows"], folder / SCORES_PNG)
+    return record
+
+
+def _columns(file: EstimateFile, truth: Truth) -> np.ndarray:
+    place = {gene: i for i, gene in enumerate(file.var_names)}
+    columns = np.array([place.get(gene, -1) for gene in truth.genes])
+    if (columns < 0).all():
+        raise BadInputError(
+            f"{file.path} holds none of the {len(columns):,} scored genes, such as {truth.genes[0]}",
+            hint="hidden genes need a reference: focus enhance --reference … --genes all",
+        )
+    return columns
+
+
+def _score_file(
+    file: EstimateFile,
+    layer: str,
+    scale: str,
+    method: str,
+    match: Match,
+    truth: Truth,
+    columns: np.ndarray,
+    scorer: Scorer,
+    scratch: Path,
+) -> tuple[MethodScores, dict[str, dict[str, float]]]:
+    """Scores of the file itself, and per group of genes what only a file with intervals has."""
+    # Hidden genes are no part of a size factor: counts are divided by the exposure of the measured ones.
+    exposure = truth.exposure if truth.task == "impute" else None
+    covered = columns >= 0
+    values = GatheredColumns(file, layer, match, columns, scale, scratch, exposure)
+    rate = None
+    if truth.task == "denoise" and layer == "X" and file.by_focus and keys.MEAN_COUNTS in file.layers:
+        mean = GatheredColumns(file, keys.MEAN_COUNTS, match, columns, "linear", scratch)
+        hidden_per_visible = (1 - truth.visible_fraction) / truth.visible_fraction
+
+        def rate(genes: np.ndarray) -> np.ndarray:
+            return mean(genes) * hidden_per_visible
+
+    scores = scorer.score(Prediction(method, covered, values, rate))
+    extra: dict[str, dict[str, float]] = {}
+    bounds = [keys.quantile_layer(q) for q in (0.05, 0.95)]
+    if truth.kind == "expected" and layer == "X" and set(bounds) <= set(file.layers):
+        low, high = (GatheredColumns(file, b, match, columns, "log1p", scratch) for b in bounds)
+        for group, genes in truth.groups.items():
+            held = genes[covered[genes]]
+            if len(held):
+                inside, width = coverage(truth, low, high, held)
+                extra[group] = {"coverage_90": inside, "width_90": width}
+    return scores, extra
+
+
+def _inputs(
+    truth: Truth,
+    seen: StoredSample | None,
+    others: list[StoredSample],
+    reference: Path | None,
+    seed: int,
+    skipped: dict[str, str],
+) -> Inputs:
+    own = {truth.info.get("sample_id"), seen.info.sample_id if seen else None} - {None}
+    kept = [s for s in others if s.info.sample_id not in own]
+    for sample in others:
+        if sample.info.sample_id in own:
+            say(f"{sample.path} is the scored section: no baseline is trained on it")
+    cells = None
+    if reference is not None:
+        from focus_cli.reference import open_reference
+
+        cells = open_reference(Path(reference)).cells
+    return Inputs(
+        task=truth.task,
+        genes=truth.genes.astype(str),
+        names=truth.names,
+        xy_um=truth.xy_um,
+        observed=Section.read(seen) if seen else None,
+        training=[Section.read(s) for s in kept],
+        cells=cells,
+        seed=seed,
+    )
+
+
+def _covers(scores: MethodScores, truth: Truth, group: str) -> bool:
+    return bool(scores.covered[truth.groups[group]].any())
+
+
+def _sample_id(truth: Truth, seen: StoredSample | None) -> str | None:
+    return truth.info.get("sample_id") or (seen.info.sample_id if seen else None)
+
+
+def _rules(truth: Truth) -> dict[str, str]:
+    return {
+        "scale": "log1p of counts per 10,000 on both sides; nothing is scaled with the truth",
+        "pcc": "signed Pearson per gene over locations; a gene whose truth is flat is left out for all "
+        "methods, any other undefined correlation counts as 0 and is counted in n_nan",
+        "interval": "95 %, 1,000 resamples of the blocks of an 8 × 8 grid over the section",
+        "ceiling": "√(2r/(1+r)), r between two halves of the truth's molecules; fraction_of_ceiling is the "
+        "sum of PCC over the sum of ceilings of the genes that have one"
+        if truth.kind == "counts"
+        else "1: the truth holds no noise",
+        "subset": f"Spearman and GSC on at most {SUBSET:,} locations drawn by the seed",
+        "ssim": "global (windowless), no rescaling",
+        "moran": "6 nearest neighbours; the truth's own noise lowers its value",
+    }
+
+
+_PER_GENE = (
+    "method",
+    "gene",
+    "genes",
+    "pcc",
+    "ceiling",
+    "fraction_of_ceiling",
+    "spearman",
+    "rmse",
+    "jsd",
+    "ssim_global",
+    "moran",
+    "moran_truth",
+    "poisson_ll",
+)
+
+
+def _per_gene(scorer: Scorer, table: list[MethodScores]) -> list[dict[str, Any]]:
+    truth, rows = scorer.truth, []
+    for scores in table:
+        for group, genes in truth.groups.items():
+            if not scores.covered[genes].any():
+                continue
+            for j in genes:
+                row = {"method": scores.method, "gene": truth.genes[j], "genes": group}
+                row |= {name: float(values[j]) for name, values in scores.per_gene.items()}
+                ceiling = float(scorer.ceiling[j])
+                row |= {"ceiling": ceiling, "moran_truth": float(scorer.moran[j])}
+                row["fraction_of_ceiling"] = row["pcc"] / ceiling
+                rows.append(row)
+    return rows
+
+
+def _provenance(
+    enhanced: Path,
+    truth: Path,
+    seen: StoredSample | None,
+    others: list[StoredSample],
+    reference: Path | None,
+    layer: str,
+    scale: str,
+    method: str,
+    seed: int,
+) -> dict[str, Any]:
+    inputs = {"enhanced": enhanced, "truth": truth}
+    if seen:
+        inputs["observed"] = seen.counts_path
+    if reference is not None:
+        inputs["reference"] = Path(reference)
+    inputs |= {f"training_{i + 1}": sample.counts_path for i, sample in enumerate(others)}
+    return describe_run("evaluate", {"layer": layer, "scale": scale, "method": method}, inputs, seed)

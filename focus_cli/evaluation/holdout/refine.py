@@ -1,0 +1,176 @@
+"""T4: show fine bins only as coarse pseudo-spots."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+from scipy.spatial import cKDTree
+
+from focus_cli import keys
+from focus_cli.errors import BadInputError, UsageError
+from focus_cli.evaluation.genes import SPATIAL_RULE, spatial_genes
+from focus_cli.evaluation.holdout.parts import Source, Split, require_genes, visible_sample
+from focus_cli.evaluation.normalise import row_sums
+from focus_cli.evaluation.space import pitch_of
+from focus_cli.evaluation.truth import make_truth
+from focus_cli.store import Footprint
+
+
+def hexagonal_grid(xy_um: np.ndarray, pitch_um: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Centres of a hexagonal grid over all positions, numbered as on a Visium slide.
+
+    Returns
+    -------
+    centres
+        float64 (m, 2), µm.
+    row, col
+        int (m,); odd rows hold odd columns, neighbours in a row are two columns apart.
+    """
+    low, span = xy_um.min(axis=0), np.ptp(xy_um, axis=0)
+    step_x, step_y = pitch_um / 2, pitch_um * np.sqrt(3) / 2
+    rows = np.arange(int(np.ceil(span[1] / step_y)) + 1)
+    cols = np.arange(int(np.ceil(span[0] / step_x)) + 2)
+    row, col = (part.ravel() for part in np.meshgrid(rows, cols, indexing="ij"))
+    on_grid = (row % 2) == (col % 2)
+    row, col = row[on_grid], col[on_grid]
+    return low + np.column_stack([col * step_x, row * step_y]), row, col
+
+
+def assign_spots(xy_um: np.ndarray, centres: np.ndarray, spot_um: float) -> np.ndarray:
+    """Spot of each bin whose centre lies within a disc of diameter `spot_um`, else −1; int (n,)."""
+    distance, nearest = cKDTree(centres).query(xy_um)
+    return np.where(distance <= spot_um / 2, nearest, -1)
+
+
+def _sum_by(counts: sparse.csr_matrix, group: np.ndarray, n_groups: int) -> sparse.csr_matrix:
+    members = np.flatnonzero(group >= 0)
+    gather = sparse.csr_matrix(
+        (np.ones(len(members), dtype=np.float32), (group[members], members)), shape=(n_groups, len(group))
+    )
+    return sparse.csr_matrix(gather @ counts)
+
+
+def merge_bins(source: Source, bin_um: float) -> tuple[sparse.csr_matrix, pd.DataFrame, np.ndarray]:
+    """Merge square bins into squares of side `bin_um`.
+
+    Whole squares of the array are merged where the sample has array positions, so that no bin is cut.
+
+    Returns
+    -------
+    counts
+        CSR (m, G).
+    obs
+        Row and column of each merged bin; names ``bin_ROWxCOL``.
+    xy_um
+        Centres of the whole squares, also of those at the rim that are not full, (m, 2).
+
+    Raises
+    ------
+    UsageError
+        If `bin_um` is not a multiple of the bins' pitch.
+    """
+    adata, xy = source.adata, source.xy_um
+    pitch = source.info.footprint.pitch_um or pitch_of(xy)
+    factor = round(bin_um / pitch)
+    if factor < 1 or abs(factor * pitch - bin_um) > 0.01 * pitch:
+        raise UsageError(
+            f"--truth-bin-um {bin_um:g} is not a multiple of the bins' {pitch:g} µm",
+            hint=f"take {pitch * max(1, factor):g}",
+        )
+    if keys.ARRAY_ROW in adata.obs and keys.ARRAY_COL in adata.obs:
+        fine = adata.obs[[keys.ARRAY_COL, keys.ARRAY_ROW]].to_numpy(np.float64)
+    else:
+        fine = np.rint((xy - xy.min(axis=0)) / pitch)
+    coarse = np.floor(fine / factor).astype(np.int64)
+    merged, group = np.unique(coarse[:, ::-1], axis=0, return_inverse=True)
+    row, col = merged.T
+    # Array → µm is affine; fitted on all bins it places the centre of a square that is only partly there.
+    design = np.column_stack([fine, np.ones(len(fine))])
+    affine, *_ = np.linalg.lstsq(design, xy, rcond=None)
+    middle = (factor - 1) / 2
+    centres = np.column_stack([col * factor + middle, row * factor + middle, np.ones(len(row))]) @ affine
+    names = [f"bin_{r}x{c}" for r, c in merged]
+    obs = pd.DataFrame({keys.ARRAY_ROW: row, keys.ARRAY_COL: col}, index=names)
+    return _sum_by(source.counts, group.ravel(), len(merged)), obs, centres
+
+
+def split_refine(source: Source, spot_um: float, pitch_um: float, truth_bin_um: float) -> Split:
+    """Sum bins into discs on a hexagonal grid; the truth is all bins, merged to `truth_bin_um`.
+
+    A bin belongs to the disc that its centre lies in, or to none. The scored genes are chosen on the
+    pseudo-spots: the truth has no say in it.
+
+    Raises
+    ------
+    UsageError
+        If the discs would overlap, or `truth_bin_um` is not a multiple of the bins' pitch.
+    BadInputError
+        If the locations are too coarse to make spots from.
+    """
+    from anndata import AnnData
+
+    if not 0 < spot_um <= pitch_um:
+        raise UsageError(
+            f"spots of {spot_um:g} µm at a pitch of {pitch_um:g} µm overlap", hint="--pitch-um ≥ --spot-um"
+        )
+    native = source.info.footprint.pitch_um or pitch_of(source.xy_um)
+    if native > spot_um / 2:
+        raise BadInputError(
+            f"{source.info.sample_id}: locations {native:g} µm apart are too coarse for {spot_um:g} µm spots",
+            hint="refine needs bins at most half a spot wide (Visium HD)",
+        )
+    bins, bin_obs, bin_um = merge_bins(source, truth_bin_um)
+    centres, row, col = hexagonal_grid(source.xy_um, pitch_um)
+    shown = _sum_by(source.counts, assign_spots(source.xy_um, centres, spot_um), len(centres))
+    filled = row_sums(shown) > 0
+    shown, centres, row, col = shown[filled], centres[filled], row[filled], col[filled]
+    if len(centres) < 2:
+        raise BadInputError("fewer than two pseudo-spots hold a molecule", hint="the section is too small")
+    if source.asked_genes is not None:
+        genes, rule = source.positions(source.asked_genes), "a given list"
+    else:
+        genes = require_genes(spatial_genes(shown, centres, source.n_genes))
+        rule = f"{len(genes)} genes with the {SPATIAL_RULE}, on the pseudo-spots"
+    mpp, var = source.info.mpp, source.adata.var
+    bin_data = AnnData(obs=bin_obs, var=var, obsm={keys.SPATIAL: bin_um / mpp, keys.SPATIAL_UM: bin_um})
+    truth = make_truth(
+        bins,
+        bin_data,
+        task="refine",
+        genes=list(source.adata.var_names[genes]),
+        rule=rule,
+        seed=source.seed,
+        sample_id=source.info.sample_id,
+        exposure=row_sums(bins),
+        exposure_of="all genes",
+        truth_bin_um=float(truth_bin_um),
+        spot_um=float(spot_um),
+        pitch_um=float(pitch_um),
+    )
+    spot_obs = pd.DataFrame(
+        {keys.IN_TISSUE: 1, keys.ARRAY_ROW: row, keys.ARRAY_COL: col},
+        index=[f"spot_{r}x{c}" for r, c in zip(row, col)],
+    )
+    spots = AnnData(obs=spot_obs, var=var, obsm={keys.SPATIAL: centres / mpp, keys.SPATIAL_UM: centres})
+    spots.uns[keys.UNS_SPATIAL] = _rescaled(source.adata.uns.get(keys.UNS_SPATIAL, {}), spot_um / mpp)
+    return Split(
+        visible_sample(spots, shown),
+        truth,
+        platform=replace(
+            source.info.platform, name="pseudo_visium", version="", resolution_um=float(spot_um)
+        ),
+        footprint=Footprint("circle", float(spot_um), float(pitch_um)),
+        settings={"spot_um": spot_um, "pitch_um": pitch_um, "truth_bin_um": truth_bin_um},
+    )
+
+
+def _rescaled(libraries: dict, diameter_px: float) -> dict:
+    """Scanpy's image record with the pseudo-spots' diameter, so that they are drawn at their own size."""
+    out = {}
+    for library, record in libraries.items():
+        factors = {**record.get("scalefactors", {}), "spot_diameter_fullres": float(diameter_px)}
+        out[library] = {**record, "scalefactors": factors}
+    return out

@@ -1,0 +1,152 @@
+"""Reading ``morphology.zarr`` at any place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from focus_cli.errors import BadInputError, MissingResourceError, UsageError
+
+_BLOCK = 256  # cells along each side of what is read at a time
+
+
+class MorphologyRaster:
+    """Image features on a regular grid in µm, read block by block.
+
+    Attributes
+    ----------
+    names
+        Names of the F features, with the σ of their window.
+    step_um
+        Pitch of the grid.
+    origin_um
+        float64 (2,): (x, y) of the centre of cell (0, 0).
+    shape
+        (rows, columns).
+    version
+        Version of the features' definition.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        import zarr
+
+        self.path = Path(path)
+        if not self.path.exists():
+            raise MissingResourceError(f"no such raster: {path}", hint="run focus preprocess with --image")
+        try:
+            group = zarr.open_group(store=str(self.path), mode="r", zarr_format=3)
+            self._features, self._tissue = group["features"], group["tissue"]
+            attributes = dict(group.attrs)
+            self.names: list[str] = [str(name) for name in attributes["names"]]
+            self.step_um = float(attributes["step_um"])
+            self.origin_um = np.array(attributes["origin_um"], dtype=np.float64)
+            self.version = int(attributes["version"])
+        except (KeyError, OSError, ValueError, TypeError) as error:
+            raise BadInputError(
+                f"{path} is not a raster of morphology: {error}", hint="run focus preprocess again"
+            ) from error
+        self.shape: tuple[int, int] = tuple(self._features.shape[:2])
+        if self._features.shape[2] != len(self.names) or self._tissue.shape != self.shape:
+            raise BadInputError(
+                f"{path} is damaged: its arrays do not match", hint="run focus preprocess again"
+            )
+
+    @property
+    def n_features(self) -> int:
+        """Number of features, F."""
+        return len(self.names)
+
+    @property
+    def extent_um(self) -> tuple[float, float, float, float]:
+        """The area that the cells cover: (x0, y0, x1, y1)."""
+        x0, y0 = self.origin_um - self.step_um / 2
+        return x0, y0, x0 + self.shape[1] * self.step_um, y0 + self.shape[0] * self.step_um
+
+    def sample(self, xy_um: np.ndarray) -> np.ndarray:
+        """Interpolate the features bilinearly.
+
+        Parameters
+        ----------
+        xy_um
+            float64 (n, 2), µm. Beyond the grid the nearest edge counts.
+
+        Returns
+        -------
+        np.ndarray
+            float32 (n, F).
+        """
+        row, column, down, right = self._place(xy_um)
+        out = np.empty((len(row), self.n_features), np.float32)
+        blocks_across = -(-self.shape[1] // _BLOCK)
+        block = row // _BLOCK * blocks_across + column // _BLOCK
+        order = np.argsort(block, kind="stable")
+        cuts = np.flatnonzero(np.diff(block[order])) + 1
+        for members in np.split(order, cuts) if len(order) else ():
+            r, c = row[members], column[members]
+            r0, c0 = r.min(), c.min()
+            values = self._features[r0 : r.max() + 2, c0 : c.max() + 2]
+            out[members] = _bilinear(values, r - r0, c - c0, down[members], right[members])
+        return out
+
+    def tissue(self, xy_um: np.ndarray) -> np.ndarray:
+        """Interpolate the tissue fraction bilinearly.
+
+        Parameters
+        ----------
+        xy_um
+            float64 (n, 2), µm.
+
+        Returns
+        -------
+        np.ndarray
+            float32 (n,), 0 to 1.
+        """
+        values = self._tissue[:]
+        return _bilinear(values[..., None], *self._place(xy_um))[:, 0]
+
+    def tissue_grid(self, step_um: float) -> np.ndarray:
+        """Return the centres of a regular grid over the tissue.
+
+        Parameters
+        ----------
+        step_um
+            Pitch, µm.
+
+        Returns
+        -------
+        np.ndarray
+            float64 (m, 2), row by row; only where the tissue fraction is at least a half.
+        """
+        from focus_cli.features.grid import Grid
+
+        if not step_um > 0:
+            raise UsageError(f"the grid's pitch must be positive, not {step_um}")
+        grid = Grid.over(*self.extent_um, step_um)
+        x, y = np.meshgrid(grid.x, grid.y)
+        xy = np.stack([x.ravel(), y.ravel()], axis=1)
+        return xy[self.tissue(xy) >= 0.5]
+
+    def _place(self, xy_um: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Upper left cell of each place and the shares of the lower and the right neighbour."""
+        xy = np.asarray(xy_um, dtype=np.float64)
+        if xy.ndim != 2 or xy.shape[1] != 2:
+            raise UsageError(f"positions must have shape (n, 2), not {xy.shape}")
+        if not np.isfinite(xy).all():
+            raise BadInputError("positions must be finite", hint="check obsm['spatial_um']")
+        last = np.array([self.shape[1] - 1, self.shape[0] - 1])
+        cell = np.clip((xy - self.origin_um) / self.step_um, 0, last)
+        corner = np.minimum(np.floor(cell).astype(np.int64), np.maximum(last - 1, 0))
+        share = (cell - corner).astype(np.float32)
+        return corner[:, 1], corner[:, 0], share[:, 1], share[:, 0]
+
+
+def _bilinear(
+    values: np.ndarray, row: np.ndarray, column: np.ndarray, down: np.ndarray, right: np.ndarray
+) -> np.ndarray:
+    below = np.minimum(row + 1, values.shape[0] - 1)
+    beside = np.minimum(column + 1, values.shape[1] - 1)
+    down, right = down[:, None], right[:, None]
+    upper = values[row, column] * (1 - right) + values[row, beside] * right
+    lower = values[below, column] * (1 - right) + values[below, beside] * right
+    return (upper * (1 - down) + lower * down).astype(np.float32)

@@ -1,0 +1,210 @@
+"""The network: a Gaussian field as prior, three signals as conditions, a flow from one to the other.
+
+Shapes: Q queries, S scales, M neighbours, K factors, F image features, C cell states, D descriptors.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from focus_cli.models.config import ModelConfig
+
+N_DESCRIPTORS = 5
+
+
+@dataclass
+class Query:
+    """Everything that is known about a batch of query points.
+
+    Attributes
+    ----------
+    features
+        Q × F, standardised image features at the query; zeros without an image.
+    has_image
+        Q, 1 where the image may be used.
+    node_statistics, node_exposure, node_features
+        S × Q × M × K (eigenbasis of the panel), S × Q × M, S × Q × M × F: pooled neighbours.
+    node_weight
+        S × Q × M, kernel weights.
+    basis, precision
+        K × K and K: eigenvectors and eigenvalues of the panel's information.
+    states
+        C × K, cell states on the factors; C may be 0.
+    descriptors
+        Q × D, of the platform.
+    """
+
+    features: Tensor
+    has_image: Tensor
+    node_statistics: Tensor
+    node_exposure: Tensor
+    node_features: Tensor
+    node_weight: Tensor
+    basis: Tensor
+    precision: Tensor
+    states: Tensor
+    descriptors: Tensor
+
+
+@dataclass
+class Condition:
+    """What the network made of a query: the prior's mean and log variance (Q × K), and the context."""
+
+    mean: Tensor
+    log_variance: Tensor
+    context: Tensor
+    attention: Tensor  # Q × C, over cell states, without the null
+
+
+class _Block(nn.Module):
+    """Residual MLP with adaptive normalisation (Peebles & Xie 2023, arXiv:2212.09748)."""
+
+    def __init__(self, width: int, dropout: float) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width, elementwise_affine=False)
+        self.modulation = nn.Linear(width, 3 * width)
+        self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(2 * width, width))
+        nn.init.zeros_(self.modulation.weight)
+        nn.init.zeros_(self.modulation.bias)
+
+    def forward(self, h: Tensor, signal: Tensor) -> Tensor:
+        shift, scale, gate = self.modulation(signal).chunk(3, dim=-1)
+        return h + (1 + gate) * self.mlp(self.norm(h) * (1 + scale) + shift)
+
+
+class FocusNet(nn.Module):
+    """Condition on histology, reference and spatial prior at once; predict the latent state.
+
+    Parameters
+    ----------
+    config
+        Sizes; `n_features` and `n_factors` must be set.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        width, k, f, s = config.width, config.n_factors, config.n_features, config.n_scales
+        # Morphology → latent: a linear map, which is what ridge regression would find, and its residual.
+        self.image_linear = nn.Linear(f, k)
+        self.image_mlp = nn.Sequential(
+            nn.Linear(f, width), nn.GELU(), nn.Dropout(config.dropout), nn.Linear(width, k)
+        )
+        # The Gaussian field: how far each scale's neighbours bind, and how scales share.
+        self.log_field_variance = nn.Parameter(torch.zeros(s, k))
+        self.scale_gate = nn.Sequential(nn.Linear(s, 32), nn.GELU(), nn.Linear(32, s * k))
+        self.spread = nn.Sequential(nn.Linear(s + 1, 32), nn.GELU(), nn.Linear(32, k))
+        # Cell states of the reference as a memory that is replaced at inference.
+        self.memory_width = max(16, width // 2)
+        self.query_key = nn.Linear(width, self.memory_width)
+        self.state_key = nn.Linear(k, self.memory_width)
+        self.state_value = nn.Linear(k, width)
+        self.null_key = nn.Parameter(torch.zeros(self.memory_width))
+        self.null_value = nn.Parameter(torch.zeros(width))
+        # The trunk.
+        self.join = nn.Linear(f + 1 + s * k + s + k, width)
+        self.latent_in = nn.Linear(k, width)
+        self.describe = nn.Linear(N_DESCRIPTORS, width)
+        self.time = nn.Sequential(nn.Linear(16, width), nn.GELU(), nn.Linear(width, width))
+        self.blocks = nn.ModuleList(_Block(width, config.dropout) for _ in range(config.layers))
+        self.out = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, k))
+        # Genes: a correction of their vectors, their dispersion, their response to the platform.
+        self.gene_vector = nn.Linear(k + 1, k, bias=False)
+        self.gene_dispersion = nn.Linear(k + 1, 1)
+        self.gene_platform = nn.Linear(k + 1, N_DESCRIPTORS, bias=False)
+        for layer in (self.image_mlp[-1], self.scale_gate[-1], self.spread[-1], self.out[-1]):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+        for layer in (self.gene_vector, self.gene_dispersion, self.gene_platform, self.image_linear):
+            nn.init.zeros_(layer.weight)
+        nn.init.zeros_(self.image_linear.bias)
+        nn.init.constant_(self.gene_dispersion.bias, math.log(10.0))
+
+    def image_latent(self, features: Tensor) -> Tensor:
+        """What the image alone says of the latent: … × F → … × K."""
+        return self.image_linear(features) + self.image_mlp(features)
+
+    def field(self, query: Query) -> tuple[Tensor, Tensor, Tensor]:
+        """Kriging of what the image leaves unexplained.
+
+        Returns
+        -------
+        mean
+            Q × K: image part plus the neighbours' residuals, shrunk by their information.
+        scales
+            S × Q × K: the residual of each scale alone.
+        log_exposure
+            Q × S: log of the molecules within each scale's kernel.
+        """
+        seen = query.has_image[:, None]
+        image = self.image_latent(query.features) * seen
+        nodes = self.image_latent(query.node_features) * query.has_image[None, :, None, None]
+        expected = query.node_exposure[..., None] * query.precision * (nodes @ query.basis)
+        weight = query.node_weight[..., None]
+        residual = (weight * (query.node_statistics - expected)).sum(dim=2)
+        pooled = (query.node_weight * query.node_exposure).sum(dim=2)
+        prior_precision = torch.exp(-self.log_field_variance) @ (query.basis**2)
+        shrunk = residual / (pooled[..., None] * query.precision + prior_precision[:, None])
+        scales = shrunk @ query.basis.T
+        log_exposure = torch.log1p(30 * pooled).T
+        gate = self.scale_gate(log_exposure).view(-1, self.config.n_scales, self.config.n_factors)
+        mean = image + (gate.softmax(dim=1).transpose(0, 1) * scales).sum(dim=0)
+        return mean, scales, log_exposure
+
+    def condition(self, query: Query) -> Condition:
+        """Join the three signals."""
+        mean, scales, log_exposure = self.field(query)
+        seen = query.has_image[:, None]
+        flat = scales.transpose(0, 1).flatten(1)
+        h = self.join(torch.cat([query.features * seen, seen, flat, log_exposure, mean], dim=1))
+        attention, recalled = self._recall(h, query.states)
+        log_variance = self.spread(torch.cat([log_exposure, seen], dim=1)).clamp(-6, 3)
+        context = h + recalled + self.describe(query.descriptors)
+        return Condition(mean, log_variance, context, attention)
+
+    def _recall(self, h: Tensor, states: Tensor) -> tuple[Tensor, Tensor]:
+        keys = torch.cat([self.null_key[None], self.state_key(states)])
+        values = torch.cat([self.null_value[None], self.state_value(states)])
+        weight = (self.query_key(h) @ keys.T / math.sqrt(self.memory_width)).softmax(dim=-1)
+        return weight[:, 1:], weight @ values
+
+    def predict(self, z: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        """Predict the latent z₁ (Q × K) from a point of the path `z` (Q × K) at time `t` (Q)."""
+        frequency = 2.0 ** torch.arange(8, dtype=z.dtype, device=z.device) * math.pi / 4
+        angle = t[:, None] * frequency
+        signal = self.time(torch.cat([angle.sin(), angle.cos()], dim=1)) + condition.context
+        offset = z - condition.mean
+        h = self.latent_in(offset) + condition.context
+        for block in self.blocks:
+            h = block(h, signal)
+        # At the end of the path the point is the answer; at its start the prior's mean is.
+        return condition.mean + t[:, None] * offset + self.out(h)
+
+    def posterior_mean(self, condition: Condition) -> Tensor:
+        """The mean latent, Q × K: the prediction at t = 0 from the prior's mean."""
+        t = torch.zeros(len(condition.mean), dtype=condition.mean.dtype, device=condition.mean.device)
+        return self.predict(condition.mean, t, condition)
+
+    def gene_parameters(self, loadings: Tensor, log_baseline: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Corrected vectors, log inverse dispersions and platform responses of genes.
+
+        Parameters
+        ----------
+        loadings
+            G × K, from the prior.
+        log_baseline
+            G, log of the expected proportion.
+
+        Returns
+        -------
+        loadings G × K, log_theta G, platform G × D.
+        """
+        norm = loadings.norm(dim=1, keepdim=True).clamp(min=1e-6)
+        identity = torch.cat([loadings / norm, (log_baseline[:, None] + 9) / 3], dim=1)
+        corrected = loadings + norm * self.gene_vector(identity)
+        log_theta = self.gene_dispersion(identity)[:, 0].clamp(-3, 8)
+        return corrected, log_theta, self.gene_platform(identity)

@@ -1,0 +1,201 @@
+"""What counts, names and positions must be, whatever the platform."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from focus_cli import keys
+from focus_cli.errors import BadInputError
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from scipy import sparse
+
+GENE_EXPRESSION = "Gene Expression"
+# log1p of counts scaled to at most a million stays below this.
+_LOG_CEILING = 20.0
+
+
+def check_unique(names: Sequence[str], what: str, where: str) -> None:
+    """Refuse names that appear twice.
+
+    Raises
+    ------
+    BadInputError
+        Naming the first repeated one in sorted order.
+    """
+    index = pd.Index(names)
+    repeated = index[index.duplicated()]
+    if len(repeated):
+        raise BadInputError(
+            f"{where}: {len(repeated)} duplicate {what}, for instance {min(map(str, repeated))!r}",
+            hint=f"each {what} must appear once; was the file concatenated from several samples?",
+        )
+
+
+def whole_numbers(values: np.ndarray) -> bool:
+    """Whether every value is an integer, whatever the type it is stored in."""
+    return np.issubdtype(values.dtype, np.integer) or bool(np.all(values == np.rint(values)))
+
+
+def check_counts(matrix: sparse.spmatrix, where: str) -> None:
+    """Refuse a matrix that does not hold raw counts.
+
+    Parameters
+    ----------
+    matrix
+        Sparse, locations × genes.
+    where
+        File or key to name in the message.
+
+    Raises
+    ------
+    BadInputError
+        Empty, not finite, negative, log-normalised or otherwise not whole.
+    """
+    n_locations, n_genes = matrix.shape
+    if n_genes == 0:
+        raise BadInputError(
+            f"{where}: the panel is empty (no gene)", hint="check the feature list of the matrix"
+        )
+    if n_locations == 0:
+        raise BadInputError(f"{where}: the matrix is empty (no location)", hint="check the matrix file")
+    data = matrix.data
+    if not np.all(np.isfinite(data)):
+        raise BadInputError(
+            f"{where}: {int(np.sum(~np.isfinite(data)))} counts are NaN or infinite",
+            hint="give the raw counts",
+        )
+    if data.size and data.min() < 0:
+        raise BadInputError(
+            f"{where}: {int(np.sum(data < 0))} counts are negative (lowest {data.min():.4g})",
+            hint="give the raw counts, not scaled or centred values",
+        )
+    if not whole_numbers(data):
+        if data.max() <= _LOG_CEILING:
+            raise BadInputError(
+                f"{where}: values look log-normalised (not whole numbers, highest {data.max():.3g})",
+                hint="give raw counts; in an AnnData, put them in layers['counts']",
+            )
+        raise BadInputError(
+            f"{where}: values are not whole numbers (highest {data.max():.4g}): normalised?",
+            hint="give raw counts; in an AnnData, put them in layers['counts']",
+        )
+    if not np.any(data):
+        raise BadInputError(
+            f"{where}: the matrix holds no molecule ({n_locations} locations × {n_genes} genes, all zero)",
+            hint="check that this is the matrix of the whole sample",
+        )
+
+
+def check_positions(xy_px: np.ndarray, where: str) -> None:
+    """Refuse positions that are not finite.
+
+    Raises
+    ------
+    BadInputError
+        If any coordinate is NaN or infinite.
+    """
+    bad = int(np.sum(~np.isfinite(xy_px).all(axis=1)))
+    if bad:
+        raise BadInputError(f"{where}: {bad} positions are NaN or infinite", hint="check the positions file")
+
+
+def name_genes(
+    gene_ids: Sequence[str], symbols: Sequence[str], feature_types: Sequence[str], where: str
+) -> tuple[pd.DataFrame, np.ndarray, list[str]]:
+    """Make `var` of the expressed genes.
+
+    Parameters
+    ----------
+    gene_ids, symbols, feature_types
+        One entry per feature of the matrix.
+    where
+        File to name in messages.
+
+    Returns
+    -------
+    var
+        Index: unique names; columns ``gene_ids``, ``gene_symbols``, ``feature_types``.
+    keep
+        bool (n_features,): the features of type "Gene Expression".
+    warnings
+        What was dropped or renamed.
+
+    Raises
+    ------
+    BadInputError
+        If gene ids repeat, or no feature is a gene.
+    """
+    features = pd.DataFrame(
+        {keys.GENE_ID: gene_ids, keys.SYMBOL: symbols, keys.FEATURE_TYPE: feature_types}, dtype=object
+    ).astype(str)
+    warnings: list[str] = []
+    keep = (features[keys.FEATURE_TYPE] == GENE_EXPRESSION).to_numpy()
+    if not keep.all():
+        others = features.loc[~keep, keys.FEATURE_TYPE].value_counts().sort_index()
+        listed = ", ".join(f"{count} {kind}" for kind, count in others.items())
+        warnings.append(f"{where}: features that are not gene expression were left out: {listed}")
+    var = features[keep]
+    if var.empty:
+        raise BadInputError(
+            f"{where}: the panel is empty (no feature of type {GENE_EXPRESSION!r})",
+            hint="check the feature list of the matrix",
+        )
+    check_unique(var[keys.GENE_ID], "gene ids", where)
+    shared = var[keys.SYMBOL].duplicated(keep=False)
+    names = var[keys.SYMBOL].where(~shared, var[keys.GENE_ID])
+    if shared.any():
+        warnings.append(
+            f"{where}: {var.loc[shared, keys.SYMBOL].nunique()} symbols are shared by "
+            f"{int(shared.sum())} genes; these are named by their gene id"
+        )
+    # A symbol may still equal another gene's id; that gene's id is then the only safe name for both.
+    clash = names.duplicated(keep=False)
+    names = names.where(~clash, var[keys.GENE_ID])
+    check_unique(names, "gene names", where)
+    var = var.set_axis(pd.Index(names.to_numpy(), name=None), axis=0)
+    return var, keep, warnings
+
+
+def match_positions(
+    adata: AnnData, positions: pd.DataFrame, matrix: str, table: str
+) -> tuple[AnnData, list[str]]:
+    """Keep the locations whose barcode has a position, and attach the table's rows to `obs`.
+
+    Parameters
+    ----------
+    adata
+        Counts, `obs_names` barcodes.
+    positions
+        Indexed by barcode, unique.
+    matrix, table
+        File names for messages.
+
+    Raises
+    ------
+    BadInputError
+        If fewer than half of the barcodes have a position.
+    """
+    found = adata.obs_names.isin(positions.index)
+    n_found = int(found.sum())
+    if n_found < 0.5 * adata.n_obs:
+        stranger = adata.obs_names[~found][0]
+        raise BadInputError(
+            f"positions do not match the matrix: {n_found} of {adata.n_obs} barcodes of {matrix} "
+            f"are in {table} (the matrix has {stranger!r}, the table {positions.index[0]!r})",
+            hint="the two files come from different samples or bin sizes; use those of one run",
+        )
+    warnings = []
+    if n_found < adata.n_obs:
+        warnings.append(
+            f"{adata.n_obs - n_found} of {adata.n_obs} barcodes have no position and were left out"
+        )
+        adata = adata[found].copy()
+    table_rows = positions.loc[adata.obs_names]
+    adata.obs = adata.obs.join(table_rows)
+    return adata, warnings

@@ -1,0 +1,93 @@
+"""What a path holds, in words and numbers; what `focus inspect` shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from focus_cli import keys
+from focus_cli.errors import FocusError
+from focus_cli.platforms.detect import detect, read
+from focus_cli.platforms.images import image_size
+
+
+def describe(
+    path: Path,
+    platform: str = "auto",
+    *,
+    image: Path | None = None,
+    mpp: float | None = None,
+    bin_um: float | None = None,
+) -> dict[str, Any]:
+    """Describe a raw folder or file; what cannot be used is described too, as a problem.
+
+    Returns
+    -------
+    dict
+        JSON-safe. Always ``path``, ``kind``, ``platform``, ``version``, ``evidence``, ``warnings`` and
+        ``problems`` (each with ``message``, ``hint``, ``exit_code``); where the data can be read also
+        ``locations``, ``in_tissue``, ``genes``, ``molecules``, ``median_molecules``, ``mpp``, ``extent_um``,
+        ``footprint`` and ``image``.
+
+    Raises
+    ------
+    MissingResourceError
+        If the path does not exist.
+    BadInputError
+        If no reader knows it.
+    """
+    path = Path(path)
+    report: dict[str, Any] = {"path": str(path), "kind": "raw", "platform": platform, "version": ""}
+    report |= {"evidence": [], "warnings": [], "problems": []}
+    missing: tuple[str, ...] = ()
+    if platform == "auto":
+        found = detect(path)
+        missing = found.problems
+        report |= {"platform": found.platform, "version": found.version, "evidence": list(found.evidence)}
+    try:
+        sample = read(path, report["platform"], image=image, mpp=mpp, bin_um=bin_um)
+        report["warnings"] = [*missing, *sample.warnings]
+        report |= _figures(sample)
+    except FocusError as error:
+        report["warnings"] = [line for line in missing if line not in error.message]
+        report["problems"].append(
+            {"message": error.message, "hint": error.hint or "", "exit_code": error.exit_code}
+        )
+    return report
+
+
+def _figures(sample) -> dict[str, Any]:
+    adata = sample.adata
+    totals = np.asarray(adata.X.sum(axis=1, dtype=np.float64)).ravel()
+    under = adata.obs[keys.IN_TISSUE].to_numpy() == 1
+    extent = np.ptp(adata.obsm[keys.SPATIAL_UM], axis=0)
+    picture = None
+    if sample.image_path is not None:
+        size = image_size(sample.image_path)
+        picture = {
+            "path": str(sample.image_path),
+            "width": size[0] if size else None,
+            "height": size[1] if size else None,
+            "scale": sample.image_scale,
+            "mpp": sample.mpp / sample.image_scale,
+        }
+    return {
+        "version": sample.platform.version,
+        "chemistry": sample.platform.chemistry,
+        "preservation": sample.platform.preservation,
+        "locations": adata.n_obs,
+        "in_tissue": int(under.sum()),
+        "genes": adata.n_vars,
+        "molecules": int(totals.sum()),
+        "median_molecules": float(np.median(totals[under])) if under.any() else 0.0,
+        "mpp": sample.mpp,
+        "extent_um": [float(v) for v in extent],
+        "footprint": {
+            "shape": sample.footprint.shape,
+            "size_um": sample.footprint.size_um,
+            "pitch_um": sample.footprint.pitch_um,
+        },
+        "image": picture,
+    }

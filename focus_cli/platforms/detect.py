@@ -1,0 +1,101 @@
+"""Which platform wrote a path, and the one way to read it."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from types import ModuleType
+
+from focus_cli.errors import BadInputError, MissingResourceError, UsageError
+from focus_cli.platforms.sample import Detection, RawSample
+
+# In the order of asking: the more special layout first.
+PLATFORMS = ("visium_hd", "visium", "legacy_st", "anndata")
+
+# Layouts of other instruments that can be told by one file, so that the refusal can name them.
+_OTHERS = {
+    "Xenium": ("experiment.xenium", "cell_feature_matrix.h5", "transcripts.parquet"),
+    "MERSCOPE": ("detected_transcripts.csv",),
+    "CosMx": ("*_exprMat_file.csv", "*_exprMat_file.csv.gz"),
+    "Slide-seq": ("BeadLocationsForR.csv", "*_bead_locations.csv"),
+}
+
+
+def _reader(platform: str) -> ModuleType:
+    return importlib.import_module(f"focus_cli.platforms.{platform}")
+
+
+def detect(path: Path) -> Detection:
+    """Recognise the platform of a raw folder or file, without reading its data.
+
+    Raises
+    ------
+    MissingResourceError
+        If the path does not exist.
+    BadInputError
+        If no reader knows it; the message says what each looks for.
+    """
+    path = Path(path)
+    for platform in PLATFORMS:
+        if path.exists() or platform == "legacy_st":  # DATASET/SECTION is no path on disk
+            found = _reader(platform).detect(path)
+            if found is not None:
+                return found
+    if not path.exists():
+        raise MissingResourceError(f"no such file or folder: {path}", hint="check the path")
+    wanted = "; ".join(_reader(platform).LOOKS_FOR for platform in PLATFORMS)
+    if path.is_dir():
+        for name, patterns in _OTHERS.items():
+            if any(next(path.glob(pattern), None) for pattern in patterns):
+                raise BadInputError(
+                    f"{path} looks like {name}, which this version does not read",
+                    hint="convert it to .h5ad with raw counts and obsm['spatial'] in pixels",
+                )
+    raise BadInputError(f"{path}: no known platform wrote this", hint=f"give {wanted}")
+
+
+def read(
+    path: Path,
+    platform: str = "auto",
+    *,
+    image: Path | None = None,
+    mpp: float | None = None,
+    bin_um: float | None = None,
+) -> RawSample:
+    """Read one raw sample of any platform.
+
+    Parameters
+    ----------
+    path
+        What the instrument's software wrote.
+    platform
+        One of `PLATFORMS`, or ``"auto"``.
+    image
+        The H&E, where it does not lie beside the data.
+    mpp
+        µm per full-resolution pixel, where the vendor's files do not say.
+    bin_um
+        Side of a bin in µm, for Visium HD.
+
+    Raises
+    ------
+    UsageError
+        If the platform's name is unknown, or an option does not fit it.
+    MissingResourceError, BadInputError
+        If a file is not there or cannot be used.
+    """
+    path = Path(path)
+    if platform != "auto" and platform not in PLATFORMS:
+        raise UsageError(f"unknown platform {platform!r}", hint=f"choose auto, {', '.join(PLATFORMS)}")
+    if mpp is not None and not (0 < mpp < 1e4):
+        raise UsageError(f"--mpp {mpp} is not a length in µm", hint="most slides have 0.2 to 1 µm per pixel")
+    if platform == "auto":
+        platform = detect(path).platform
+    elif not path.exists() and platform != "legacy_st":
+        raise MissingResourceError(f"no such file or folder: {path}", hint="check the path")
+    options = {"image": image, "mpp": mpp}
+    if platform == "visium_hd":
+        options["bin_um"] = bin_um
+    elif bin_um is not None:
+        raise UsageError(f"--bin-um is for visium_hd, this is {platform}", hint="leave --bin-um out")
+    return _reader(platform).read(path, **options)

@@ -1,0 +1,187 @@
+"""Which image is the H&E: the user's, else a full-resolution one beside the data, else a thumbnail."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from focus_cli.errors import BadInputError, MissingResourceError, UsageError
+
+SUFFIXES = (".tif", ".tiff", ".btf", ".svs", ".ndpi", ".scn", ".mrxs", ".bif", ".jpg", ".jpeg", ".png")
+
+# Images that vendors write beside the data and that are not the H&E: overlays, alignments, thumbnails, and
+# the instrument's own picture of the slide.
+_NEVER = re.compile(
+    r"fiducial|detected_tissue|aligned_tissue|cytassist_image|tissue_(hi|low)res|thumbnail|mask|overlay"
+    r"|dapi|fluorescence|spatial_enrichment|^cytassist.*(?<!tissue)_image$",
+    re.IGNORECASE,
+)
+# From the surest name to the vaguest.
+_LIKELY = (
+    re.compile(r"(^|[_.-])tissue_image$", re.IGNORECASE),
+    re.compile(r"(^|[_.-])(h&e|he|hne|h_and_e)([_.-]|$)", re.IGNORECASE),
+    re.compile(r"(^|[_.-])image$", re.IGNORECASE),
+)
+
+
+def _stem(path: Path) -> str:
+    name = path.name[: -len(path.suffix)]
+    return name[:-4] if name.lower().endswith(".ome") else name
+
+
+def never_he(path: Path) -> bool:
+    """Whether a vendor's file name says that the image is not the H&E (``aligned_fiducials.jpg``, …)."""
+    return bool(_NEVER.search(_stem(Path(path))))
+
+
+def find_he(folders: Iterable[Path]) -> Path | None:
+    """Find a full-resolution H&E beside the data, by its name.
+
+    Parameters
+    ----------
+    folders
+        Where to look, the nearest first; not searched deeper.
+
+    Raises
+    ------
+    UsageError
+        If several images are equally likely.
+    """
+    for folder in folders:
+        if not folder.is_dir():
+            continue
+        images = sorted(
+            p for p in folder.iterdir() if p.is_file() and p.suffix.lower() in SUFFIXES and not never_he(p)
+        )
+        for likely in _LIKELY:
+            found = [p for p in images if likely.search(_stem(p))]
+            if len(found) > 1:
+                raise UsageError(
+                    f"{folder}: several images could be the H&E: {', '.join(p.name for p in found[:5])}",
+                    hint="choose one with --image",
+                )
+            if found:
+                return found[0]
+    return None
+
+
+def check_image(image: Path) -> Path:
+    """Return the user's `image` if it is there and not one of the vendor's overlays.
+
+    Raises
+    ------
+    MissingResourceError
+        If there is no such file.
+    BadInputError
+        If its name is that of a vendor's overlay or alignment picture.
+    """
+    image = Path(image)
+    if not image.is_file():
+        raise MissingResourceError(f"no such image: {image}", hint="check --image")
+    if re.search(r"fiducial|detected_tissue|aligned_tissue", image.name, re.IGNORECASE):
+        raise BadInputError(
+            f"{image.name} is an overlay that Space Ranger draws, not the H&E",
+            hint="give the image that Space Ranger was run on, or leave --image out",
+        )
+    return image
+
+
+def image_size(path: Path) -> tuple[int, int] | None:
+    """Width and height from the header of an image; None if this format needs a slide library."""
+    import tifffile
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        if path.suffix.lower() in (".png", ".jpg", ".jpeg"):
+            limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+            try:
+                with Image.open(path) as image:
+                    return image.size
+            finally:
+                Image.MAX_IMAGE_PIXELS = limit
+        with tifffile.TiffFile(path) as tif:
+            series = tif.series[0]
+            shape = dict(zip(series.axes, series.shape))
+            return int(shape["X"]), int(shape["Y"])
+    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
+        if path.suffix.lower() in (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".btf"):
+            raise BadInputError(
+                f"cannot read {path}: truncated or damaged image ({' '.join(str(error).split())[:120]})",
+                hint="copy or download the file again",
+            ) from error
+        return None
+    except (KeyError, IndexError):
+        return None
+
+
+def read_thumbnail(path: Path) -> np.ndarray:
+    """Read a vendor's PNG or JPEG thumbnail as uint8 (height, width, 3).
+
+    Raises
+    ------
+    BadInputError
+        If it is truncated or no image.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            if image.mode in ("RGBA", "LA", "P"):  # transparent means no tissue: white, not black
+                image = image.convert("RGBA")
+                if image.getchannel("A").getextrema()[0] == 255:
+                    return np.asarray(image.convert("RGB"))
+                white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+                image = Image.alpha_composite(white, image)
+            elif image.mode.startswith("I"):  # 16-bit greyscale
+                wide = np.asarray(image)
+                return np.repeat(
+                    (wide >> 8 if wide.max() > 255 else wide).astype(np.uint8)[..., None], 3, axis=2
+                )
+            return np.asarray(image.convert("RGB"))
+    except (OSError, SyntaxError, ValueError) as error:
+        raise BadInputError(
+            f"cannot read {path}: truncated or damaged image ({' '.join(str(error).split())[:120]})",
+            hint="copy or download the file again",
+        ) from error
+
+
+def scale_beside(image: Path, hires: Path | None, hires_scale: float | None) -> tuple[float, list[str]]:
+    """Image pixels per full-resolution pixel, judged by the vendor's thumbnail of the same picture.
+
+    Parameters
+    ----------
+    image
+        The H&E to tile.
+    hires, hires_scale
+        The vendor's thumbnail and its pixels per full-resolution pixel, if there are such.
+
+    Returns
+    -------
+    scale
+        1.0 unless both sides say the same other factor.
+    warnings
+        A line if the image is a reduced copy, or of another shape than the thumbnail.
+    """
+    if hires is None or not hires_scale:
+        return 1.0, []
+    size, thumb = image_size(image), image_size(hires)
+    if size is None or thumb is None:
+        return 1.0, []
+    # A thumbnail's side is a rounded number of pixels: it knows the shape to about one pixel.
+    x, y = size[0] * hires_scale / thumb[0], size[1] * hires_scale / thumb[1]
+    slack = 0.01 + 1.0 / min(thumb)
+    if abs(x - 1) <= 2 * slack and abs(y - 1) <= 2 * slack:
+        return 1.0, []
+    if abs(x / y - 1) <= slack:
+        factor = float(np.sqrt(x * y))
+        return factor, [
+            f"{image.name} is {factor:.4g} times the full-resolution image that the positions refer to; "
+            "it is used at that scale"
+        ]
+    return 1.0, [
+        f"{image.name} ({size[0]} × {size[1]} px) has another shape than the vendor's thumbnail "
+        f"({thumb[0]} × {thumb[1]} px at {hires_scale:.4g}): is it the image of this section?"
+    ]

@@ -1,0 +1,63 @@
+"""What a reader hands over: one sample in memory, and what was recognised before reading it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from focus_cli.store import Footprint, PlatformInfo
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+
+@dataclass(frozen=True)
+class Detection:
+    """What a path looks like before its data are read.
+
+    `evidence` are the files that told; `problems` are the files that will be missed.
+    """
+
+    platform: str
+    version: str = ""
+    evidence: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+@dataclass
+class RawSample:
+    """One raw sample in memory.
+
+    Attributes
+    ----------
+    adata
+        ``X`` CSR float32 raw counts, locations × genes. ``obs_names`` barcodes; ``obs`` has ``in_tissue``,
+        ``array_row``, ``array_col`` where they exist. ``var_names`` are symbols (a symbol that two genes
+        share gives way to the gene id); ``var`` has ``gene_ids``, ``gene_symbols``, ``feature_types``.
+        ``obsm["spatial"]`` float64 (n, 2), (x, y) in full-resolution pixels; ``obsm["spatial_um"]`` in µm.
+        ``uns["spatial"][library_id]`` holds the vendor's thumbnails as scanpy writes them.
+    platform
+        The instrument.
+    footprint
+        The area that one location collects from.
+    mpp
+        µm per full-resolution pixel.
+    image_path
+        The H&E to tile, or None.
+    image_scale
+        Image pixels per full-resolution pixel.
+    inputs
+        Role → every file or folder that was read.
+    warnings
+        One line each: what was dropped, guessed or disagrees.
+    """
+
+    adata: AnnData
+    platform: PlatformInfo
+    footprint: Footprint
+    mpp: float
+    image_path: Path | None = None
+    image_scale: float = 1.0
+    inputs: dict[str, Path] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)

@@ -1,0 +1,205 @@
+"""The spatial co-expression prior: gene factors that neighbouring locations share.
+
+Noise is independent between neighbouring locations, so the covariance *between* neighbours holds signal
+alone. Its leading eigenvectors are the directions in gene space that vary over tissue (a multivariate
+Moran's I, as in MULTISPATI: Dray, Saïd & Débias 2008, doi:10.3170/2007-8-18312), its eigenvalues their
+prior variance. Cell states of an scRNA-seq reference widen the space, and lend loadings to the genes
+that the panel does not hold.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+from scipy.spatial import cKDTree
+
+from focus_cli.priors.statistics import REFERENCE_EXPOSURE, residual_scale
+
+NODES_MAX = 6000  # locations are grouped on a grid until there are no more than this many
+NODE_EXPOSURE = 1500.0  # and until a node holds about this many molecules
+GRAPH_NEIGHBOURS = 6
+REFERENCE_SHARE = 0.2  # weight of the reference's cell-state covariance, as a share of the spatial trace
+POWER_ITERATIONS = 6
+VARIANCE_FLOOR = 0.01  # of the largest factor's variance
+
+
+@dataclass(frozen=True)
+class SpatialPrior:
+    """Gene vectors and baselines, for every gene that was measured or that the reference knows.
+
+    Attributes
+    ----------
+    genes
+        Sorted names, G.
+    baseline
+        float64, G: expected share of a location's molecules; measured genes sum to 1.
+    loadings
+        float32, G × K: W, relative deviation per unit of the whitened latent.
+    reference_loadings
+        float32, G × K: the same, as the reference alone predicts them; 0 for genes unknown to it.
+    measured, in_reference
+        bool, G.
+    variance
+        float32, K: prior variance of each factor before whitening, descending.
+    """
+
+    genes: np.ndarray
+    baseline: np.ndarray
+    loadings: np.ndarray
+    reference_loadings: np.ndarray
+    measured: np.ndarray
+    in_reference: np.ndarray
+    variance: np.ndarray
+
+    @property
+    def n_factors(self) -> int:
+        """K."""
+        return self.loadings.shape[1]
+
+    def rows(self, names: np.ndarray) -> np.ndarray:
+        """Row of each name in `genes`, or −1."""
+        position = np.searchsorted(self.genes, names)
+        position = np.minimum(position, len(self.genes) - 1)
+        return np.where(self.genes[position] == names, position, -1)
+
+
+def _group(counts: sparse.csr_matrix, xy_um: np.ndarray, pitch_um: float) -> tuple[sparse.csr_matrix, np.ndarray]:
+    """Sum locations into nodes that hold enough molecules and are few enough."""
+    median = max(float(np.median(np.asarray(counts.sum(axis=1)).ravel())), 1.0)
+    factor = max(np.sqrt(len(xy_um) / NODES_MAX), np.sqrt(min(NODE_EXPOSURE / median, len(xy_um) / 200)))
+    if factor <= 1.5:
+        return counts, xy_um
+    cell = np.floor((xy_um - xy_um.min(axis=0)) / (np.ceil(factor) * pitch_um)).astype(np.int64)
+    _, member = np.unique(cell @ np.array([1 << 32, 1]), return_inverse=True)
+    groups = sparse.csr_matrix((np.ones(len(member)), (member, np.arange(len(member)))))
+    size = np.asarray(groups.sum(axis=1))
+    return (groups @ counts).tocsr(), np.asarray(groups @ xy_um) / size
+
+
+def _graph(xy_um: np.ndarray) -> sparse.csr_matrix:
+    """Symmetric nearest-neighbour graph without loops; total weight 1."""
+    k = min(GRAPH_NEIGHBOURS + 1, len(xy_um))
+    distance, nearest = cKDTree(xy_um).query(xy_um, k=k)
+    keep = distance[:, 1:] < 2.0 * np.median(distance[:, 1:])
+    row = np.repeat(np.arange(len(xy_um)), k - 1).reshape(keep.shape)
+    graph = sparse.csr_matrix(
+        (np.ones(keep.sum()), (row[keep], nearest[:, 1:][keep])), shape=(len(xy_um), len(xy_um))
+    )
+    graph = graph + graph.T
+    return graph / max(graph.sum(), 1.0)
+
+
+class _Residuals:
+    """Standardised residuals of one sample as an operator, never made dense."""
+
+    def __init__(self, counts: sparse.csr_matrix, xy_um: np.ndarray, baseline: np.ndarray, scale: np.ndarray):
+        exposure = np.asarray(counts.sum(axis=1)).ravel()
+        kept = exposure > 0
+        self.share = (sparse.diags(1 / exposure[kept]) @ counts[kept]).tocsr()
+        # Nodes with few molecules are noisy: weigh them by the square root of their exposure.
+        weight = np.sqrt(exposure[kept] / exposure[kept].mean())
+        self.row_weight = np.minimum(weight, 2.0)[:, None]
+        self.graph = _graph(xy_um[kept])
+        self.baseline, self.scale = baseline[:, None], scale[:, None]
+
+    def covariance(self, directions: np.ndarray) -> np.ndarray:
+        """Covariance between neighbours, applied to `directions` (genes × k)."""
+        scaled = directions * self.scale
+        scores = self.row_weight * (self.share @ scaled - (self.baseline * scaled).sum(axis=0))
+        back = self.row_weight * (self.graph @ scores)
+        return self.scale * (self.share.T @ back - self.baseline * back.sum(axis=0))
+
+
+def _top_eigenvectors(covariance, n_genes: int, k: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Leading (algebraically largest) eigenpairs of a symmetric operator by subspace iteration."""
+    width = min(k + 16, n_genes)
+    q = np.linalg.qr(rng.standard_normal((n_genes, width)))[0]
+    for _ in range(POWER_ITERATIONS):
+        q = np.linalg.qr(covariance(q))[0]
+    small = q.T @ covariance(q)
+    eigenvalues, rotation = np.linalg.eigh((small + small.T) / 2)
+    order = np.argsort(-eigenvalues)[:k]
+    vectors = q @ rotation[:, order]
+    signs = np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(vectors.shape[1])])
+    return eigenvalues[order], vectors * signs
+
+
+def fit_prior(samples, n_factors: int, *, reference=None, seed: int = 0) -> SpatialPrior:
+    """Fit the prior on one or many samples.
+
+    Parameters
+    ----------
+    samples
+        Sequence of (names, counts CSR locations × genes, xy_um, pitch_um).
+    n_factors
+        K; fewer if there are fewer genes.
+    reference
+        A `focus_cli.reference.Reference`, or None.
+    seed
+        Of the subspace iteration.
+    """
+    from focus_cli.priors.transfer import reference_states, transfer_loadings
+
+    measured_names = np.unique(np.concatenate([np.asarray(s[0], str) for s in samples]))
+    states = reference_states(reference, measured_names) if reference is not None else None
+    genes = np.union1d(measured_names, states.genes) if states is not None else measured_names
+    row = {name: i for i, name in enumerate(genes)}
+    measured = np.isin(genes, measured_names)
+
+    totals, exposures, grouped = np.zeros(len(genes)), np.zeros(len(genes)), []
+    for names, counts, xy_um, pitch_um in samples:
+        column = np.array([row[name] for name in names])
+        spread = sparse.csr_matrix(
+            (counts.data.astype(np.float64), column[counts.indices], counts.indptr),
+            shape=(counts.shape[0], len(genes)),
+        )
+        totals += np.asarray(spread.sum(axis=0)).ravel()
+        exposures[column] += counts.sum()
+        grouped.append(_group(spread, xy_um, pitch_um))
+    # Half a molecule each: a gene that was never seen is rare, not impossible.
+    baseline = np.where(measured, (totals + 0.5) / np.maximum(exposures + 0.5 * measured.sum(), 1.0), 0.0)
+    baseline = baseline / baseline.sum()
+    scale = residual_scale(baseline)
+    residuals = [_Residuals(counts, xy, _own_baseline(counts, baseline), scale) for counts, xy in grouped]
+
+    def spatial(directions: np.ndarray) -> np.ndarray:
+        return sum(r.covariance(directions) for r in residuals) / len(residuals)
+
+    k = min(n_factors, int(measured.sum()))
+    rng = np.random.default_rng(seed)
+    eigenvalues, vectors = _top_eigenvectors(spatial, len(genes), k, rng)
+    if states is not None:
+        deviations = states.deviations(genes, baseline, scale)
+        share = REFERENCE_SHARE * max(eigenvalues.clip(0).sum(), 1e-12) / max((deviations**2).sum(), 1e-12)
+
+        def anchored(directions: np.ndarray) -> np.ndarray:
+            return spatial(directions) + share * (deviations.T @ (deviations @ directions))
+
+        eigenvalues, vectors = _top_eigenvectors(anchored, len(genes), k, rng)
+    variance = np.maximum(eigenvalues, VARIANCE_FLOOR * max(eigenvalues[0], 1e-6))
+    relative = np.zeros_like(vectors)
+    np.divide(vectors * np.sqrt(variance), (baseline * scale)[:, None], out=relative, where=measured[:, None])
+    prior = SpatialPrior(
+        genes=genes,
+        baseline=baseline,
+        loadings=relative.astype(np.float32),
+        reference_loadings=np.zeros_like(relative, dtype=np.float32),
+        measured=measured,
+        in_reference=np.zeros(len(genes), bool),
+        variance=variance.astype(np.float32),
+    )
+    return transfer_loadings(prior, states) if states is not None else prior
+
+
+def _own_baseline(counts: sparse.csr_matrix, baseline: np.ndarray) -> np.ndarray:
+    """The sample's own proportions, drawn towards the cohort's where the sample has few molecules.
+
+    Residuals are taken within a sample: what differs between samples as a whole is no spatial pattern.
+    Genes that the sample did not measure keep their share out of it.
+    """
+    total = np.asarray(counts.sum(axis=0)).ravel()
+    strength = REFERENCE_EXPOSURE
+    own = (total + strength * baseline * (total > 0)) / (total.sum() + strength)
+    return np.where(total > 0, own, 0.0)

@@ -1,0 +1,153 @@
+"""Loadings for genes that no panel holds, from the scRNA-seq reference.
+
+A gene's vector is computed, never looked up: cells of the reference get scores on the spatial factors from
+the genes that the panel does hold; the gene's expression in the cells is regressed on those scores.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import sparse
+
+from focus_cli import keys
+from focus_cli.errors import BadInputError
+from focus_cli.priors.coexpression import SpatialPrior
+from focus_cli.priors.statistics import residual_scale
+
+MIN_SHARED_GENES = 10
+DETECTION_MIN = 5  # cells in which a gene must be seen for a loading
+DEVIATION_CLIP = 10.0
+RIDGE = 1.0  # prior precision of a cell's score (whitened) and of a gene's regression, per 100 cells
+
+
+@dataclass(frozen=True)
+class ReferenceStates:
+    """The reference on the names of the samples: cells (log1p CP10k, CSR) and states (proportions)."""
+
+    genes: np.ndarray
+    cells: sparse.csr_matrix
+    proportions: np.ndarray
+
+    def deviations(self, genes: np.ndarray, baseline: np.ndarray, scale: np.ndarray) -> np.ndarray:
+        """Standardised deviations of the cell states from their mean, states × `genes`; 0 where unknown."""
+        rows = np.searchsorted(self.genes, genes).clip(max=len(self.genes) - 1)
+        known = (self.genes[rows] == genes) & (baseline > 0)
+        mean = self.proportions.mean(axis=0)
+        relative = self.proportions / np.maximum(mean, 1e-12) - 1
+        relative = np.clip(relative[:, rows], -1, DEVIATION_CLIP) * (mean[rows] > 1e-8)
+        return np.where(known, relative * baseline * scale, 0.0)
+
+
+def reference_states(reference, measured_names: np.ndarray) -> ReferenceStates:
+    """Put the reference on the names that the samples use.
+
+    Raises
+    ------
+    BadInputError
+        If fewer than ten genes are shared.
+    """
+    import pandas as pd
+
+    from focus_cli.reference.genes import match_genes, read_gene_names
+    from focus_cli.reference.prototypes import log_normalise
+
+    cells, prototypes = reference.cells, reference.prototypes
+    matched = match_genes(pd.DataFrame(index=measured_names), cells.var)
+    n_shared = int((matched >= 0).sum())
+    if n_shared < min(MIN_SHARED_GENES, len(measured_names)):
+        raise BadInputError(
+            f"the reference shares {n_shared} genes with the samples "
+            f"(samples: {measured_names[0]}, …; reference: {cells.var_names[0]}, …)",
+            hint="use a reference of the same species and the same kind of gene names",
+        )
+    symbols = read_gene_names(cells.var).symbol
+    names = np.where((symbols == "") | (symbols == "nan"), cells.var_names.to_numpy(str), symbols).astype(object)
+    names[matched[matched >= 0]] = measured_names[matched >= 0]
+    names = names.astype(str)
+    unique, first = np.unique(names, return_index=True)
+    return ReferenceStates(
+        genes=unique,
+        cells=log_normalise(cells.X)[:, first].tocsr(),
+        proportions=np.asarray(prototypes.X, dtype=np.float64)[:, first],
+    )
+
+
+def _correlation_loadings(prior: SpatialPrior) -> np.ndarray:
+    """Correlation of each measured gene's standardised residual with each whitened factor, genes × K."""
+    v = prior.loadings * (prior.baseline * residual_scale(prior.baseline))[:, None]
+    return v / np.sqrt(1 + (v**2).sum(axis=1, keepdims=True))
+
+
+def _standardise(cells: sparse.csr_matrix) -> tuple[np.ndarray, np.ndarray]:
+    mean = np.asarray(cells.mean(axis=0)).ravel()
+    second = np.asarray(cells.multiply(cells).mean(axis=0)).ravel()
+    return mean, np.sqrt(np.maximum(second - mean**2, 1e-8))
+
+
+def cell_scores(prior: SpatialPrior, states: ReferenceStates, rows: np.ndarray, visible: np.ndarray) -> np.ndarray:
+    """Scores of the reference's cells on the whitened factors, cells × K, mean 0 and variance 1."""
+    mean, spread = _standardise(states.cells)
+    rho = np.where(visible[:, None], _correlation_loadings(prior), 0.0)
+    projector = np.zeros((len(states.genes), prior.n_factors))
+    known = rows >= 0
+    projector[rows[known]] = rho[known]
+    projector /= spread[:, None]
+    gram = (projector * spread[:, None]).T @ (projector * spread[:, None])
+    raw = np.asarray(states.cells @ projector) - mean @ projector
+    scores = np.linalg.solve(gram + RIDGE * np.eye(prior.n_factors), raw.T).T
+    return scores / np.maximum(scores.std(axis=0), 1e-8)
+
+
+def transfer_loadings(prior: SpatialPrior, states: ReferenceStates) -> SpatialPrior:
+    """Complete a prior with what the reference knows.
+
+    Fills `reference_loadings` for every gene of the reference, and `loadings` and `baseline` of the genes
+    that no sample measured. The scale of the transfer (cells vary otherwise than spots) is fitted on the
+    measured genes, for loadings by least squares through the origin and for baselines by a regression
+    of log proportions.
+    """
+    rows = np.searchsorted(states.genes, prior.genes).clip(max=len(states.genes) - 1)
+    rows = np.where(states.genes[rows] == prior.genes, rows, -1)
+    known = rows >= 0
+    detected = np.asarray((states.cells > 0).sum(axis=0)).ravel() >= DETECTION_MIN
+    usable = known & detected[rows]
+
+    scores = cell_scores(prior, states, rows, prior.measured)
+    mean, spread = _standardise(states.cells)
+    n_cells = states.cells.shape[0]
+    gram = scores.T @ scores + RIDGE * (n_cells / 100) * np.eye(prior.n_factors)
+    cross = np.asarray(states.cells.T @ scores) - mean[:, None] * scores.sum(axis=0)
+    predicted = (np.linalg.solve(gram, cross.T).T / spread[:, None])[rows] * usable[:, None]
+
+    both = usable & prior.measured
+    rho = _correlation_loadings(prior)
+    slope = float((rho[both] * predicted[both]).sum() / max((predicted[both] ** 2).sum(), 1e-12))
+    rho_reference = predicted * np.clip(slope, 0.05, 1.0)
+    norm = np.minimum((rho_reference**2).sum(axis=1, keepdims=True), 0.9)
+    v = rho_reference / np.sqrt(1 - norm)
+
+    proportion = states.proportions.mean(axis=0)[rows]
+    log_p, log_reference = np.log(np.maximum(prior.baseline, 1e-12)), np.log(np.maximum(proportion, 1e-9))
+    fit = np.polyfit(log_reference[both], log_p[both], 1) if both.sum() > 2 else np.array([1.0, 0.0])
+    unseen = usable & ~prior.measured
+    baseline = np.where(unseen, np.exp(np.polyval(fit, log_reference)), prior.baseline)
+
+    relative = np.zeros_like(v)
+    np.divide(v, (baseline * residual_scale(baseline))[:, None], out=relative, where=usable[:, None])
+    keep = prior.measured | usable
+    completed = replace(
+        prior,
+        baseline=baseline,
+        loadings=np.where(unseen[:, None], relative, prior.loadings).astype(np.float32),
+        reference_loadings=relative.astype(np.float32),
+        in_reference=usable,
+    )
+    return replace(
+        completed,
+        **{
+            name: getattr(completed, name)[keep]
+            for name in ("genes", "baseline", "loadings", "reference_loadings", "measured", "in_reference")
+        },
+    )

@@ -1,0 +1,193 @@
+"""What a file says of itself: geometry, platform, alignment, cell states, warnings; gaps are tolerated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from focus_cli import keys
+from focus_cli.reporting.h5file import SpatialFile
+from focus_cli.reporting.maps import Frame, crop_image, data_uri, location_pitch
+
+_TISSUE_SIDE = 1000
+_MANY = 20_000
+_FILLED = 0.94  # drawn size of a spot as a fraction of the pitch, so that patterns can be seen
+_PLATFORMS = {"visium": "Visium", "visium_hd": "Visium HD", "legacy_st": "Legacy ST", "anndata": "AnnData"}
+_NICE_UM = (10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A number with its name and a small print."""
+
+    name: str
+    value: str
+    small: str = ""
+
+
+def mapping(value: Any) -> dict[str, Any]:
+    """`value` if it is a mapping, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def number(value: Any) -> float | None:
+    """`value` as a finite float, else None."""
+    try:
+        value = float(value)
+    except (TypeError, ValueError):
+        return None
+    return value if np.isfinite(value) else None
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How locations lie on the slide and how they are drawn. Pixels are full-resolution pixels."""
+
+    frame: Frame
+    side: int
+    mpp: float | None
+    shape: str
+    footprint_um: float | None
+    pitch_px: float
+    drawn_px: float
+    tissue: str  # data: address of the H&E, cut to the frame
+
+    @classmethod
+    def of(
+        cls, file: SpatialFile, side: int, *, frame: Frame | None = None, with_image: bool = True
+    ) -> Geometry:
+        """Measure a file; `side` is the longer side of its maps in pixels."""
+        focus = file.focus
+        mpp = number(focus.get("mpp")) or _measured_mpp(file)
+        mpp = mpp if mpp and mpp > 0 else None
+        footprint = mapping(focus.get("footprint"))
+        shape = str(footprint.get("shape", ""))
+        if not shape:  # a grid that fine is a grid of bins
+            shape = "square" if file.kind == "refined" or len(file.xy) > _MANY else "circle"
+        size_um = number(footprint.get("size_um"))
+        if size_um is None and mpp and (diameter := file.spot_diameter_px()):
+            size_um = diameter * mpp
+        pitch = location_pitch(file.xy)
+        square = shape == "square"
+        drawn = pitch if square else _FILLED * pitch
+        if frame is None:
+            frame = Frame.around(file.xy, drawn / 2, side)
+        tissue = ""
+        if with_image:
+            for _, image, scale in file.images():
+                cut = crop_image(image, scale, frame, min(_TISSUE_SIDE, 2 * side))
+                if cut is not None:
+                    tissue = data_uri(cut, quality=80)
+                    break
+        return cls(frame, side, mpp, shape, size_um, pitch, drawn, tissue)
+
+    @property
+    def square(self) -> bool:
+        """Whether locations are drawn as squares."""
+        return self.shape == "square"
+
+    @property
+    def pitch_words(self) -> str:
+        """Centre-to-centre distance in µm, empty where the scale is not known."""
+        return f"{self.pitch_px * self.mpp:.3g} µm" if self.mpp else ""
+
+    @property
+    def scale_bar(self) -> tuple[float, str] | None:
+        """(percent of the map's width, words) of a round length near a fifth of the width."""
+        if not self.mpp:
+            return None
+        width = self.frame.width * self.mpp
+        length = max((u for u in _NICE_UM if u <= width / 4), default=None)
+        if length is None:
+            return None
+        words = f"{length} µm" if length < 1000 else f"{length // 1000} mm"
+        return round(100 * length / width, 2), words
+
+
+def _measured_mpp(file: SpatialFile) -> float | None:
+    """µm per pixel from positions that are given in both."""
+    um = file.obsm(keys.SPATIAL_UM)
+    if um is None or np.shape(um)[0] != len(file.xy):
+        return None
+    extent = np.ptp(file.xy, axis=0).max()
+    return (
+        float(np.ptp(np.asarray(um, dtype=np.float64)[:, :2], axis=0).max() / extent) if extent > 0 else None
+    )
+
+
+def footprint_words(geometry: Geometry) -> str:
+    """The footprint of one location in words."""
+    size, kind = geometry.footprint_um, "squares" if geometry.square else "spots"
+    words = f"{size:.3g} µm {kind}" if size else kind
+    return f"{words}, {geometry.pitch_words} apart" if geometry.pitch_words else words
+
+
+def platform_words(focus: dict[str, Any]) -> str:
+    """Name and version of the platform, empty where the file does not say."""
+    platform = focus.get("platform")
+    if isinstance(platform, str):
+        return _PLATFORMS.get(platform, platform)
+    platform = mapping(platform)
+    name = str(platform.get("name", ""))
+    return f"{_PLATFORMS.get(name, name)} {platform.get('version', '')}".strip()
+
+
+def alignment_facts(focus: dict[str, Any]) -> list[Fact]:
+    """The figures of the alignment and orientation check, as the file carries them; tables are left out."""
+    facts = []
+    for key in ("alignment", "orientation"):
+        value = focus.get(key)
+        if isinstance(value, dict):
+            plain = {k: v for k, v in sorted(value.items()) if not _is_table(v)}
+            facts += [Fact(k.replace("_", " "), _words(v)) for k, v in plain.items() if _words(v)]
+        elif value not in (None, "") and not _is_table(value):
+            facts.append(Fact(key, _words(value)))
+    return facts
+
+
+def orientation_table(focus: dict[str, Any]) -> tuple[list[str], list[list[str]]] | None:
+    """Headings and rows of the check of the eight orientations, in the order of the file."""
+    rows = mapping(focus.get("alignment")).get("orientations")
+    if not _is_table(rows):
+        return None
+    first = "orientation"
+    names = [first, *sorted(k for k in rows[0] if k != first)]
+    return [n.replace("_", " ") for n in names], [[_words(row.get(n)) for n in names] for row in rows]
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value)
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_words(v) for v in value[:12]) + (" …" if len(value) > 12 else "")
+    if isinstance(value, dict):
+        return "; ".join(f"{k} {_words(v)}" for k, v in list(value.items())[:12])
+    return "" if value is None else str(value)
+
+
+def state_names(table: Any, focus: dict[str, Any]) -> list[str]:
+    """Names of the cell states: the columns of the table, else what ``uns["focus"]`` says, else numbers."""
+    width = np.asarray(table).shape[1]
+    if hasattr(table, "columns"):
+        return [str(c) for c in table.columns]
+    for key in ("cell_states", "cell_state_names", "states"):
+        names = focus.get(key)
+        if isinstance(names, list) and len(names) == width:
+            return [str(n) for n in names]
+    return [f"state {i + 1}" for i in range(width)]
+
+
+def told_warnings(focus: dict[str, Any]) -> list[str]:
+    """The warnings that a file carries."""
+    value = focus.get("warnings", [])
+    if isinstance(value, str):
+        return [value] if value else []
+    return [str(w) for w in value] if isinstance(value, list) else []

@@ -1,0 +1,94 @@
+"""What every field of an enhanced AnnData means: one table, keyed by the names of ``keys.py``."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from focus_cli import keys
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """One field: its unit and what it is."""
+
+    unit: str
+    text: str
+
+
+_LOG = "log1p(counts per 10 000)"
+
+FIELDS: dict[str, Meaning] = {
+    "X": Meaning(
+        _LOG,
+        "posterior mean: the estimate; an inference where var['measured'] is False",
+    ),
+    f"layers/{keys.COUNTS}": Meaning(
+        "molecules", "raw counts as the instrument gave them, untouched; zero for genes outside the panel"
+    ),
+    f"layers/{keys.MEAN_COUNTS}": Meaning(
+        "molecules",
+        "posterior mean of the counts, at the location's own molecules over the panel",
+    ),
+    f"layers/{keys.STD}": Meaning(_LOG, "posterior standard deviation of X"),
+    f"obs/{keys.IN_TISSUE}": Meaning("0 or 1", "1 where the vendor says that the location lies on tissue"),
+    f"obs/{keys.ARRAY_ROW}": Meaning("index", "row on the capture array"),
+    f"obs/{keys.ARRAY_COL}": Meaning("index", "column on the capture array"),
+    f"obs/{keys.TOTAL_COUNTS}": Meaning("molecules", "molecules of the location over the measured panel"),
+    f"obs/{keys.OBS_RELIABILITY}": Meaning("0 to 1", "how far the estimate of this location can be trusted"),
+    f"obs/{keys.PARENT}": Meaning(
+        "obs name", "refined files: the measured location that covers this one, or is nearest to it"
+    ),
+    f"var/{keys.GENE_ID}": Meaning("", "Ensembl id of the gene, where the vendor gives one"),
+    f"var/{keys.SYMBOL}": Meaning("", "gene symbol as the vendor wrote it"),
+    f"var/{keys.FEATURE_TYPE}": Meaning("", "kind of feature, as the vendor wrote it"),
+    f"var/{keys.MEASURED}": Meaning(
+        "true or false",
+        "false for a gene outside the panel: all its values are inferred, none is measured",
+    ),
+    f"var/{keys.VAR_RELIABILITY}": Meaning("0 to 1", "how far the estimate of this gene can be trusted"),
+    f"obsm/{keys.SPATIAL}": Meaning("full-resolution px", "position (x, y); x to the right, y down"),
+    f"obsm/{keys.SPATIAL_UM}": Meaning("µm", "position (x, y) with the same origin and axes"),
+    f"obsm/{keys.LATENT}": Meaning("", "posterior mean of the latent state"),
+    f"obsm/{keys.PROPORTIONS}": Meaning(
+        "fraction", "share of each cell state of the reference, estimated; rows sum to 1"
+    ),
+    f"uns/{keys.UNS}": Meaning("", "kind of file, sample, settings, warnings and provenance (JSON-safe)"),
+    f"uns/{keys.UNS_SPATIAL}": Meaning("", "H&E thumbnails and scale factors, as scanpy reads them"),
+    "uns/focus_truth": Meaning("", "the task, its scored genes and the seed that a truth file belongs to"),
+}
+
+# What only truth files hold.
+TRUTH_FIELDS: dict[str, Meaning] = {
+    "obs/exposure": Meaning("molecules", "what the location's truth is divided by"),
+    "obs/visible_counts": Meaning("molecules", "what the method may see of the location"),
+    "obs/domain": Meaning("", "simulated tissue domain"),
+    "obs/efficiency": Meaning("molecules", "simulated capture: expected molecules of the location"),
+    "var/ambient_profile": Meaning("fraction", "simulated ambient RNA"),
+    "var/platform_factor": Meaning("ratio", "simulated effect of the platform on the gene"),
+    "var/program": Meaning("", "simulated programme that the gene belongs to"),
+    "obsm/cell_type_proportions": Meaning("fraction", "simulated share of each cell type; rows sum to 1"),
+}
+_QUANTILE = re.compile(r"layers/q(\d\d)")
+_INFERRED = "not described by FOCUS; carried over from the input, or added later"
+
+
+def field_meaning(place: str, *, truth: str = "") -> Meaning:
+    """Unit and meaning of a field such as ``layers/std``.
+
+    Parameters
+    ----------
+    place
+        ``X``, or the group and the key with a slash between them.
+    truth
+        Kind of truth where the file is one (``"counts"`` or ``"expected"``): its X is no estimate.
+    """
+    if truth and place == "X":
+        if truth == "expected":
+            return Meaning("see scale above", "expected expression, free of sampling noise")
+        return Meaning("molecules", "raw counts that were hidden")
+    if truth and place in TRUTH_FIELDS:
+        return TRUTH_FIELDS[place]
+    if match := _QUANTILE.fullmatch(place):
+        return Meaning(_LOG, f"{int(match[1])} % quantile of the posterior of X")
+    return FIELDS.get(place, Meaning("", _INFERRED))

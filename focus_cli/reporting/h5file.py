@@ -1,0 +1,212 @@
+"""A spatial AnnData on disk, read in pieces: tables at once, matrices never whole."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import numpy as np
+
+from focus_cli import keys
+from focus_cli.errors import BadInputError, FocusError, MissingResourceError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    Node = h5py.Group | h5py.Dataset
+
+
+def open_h5ad(path: Path) -> h5py.File:
+    """Open an ``.h5ad`` for reading.
+
+    Raises
+    ------
+    MissingResourceError
+        If there is no such file.
+    BadInputError
+        If the file is not HDF5 (or is cut off), or does not hold an AnnData.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise MissingResourceError(f"no such file: {path}", hint="focus enhance writes one")
+    if path.is_dir():
+        raise BadInputError(
+            f"{path} is a folder, not an .h5ad file", hint="name a file written by focus enhance"
+        )
+    try:
+        handle = h5py.File(path, "r")
+    except OSError as error:
+        raise BadInputError(
+            f"cannot read {path}: not an HDF5 file, or cut off", hint="write or copy the file again"
+        ) from error
+    if "obs" not in handle or "var" not in handle:
+        handle.close()
+        raise BadInputError(f"{path} holds no AnnData: obs or var is missing", hint="name an .h5ad file")
+    return handle
+
+
+def plain(value: Any) -> Any:
+    """Turn what HDF5 gives back (numpy scalars, arrays, JSON as text) into plain Python values."""
+    if isinstance(value, dict):
+        return {str(k): plain(v) for k, v in sorted(value.items(), key=lambda item: str(item[0]))}
+    if isinstance(value, (list, tuple)):
+        return [plain(v) for v in value]
+    if isinstance(value, np.ndarray):
+        return [plain(v) for v in value.tolist()] if value.ndim else plain(value.item())
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
+    if isinstance(value, str) and value[:1] in ("{", "["):
+        try:
+            return plain(json.loads(value))
+        except ValueError:
+            return value
+    return value
+
+
+def read_node(node: Node, path: Path) -> Any:
+    """Read one element as anndata does.
+
+    Raises
+    ------
+    BadInputError
+        If the element is damaged.
+    """
+    from anndata.io import read_elem
+
+    try:
+        return read_elem(node)
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise BadInputError(
+            f"cannot read {node.name} of {path}: {str(error).splitlines()[0]}", hint="write the file again"
+        ) from error
+
+
+class SpatialFile:
+    """An AnnData with positions. A context manager; nothing big is read before it is asked for.
+
+    Attributes
+    ----------
+    obs, var
+        Tables of locations and genes.
+    xy
+        Positions (x, y) in full-resolution pixels, float64 (n, 2).
+    focus
+        ``uns["focus"]`` in plain Python values; empty for a file of another program.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        self.handle = open_h5ad(self.path)
+        try:
+            self.obs: pd.DataFrame = self._table("obs")
+            self.var: pd.DataFrame = self._table("var")
+            self.focus: dict[str, Any] = self._focus()
+            self.xy = self._positions()
+        except FocusError:
+            self.handle.close()
+            raise
+
+    def __enter__(self) -> SpatialFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.handle.close()
+
+    def _table(self, name: str) -> pd.DataFrame:
+        import pandas as pd
+
+        table = read_node(self.handle[name], self.path)
+        if not isinstance(table, pd.DataFrame):
+            raise BadInputError(f"{name} of {self.path} is not a table", hint="write the file again")
+        table.index = table.index.astype(str)
+        return table
+
+    def _focus(self) -> dict[str, Any]:
+        node = self.handle.get(f"uns/{keys.UNS}")
+        value = plain(read_node(node, self.path)) if node is not None else {}
+        return value if isinstance(value, dict) else {}
+
+    def _positions(self) -> np.ndarray:
+        node = self.handle.get(f"obsm/{keys.SPATIAL}")
+        if node is None:
+            raise BadInputError(
+                f"{self.path} has no obsm[{keys.SPATIAL!r}]: locations have no positions",
+                hint="name a file written by focus enhance",
+            )
+        xy = np.asarray(read_node(node, self.path), dtype=np.float64)
+        if xy.ndim != 2 or xy.shape[1] < 2 or len(xy) != len(self.obs) or not np.isfinite(xy).all():
+            raise BadInputError(
+                f"obsm[{keys.SPATIAL!r}] of {self.path} is not one finite (x, y) for each location",
+                hint="write the file again",
+            )
+        if len(xy) == 0:
+            raise BadInputError(f"{self.path} has no locations", hint="write the file again")
+        return xy[:, :2]
+
+    @property
+    def is_focus(self) -> bool:
+        """Whether FOCUS wrote the file."""
+        return bool(self.focus)
+
+    @property
+    def kind(self) -> str:
+        """``"enhanced"``, ``"refined"`` or ``"other"`` for a file of another program."""
+        return str(self.focus.get("kind", "enhanced")) if self.is_focus else "other"
+
+    def matrix(self, layer: str | None) -> Node | None:
+        """The node of X (``layer=None``) or of a layer; None where the file has none."""
+        node = self.handle.get("X" if layer is None else f"layers/{layer}")
+        if node is None:
+            return None
+        shape = node.shape if isinstance(node, h5py.Dataset) else tuple(node.attrs.get("shape", ()))
+        if tuple(shape) != (len(self.obs), len(self.var)):
+            raise BadInputError(
+                f"{node.name} of {self.path} has shape {tuple(shape)}, not {(len(self.obs), len(self.var))}",
+                hint="write the file again",
+            )
+        return node
+
+    def counts(self) -> Node | None:
+        """Raw counts: the layer of that name, else X of a file that FOCUS did not write."""
+        node = self.matrix(keys.COUNTS)
+        return node if node is not None or self.is_focus else self.matrix(None)
+
+    def obsm(self, key: str) -> Any | None:
+        """One element of obsm, or None."""
+        node = self.handle.get(f"obsm/{key}")
+        return None if node is None else read_node(node, self.path)
+
+    def images(self) -> Iterator[tuple[str, np.ndarray, float]]:
+        """Yield (library id, RGB image uint8, image px per full-resolution px) of every stored picture.
+
+        The best picture of each library comes alone: hires before lowres.
+        """
+        spatial = self.handle.get(f"uns/{keys.UNS_SPATIAL}")
+        if not isinstance(spatial, h5py.Group):
+            return
+        for library in sorted(spatial):
+            for size in ("hires", "lowres"):
+                node = spatial.get(f"{library}/images/{size}")
+                scale = spatial.get(f"{library}/scalefactors/tissue_{size}_scalef")
+                if node is None or scale is None:
+                    continue
+                image = np.asarray(read_node(node, self.path))
+                if image.ndim == 3 and image.shape[2] >= 3:
+                    if image.dtype != np.uint8:
+                        image = np.round(255 * np.clip(np.nan_to_num(image), 0, 1)).astype(np.uint8)
+                    yield library, image[:, :, :3], float(np.asarray(read_node(scale, self.path)))
+                    break
+
+    def spot_diameter_px(self) -> float | None:
+        """The vendor's spot diameter in full-resolution pixels, where the file carries it."""
+        spatial = self.handle.get(f"uns/{keys.UNS_SPATIAL}")
+        for library in sorted(spatial) if isinstance(spatial, h5py.Group) else ():
+            node = spatial.get(f"{library}/scalefactors/spot_diameter_fullres")
+            if node is not None:
+                return float(np.asarray(read_node(node, self.path)))
+        return None

@@ -1,0 +1,80 @@
+"""What was run, in the shape of a page: from the provenance record that a file carries."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from focus_cli.reporting.context import mapping
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """Provenance of one file.
+
+    Attributes
+    ----------
+    command, version, seed
+        The verb, FOCUS's version and the seed, as text; empty where the file does not say.
+    settings, versions
+        (name, value) pairs, sorted.
+    inputs
+        (role, name, size, SHA-256) of each input, sorted by role.
+    whole
+        The full record as JSON.
+    """
+
+    command: str
+    version: str
+    seed: str
+    settings: list[tuple[str, str]]
+    inputs: list[tuple[str, str, str, str]]
+    versions: list[tuple[str, str]]
+    whole: str
+
+    @property
+    def known(self) -> bool:
+        """Whether the file says anything of its making."""
+        return bool(self.whole)
+
+
+def provenance(focus: dict[str, Any]) -> dict[str, Any]:
+    """The provenance record of ``uns["focus"]``; empty where there is none."""
+    return mapping(focus.get("provenance"))
+
+
+def run_record(focus: dict[str, Any]) -> RunRecord:
+    """Arrange the provenance of a file for reading."""
+    record = provenance(focus)
+    inputs = []
+    for role, told in sorted(mapping(record.get("inputs")).items()):
+        told = mapping(told)
+        size = told.get("bytes")
+        inputs.append((role, str(told.get("name", "")), _size(size), str(told.get("sha256", ""))))
+    return RunRecord(
+        command=str(record.get("command", "")),
+        version=str(record.get("focus_version", "")),
+        seed=str(record.get("seed", "")),
+        settings=_pairs(record.get("settings")),
+        inputs=inputs,
+        versions=_pairs(record.get("versions")),
+        whole=json.dumps(record, indent=2, sort_keys=True, ensure_ascii=False) if record else "",
+    )
+
+
+def _pairs(value: Any) -> list[tuple[str, str]]:
+    return [
+        (k, v if isinstance(v, str) else json.dumps(v, ensure_ascii=False))
+        for k, v in sorted(mapping(value).items())
+    ]
+
+
+def _size(value: Any) -> str:
+    if not isinstance(value, (int, float)):
+        return ""
+    for unit in ("B", "kB", "MB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} GB"

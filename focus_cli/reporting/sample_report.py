@@ -1,0 +1,339 @@
+"""One section of the report: what is known of one enhanced file, as numbers, words and small pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from focus_cli import keys
+from focus_cli.reporting.charts import Histogram, ends, histogram, short
+from focus_cli.reporting.context import (
+    Fact,
+    Geometry,
+    alignment_facts,
+    footprint_words,
+    orientation_table,
+    platform_words,
+    state_names,
+    told_warnings,
+)
+from focus_cli.reporting.genes import choose_genes
+from focus_cli.reporting.h5file import SpatialFile
+from focus_cli.reporting.maps import EXPRESSION, STATES, UNCERTAINTY, Canvas, data_uri, gradient, limits
+from focus_cli.reporting.matrices import CountSummary, read_columns, summarise_counts
+from focus_cli.reporting.run_record import RunRecord, run_record
+
+N_STATES = 6
+_RAW_LABEL = "raw, log1p CP10k"
+
+
+@dataclass(frozen=True)
+class Map:
+    """One picture of values over the tissue with its colour bar."""
+
+    caption: str
+    image: str  # data: address; empty where there is nothing to draw
+    low: str = ""
+    high: str = ""
+    gradient: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class GeneRow:
+    """One gene before and after."""
+
+    name: str
+    measured: bool
+    asked: bool
+    facts: list[tuple[str, str]]
+    maps: list[Map]
+
+
+@dataclass
+class SampleSection:
+    """Everything that the template shows of one sample."""
+
+    anchor: str
+    sample_id: str
+    file_name: str
+    badge: str
+    is_focus: bool
+    facts: list[Fact]
+    tissue: str
+    has_image: bool
+    aspect: str
+    scale_bar: tuple[float, str] | None
+    squares: bool
+    overview: list[Map]
+    quality: list[Histogram]
+    alignment: list[Fact]
+    orientations: tuple[list[str], list[list[str]]] | None
+    genes: list[GeneRow]
+    states: list[Map]
+    state_bars: list[tuple[str, float]]
+    warnings: list[str]
+    run: RunRecord
+    refined_run: RunRecord | None = None
+    refined_facts: list[Fact] = field(default_factory=list)
+
+
+def sample_section(
+    file: SpatialFile, refined: SpatialFile | None, *, anchor: str, asked: list[str], side: int
+) -> SampleSection:
+    """Collect one section.
+
+    Parameters
+    ----------
+    file
+        The enhanced (or any spatial) file.
+    refined
+        The refined file of the same sample, if there is one.
+    anchor
+        Name of the section inside the page.
+    asked
+        Genes to show first.
+    side
+        Longer side of a map in pixels.
+    """
+    focus = file.focus
+    measured = (
+        file.var[keys.MEASURED].to_numpy(dtype=bool)
+        if keys.MEASURED in file.var
+        else np.ones(len(file.var), bool)
+    )
+    counts = file.counts()
+    summary = summarise_counts(counts) if counts is not None else None
+    totals = _totals(file, summary)
+    empty = summary is not None and not summary.totals.any()
+    if empty:
+        summary = None
+    geometry = Geometry.of(file, side)
+    canvas = Canvas(geometry.frame, file.xy, geometry.drawn_px, geometry.square)
+    choice = choose_genes(file, summary, totals, measured, asked)
+    trust = _column(file.obs, keys.OBS_RELIABILITY)
+    section = SampleSection(
+        anchor=anchor,
+        sample_id=sample_name(file),
+        file_name=file.path.name,
+        badge={"enhanced": "enhanced", "refined": "refined"}.get(file.kind, "not a FOCUS file"),
+        is_focus=file.is_focus,
+        facts=_facts(file, measured, summary, trust, geometry),
+        tissue=geometry.tissue,
+        has_image=bool(geometry.tissue),
+        aspect=f"{geometry.frame.columns} / {geometry.frame.rows}",
+        scale_bar=geometry.scale_bar,
+        squares=geometry.square,
+        overview=_overview(canvas, totals, trust, geometry),
+        quality=_quality(file, summary, totals, trust, measured),
+        alignment=alignment_facts(focus),
+        orientations=orientation_table(focus),
+        genes=_genes(file, refined, canvas, choice, measured, summary, geometry),
+        states=[],
+        state_bars=[],
+        warnings=_warnings(file, measured, counts is None, empty, refined),
+        run=run_record(focus),
+    )
+    section.states, section.state_bars = _states(file, canvas)
+    if refined is not None:
+        section.refined_run = run_record(refined.focus)
+        section.refined_facts = [
+            Fact(
+                "refined locations",
+                f"{len(refined.obs):,}",
+                f"{len(refined.obs) / len(file.obs):.1f} per location",
+            )
+        ]
+    return section
+
+
+def sample_name(file: SpatialFile) -> str:
+    """The sample's id: as FOCUS wrote it, else the library id, else the file's name."""
+    if file.focus.get("sample_id"):
+        return str(file.focus["sample_id"])
+    return next((library for library, _, _ in file.images()), file.path.stem)
+
+
+def _column(table: Any, key: str) -> np.ndarray | None:
+    if key not in table:
+        return None
+    import pandas as pd
+
+    values = pd.to_numeric(table[key], errors="coerce").to_numpy(dtype=float)
+    return values if np.isfinite(values).any() else None
+
+
+def _totals(file: SpatialFile, summary: CountSummary | None) -> np.ndarray:
+    told = _column(file.obs, keys.TOTAL_COUNTS)
+    seen = summary.totals if summary is not None else np.zeros(len(file.obs))
+    # A file that keeps some genes only still knows the molecules over the whole panel.
+    return seen if told is None else np.maximum(np.nan_to_num(told), seen)
+
+
+def _facts(
+    file: SpatialFile,
+    measured: np.ndarray,
+    summary: CountSummary | None,
+    trust: np.ndarray | None,
+    geometry: Geometry,
+) -> list[Fact]:
+    facts = [
+        Fact("platform", platform_words(file.focus), ""),
+        Fact("locations", f"{len(file.obs):,}", footprint_words(geometry)),
+        Fact("genes measured", f"{int(measured.sum()):,}", "on the panel"),
+        Fact("genes imputed", f"{int((~measured).sum()):,}", "inferred, not measured"),
+    ]
+    if geometry.mpp:
+        facts.append(Fact("µm per px", f"{geometry.mpp:.3g}", "full-resolution image"))
+    if summary is not None:
+        facts.append(Fact("counts", short(float(np.median(summary.totals))), "median per location"))
+        facts.append(Fact("genes", short(float(np.median(summary.detected))), "median per location"))
+    if trust is not None:
+        facts.append(Fact("reliability", f"{np.nanmedian(trust):.2f}", "median of locations, 0 to 1"))
+    return [f for f in facts if f.value]
+
+
+def _map(
+    canvas: Canvas,
+    values: np.ndarray,
+    caption: str,
+    colormap: str,
+    note: str = "",
+    floor: float | None = None,
+) -> Map:
+    low, high = limits(values)
+    if floor is not None:
+        low = floor
+        high = high if high > low else low + 1.0
+    pixels = canvas.paint(values, colormap, low, high)
+    return Map(caption, data_uri(pixels), *ends(low, high), gradient(colormap), note)
+
+
+def _overview(canvas: Canvas, totals: np.ndarray, trust: np.ndarray | None, geometry: Geometry) -> list[Map]:
+    maps = [Map("H&E", "")] if geometry.tissue else []
+    if totals.any():
+        maps.append(_map(canvas, totals, "Counts per location", EXPRESSION))
+    else:
+        maps.append(_map(canvas, np.zeros(len(totals)), "Locations (no counts)", EXPRESSION))
+    if trust is not None:
+        maps.append(_map(canvas, trust, "Reliability of locations", UNCERTAINTY))
+    return maps
+
+
+def _quality(
+    file: SpatialFile,
+    summary: CountSummary | None,
+    totals: np.ndarray,
+    trust: np.ndarray | None,
+    measured: np.ndarray,
+) -> list[Histogram]:
+    plots: list[Histogram | None] = []
+    if summary is not None:
+        plots.append(histogram("Counts per location", {"all": totals}, unit="molecules", log=True))
+        plots.append(
+            histogram("Genes per location", {"all": summary.detected}, unit="genes detected", log=True)
+        )
+    if trust is not None:
+        plots.append(histogram("Reliability of locations", {"all": trust}, unit="0 to 1", span=(0.0, 1.0)))
+    genes = _column(file.var, keys.VAR_RELIABILITY)
+    if genes is not None:
+        groups = {"measured": genes[measured], "imputed": genes[~measured]}
+        plots.append(histogram("Reliability of genes", groups, unit="0 to 1", of="genes", span=(0.0, 1.0)))
+    return [p for p in plots if p is not None]
+
+
+def _genes(
+    file: SpatialFile,
+    refined: SpatialFile | None,
+    canvas: Canvas,
+    choice: Any,
+    measured: np.ndarray,
+    summary: CountSummary | None,
+    geometry: Geometry,
+) -> list[GeneRow]:
+    names = [str(file.var.index[c]) for c in choice.columns]
+    std_node = file.matrix(keys.STD) if file.is_focus else None
+    std = read_columns(std_node, choice.columns) if std_node is not None and len(names) else None
+    finer = _refined_maps(refined, names, geometry) if refined is not None else {}
+    trust = _column(file.var, keys.VAR_RELIABILITY)
+    rows = []
+    for i, (name, column) in enumerate(zip(names, choice.columns)):
+        maps, facts = [], []
+        if trust is not None and np.isfinite(trust[column]):
+            facts.append(("reliability", f"{trust[column]:.2f}"))
+        if summary is not None and measured[column]:
+            share = 100 * summary.gene_detected[column] / len(file.obs)
+            facts.append(
+                ("detected in", f"{share:.2g} % of locations" if share < 1 else f"{share:.0f} % of locations")
+            )
+        before, after = choice.moran_raw[i], choice.moran_enhanced[i]
+        if file.is_focus and np.isfinite(after):
+            told = f"{before:.2f} → {after:.2f}" if np.isfinite(before) else f"{after:.2f}"
+            facts.append(("Moran's I", told))
+        elif np.isfinite(before):
+            facts.append(("Moran's I", f"{before:.2f}"))
+        if not measured[column]:
+            maps.append(Map(_RAW_LABEL, "", note="not on the panel: nothing was measured"))
+        elif choice.raw is None:
+            maps.append(Map(_RAW_LABEL, "", note="the file holds no counts"))
+        else:
+            maps.append(_map(canvas, choice.raw[:, i], _RAW_LABEL, EXPRESSION))
+        if file.is_focus:
+            maps.append(_map(canvas, choice.enhanced[:, i], "enhanced, log1p CP10k", EXPRESSION))
+            if std is not None:
+                maps.append(_map(canvas, std[:, i], "standard deviation", UNCERTAINTY))
+            if name in finer:
+                maps.append(finer[name])
+        rows.append(GeneRow(name, bool(measured[column]), i < choice.asked, facts, maps))
+    return rows
+
+
+def _refined_maps(refined: SpatialFile, names: list[str], geometry: Geometry) -> dict[str, Map]:
+    place = {str(g): i for i, g in enumerate(refined.var.index)}
+    shared = [n for n in names if n in place]
+    node = refined.matrix(None)
+    if node is None or not shared:
+        return {}
+    values = read_columns(node, np.array([place[n] for n in shared]))
+    fine = Geometry.of(refined, geometry.side, frame=geometry.frame, with_image=False)
+    canvas = Canvas(geometry.frame, refined.xy, fine.drawn_px, square=True)
+    caption = f"refined, {fine.pitch_words} grid" if fine.pitch_words else "refined"
+    return {n: _map(canvas, values[:, i], caption, EXPRESSION) for i, n in enumerate(shared)}
+
+
+def _states(file: SpatialFile, canvas: Canvas) -> tuple[list[Map], list[tuple[str, float]]]:
+    table = file.obsm(keys.PROPORTIONS)
+    if table is None:
+        return [], []
+    names = state_names(table, file.focus)
+    values = np.asarray(table, dtype=np.float32)
+    mean = values.mean(axis=0, dtype=np.float64)
+    order = np.lexsort((np.arange(len(mean)), -mean))
+    maps = [_map(canvas, values[:, s], names[s], STATES, floor=0.0) for s in order[:N_STATES]]
+    bars = [(names[s], round(100 * float(mean[s]), 2)) for s in order[:N_STATES]]
+    rest = 100 * float(mean[order[N_STATES:]].sum())
+    if len(order) > N_STATES:
+        bars.append((f"{len(order) - N_STATES} others", round(rest, 2)))
+    return maps, bars
+
+
+def _warnings(
+    file: SpatialFile, measured: np.ndarray, no_counts: bool, empty: bool, refined: SpatialFile | None
+) -> list[str]:
+    told = told_warnings(file.focus)
+    if not file.is_focus:
+        told.append("This file was not written by FOCUS: no estimates, no spread, no provenance.")
+    elif no_counts:
+        told.append(f"The file has no layer {keys.COUNTS!r}: raw maps cannot be shown.")
+    elif empty:
+        told.append("No molecule was given: every value is predicted from the image.")
+    if file.is_focus and file.matrix(keys.STD) is None:
+        told.append(f"The file has no layer {keys.STD!r}: the spread of the estimates cannot be shown.")
+    if (~measured).any():
+        share = 100 * (~measured).mean()
+        told.append(f"{share:.0f} % of the genes are imputed: inferred, no measurement stands behind them.")
+    if refined is not None:
+        told += [w for w in told_warnings(refined.focus) if w not in told]
+    return told

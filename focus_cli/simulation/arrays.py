@@ -1,0 +1,163 @@
+"""The capture arrays: where each platform's locations lie, what they are called, what they collect."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from focus_cli.simulation.streams import stream
+from focus_cli.simulation.tissue import DOMAINS, OUTSIDE, Tissue
+
+PLATFORMS = ("visium", "visium_hd", "legacy_st", "anndata")
+FINE_UM = 16.0  # pitch of the fine truth
+
+_VISIUM_ROWS, _VISIUM_COLS = 78, 128
+_VISIUM_PITCH_UM = 100.0
+_VISIUM_SPOT_UM = 55.0
+_HD_BIN_UM = 8.0
+_HD_SIDE = 838  # 8 µm bins along the side of an HD capture area
+_LEGACY_PITCH_UM, _LEGACY_SPOT_UM = 200.0, 100.0
+
+
+@dataclass(frozen=True)
+class Locations:
+    """The locations of one array over one section, in the order of the vendor's position file.
+
+    Attributes
+    ----------
+    names
+        str (n,): barcodes.
+    array_row, array_col
+        int64 (n,): place on the capture array.
+    px
+        float64 (n, 2): centre (x, y) in full-resolution pixels.
+    mpp
+        µm per pixel.
+    in_tissue
+        bool (n,): the centre lies within the outline.
+    shape, size_um, pitch_um
+        Footprint: ``"circle"`` and its diameter or ``"square"`` and its side; centre to centre.
+    """
+
+    names: np.ndarray
+    array_row: np.ndarray
+    array_col: np.ndarray
+    px: np.ndarray
+    mpp: float
+    in_tissue: np.ndarray
+    shape: str
+    size_um: float
+    pitch_um: float
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def xy_um(self) -> np.ndarray:
+        """Centre (x, y) in µm: float64 (n, 2)."""
+        return self.px * self.mpp
+
+    def take(self, which: np.ndarray) -> Locations:
+        """The locations at some indices, in their order."""
+        rows = ("names", "array_row", "array_col", "px", "in_tissue")
+        values = {name: getattr(self, name) for name in Locations.__dataclass_fields__}
+        return Locations(**{name: v[which] if name in rows else v for name, v in values.items()})
+
+    def counted(self) -> Locations:
+        """The locations on tissue, sorted by barcode: the order of the vendor's count matrix."""
+        on = np.flatnonzero(self.in_tissue)
+        return self.take(on[np.argsort(self.names[on], kind="stable")])
+
+
+def make_locations(platform: str, tissue: Tissue, mpp: float, seed: int, section: int) -> Locations:
+    """Lay the array of a platform over a section."""
+    if platform == "visium_hd":
+        return square_grid(tissue, mpp, _HD_BIN_UM, mirrored=True)
+    if platform == "legacy_st":
+        return _legacy(tissue, mpp, seed, section)
+    return _visium(tissue, mpp)
+
+
+def square_grid(tissue: Tissue, mpp: float, bin_um: float, *, mirrored: bool = False) -> Locations:
+    """A grid of square bins, named as Visium HD names them.
+
+    The grid spans a whole number of 16 µm bins, centred in the frame, so that finer bins nest in coarser.
+    With `mirrored`, columns run from right to left, as on instruments that see the slide from its back.
+    """
+    blocks = int(tissue.size_um // FINE_UM)
+    n = round(blocks * FINE_UM / bin_um)
+    margin = (tissue.size_um - blocks * FINE_UM) / 2
+    row, column = (a.ravel() for a in np.mgrid[0:n, 0:n])
+    across = n - 1 - column if mirrored else column
+    xy = margin + (np.stack([across, row], axis=1) + 0.5) * bin_um
+    offset = int((_HD_SIDE * _HD_BIN_UM / FINE_UM - blocks) // 2 * round(FINE_UM / bin_um))
+    row, column = row + max(offset, 0), column + max(offset, 0)
+    names = bin_names(bin_um, row, column)
+    on = tissue.domain_at(xy) != OUTSIDE
+    return Locations(names, row, column, xy / mpp, mpp, on, "square", bin_um, bin_um)
+
+
+def bin_names(bin_um: float, row: np.ndarray, column: np.ndarray) -> np.ndarray:
+    """Barcodes of Visium HD bins: ``s_008um_00012_00034-1``."""
+    return np.array([f"s_{round(bin_um):03d}um_{r:05d}_{c:05d}-1" for r, c in zip(row, column)])
+
+
+def majority_domain(tissue: Tissue, locations: Locations) -> np.ndarray:
+    """The domain with the largest part of each footprint, as text: object (n,)."""
+    steps = (np.arange(7) + 0.5) / 7 - 0.5
+    dx, dy = (a.ravel() * locations.size_um for a in np.meshgrid(steps, steps))
+    if locations.shape == "circle":
+        within = np.hypot(dx, dy) <= locations.size_um / 2
+        dx, dy = dx[within], dy[within]
+    votes = np.zeros((len(locations), len(DOMAINS)), dtype=np.int32)
+    for offset in zip(dx, dy):
+        domain = tissue.domain_at(locations.xy_um + offset)
+        on = np.flatnonzero(domain != OUTSIDE)
+        votes[on, domain[on]] += 1
+    return np.array(DOMAINS, dtype=object)[votes.argmax(axis=1)]
+
+
+def _visium(tissue: Tissue, mpp: float) -> Locations:
+    """The part of a 78 × 128 Visium array that fits the frame; row + column is even at every spot."""
+    edge = _VISIUM_SPOT_UM
+    row_um, col_um = _VISIUM_PITCH_UM * np.sqrt(3) / 2, _VISIUM_PITCH_UM / 2
+    n_rows = min(int((tissue.size_um - 2 * edge) / row_um) + 1, _VISIUM_ROWS)
+    n_cols = min(int((tissue.size_um - 2 * edge) / col_um) + 1, _VISIUM_COLS)
+    first_row = (_VISIUM_ROWS - n_rows) // 4 * 2
+    first_col = (_VISIUM_COLS - n_cols) // 4 * 2
+    row, column = (a.ravel() for a in np.mgrid[0:n_rows, 0:n_cols])
+    spot = (row + column) % 2 == 0
+    row, column = row[spot], column[spot]
+    # Space Ranger lists pairs of rows, zigzag.
+    order = np.lexsort((column, row // 2))
+    row, column = row[order], column[order]
+    px = np.stack([edge + column * col_um, edge + row * row_um], axis=1) / mpp
+    px = np.round(px)  # Space Ranger 1 and 2 write whole pixels; the spot lies where the file says
+    row, column = row + first_row, column + first_col
+    names = _visium_barcodes()[row, column]
+    on = tissue.domain_at(px * mpp) != OUTSIDE
+    return Locations(names, row, column, px, mpp, on, "circle", _VISIUM_SPOT_UM, _VISIUM_PITCH_UM)
+
+
+def _visium_barcodes() -> np.ndarray:
+    """One barcode for each place on the array, the same in every section, as on real slides."""
+    rng = np.random.default_rng(16)
+    codes = np.unique(rng.integers(0, 4**16, size=_VISIUM_ROWS * _VISIUM_COLS + 100))
+    codes = rng.permutation(codes)[: _VISIUM_ROWS * _VISIUM_COLS]
+    letters = np.array(list("ACGT"))[codes[:, None] // 4 ** np.arange(16) % 4]
+    return np.array(["".join(word) + "-1" for word in letters]).reshape(_VISIUM_ROWS, _VISIUM_COLS)
+
+
+def _legacy(tissue: Tissue, mpp: float, seed: int, section: int) -> Locations:
+    """Printed spots on a square array, each a little off its place, as the printer left them."""
+    n = int(tissue.size_um // _LEGACY_PITCH_UM)
+    margin = (tissue.size_um - n * _LEGACY_PITCH_UM) / 2 + _LEGACY_PITCH_UM / 2
+    row, column = (a.ravel() for a in np.mgrid[0:n, 0:n])
+    slip = stream(seed, "printer", section).normal(0.0, 0.05, (n * n, 2)).clip(-0.12, 0.12)
+    xy = margin + (np.stack([column, row], axis=1) + slip) * _LEGACY_PITCH_UM
+    px = np.round(xy / mpp, 2)  # as many digits as the spot file holds
+    row, column = row + 2, column + 2
+    names = np.array([f"{x}x{y}" for x, y in zip(column, row)])
+    on = tissue.domain_at(px * mpp) != OUTSIDE
+    return Locations(names, row, column, px, mpp, on, "circle", _LEGACY_SPOT_UM, _LEGACY_PITCH_UM)

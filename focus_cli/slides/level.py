@@ -1,0 +1,71 @@
+"""What every source of pixels looks like: levels, widest first, that hand out windows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+# The most pixels that are ever decoded in one piece; 1 Gpx is 3 GB as RGB.
+MAX_PIECE_PIXELS = 1_000_000_000
+
+
+class Level(Protocol):
+    """One resolution of a slide.
+
+    `width` and `height` are in the level's own pixels.
+    """
+
+    width: int
+    height: int
+
+    def window(self, x0: int, y0: int, x1: int, y1: int) -> np.ndarray:
+        """Return uint8 RGB of shape (y1 - y0, x1 - x0, 3); the window lies inside the level."""
+
+
+@dataclass
+class Source:
+    """An opened image file.
+
+    Attributes
+    ----------
+    levels
+        Level 0 first, every next one smaller.
+    mpp
+        µm per level-0 pixel by the file's own metadata, or None where it says nothing plausible.
+    mpp_origin
+        Where `mpp` was read: ``"OME-XML"``, ``"Aperio description"``, ``"resolution tags"`` or "".
+    """
+
+    levels: list[Level]
+    mpp: float | None = None
+    mpp_origin: str = ""
+
+    def close(self) -> None:
+        """Release the file."""
+
+
+def on_white(pixels: np.ndarray, premultiplied: bool = False) -> np.ndarray:
+    """Lay RGBA over white.
+
+    Parameters
+    ----------
+    pixels
+        uint8 (h, w, 4); the last channel is opacity.
+    premultiplied
+        Whether the colours were multiplied by the opacity already (TIFF's "associated" alpha).
+
+    Returns
+    -------
+    np.ndarray
+        uint8 (h, w, 3).
+    """
+    alpha = pixels[..., 3:]
+    if alpha.size and alpha.min() == 255:
+        return np.ascontiguousarray(pixels[..., :3])
+    opacity = alpha.astype(np.uint16)
+    colour = pixels[..., :3].astype(np.uint16)
+    if not premultiplied:
+        colour = (colour * opacity + 127) // 255
+    return np.minimum(colour + (255 - opacity), 255).astype(np.uint8)

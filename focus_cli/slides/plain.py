@@ -1,0 +1,115 @@
+"""JPEG and PNG: decoded once, at the first read, and kept as an array."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from focus_cli.errors import BadInputError
+from focus_cli.slides.level import MAX_PIECE_PIXELS, Source, on_white
+
+_TAIL_BYTES = 65_536  # scanners append notes after the end mark
+_END_MARK = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
+_COLOUR_MODES = {"JPEG": ("RGB",), "PNG": ("RGB", "RGBA", "P")}
+RGB_HINT = "give the H&E as an 8-bit RGB image"
+BROKEN_HINT = "copy the file again; it is incomplete or damaged"
+
+
+class PlainLevel:
+    """The only level of an image without tiles."""
+
+    def __init__(self, path: Path, kind: str, mode: str, width: int, height: int) -> None:
+        self.path, self.kind, self.mode = path, kind, mode
+        self.width, self.height = width, height
+        self._pixels: np.ndarray | None = None
+
+    def window(self, x0: int, y0: int, x1: int, y1: int) -> np.ndarray:
+        """Return uint8 RGB (y1 - y0, x1 - x0, 3)."""
+        if self._pixels is None:
+            self._pixels = self._decode()
+        return self._pixels[y0:y1, x0:x1]
+
+    def forget(self) -> None:
+        """Drop the decoded pixels."""
+        self._pixels = None
+
+    def _decode(self) -> np.ndarray:
+        import imagecodecs
+
+        try:
+            if self.mode == "P":
+                pixels = _decode_palette(self.path)
+            else:
+                # Straight into one array: Pillow would hold a second copy of four bytes a pixel.
+                decode = imagecodecs.jpeg_decode if self.kind == "JPEG" else imagecodecs.png_decode
+                pixels = decode(self.path.read_bytes())
+        except (OSError, ValueError, RuntimeError, SyntaxError) as error:
+            raise BadInputError(f"cannot decode {self.path}: {error}", hint=BROKEN_HINT) from error
+        if pixels.dtype != np.uint8:
+            raise BadInputError(f"{self.path} has {8 * pixels.dtype.itemsize} bits a channel", hint=RGB_HINT)
+        if pixels.ndim != 3 or pixels.shape[:2] != (self.height, self.width) or pixels.shape[2] not in (3, 4):
+            raise BadInputError(f"{self.path} decodes to an array of shape {pixels.shape}", hint=RGB_HINT)
+        return on_white(pixels) if pixels.shape[2] == 4 else pixels
+
+
+def _decode_palette(path: Path) -> np.ndarray:
+    from PIL import Image
+
+    with _pillow_without_bound(), Image.open(path) as image:
+        return np.asarray(image.convert("RGBA"))
+
+
+class _pillow_without_bound:
+    """Lift Pillow's own pixel bound for a block; ours is checked instead."""
+
+    def __enter__(self) -> None:
+        from PIL import Image
+
+        self._bound, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+
+    def __exit__(self, *_) -> None:
+        from PIL import Image
+
+        Image.MAX_IMAGE_PIXELS = self._bound
+
+
+def open_plain(path: Path) -> Source:
+    """Read the header of a JPEG or PNG and check that the file is whole and is a colour image.
+
+    Raises
+    ------
+    BadInputError
+        If it is neither, is truncated, is not 8-bit colour, or has more than `MAX_PIECE_PIXELS`.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with warnings.catch_warnings(), _pillow_without_bound(), Image.open(path) as image:
+            warnings.simplefilter("ignore")
+            kind, mode, (width, height) = image.format, image.mode, image.size
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+        raise BadInputError(
+            f"{path} is not a readable image: {error}", hint="FOCUS reads TIFF, OME-TIFF, SVS, JPEG and PNG"
+        ) from error
+    if kind not in _END_MARK:
+        raise BadInputError(f"{path} is a {kind} image", hint="FOCUS reads TIFF, OME-TIFF, SVS, JPEG and PNG")
+    with path.open("rb") as handle:
+        handle.seek(max(0, path.stat().st_size - _TAIL_BYTES))
+        if _END_MARK[kind] not in handle.read():
+            raise BadInputError(f"{path} is truncated: its end mark is missing", hint=BROKEN_HINT)
+    if mode not in _COLOUR_MODES[kind]:
+        raise BadInputError(f"{path} is not an 8-bit colour image (mode {mode})", hint=RGB_HINT)
+    if width * height > MAX_PIECE_PIXELS:
+        raise BadInputError(
+            f"{path} has {width * height / 1e9:.1f} gigapixels and no tiles", hint=pyramid_hint(path)
+        )
+    return Source([PlainLevel(path, kind, mode, width, height)])
+
+
+def pyramid_hint(path: Path) -> str:
+    """Return the command that turns an image into a pyramidal TIFF."""
+    return (
+        f"convert it: vips tiffsave {path.name} {path.stem}.tif --tile --pyramid --bigtiff --compression jpeg"
+    )

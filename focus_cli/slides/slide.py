@@ -1,0 +1,244 @@
+"""A slide, read by physical scale and never loaded whole when it is tiled."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+
+from focus_cli.errors import BadInputError, MissingResourceError, UsageError
+from focus_cli.slides.level import Level, Source
+from focus_cli.slides.plain import open_plain
+from focus_cli.slides.resample import area_average, area_weights
+from focus_cli.slides.tiff import open_tiff
+
+_WHITE = 255
+_CHUNK_PIXELS = 4_000_000  # source pixels averaged at a time
+_TIFF_MAGIC = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
+
+
+class Slide:
+    """An H&E image with a pyramid (of one level, for a plain image).
+
+    Pixel i covers [i, i + 1) along its axis; x runs to the right, y down; all boxes are in level-0 px.
+    Not safe to share between threads.
+
+    Attributes
+    ----------
+    path
+        The file.
+    width, height
+        Level-0 pixels.
+    mpp
+        µm per level-0 pixel: the value given to `open_slide`, else the file's own, else None.
+    file_mpp, file_mpp_origin
+        The file's own value and where it stands in it (None and "" where it says nothing plausible).
+    """
+
+    def __init__(self, path: Path, source: Source, mpp: float | None = None) -> None:
+        self.path = Path(path)
+        self._source = source
+        self.width, self.height = source.levels[0].width, source.levels[0].height
+        self.file_mpp, self.file_mpp_origin = source.mpp, source.mpp_origin
+        self.mpp = mpp if mpp is not None else source.mpp
+        self.downsamples = [_downsample(source.levels[0], level) for level in source.levels]
+
+    def __enter__(self) -> Slide:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        scale = "mpp unknown" if self.mpp is None else f"{self.mpp:.4g} µm/px"
+        return f"Slide({self.path.name}, {self.width} × {self.height} px, {scale}, {self.n_levels} level(s))"
+
+    def close(self) -> None:
+        """Release the file and its cache."""
+        self._source.close()
+
+    @property
+    def n_levels(self) -> int:
+        """Number of resolutions in the file."""
+        return len(self._source.levels)
+
+    def read(self, x0: float, y0: float, width: float, height: float, mpp: float | None = None) -> np.ndarray:
+        """Read a box, at its own resolution or resampled to `mpp`.
+
+        Parameters
+        ----------
+        x0, y0, width, height
+            The box in level-0 px; whole numbers where `mpp` is not given. Outside the slide is white.
+        mpp
+            µm per pixel of the result. The coarsest level that is still finer is area-averaged down.
+
+        Returns
+        -------
+        np.ndarray
+            uint8 (h, w, 3), h = max(1, round(height · slide.mpp / mpp)).
+
+        Raises
+        ------
+        UsageError
+            If the box is empty or `mpp` is not positive.
+        MissingResourceError
+            If `mpp` is given and the slide's own is unknown.
+        BadInputError
+            If the file's pixels cannot be decoded.
+        """
+        if not (width > 0 and height > 0):
+            raise UsageError(f"an empty box of {width} × {height} px was asked of {self.path}")
+        if mpp is None:
+            box = [round(v) for v in (x0, y0, x0 + width, y0 + height)]
+            return self._window(0, *box)
+        if not mpp > 0:
+            raise UsageError(f"µm per pixel must be positive, not {mpp}")
+        scale = mpp / self.require_mpp()
+        columns, rows = max(1, round(width / scale)), max(1, round(height / scale))
+        return self._resampled(
+            np.linspace(x0, x0 + width, columns + 1), np.linspace(y0, y0 + height, rows + 1)
+        )
+
+    def read_scaled(
+        self, shape: tuple[int, int], window: tuple[int, int, int, int] | None = None
+    ) -> np.ndarray:
+        """Read a window of the slide as it would look when resampled to `shape` as a whole.
+
+        Windows of one `shape` fit each other to the last bit, whatever their borders.
+
+        Parameters
+        ----------
+        shape
+            (rows, columns) of the whole resampled slide.
+        window
+            (row0, column0, row1, column1) in the pixels of that shape, inside it; default: all.
+
+        Returns
+        -------
+        np.ndarray
+            uint8 (row1 - row0, column1 - column0, 3).
+        """
+        rows, columns = shape
+        row0, column0, row1, column1 = (0, 0, rows, columns) if window is None else window
+        if not (0 <= row0 < row1 <= rows and 0 <= column0 < column1 <= columns):
+            raise UsageError(f"window {window} does not lie in a slide resampled to {rows} × {columns}")
+        x_edges = np.arange(column0, column1 + 1) * self.width / columns
+        y_edges = np.arange(row0, row1 + 1) * self.height / rows
+        scale = min(self.width / columns, self.height / rows)
+        return self._resampled(x_edges, y_edges, scale)
+
+    def thumbnail(self, max_side: int) -> np.ndarray:
+        """Return the whole slide, area-averaged so that its longer side is at most `max_side` px.
+
+        Returns
+        -------
+        np.ndarray
+            uint8 (h, w, 3); never larger than level 0.
+        """
+        if max_side < 1:
+            raise UsageError(f"a thumbnail needs a side of at least 1 px, not {max_side}")
+        shrink = max(1.0, max(self.width, self.height) / max_side)
+        return self.read_scaled((max(1, round(self.height / shrink)), max(1, round(self.width / shrink))))
+
+    def require_mpp(self) -> float:
+        """Return µm per pixel.
+
+        Raises
+        ------
+        MissingResourceError
+            If neither the file nor the caller says it.
+        """
+        if self.mpp is None:
+            raise MissingResourceError(
+                f"the scale of {self.path} is unknown: the file states no µm per pixel", hint="pass --mpp"
+            )
+        return self.mpp
+
+    def _window(self, index: int, x0: int, y0: int, x1: int, y1: int) -> np.ndarray:
+        """Read a box of one level in that level's px; outside is white."""
+        level = self._source.levels[index]
+        xa, ya, xb, yb = max(x0, 0), max(y0, 0), min(x1, level.width), min(y1, level.height)
+        inside = xa < xb and ya < yb
+        if inside and (xa, ya, xb, yb) == (x0, y0, x1, y1):
+            return np.ascontiguousarray(level.window(x0, y0, x1, y1))
+        out = np.full((y1 - y0, x1 - x0, 3), _WHITE, np.uint8)
+        if inside:
+            out[ya - y0 : yb - y0, xa - x0 : xb - x0] = level.window(xa, ya, xb, yb)
+        return out
+
+    def _resampled(self, x_edges: np.ndarray, y_edges: np.ndarray, scale: float | None = None) -> np.ndarray:
+        """Area-average the cells between level-0 edges, from the best level, a few rows at a time."""
+        if scale is None:
+            scale = min(x_edges[1] - x_edges[0], y_edges[1] - y_edges[0])
+        index = self._best_level(scale)
+        factor = self.downsamples[index]
+        x_edges, y_edges = x_edges / factor, y_edges / factor
+        x0, x1 = math.floor(x_edges[0]), math.ceil(x_edges[-1])
+        across = area_weights(x_edges, x0, x1)
+        out = np.empty((len(y_edges) - 1, len(x_edges) - 1, 3), np.uint8)
+        step = max(1, int(_CHUNK_PIXELS / ((x1 - x0) * max(scale / factor, 1e-9))))
+        for row in range(0, len(out), step):
+            edges = y_edges[row : row + step + 1]
+            y0, y1 = math.floor(edges[0]), math.ceil(edges[-1])
+            pixels = self._window(index, x0, y0, x1, y1)
+            if scale == factor == 1 and pixels.shape[:2] == (len(edges) - 1, out.shape[1]):
+                out[row : row + step] = pixels
+            else:
+                out[row : row + step] = area_average(pixels, area_weights(edges, y0, y1), across)
+        return out
+
+    def _best_level(self, scale: float) -> int:
+        """Return the coarsest level that is not coarser than `scale` level-0 px per pixel."""
+        return max(i for i, factor in enumerate(self.downsamples) if i == 0 or factor <= scale * 1.001)
+
+
+def _downsample(base: Level, level: Level) -> float:
+    """Level-0 px per px of `level`: a whole number where the sizes agree with one up to rounding."""
+    factor = max(1, round(base.width / level.width))
+    exact_x, exact_y = base.width / factor, base.height / factor
+    if abs(exact_x - level.width) < 1 and abs(exact_y - level.height) < 1:
+        return float(factor)
+    return (base.width / level.width + base.height / level.height) / 2
+
+
+def open_slide(path: str | Path, mpp: float | None = None) -> Slide:
+    """Open an H&E image.
+
+    Tiled and striped TIFF, pyramidal TIFF, BigTIFF, OME-TIFF and Aperio SVS are read tile by tile; JPEG
+    and PNG (up to 1 gigapixel) are decoded at the first read and kept.
+
+    Parameters
+    ----------
+    path
+        The image.
+    mpp
+        µm per level-0 pixel. Given, it is used; else the file's own (OME-XML, Aperio description, then
+        resolution tags where they state 0.05–20 µm); else it stays unknown.
+
+    Raises
+    ------
+    MissingResourceError
+        If there is no such file.
+    BadInputError
+        If it is truncated, damaged, not an 8-bit colour image, or too large to decode in one piece.
+    UsageError
+        If `mpp` is not positive.
+    """
+    path = Path(path)
+    if mpp is not None and not (math.isfinite(mpp) and mpp > 0):
+        raise UsageError(f"µm per pixel must be positive, not {mpp}")
+    if not path.exists():
+        raise MissingResourceError(f"no such image: {path}", hint="check --image")
+    if not path.is_file():
+        raise BadInputError(f"{path} is not an image file", hint="give the H&E image itself")
+    try:
+        with path.open("rb") as handle:
+            magic = handle.read(4)
+    except OSError as error:
+        raise MissingResourceError(
+            f"cannot open {path}: {error.strerror}", hint="check its permissions"
+        ) from error
+    if not magic:
+        raise BadInputError(f"{path} is empty", hint="copy the file again")
+    return Slide(path, open_tiff(path) if magic in _TIFF_MAGIC else open_plain(path), mpp)

@@ -1,0 +1,136 @@
+"""Models and training states on disk: safetensors and JSON, nothing that can run code."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from focus_cli import keys
+from focus_cli.errors import BadInputError, MissingResourceError
+from focus_cli.models import FocusNet, ModelConfig
+from focus_cli.priors import SpatialPrior
+from focus_cli.store import atomic_directory
+
+SCHEMA_VERSION = 1
+_ARRAYS = ("baseline", "loadings", "reference_loadings", "measured", "in_reference", "variance")
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A network, the prior it was trained with, and what is known of its training."""
+
+    net: FocusNet
+    prior: SpatialPrior
+    feature_names: list[str]
+    info: dict[str, Any]
+
+
+def model_tensors(net: FocusNet, prior: SpatialPrior) -> dict[str, torch.Tensor]:
+    """All tensors of a model under stable names."""
+    tensors = {f"net.{name}": value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
+    for name in _ARRAYS:
+        tensors[f"prior.{name}"] = torch.from_numpy(np.ascontiguousarray(getattr(prior, name)))
+    return tensors
+
+
+def save_model(path: Path, model: TrainedModel, log: str = "", *, overwrite: bool = False) -> None:
+    """Write MODEL_DIR: ``model.safetensors``, ``model.json``, ``prior.json`` and ``training.csv``."""
+    with atomic_directory(path, overwrite) as temporary:
+        save_file(model_tensors(model.net, model.prior), temporary / keys.WEIGHTS)
+        description = {
+            "schema_version": SCHEMA_VERSION,
+            "config": model.net.config.model_dump(),
+            "feature_names": model.feature_names,
+            **model.info,
+        }
+        (temporary / keys.MODEL_JSON).write_text(json.dumps(description, indent=2, sort_keys=True) + "\n")
+        (temporary / keys.PRIOR_JSON).write_text(json.dumps({"genes": model.prior.genes.tolist()}) + "\n")
+        (temporary / keys.TRAINING_LOG).write_text(log)
+
+
+def is_model(path: Path) -> bool:
+    """Whether `path` is a folder written by ``focus train``."""
+    return (Path(path) / keys.MODEL_JSON).is_file()
+
+
+def load_model(path: Path) -> TrainedModel:
+    """Read a model.
+
+    Raises
+    ------
+    MissingResourceError
+        If the folder or one of its files is not there.
+    BadInputError
+        If a file is damaged, of another version, or its tensors do not fit its description.
+    """
+    path = Path(path)
+    for name in (keys.MODEL_JSON, keys.PRIOR_JSON, keys.WEIGHTS):
+        if not (path / name).is_file():
+            raise MissingResourceError(f"{path} is not a FOCUS model: {name} is missing", hint="focus train makes one")
+    try:
+        info = json.loads((path / keys.MODEL_JSON).read_text())
+        genes = np.array(json.loads((path / keys.PRIOR_JSON).read_text())["genes"], dtype=str)
+        version = info.pop("schema_version")
+        if version != SCHEMA_VERSION:
+            raise BadInputError(f"{path} has schema version {version}, this FOCUS reads {SCHEMA_VERSION}")
+        net = FocusNet(ModelConfig(**info.pop("config")))
+        tensors = load_file(path / keys.WEIGHTS)
+        arrays = {name: tensors.pop(f"prior.{name}").numpy() for name in _ARRAYS}
+        if len(arrays["loadings"]) != len(genes):
+            raise BadInputError(f"{path}: {len(genes)} gene names for {len(arrays['loadings'])} gene vectors")
+        net.load_state_dict({name.removeprefix("net."): value for name, value in tensors.items()})
+    except (ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        raise BadInputError(f"{path} is damaged: {str(error).splitlines()[0]}", hint="train it again") from error
+    net.eval()
+    return TrainedModel(net, SpatialPrior(genes=genes, **arrays), info.pop("feature_names"), info)
+
+
+def checkpoint_path(out: Path) -> Path:
+    """Where an unfinished training keeps its state: beside the model that it will become."""
+    return Path(out).with_name(f"{Path(out).name}.checkpoint")
+
+
+def save_state(path: Path, net: FocusNet, optimiser: torch.optim.Optimizer, step: int, key: str, log: str) -> None:
+    """Write a resumable state; `key` names the run that may continue it."""
+    tensors = {f"net.{name}": value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
+    for index, state in optimiser.state_dict()["state"].items():
+        for name, value in state.items():
+            tensors[f"optimiser.{index}.{name}"] = torch.as_tensor(value).contiguous()
+    with atomic_directory(path, overwrite=True) as temporary:
+        save_file(tensors, temporary / "state.safetensors")
+        (temporary / "state.json").write_text(json.dumps({"step": step, "key": key, "log": log}))
+
+
+def load_state(path: Path, net: FocusNet, optimiser: torch.optim.Optimizer, key: str) -> tuple[int, str]:
+    """Restore a state in place; return its step and log.
+
+    Raises
+    ------
+    BadInputError
+        If the state belongs to another run or is damaged.
+    """
+    try:
+        described = json.loads((path / "state.json").read_text())
+        tensors = load_file(path / "state.safetensors")
+    except (OSError, ValueError, SafetensorError) as error:
+        raise BadInputError(f"{path} is damaged: {error}", hint="remove it and train without --resume") from error
+    if described["key"] != key:
+        raise BadInputError(
+            f"{path} belongs to a training with other samples or settings", hint="remove it and train without --resume"
+        )
+    net.load_state_dict({k.removeprefix("net."): v for k, v in tensors.items() if k.startswith("net.")})
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for name, value in tensors.items():
+        if name.startswith("optimiser."):
+            _, index, field = name.split(".", 2)
+            state.setdefault(int(index), {})[field] = value
+    groups = optimiser.state_dict()["param_groups"]
+    optimiser.load_state_dict({"state": state, "param_groups": groups})
+    return described["step"], described["log"]

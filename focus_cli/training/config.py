@@ -1,0 +1,68 @@
+"""How a model is trained. Defaults are for the nano preset on two CPU cores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from focus_cli.errors import MissingResourceError, UsageError
+
+
+class TrainingConfig(BaseModel):
+    """Optimisation and the mixture of masks (one mask mix, the same as at inference)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_steps: int = Field(600, ge=1)
+    batch_locations: int = Field(256, ge=1)
+    steps_per_view: int = Field(6, ge=1)
+    view_locations: int = Field(4096, ge=16)
+    genes_per_view: int = Field(384, ge=1)
+    learning_rate: float = Field(3e-3, gt=0)
+    weight_decay: float = Field(0.02, ge=0)
+    visible_share: tuple[float, ...] = (0.5, 0.8, 0.9)
+    hide_genes: float = Field(0.4, ge=0, le=1)
+    hide_locations: float = Field(0.5, ge=0, le=1)
+    hide_all_locations: float = Field(0.2, ge=0, le=1)
+    drop_image: float = Field(0.15, ge=0, le=1)
+    drop_reference: float = Field(0.15, ge=0, le=1)
+    drop_platform: float = Field(0.2, ge=0, le=1)
+    weight_prior: float = Field(1.0, ge=0)
+    weight_counts: float = Field(1.0, ge=0)
+    weight_flow: float = Field(0.3, ge=0)
+    checkpoint_every: int = Field(200, ge=1)
+
+
+def load_training_config(path: Path | None, **overrides) -> TrainingConfig:
+    """Read a YAML file of training settings; options given on the command line win.
+
+    Raises
+    ------
+    MissingResourceError
+        If the file is not there.
+    UsageError
+        If it is no YAML mapping, or a key or value is not known.
+    """
+    settings = {}
+    if path is not None:
+        if not Path(path).is_file():
+            raise MissingResourceError(f"no such config: {path}")
+        try:
+            settings = yaml.safe_load(Path(path).read_text()) or {}
+        except yaml.YAMLError as error:
+            raise UsageError(f"{path} is not valid YAML: {str(error).splitlines()[0]}") from error
+        if not isinstance(settings, dict):
+            raise UsageError(f"{path} must hold a mapping of settings", hint="for instance `max_steps: 600`")
+    settings |= {key: value for key, value in overrides.items() if value is not None}
+    try:
+        return TrainingConfig(**settings)
+    except ValidationError as error:
+        import difflib
+
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        close = difflib.get_close_matches(key, TrainingConfig.model_fields, n=1)
+        hint = f"did you mean {close[0]!r}?" if close and close[0] != key else f"settings: {', '.join(TrainingConfig.model_fields)}"
+        raise UsageError(f"training config: {key}: {first['msg']}", hint=hint) from error

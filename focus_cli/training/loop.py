@@ -1,0 +1,196 @@
+"""One loop: draw a view, step through its locations, keep a log, save a state."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from focus_cli.conditioning import SampleData
+from focus_cli.conditioning.states import state_latents
+from focus_cli.errors import BadInputError, FocusError
+from focus_cli.models import FocusNet, ModelConfig
+from focus_cli.priors import SpatialPrior, fit_prior
+from focus_cli.progress import say, task
+from focus_cli.training.checkpoint import TrainedModel, checkpoint_path, load_state, save_state
+from focus_cli.training.config import TrainingConfig
+from focus_cli.training.objective import compute_losses
+from focus_cli.training.views import ViewMaker
+
+LOG_EVERY = 20
+WARMUP_SHARE = 0.1
+
+
+def learning_rate(step: int, config: TrainingConfig) -> float:
+    """Linear warm-up, then a cosine to a hundredth."""
+    warmup = max(1, int(WARMUP_SHARE * config.max_steps))
+    if step < warmup:
+        return config.learning_rate * (step + 1) / warmup
+    progress = (step - warmup) / max(1, config.max_steps - warmup)
+    return config.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
+
+
+def _shared_features(samples: Sequence[SampleData]) -> list[str]:
+    named = {tuple(s.raster.names) for s in samples if s.raster is not None}
+    if len(named) > 1:
+        raise BadInputError(
+            "the samples were preprocessed with different image features",
+            hint="preprocess them again with one version of FOCUS",
+        )
+    return list(named.pop()) if named else []
+
+
+def _run_key(samples: Sequence[SampleData], model: ModelConfig, config: TrainingConfig, seed: int) -> str:
+    described = [samples_key(s) for s in samples], model.model_dump(), config.model_dump(), seed
+    return hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def samples_key(sample: SampleData) -> str:
+    """Content hash of a sample's counts and positions."""
+    digest = hashlib.sha256(sample.info.sample_id.encode())
+    for array in (sample.counts.data, sample.counts.indices, sample.counts.indptr, sample.xy_um):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def fit(
+    samples: Sequence[SampleData],
+    preset: ModelConfig,
+    config: TrainingConfig,
+    *,
+    reference=None,
+    seed: int = 0,
+    device: str = "cpu",
+    out: Path | None = None,
+    resume: bool = False,
+) -> tuple[TrainedModel, str]:
+    """Train a model by self-supervision on one or many samples.
+
+    Parameters
+    ----------
+    samples
+        In memory; locations without molecules are not trained on.
+    preset
+        Sizes of the network.
+    reference
+        `focus_cli.reference.Reference`, or None.
+    seed
+        Of weights, views, masks and noise; the same seed gives the same model.
+    out
+        Where the model will be written; its unfinished state is kept beside it.
+    resume
+        Continue from that state, to the result of an unbroken run.
+
+    Returns
+    -------
+    The model, and its log as CSV.
+
+    Raises
+    ------
+    BadInputError
+        If no location has molecules, or the samples do not fit together.
+    FocusError
+        If the loss stops being a number; the last good state is kept.
+    """
+    usable = [s for s in samples if (s.exposure > 0).any()]
+    if not usable:
+        raise BadInputError("no location of the samples has a molecule: there is nothing to train on")
+    feature_names = _shared_features(usable)
+    prior = fit_prior(
+        [_for_prior(s) for s in usable], preset.max_factors, reference=reference, seed=seed
+    )
+    states = state_latents(reference, prior)
+    say(
+        f"training: {len(usable)} samples, {int(sum((s.exposure > 0).sum() for s in usable))} locations, "
+        f"{len(prior.genes)} genes ({int(prior.measured.sum())} measured), {prior.n_factors} factors, "
+        f"{len(states)} cell states, {len(feature_names)} image features"
+    )
+    torch.manual_seed(seed)
+    model = preset.model_copy(update={"n_features": len(feature_names), "n_factors": prior.n_factors})
+    net = FocusNet(model)
+    optimiser = torch.optim.AdamW(net.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    makers = [ViewMaker(_with_features(s, len(feature_names)), prior, states, config) for s in usable]
+    key = _run_key(usable, model, config, seed)
+    start, log = 0, "step,learning_rate,prior,counts,flow,total\n"
+    state_dir = checkpoint_path(out) if out is not None else None
+    if resume and state_dir is not None and state_dir.exists():
+        start, log = load_state(state_dir, net, optimiser, key)
+        say(f"training: continuing at step {start}")
+    net.to(device).train()
+    log = _loop(net, optimiser, makers, config, seed, start, log, state_dir, key)
+    net.to("cpu").eval()
+    return TrainedModel(net, prior, feature_names, _describe(usable, prior, states, config, seed)), log
+
+
+def _loop(net, optimiser, makers, config, seed, start, log, state_dir, key) -> str:
+    weights = np.sqrt([len(m.measured) for m in makers])
+    view, running = None, []
+    with task("training", config.max_steps) as progress:
+        progress.advance(start)
+        for step in range(start, config.max_steps):
+            index = step // config.steps_per_view
+            if view is None or step % config.steps_per_view == 0:
+                # Every view has its own stream, so that a resumed run meets the same views.
+                rng = np.random.default_rng([seed, 1, index])
+                view = makers[rng.choice(len(makers), p=weights / weights.sum())].draw(rng)
+            rng = np.random.default_rng([seed, 2, step])
+            generator = torch.Generator().manual_seed(int(rng.integers(1 << 62)))
+            torch.manual_seed(int(rng.integers(1 << 62)))  # dropout
+            size = min(config.batch_locations, view.n_locations)
+            batch = np.sort(rng.choice(view.n_locations, size, replace=False))
+            rate = learning_rate(step, config)
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            losses = compute_losses(net, view, batch, config, generator)
+            if not torch.isfinite(losses.total):
+                raise FocusError(
+                    f"the loss is not a number at step {step}",
+                    hint=f"lower learning_rate; the last good state is in {state_dir}" if state_dir else None,
+                )
+            optimiser.zero_grad(set_to_none=True)
+            losses.total.backward()
+            torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+            optimiser.step()
+            running.append([float(x.detach()) for x in (losses.prior, losses.counts, losses.flow, losses.total)])
+            done = step + 1
+            if done % LOG_EVERY == 0 or done == config.max_steps:
+                mean = np.mean(running, axis=0)
+                running = []
+                log += f"{done},{rate:.6g}," + ",".join(f"{value:.5f}" for value in mean) + "\n"
+                progress.note(f"loss {mean[-1]:.3f}")
+            if state_dir is not None and done % config.checkpoint_every == 0 and done < config.max_steps:
+                save_state(state_dir, net, optimiser, done, key, log)
+            progress.advance()
+    return log
+
+
+def _for_prior(sample: SampleData):
+    kept = sample.exposure > 0
+    return sample.names, sample.counts[kept], sample.xy_um[kept], sample.info.footprint.pitch_um
+
+
+def _with_features(sample: SampleData, n_features: int) -> SampleData:
+    if sample.n_features == n_features:
+        return sample
+    from focus_cli.conditioning.sample import without_image
+
+    return without_image(sample, n_features)
+
+
+def _describe(samples, prior: SpatialPrior, states, config: TrainingConfig, seed: int) -> dict[str, Any]:
+    return {
+        "samples": [s.info.sample_id for s in samples],
+        "platforms": sorted({s.info.platform.name for s in samples}),
+        "n_locations": int(sum((s.exposure > 0).sum() for s in samples)),
+        "n_genes": len(prior.genes),
+        "n_measured": int(prior.measured.sum()),
+        "n_states": len(states),
+        "training": config.model_dump(mode="json"),
+        "seed": seed,
+    }

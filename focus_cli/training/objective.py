@@ -1,0 +1,97 @@
+"""The loss: the prior's likelihood, the counts' likelihood, flow matching; all on hidden molecules."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from focus_cli.models import FocusNet
+from focus_cli.models.flow import interpolate
+from focus_cli.models.likelihood import negative_binomial_nll, share_link
+from focus_cli.training.config import TrainingConfig
+from focus_cli.training.views import TrainingView
+
+MIN_EXPOSURE = 1e-4
+
+
+@dataclass(frozen=True)
+class Losses:
+    """The three terms, scalars, each of order one, and their weighted sum."""
+
+    prior: Tensor
+    counts: Tensor
+    flow: Tensor
+    total: Tensor
+
+
+def compute_losses(
+    net: FocusNet, view: TrainingView, batch: np.ndarray, config: TrainingConfig, generator: torch.Generator
+) -> Losses:
+    """Losses of a batch of locations.
+
+    A location is the mean of the query points in its footprint, for the latent as for the shares: a spot's
+    estimate is the sum over its area by construction.
+
+    Parameters
+    ----------
+    batch
+        Rows of the view's locations, B.
+    generator
+        Of the source's noise and of the times.
+    """
+    n_points = view.points.shape[1]
+    query = view.view.query(
+        view.points[batch].reshape(-1, 2), view.point_features[batch].reshape(len(batch) * n_points, -1)
+    )
+    condition = net.condition(query)
+
+    def footprint(values: Tensor) -> Tensor:
+        return values.view(len(batch), n_points, *values.shape[1:]).mean(dim=1)
+
+    rows = torch.from_numpy(batch)
+    exposure = view.target_exposure[rows].clamp(min=MIN_EXPOSURE)[:, None]
+    information = exposure * view.target_precision
+    statistics = view.target_statistics[rows]
+
+    # Marginal likelihood of the hidden statistics under the field: N(t; I·m, I + I σ² I), I = E·D.
+    mean = footprint(condition.mean) @ view.target_basis
+    variance = footprint(condition.log_variance).exp() @ (view.target_basis**2)
+    spread = 1 + information * variance
+    residual = statistics - information * mean
+    prior_loss = 0.5 * (residual**2 / (information.clamp(min=1e-6) * spread) + torch.log(spread)).mean()
+
+    # Counts at the posterior mean.
+    latent = net.posterior_mean(condition)
+    loadings, log_theta, platform = net.gene_parameters(view.genes.loadings, view.genes.log_baseline)
+    share = footprint(share_link(latent @ loadings.T))
+    response = (view.view.descriptors @ platform.T) * view.genes.unseen
+    expected = view.count_exposure[rows] * share * torch.exp(view.genes.log_baseline + response)
+    expected = expected.clamp(min=1e-6)
+    counts = view.counts[rows]
+    flat = view.count_exposure[rows] * torch.exp(view.genes.log_baseline)
+    nll = negative_binomial_nll(counts, expected, log_theta)
+    null = negative_binomial_nll(counts, flat.clamp(min=1e-6), log_theta.detach())
+    # Per molecule, as a gain over the gene mean, in units that make it of order one.
+    count_loss = 10 * (nll - null.detach()).sum() / counts.sum().clamp(min=1.0)
+
+    # Flow: from a draw of the field to a draw of the posterior given the hidden molecules.
+    with torch.no_grad():
+        sigma2 = condition.log_variance.exp() @ (view.target_basis**2)
+        repeated = information.repeat_interleave(n_points, dim=0)
+        posterior_variance = sigma2 / (1 + repeated * sigma2)
+        shift = posterior_variance * residual.repeat_interleave(n_points, dim=0)
+        noise = torch.randn(shift.shape, generator=generator)
+        target = condition.mean + (shift + posterior_variance.sqrt() * noise) @ view.target_basis.T
+        noise = torch.randn(shift.shape, generator=generator)
+        source = condition.mean + condition.log_variance.exp().sqrt() * noise
+        t = torch.rand(len(source), generator=generator)
+        point = interpolate(source, target, t)
+        scale = condition.log_variance.exp()
+    predicted = net.predict(point, t, condition)
+    flow_loss = 0.5 * ((predicted - target) ** 2 / scale).mean()
+
+    total = config.weight_prior * prior_loss + config.weight_counts * count_loss + config.weight_flow * flow_loss
+    return Losses(prior_loss, count_loss, flow_loss, total)

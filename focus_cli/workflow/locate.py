@@ -1,0 +1,55 @@
+"""Where the workflow's files are: beside the package in a checkout, under share/ where it is installed."""
+
+from __future__ import annotations
+
+import site
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+
+import focus_cli
+from focus_cli.errors import MissingResourceError
+
+
+def _homes() -> Iterator[Path]:
+    yield Path(focus_cli.__file__).resolve().parents[1]
+    yield Path(sysconfig.get_path("data")) / "share" / "focus-st"
+    if base := site.getuserbase():
+        yield Path(base) / "share" / "focus-st"
+
+
+def home() -> Path:
+    """The folder that holds ``workflows/``, ``rules/`` and ``config/``.
+
+    Raises
+    ------
+    MissingResourceError
+        If the package was installed without them.
+    """
+    for path in _homes():
+        if (path / "workflows" / "Snakefile").is_file():
+            return path
+    raise MissingResourceError(
+        "the workflow's Snakefile is not installed", hint="pip install --force-reinstall focus-st"
+    )
+
+
+def snakefile() -> Path:
+    """The Snakefile."""
+    return home() / "workflows" / "Snakefile"
+
+
+def profile(name: str) -> Path:
+    """A profile by its path, or one that FOCUS ships by its name.
+
+    Raises
+    ------
+    MissingResourceError
+        If there is neither.
+    """
+    shipped = home() / "workflows" / "profiles"
+    for path in (Path(name), shipped / name):
+        if list(path.glob("config*.yaml")):
+            return path
+    names = ", ".join(sorted(p.name for p in shipped.iterdir() if p.is_dir()))
+    raise MissingResourceError(f"no such profile: {name}", hint=f"give a folder, or one of: {names}")

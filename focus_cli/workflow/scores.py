@@ -1,0 +1,151 @@
+"""All scores of a run in one table, and that table in a few lines for the terminal."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from focus_cli.errors import BadInputError, MissingResourceError
+from focus_cli.store import atomic_file
+
+SCORES = "scores.tsv"
+OURS = "focus"
+
+
+def _fold_of(folder: Path) -> str:
+    """Name of the hold-out: ``folds/S1.denoise/scores`` → S1.denoise, ``scores/S1.truth`` → S1.truth."""
+    return folder.parent.name if folder.name == "scores" else folder.name
+
+
+def _read(path: Path) -> list[dict[str, str]]:
+    if not path.is_file():
+        raise MissingResourceError(f"no such file: {path}", hint="focus evaluate makes it")
+    with open(path, newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream, delimiter="\t"))
+    if not rows or "method" not in rows[0]:
+        raise BadInputError(f"{path} is not a table of scores", hint="run focus evaluate again")
+    return rows
+
+
+def gather_scores(folders: Sequence[Path], out: Path) -> None:
+    """Put the ``scores.tsv`` of every folder into one table, with the fold's name in front.
+
+    Parameters
+    ----------
+    folders
+        What ``focus evaluate`` wrote, in the order of the table.
+    out
+        The table to write, tab-separated.
+
+    Raises
+    ------
+    MissingResourceError
+        If a folder has no scores.
+    BadInputError
+        If its file is not a table of scores.
+    """
+    rows = [{"fold": _fold_of(Path(f)), **row} for f in folders for row in _read(Path(f) / SCORES)]
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    with atomic_file(out, overwrite=True) as temporary, open(temporary, "w", newline="") as stream:
+        writer = csv.DictWriter(stream, columns, delimiter="\t", lineterminator="\n", restval="")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def write_scored_genes(truth: Path, out: Path) -> None:
+    """Write the genes that a hold-out scores, one per line, so that only these are enhanced for it.
+
+    Parameters
+    ----------
+    truth
+        The truth file of ``focus holdout``; its own list of genes, or all of its genes where it has none.
+    out
+        The text file to write.
+    """
+    import h5py
+
+    with h5py.File(truth, "r") as file:
+        listed = file.get("uns/focus_truth/genes")
+        if listed is None:
+            var = file["var"]
+            listed = var[var.attrs["_index"]]
+        names = [str(name) for name in listed.asstr()[...]]
+    with atomic_file(out, overwrite=True) as temporary:
+        temporary.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
+
+
+def _number(text: str | None) -> float:
+    try:
+        return float(text or "nan")
+    except ValueError:
+        return math.nan
+
+
+def table(path: Path, measure: str = "pcc_mean") -> str:
+    """Our scores beside the baselines': one line per fold, one column per method, ``*`` at the best.
+
+    Parameters
+    ----------
+    path
+        The table of `gather_scores`.
+    measure
+        The column to show.
+    """
+    rows = _read(path)
+    groups: dict[str, dict[str, float]] = {}
+    for row in rows:
+        name = " ".join(filter(None, (row.get("fold"), _group(row, rows))))
+        groups.setdefault(name, {})[row["method"]] = _number(row.get(measure))
+    methods = list(dict.fromkeys(m for line in groups.values() for m in line))
+    methods.sort(key=lambda method: method != OURS)
+    lines = [["", *methods]]
+    for name, line in groups.items():
+        best = max((v for v in line.values() if not math.isnan(v)), default=math.nan)
+        lines.append([name, *(_cell(line.get(method, math.nan), best) for method in methods)])
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    return "\n".join(
+        "  ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:]))]).rstrip()
+        for line in lines
+    )
+
+
+def _group(row: dict[str, str], rows: list[dict[str, str]]) -> str:
+    """The gene group, where the fold has more than one."""
+    same_fold = {r.get("genes") for r in rows if r.get("fold") == row.get("fold")}
+    return f"[{row['genes']}]" if len(same_fold) > 1 else ""
+
+
+def _cell(value: float, best: float) -> str:
+    if math.isnan(value):
+        return "–"
+    return f"{value:.3f}{'*' if value == best else ' '}"
+
+
+def summarise(results: Path) -> str:
+    """What a finished run made: the enhanced files, the reports, and the scores in a small table.
+
+    Parameters
+    ----------
+    results
+        The run's output folder.
+    """
+    results = Path(results)
+    parts = []
+    for title, pattern in (
+        ("Enhanced AnnData", "enhanced/*.h5ad"),
+        ("On a finer grid", "refined/*.h5ad"),
+        ("Reports", "reports/*.html"),
+    ):
+        if found := sorted(results.glob(pattern)):
+            parts.append("\n".join([f"{title}:", *(f"  {path}" for path in found)]))
+    scores = results / SCORES
+    if scores.is_file():
+        parts.append(
+            f"Mean Pearson correlation per gene with the truth (* best; more in {scores}):\n"
+            + "\n".join(f"  {line}" for line in table(scores).splitlines())
+        )
+    if not parts:
+        raise MissingResourceError(f"no results in {results}", hint="focus run makes them")
+    return "\n\n".join(parts)

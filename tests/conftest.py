@@ -1,0 +1,67 @@
+"""What every test may ask for: the real data, a small simulated study, a clean environment."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).resolve().parents[1]
+
+# One thread per test process: two cores are shared, and a sum has one order.
+for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    os.environ.setdefault(_variable, "1")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+
+@pytest.fixture(scope="session")
+def repo() -> Path:
+    """The top of the source tree."""
+    return REPO
+
+
+@pytest.fixture(scope="session")
+def focus_data() -> Path:
+    """Folder with the real data, from ``FOCUS_DATA``; the test skips where it is absent."""
+    path = Path(os.environ.get("FOCUS_DATA", REPO.parent / "shared" / "data")).expanduser().resolve()
+    if not (path / "README.md").is_file():
+        pytest.skip("no real data: set FOCUS_DATA to the folder that holds them")
+    return path
+
+
+@dataclass(frozen=True)
+class Study:
+    """A simulated study on disk: raw vendor folders, a reference, and the truth."""
+
+    path: Path
+
+    @property
+    def sections(self) -> list[Path]:
+        """Raw folders, one per section, in the order of their names."""
+        return sorted(p for p in (self.path / "sections").iterdir() if p.is_dir())
+
+    @property
+    def reference(self) -> Path:
+        """Annotated single cells with raw counts."""
+        return self.path / "reference.h5ad"
+
+    @property
+    def sheet(self) -> Path:
+        """The samples sheet of the study."""
+        return self.path / "samples.tsv"
+
+    def truth(self, section: str, *, fine: bool = False) -> Path:
+        """Expected expression of one section, at its locations or on the fine grid."""
+        return self.path / "truth" / (f"{section}.fine.h5ad" if fine else f"{section}.h5ad")
+
+
+@pytest.fixture(scope="session")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """A small simulated study, made once per session; tests must not write into it."""
+    from focus_cli.simulation import simulate
+
+    path = tmp_path_factory.mktemp("simulated") / "study"
+    simulate(path, seed=0, size_um=1500, n_genes=120, mpp=2.0)
+    return Study(path)

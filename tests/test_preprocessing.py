@@ -1,0 +1,252 @@
+"""The stage: raw folder in, sample folder out; what is kept, stored and refused; nothing is half-written."""
+
+import json
+import sys
+from pathlib import Path
+
+import anndata
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+from scipy import sparse
+
+from focus_cli.commands.inspect import command as inspect_command
+from focus_cli.commands.preprocess import command as preprocess_command
+from focus_cli.errors import BadInputError, OutputExistsError, UsageError
+from focus_cli.features import MorphologyRaster
+from focus_cli.platforms import read
+from focus_cli.preprocessing import keep_locations, preprocess
+from focus_cli.store import open_sample
+
+sys.path.insert(0, str(Path(__file__).parent / "platforms"))
+from raw_folders import write_visium, write_visium_hd
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory):
+    return write_visium(tmp_path_factory.mktemp("raw") / "S")
+
+
+@pytest.fixture(scope="module")
+def stored(raw, tmp_path_factory):
+    return preprocess(raw.path, tmp_path_factory.mktemp("out") / "S1", "S1", step_um=25.0)
+
+
+def test_sample_holds_raw_counts_and_positions(raw, stored):
+    adata = stored.read()
+    np.testing.assert_array_equal(adata.X.toarray(), raw.counts)
+    assert sparse.issparse(adata.X) and adata.X.format == "csr" and adata.X.dtype == np.float32
+    np.testing.assert_array_equal(adata.obs["total_counts"], raw.counts.sum(axis=1))
+    np.testing.assert_allclose(adata.obsm["spatial_um"], adata.obsm["spatial"] * raw.mpp, rtol=1e-6)
+    assert stored.info.n_locations == len(raw.positions)
+    assert stored.info.mpp == pytest.approx(raw.mpp)
+
+
+def test_locations_off_tissue_or_empty_are_left_out_and_counted():
+    adata = anndata.AnnData(sparse.csr_matrix(np.array([[1, 2], [0, 0], [3, 0]], dtype=np.float32)))
+    adata.obs["in_tissue"] = [1, 1, 0]
+    kept, warnings = keep_locations(adata)
+    assert list(kept.obs_names) == ["0"] and list(kept.obs["total_counts"]) == [3]
+    assert warnings == [
+        "1 of 3 locations are not in tissue and were left out",
+        "1 of 3 locations in tissue have no molecule and were left out",
+    ]
+    adata.obs["in_tissue"] = 0
+    with pytest.raises(BadInputError, match="no spot on tissue"):
+        keep_locations(adata)
+
+
+def test_image_alignment_and_provenance_are_recorded(raw, stored):
+    info = stored.info
+    with Image.open(raw.path / "tissue_image.png") as image:
+        assert (info.image.width, info.image.height) == image.size
+    assert (stored.path / info.image.path).resolve() == (raw.path / "tissue_image.png").resolve()
+    assert info.alignment["best_orientation"] == "as given"
+    assert info.alignment["on_tissue"] > 0.9 and info.alignment["correlation"] > 0.5
+    record = info.provenance
+    assert record["command"] == "preprocess"
+    assert set(record["inputs"]) >= {"matrix", "positions", "scalefactors", "image"}
+    assert info.image.sha256 == record["inputs"]["image"]["sha256"]
+
+
+def test_features_cover_every_location(stored):
+    raster = MorphologyRaster(stored.morphology_path)
+    assert raster.step_um == 25.0
+    xy = stored.read().obsm["spatial_um"]
+    assert np.isfinite(raster.sample(xy)).all()
+    assert (raster.tissue(xy) > 0.5).mean() > 0.85
+    # 150 µm around the locations, no more than a few cells beyond.
+    extent = np.array(raster.shape[1::-1]) * raster.step_um
+    assert np.all(np.abs(extent - np.ptp(xy, axis=0) - 300) < 100)
+
+
+def test_scanpy_draws_the_sample(stored):
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+    import scanpy as sc
+
+    adata = stored.read()
+    entry = adata.uns["spatial"]["S1"]
+    assert entry["images"]["hires"].dtype == np.uint8
+    assert max(entry["images"]["hires"].shape) <= 2000
+    assert max(entry["images"]["lowres"].shape) <= 600
+    assert entry["scalefactors"]["spot_diameter_fullres"] == pytest.approx(55 / stored.info.mpp)
+    width = stored.info.image.width * entry["scalefactors"]["tissue_hires_scalef"]
+    assert width == pytest.approx(entry["images"]["hires"].shape[1])
+    sc.pl.spatial(adata, color="total_counts", show=False)
+    plt.close("all")
+
+
+def test_same_input_same_bytes(raw, stored, tmp_path):
+    again = preprocess(raw.path, tmp_path / "S1", "S1", step_um=25.0)
+    ours, theirs = (json.loads((s.path / "sample.json").read_text()) for s in (again, stored))
+    for record in (ours, theirs):
+        record["image"].pop("path")  # relative to where the sample lies
+    assert ours == theirs
+    assert again.counts_path.read_bytes() == stored.counts_path.read_bytes()
+    a, b = (MorphologyRaster(s.morphology_path) for s in (again, stored))
+    xy = stored.read().obsm["spatial_um"]
+    np.testing.assert_array_equal(a.sample(xy), b.sample(xy))
+
+
+def test_hires_png_of_the_vendor_serves_where_there_is_no_other(tmp_path):
+    raw = write_visium(tmp_path / "S", image=None)
+    stored = preprocess(raw.path, tmp_path / "out", "S", step_um=25.0)
+    assert stored.info.image.scale == pytest.approx(0.25, rel=0.01)
+    assert stored.info.image.mpp == pytest.approx(raw.mpp / stored.info.image.scale)
+    assert stored.morphology_path is not None
+    assert any("tissue_hires_image.png" in w for w in stored.info.warnings)
+
+
+@pytest.mark.parametrize("thumbnails", [True, False])
+def test_without_an_image_it_works_with_a_warning(tmp_path, thumbnails):
+    raw = write_visium(tmp_path / "S", image=None)
+    (raw.path / "spatial" / "tissue_hires_image.png").unlink()
+    if not thumbnails:
+        (raw.path / "spatial" / "tissue_lowres_image.png").unlink()
+    stored = preprocess(raw.path, tmp_path / "out", "S")
+    assert stored.info.image is None and stored.morphology_path is None
+    assert any("no H&E" in w for w in stored.info.warnings)
+    assert set(stored.read().uns["spatial"]["S"]["images"]) == ({"lowres"} if thumbnails else set())
+
+
+def test_hd_bins_are_merged_into_the_sample(tmp_path):
+    raw = write_visium_hd(tmp_path / "S", sizes=(2,))
+    stored = preprocess(raw.path, tmp_path / "out", "S", bin_um=6)
+    assert stored.info.footprint.size_um == 6.0
+    assert stored.read().X.sum() == raw.counts.sum()
+    assert open_sample(tmp_path / "out").info == stored.info
+
+
+def turned(raw, tmp_path, how):
+    with Image.open(raw.path / "tissue_image.png") as image:
+        image.transpose(how).save(tmp_path / "turned.png")
+    return tmp_path / "turned.png"
+
+
+class TestRefusals:
+    """Each leaves nothing behind."""
+
+    def refuse(self, raw, tmp_path, kind, words, **options):
+        with pytest.raises(kind, match=words):
+            preprocess(raw.path, tmp_path / "out", "S1", step_um=25.0, **options)
+        assert not (tmp_path / "out").exists()
+        assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
+
+    def test_flipped_image(self, raw, tmp_path):
+        image = turned(raw, tmp_path, Image.Transpose.FLIP_LEFT_RIGHT)
+        self.refuse(raw, tmp_path, BadInputError, "better flipped left-right", image=image)
+        forced = preprocess(raw.path, tmp_path / "out", "S1", image=image, step_um=25.0, force=True)
+        assert any("forced" in w for w in forced.info.warnings)
+
+    def test_rotated_image(self, raw, tmp_path):
+        image = turned(raw, tmp_path, Image.Transpose.ROTATE_180)
+        self.refuse(raw, tmp_path, BadInputError, "better rotated by 180 degrees", image=image)
+
+    @pytest.mark.parametrize("kind", ["fluorescence", "grey", "blank"])
+    def test_not_an_he(self, raw, tmp_path, kind):
+        rng = np.random.default_rng(0)
+        with Image.open(raw.path / "tissue_image.png") as image:
+            rgb = np.asarray(image)
+        if kind == "fluorescence":
+            rgb = np.stack([rng.integers(0, 20, rgb.shape[:2])] * 2 + [255 - rgb[..., 0]], axis=-1).astype(
+                np.uint8
+            )
+        elif kind == "grey":
+            rgb = np.repeat(rgb[..., 1:2], 3, axis=2)
+        else:
+            rgb = np.full_like(rgb, 240)
+        Image.fromarray(rgb).save(tmp_path / "other.png")
+        self.refuse(raw, tmp_path, BadInputError, "not an H&E", image=tmp_path / "other.png")
+
+    def test_image_too_small(self, raw, tmp_path):
+        with Image.open(raw.path / "tissue_image.png") as image:
+            image.crop((0, 0, image.width // 2, image.height)).save(tmp_path / "crop.png")
+        self.refuse(raw, tmp_path, BadInputError, "outside the image", image=tmp_path / "crop.png")
+
+    def test_truncated_image(self, raw, tmp_path):
+        content = (raw.path / "tissue_image.png").read_bytes()
+        (tmp_path / "cut.png").write_bytes(content[: len(content) // 2])
+        self.refuse(raw, tmp_path, BadInputError, r"cut\.png", image=tmp_path / "cut.png")
+
+    def test_options(self, raw, stored, tmp_path):
+        for sample_id in ("../x", "", "a/b", ".hidden"):
+            with pytest.raises(UsageError, match="sample id"):
+                preprocess(raw.path, tmp_path / "out", sample_id)
+        with pytest.raises(UsageError, match="FOCUS sample already"):
+            preprocess(stored.path, tmp_path / "out", "S")
+        self.refuse(raw, tmp_path, UsageError, "contradict", image=tmp_path / "a.png", use_image=False)
+
+    def test_existing_output(self, raw, tmp_path):
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "mine.txt").write_text("keep")
+        with pytest.raises(OutputExistsError):
+            preprocess(raw.path, tmp_path / "out", "S")
+        assert (tmp_path / "out" / "mine.txt").read_text() == "keep"
+        preprocess(raw.path, tmp_path / "out", "S", overwrite=True, use_image=False)
+        assert not (tmp_path / "out" / "mine.txt").exists()
+        assert open_sample(tmp_path / "out").info.sample_id == "S"
+
+
+class TestCommands:
+    def test_preprocess(self, raw, tmp_path):
+        out = tmp_path / "S1"
+        arguments = [str(raw.path), "--out", str(out), "--sample", "S1", "--no-image"]
+        result = CliRunner().invoke(preprocess_command, arguments, catch_exceptions=False)
+        assert result.exit_code == 0
+        assert result.stdout.strip() == str(out)
+        assert open_sample(out).info.n_genes == 30
+
+    def test_inspect_tells_what_is_there(self, raw):
+        result = CliRunner().invoke(inspect_command, [str(raw.path), "--json"], catch_exceptions=False)
+        report = json.loads(result.stdout)
+        sample = read(raw.path)
+        assert result.exit_code == 0 and report["problems"] == []
+        assert (report["platform"], report["locations"], report["genes"]) == (
+            "visium",
+            sample.adata.n_obs,
+            30,
+        )
+        assert report["molecules"] == raw.counts.sum()
+        assert report["mpp"] == pytest.approx(raw.mpp)
+        assert report["image"]["path"].endswith("tissue_image.png")
+        words = CliRunner().invoke(inspect_command, [str(raw.path)], catch_exceptions=False)
+        assert "visium" in words.stdout and "no problem found" in words.stdout
+
+    def test_inspect_reports_problems_and_exits_with_their_code(self, tmp_path):
+        broken = write_visium(tmp_path / "S", n_rows=12, n_cols=10)
+        (broken.path / "filtered_feature_bc_matrix.h5").write_bytes(b"cut")
+        result = CliRunner().invoke(inspect_command, [str(broken.path), "--json"], catch_exceptions=False)
+        report = json.loads(result.stdout)
+        assert result.exit_code == report["problems"][0]["exit_code"] == 3
+        assert report["platform"] == "visium"
+        assert "filtered_feature_bc_matrix.h5" in report["problems"][0]["message"]
+
+    def test_inspect_knows_a_stored_sample(self, stored):
+        result = CliRunner().invoke(inspect_command, [str(stored.path), "--json"], catch_exceptions=False)
+        report = json.loads(result.stdout)
+        assert (report["kind"], report["sample_id"]) == ("sample", "S1")
+        assert CliRunner().invoke(inspect_command, [str(stored.path)]).exit_code == 0

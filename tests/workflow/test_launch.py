@@ -1,0 +1,143 @@
+"""`focus run`, `focus init`, `focus doctor` as a user meets them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from focus_cli.config import load_config, load_samples
+from focus_cli.errors import MissingResourceError, OutputExistsError
+from focus_cli.workflow import health, locate
+from focus_cli.workflow.newstudy import write_study
+
+FOCUS = [sys.executable, "-c", "from focus_cli.cli import main; main()"]
+
+
+def focus(*options: str, cwd: Path) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [*FOCUS, *options], cwd=cwd, env=dict(os.environ), capture_output=True, text=True, timeout=120
+    )
+
+
+@pytest.fixture
+def study_folder(tmp_path):
+    write_study(tmp_path / "study")
+    (tmp_path / "study" / "raw").mkdir()
+    return tmp_path / "study"
+
+
+def add_sample(folder: Path, line: str) -> None:
+    with open(folder / "samples.tsv", "a") as stream:
+        stream.write(line + "\n")
+
+
+def test_run_prints_the_command_and_passes_options_on(study_folder):
+    add_sample(study_folder, "S1\traw")
+    done = focus("run", "--dry-run", "--quiet", "rules", cwd=study_folder)
+    assert done.returncode == 0, done.stderr
+    first = done.stderr.splitlines()[0]
+    assert first.startswith("snakemake --configfile config.yaml --snakefile ")
+    assert first.endswith("--dry-run --quiet rules")
+    assert "report_sample" in done.stdout + done.stderr
+    assert not (study_folder / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("break_it", "code", "said"),
+    [
+        (
+            lambda f: (f / "config.yaml").write_text("trian: {}\n"),
+            2,
+            "unknown key trian; did you mean",
+        ),
+        (lambda f: add_sample(f, "S1\tabsent"), 3, "line 17: path: no such file or folder"),
+        (lambda f: (f / "config.yaml").unlink(), 4, "no configuration"),
+        (
+            lambda f: (
+                add_sample(f, "S1\traw"),
+                (f / "config.yaml").write_text("samples: samples.tsv\nreference: {path: absent.h5ad}\n"),
+            ),
+            4,
+            "reference.path: no such file: absent.h5ad",
+        ),
+    ],
+)
+def test_run_refuses_before_snakemake_starts(study_folder, break_it, code, said):
+    break_it(study_folder)
+    done = focus("run", "--dry-run", cwd=study_folder)
+    assert done.returncode == code
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (study_folder / ".snakemake").exists()
+
+
+def test_run_names_the_profiles_it_has(study_folder):
+    add_sample(study_folder, "S1\traw")
+    done = focus("run", "--profile", "slrum", "--dry-run", cwd=study_folder)
+    assert done.returncode == 4
+    assert "no such profile: slrum" in done.stderr
+    assert "local, slurm, slurm-gres" in done.stderr
+
+
+def test_init_writes_a_valid_study_once(tmp_path):
+    written = write_study(tmp_path / "new")
+    assert [path.name for path in written] == ["config.yaml", "samples.tsv", "README.md"]
+    assert load_config(tmp_path / "new" / "config.yaml").samples == "samples.tsv"
+    add_sample(tmp_path / "new", "S1\traw")
+    assert [row.sample for row in load_samples(tmp_path / "new" / "samples.tsv")] == ["S1"]
+    before = {path: path.read_bytes() for path in written}
+    with pytest.raises(OutputExistsError):
+        write_study(tmp_path / "new")
+    assert {path: path.read_bytes() for path in written} == before
+
+
+def test_the_workflow_is_found_beside_the_package_or_under_share(repo, tmp_path, monkeypatch):
+    assert locate.snakefile() == repo / "workflows" / "Snakefile"
+    installed = tmp_path / "share" / "focus-st" / "workflows"
+    installed.mkdir(parents=True)
+    (installed / "Snakefile").touch()
+    monkeypatch.setattr(locate.focus_cli, "__file__", str(tmp_path / "lib" / "focus_cli" / "__init__.py"))
+    monkeypatch.setattr(locate.sysconfig, "get_path", lambda name: str(tmp_path))
+    assert locate.snakefile() == installed / "Snakefile"
+    (installed / "Snakefile").unlink()
+    monkeypatch.setattr(locate.site, "getuserbase", lambda: str(tmp_path / "nowhere"))
+    with pytest.raises(MissingResourceError, match="Snakefile is not installed"):
+        locate.snakefile()
+
+
+def test_every_file_of_the_workflow_is_installed(repo):
+    import tomllib
+
+    patterns = tomllib.loads((repo / "pyproject.toml").read_text())["tool"]["setuptools"]["data-files"]
+    installed = {path for globs in patterns.values() for glob in globs for path in repo.glob(glob)}
+    for folder in ("workflows", "rules", "config"):
+        missing = {p for p in (repo / folder).rglob("*") if p.is_file()} - installed
+        assert not missing, f"not in pyproject's data-files: {missing}"
+
+
+def test_doctor_finds_this_machine_fit(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = {check.name: check for check in health.checks()}
+    for name in ("python", "packages", "torch", "jpeg", "snakemake", "disk"):
+        assert found[name].status in ("PASS", "WARN"), found[name]
+    assert [entry["name"] for entry in json.loads(health.to_json(list(found.values())))] == list(found)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_doctor_reports_what_breaks_and_goes_on(tmp_path, monkeypatch):
+    def broken():
+        raise ImportError("libjpeg.so: cannot open")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FOCUS_DATA", str(tmp_path / "absent"))
+    monkeypatch.setattr(health, "_CHECKS", {"jpeg": broken, "FOCUS_DATA": health._data})
+    text = health.as_text(health.checks())
+    assert "FAIL  jpeg" in text
+    assert "libjpeg.so: cannot open" in text
+    assert "FAIL  FOCUS_DATA" in text
+    assert text.count("→") == 2
