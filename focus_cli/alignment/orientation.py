@@ -320,7 +320,7 @@ def _standard_ranks(values: np.ndarray) -> np.ndarray:
 def _chance_variances(
     xy: np.ndarray, level: np.ndarray, densities: list[np.ndarray], spacing: float
 ) -> list[float]:
-    """Variance of the correlation of `level` with each density, were they unrelated but as smooth as they are.
+    """Variance of the correlation of `level` with each density, were they unrelated but as smooth.
 
     The mean over all pairs of locations of the product of both autocorrelations at the pair's distance.
     Source: Clifford, Richardson & Hémon, Biometrics 45 (1989) 123-134.

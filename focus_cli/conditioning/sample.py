@@ -91,6 +91,11 @@ class SampleData:
             np.float32,
         )
 
+    def panel_share(self) -> np.ndarray:
+        """Share of the sample's molecules that each panel gene holds, float64; even without molecules."""
+        total = np.asarray(self.counts.sum(axis=0)).ravel().astype(np.float64) + 0.5
+        return total / total.sum()
+
     def baseline(self, prior: SpatialPrior) -> np.ndarray:
         """Expected proportions of the prior's genes in this sample, float64, G.
 

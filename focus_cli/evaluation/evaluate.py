@@ -12,7 +12,7 @@ import numpy as np
 
 from focus_cli import keys
 from focus_cli.errors import BadInputError, MissingResourceError, UsageError
-from focus_cli.evaluation.baselines import Inputs, Section, run_baselines
+from focus_cli.evaluation.baselines import Inputs, Section, name_alike, run_baselines
 from focus_cli.evaluation.calibration import coverage
 from focus_cli.evaluation.figure import draw_scores
 from focus_cli.evaluation.matching import Match, match_locations
@@ -161,6 +161,11 @@ def evaluate(
 def _columns(file: EstimateFile, truth: Truth) -> np.ndarray:
     place = {gene: i for i, gene in enumerate(file.var_names)}
     columns = np.array([place.get(gene, -1) for gene in truth.genes])
+    unknown = np.flatnonzero(columns < 0)
+    if len(unknown):  # the other tool, or the reference, may name them in another system
+        from focus_cli.reference import match_genes
+
+        columns[unknown] = match_genes(truth.var.iloc[unknown], file.var)
     if (columns < 0).all():
         raise BadInputError(
             f"{file.path} holds none of the {len(columns):,} scored genes, such as {truth.genes[0]}",
@@ -220,16 +225,18 @@ def _inputs(
         if sample.info.sample_id in own:
             say(f"{sample.path} is the scored section: no baseline is trained on it")
     cells = None
+    section = Section.read(seen) if seen else None
     if reference is not None:
         from focus_cli.reference import open_reference
 
-        cells = open_reference(Path(reference)).cells
+        targets = [section.var, truth.var] if section else [truth.var]
+        cells = name_alike(open_reference(Path(reference)).cells, targets)
     return Inputs(
         task=truth.task,
         genes=truth.genes.astype(str),
         names=truth.names,
         xy_um=truth.xy_um,
-        observed=Section.read(seen) if seen else None,
+        observed=section,
         training=[Section.read(s) for s in kept],
         cells=cells,
         seed=seed,

@@ -44,7 +44,7 @@ def row_sums(matrix: sparse.spmatrix) -> np.ndarray:
 def dense_columns(matrix: sparse.spmatrix | np.ndarray, columns: np.ndarray) -> np.ndarray:
     """Some columns of a sparse (best CSC) or dense matrix as a dense float32 array (n, len(columns))."""
     block = matrix[:, columns]
-    return np.asarray(block.toarray() if sparse.issparse(block) else block, dtype=np.float32)
+    return np.ascontiguousarray(block.toarray() if sparse.issparse(block) else block, dtype=np.float32)
 
 
 def column_chunks(n_rows: int, n_columns: int, limit: int = _CHUNK_BYTES) -> Iterator[np.ndarray]:

@@ -30,6 +30,8 @@ class EstimateFile:
         Positions in µm (n, 2), or None.
     measured
         ``var["measured"]`` as bool (g,); all True where the file does not say.
+    var
+        The table of genes.
     uns
         ``uns["focus"]``, empty if FOCUS did not write the file.
     """
@@ -66,9 +68,9 @@ class EstimateFile:
             if keys.SPATIAL_UM in obsm
             else None
         )
-        var = self._file["var"]
-        if keys.MEASURED in var:
-            self.measured = np.asarray(read_elem(var[keys.MEASURED])).astype(bool)
+        self.var = read_elem(self._file["var"])
+        if keys.MEASURED in self.var:
+            self.measured = self.var[keys.MEASURED].to_numpy().astype(bool)
         else:
             self.measured = np.ones(len(self.var_names), dtype=bool)
         uns = self._file.get("uns", {})

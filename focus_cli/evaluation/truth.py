@@ -15,6 +15,7 @@ from focus_cli.errors import BadInputError, MissingResourceError
 from focus_cli.evaluation.normalise import dense_columns, log1p_cp10k, row_sums
 
 if TYPE_CHECKING:
+    import pandas as pd
     from anndata import AnnData
 
 UNS_TRUTH = "focus_truth"
@@ -38,6 +39,8 @@ class Truth:
         Locations, (n,) and (n, 2).
     genes
         Scored genes, (G,).
+    var
+        Names of the scored genes in any other system the file knows, one row for each.
     groups
         Name of a group of genes → their positions in `genes`.
     counts
@@ -61,6 +64,7 @@ class Truth:
     names: np.ndarray
     xy_um: np.ndarray
     genes: np.ndarray
+    var: pd.DataFrame
     groups: dict[str, np.ndarray]
     counts: sparse.csr_matrix | None
     exposure: np.ndarray
@@ -87,7 +91,7 @@ class Truth:
             name: None if (part := getattr(self, name)) is None else part[rows]
             for name in ("names", "xy_um", "counts", "exposure", "values", "visible")
         }
-        same = ("task", "kind", "genes", "groups", "inside", "visible_fraction", "info")
+        same = ("task", "kind", "genes", "var", "groups", "inside", "visible_fraction", "info")
         return Truth(**parts, **{name: getattr(self, name) for name in same})
 
 
@@ -232,6 +236,7 @@ def _from_counts(path: Path, adata: AnnData, info: dict[str, Any]) -> Truth:
         names=adata.obs_names.to_numpy().astype(str),
         xy_um=np.asarray(adata.obsm[keys.SPATIAL_UM], dtype=np.float64),
         genes=genes,
+        var=adata.var.loc[genes],
         groups={group: np.arange(len(genes))},
         counts=counts,
         exposure=exposure,
@@ -269,6 +274,7 @@ def _from_expected(path: Path, adata: AnnData, info: dict[str, Any]) -> Truth:
         names=adata.obs_names.to_numpy().astype(str)[usable],
         xy_um=np.asarray(adata.obsm[keys.SPATIAL_UM], dtype=np.float64)[usable],
         genes=genes,
+        var=adata.var.loc[genes],
         groups={name: part for name, part in groups.items() if len(part)},
         counts=None,
         exposure=np.ones(int(usable.sum())),

@@ -21,12 +21,12 @@ SCALES_UM = (6.0, 20.0, 60.0)  # σ of the windows
 BLOCK_PX = 768  # side of the blocks in which pixels are worked on
 
 _N = len(channels.CHANNELS)
-NAMES = tuple(
-    f"{name}_{statistic}_{scale:g}um"
-    for scale in SCALES_UM
-    for statistic, members in (("mean", channels.CHANNELS), ("sd", channels.CHANNELS), ("", ("coherence",)))
-    for name in members
+_STATISTICS = (
+    *(f"{name}_mean" for name in channels.CHANNELS),
+    *(f"{name}_sd" for name in channels.CHANNELS),
+    "coherence",
 )
+NAMES = tuple(f"{statistic}_{scale:g}um" for scale in SCALES_UM for statistic in _STATISTICS)
 
 
 class WindowStream:
@@ -39,7 +39,7 @@ class WindowStream:
     mpp
         µm per image pixel in the grid's system.
     grid
-        Where to evaluate; its pitch must not exceed about 8 µm, for the smallest window's sake.
+        Where to evaluate; its pitch must not much exceed the σ of the smallest window.
     work_mpp
         The scale to work at; never finer than the image.
     block_px
@@ -124,7 +124,7 @@ class WindowStream:
         y = np.arange(first, last) + 0.5
         x = np.arange(self._left, self._left + self.grid.columns) + 0.5
         mass = self._mass_y[first:last, None] * self._mass_x[None, inner]
-        per_scale = len(NAMES) // len(SCALES_UM)
+        per_scale = len(_STATISTICS)
         _statistics(held[:, first - start : last - start, inner] / mass, out[:per_scale])
         for i, sigma in enumerate(self._later, start=1):
             a, b = window_span(y, sigma, self.wide.rows)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
+from focus_cli.slides.resample import ragged_ranges
+
 TRUNCATE = 3.0  # windows end at three σ
 
 
@@ -30,12 +32,10 @@ def gaussian_weights(
         float32 (m, last - first), not normalised: the caller divides by the weights' sum.
     """
     last = n if last is None else last
-    reach = max(TRUNCATE * sigma, 1.0)
+    reach = _reach(sigma)
     low = np.maximum(np.ceil(centres - 0.5 - reach).astype(np.int64), 0)
     high = np.minimum(np.floor(centres - 0.5 + reach).astype(np.int64), n - 1)
-    counts = np.maximum(high - low + 1, 0)
-    rows = np.repeat(np.arange(len(centres)), counts)
-    columns = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(low, counts)
+    rows, columns = ragged_ranges(low, high + 1)
     weights = np.exp(-0.5 * ((columns + 0.5 - centres[rows]) / sigma) ** 2)
     return sparse.csr_array(
         (weights.astype(np.float32), (rows, columns - first)), shape=(len(centres), last - first)
@@ -44,10 +44,14 @@ def gaussian_weights(
 
 def window_span(centres: np.ndarray, sigma: float, n: int) -> tuple[int, int]:
     """Return the pixels [first, last) that the windows around `centres` touch."""
-    reach = max(TRUNCATE * sigma, 1.0)
+    reach = _reach(sigma)
     first = max(int(np.ceil(centres[0] - 0.5 - reach)), 0)
     last = min(int(np.floor(centres[-1] - 0.5 + reach)) + 1, n)
     return first, last
+
+
+def _reach(sigma: float) -> float:
+    return max(TRUNCATE * sigma, 1.0)  # one px at least, so that no window is empty
 
 
 def apply_separable(maps: np.ndarray, down: sparse.csr_array, across: sparse.csr_array) -> np.ndarray:

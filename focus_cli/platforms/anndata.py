@@ -36,11 +36,18 @@ SYMBOL_COLUMNS = (keys.SYMBOL, "gene_symbol", "feature_name", "gene_name", "gene
 _ENSEMBL = re.compile(r"ENS[A-Z]*G\d{6,}(\.\d+)?")
 
 
+def find_file(path: Path) -> Path | None:
+    """The ``.h5ad`` file that `path` is, or the only one in the folder that `path` is."""
+    if path.is_file():
+        return path if path.suffix == ".h5ad" else None
+    found = sorted(path.glob("*.h5ad")) if path.is_dir() else []
+    return found[0] if len(found) == 1 else None
+
+
 def detect(path: Path) -> Detection | None:
     """Recognise an AnnData file by its name's ending."""
-    if path.is_file() and path.suffix == ".h5ad":
-        return Detection(NAME, "", (path.name,))
-    return None
+    file = find_file(path)
+    return Detection(NAME, "", (file.name,)) if file is not None else None
 
 
 def read(path: Path, *, image: Path | None = None, mpp: float | None = None) -> RawSample:
@@ -51,9 +58,9 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None) -> 
     Parameters
     ----------
     path
-        The ``.h5ad`` file.
+        The ``.h5ad`` file, or a folder with no other.
     image
-        The H&E; an AnnData file names none that can be tiled.
+        The H&E; otherwise one is looked for beside the file, if that is alone in its folder.
     mpp
         µm per full-resolution pixel; otherwise from ``obsm["spatial_um"]``, from ``microns_per_pixel`` in the
         scale factors, or from Visium's array pitch.
@@ -65,7 +72,10 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None) -> 
     BadInputError
         If the file is damaged, has no positions, or no raw counts.
     """
-    path = Path(path)
+    file = find_file(Path(path))
+    if file is None:
+        raise BadInputError(f"{path}: no .h5ad file, or several", hint=f"give {LOOKS_FOR}")
+    path = file
     try:
         source = anndata.read_h5ad(path)
     except DAMAGE as error:
@@ -111,9 +121,12 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None) -> 
     footprint, notes = _footprint(xy * scale, factors, scale, fit)
     warnings += notes
     inputs = {"matrix": path}
-    chosen = images.check_image(image) if image is not None else None
+    if image is not None:
+        chosen = images.check_image(image)
+    else:  # among several files it would be a guess whose image it is
+        chosen = images.find_he([path.parent]) if find_file(path.parent) == path else None
     if chosen is None:
-        warnings.append("no H&E image was given (pass --image): image features will be missing")
+        warnings.append("no H&E image was found (pass --image): image features will be missing")
     else:
         inputs["image"] = chosen
     return RawSample(

@@ -100,7 +100,9 @@ def cell_scores(prior: SpatialPrior, states: ReferenceStates, rows: np.ndarray, 
     return scores / np.maximum(scores.std(axis=0), 1e-8)
 
 
-def transfer_loadings(prior: SpatialPrior, states: ReferenceStates) -> SpatialPrior:
+def transfer_loadings(
+    prior: SpatialPrior, states: ReferenceStates, keep_also: np.ndarray | None = None
+) -> SpatialPrior:
     """Complete a prior with what the reference knows.
 
     Fills `reference_loadings` for every gene of the reference, and `loadings` and `baseline` of the genes
@@ -137,6 +139,8 @@ def transfer_loadings(prior: SpatialPrior, states: ReferenceStates) -> SpatialPr
     relative = np.zeros_like(v)
     np.divide(v, (baseline * residual_scale(baseline))[:, None], out=relative, where=usable[:, None])
     keep = prior.measured | usable
+    if keep_also is not None:
+        keep = keep | keep_also
     completed = replace(
         prior,
         baseline=baseline,
@@ -151,3 +155,55 @@ def transfer_loadings(prior: SpatialPrior, states: ReferenceStates) -> SpatialPr
             for name in ("genes", "baseline", "loadings", "reference_loadings", "measured", "in_reference")
         },
     )
+
+
+def extend_prior(prior: SpatialPrior, panel: np.ndarray, panel_share: np.ndarray, reference) -> SpatialPrior:
+    """Give a trained prior the genes of another panel and of another reference.
+
+    Parameters
+    ----------
+    prior
+        As trained; its own genes keep their vectors.
+    panel
+        Names of a sample's genes; those that are new and unknown to the reference get no factor (their
+        own counts still inform them), those that the reference knows get the vector that it computes.
+    panel_share
+        Their shares of the sample's molecules, in the order of `panel`.
+    reference
+        `focus_cli.reference.Reference`, or None.
+    """
+    new_panel = np.setdiff1d(panel, prior.genes)
+    states = reference_states(reference, np.union1d(panel, prior.genes)) if reference is not None else None
+    new = np.union1d(new_panel, np.setdiff1d(states.genes, prior.genes)) if states is not None else new_panel
+    if not len(new):
+        return prior
+    genes = np.union1d(prior.genes, new)
+    old = np.searchsorted(genes, prior.genes)
+
+    def spread(values: np.ndarray) -> np.ndarray:
+        grown = np.zeros((len(genes), *values.shape[1:]), values.dtype)
+        grown[old] = values
+        return grown
+
+    grown = SpatialPrior(
+        genes=genes,
+        baseline=spread(prior.baseline),
+        loadings=spread(prior.loadings),
+        reference_loadings=spread(prior.reference_loadings),
+        measured=spread(prior.measured),
+        in_reference=spread(prior.in_reference),
+        variance=prior.variance,
+    )
+    if states is not None:
+        kept = np.isin(genes, prior.genes) | np.isin(genes, new_panel)
+        completed = transfer_loadings(grown, states, keep_also=kept)
+        # Genes the prior already knows keep their vectors, whichever reference is handed over now.
+        at = completed.rows(prior.genes)
+        for name in ("baseline", "loadings", "reference_loadings", "in_reference"):
+            getattr(completed, name)[at] = getattr(prior, name)
+        grown = completed
+    share = dict(zip(panel, panel_share))
+    baseline = grown.baseline.copy()
+    for name in new_panel:
+        baseline[grown.rows(np.array([name]))[0]] = max(share[name], 1e-9)
+    return replace(grown, baseline=baseline)

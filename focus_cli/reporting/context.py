@@ -111,10 +111,9 @@ def _measured_mpp(file: SpatialFile) -> float | None:
     um = file.obsm(keys.SPATIAL_UM)
     if um is None or np.shape(um)[0] != len(file.xy):
         return None
-    extent = np.ptp(file.xy, axis=0).max()
-    return (
-        float(np.ptp(np.asarray(um, dtype=np.float64)[:, :2], axis=0).max() / extent) if extent > 0 else None
-    )
+    wide_um = np.ptp(np.asarray(um, dtype=np.float64)[:, :2], axis=0).max()
+    wide = np.ptp(file.xy, axis=0).max()
+    return float(wide_um / wide) if wide > 0 else None
 
 
 def footprint_words(geometry: Geometry) -> str:

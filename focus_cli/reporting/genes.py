@@ -15,15 +15,15 @@ from focus_cli.reporting.h5file import SpatialFile
 from focus_cli.reporting.matrices import CountSummary, read_columns, read_raw_columns
 
 N_MEASURED, N_IMPUTED = 4, 3
-# Few candidates: each may cost a column of chunks of a file that holds tens of GB.
-_VARIABLE, _RANKED, _RELIABLE, _NEIGHBOURS = 200, 12, 16, 6
+# Few candidates whose estimates must be read: each may cost a column of chunks of a file of tens of GB.
+_VARIABLE, _RANKED, _RELIABLE, _NEIGHBOURS = 200, 24, 8, 6
 _ALIKE = 0.7
 _HOUSEKEEPING = re.compile(r"(MT-|RPL\d|RPS\d|MTRNR)", re.IGNORECASE)
 RULE_MEASURED = (
     f"Measured genes: of the {_VARIABLE} whose raw log1p CP10k varies most (detected in at least 1 % of "
     "locations; mitochondrial and ribosomal genes left out), those with the highest Moran's I of the raw "
-    f"values over {_NEIGHBOURS} nearest neighbours, passing over a gene that correlates above {_ALIKE} with "
-    "one shown."
+    f"values over {_NEIGHBOURS} nearest neighbours, passing over a gene whose neighbourhood means correlate "
+    f"above {_ALIKE} with one that is shown."
 )
 RULE_IMPUTED = (
     f"Imputed genes: of the {_RELIABLE} with the highest reliability, those whose estimate varies most over "
@@ -150,80 +150,80 @@ def choose_genes(
     """
     weights = neighbour_weights(file.xy)
     wanted = list(dict.fromkeys(find_genes(file, asked).values()))
-    ranked, raw_moran = _rank_measured(file, summary, totals, measured, weights)
-    ranked = ranked or _rank_reliable(file, measured)[:_RANKED]
-    reliable = _rank_reliable(file, ~measured)
-    pool = np.array(list(dict.fromkeys([*wanted, *ranked, *reliable])), dtype=np.int64)
-    x = file.matrix(None)
-    # A file of another program may hold counts in X: then X is shown as log1p CP10k, like the counts.
-    if x is None or not file.is_focus:
-        source = file.counts()
-        enhanced = (
-            read_raw_columns(source, pool, totals) if source is not None else np.zeros((len(totals), 0))
-        )
-        pool = pool if source is not None else pool[:0]
+    if summary is not None:
+        picked = _pick_measured(file, summary, totals, measured, weights, set(wanted))
     else:
-        enhanced = read_columns(x, pool)
-    place = {int(c): i for i, c in enumerate(pool)}
-    spread = np.nan_to_num(enhanced.std(axis=0))
-    moving = sorted((c for c in reliable if c in place), key=lambda c: (-spread[place[c]], c))
-    chosen = [c for c in wanted if c in place]
-    for candidates, most in ((ranked, N_MEASURED), (moving, N_IMPUTED)):
-        chosen += _unlike([c for c in candidates if c in place and c not in chosen], most, enhanced, place)
-    columns = np.array(chosen, dtype=np.int64)
-    shown = enhanced[:, [place[c] for c in chosen]]
-    raw = None
-    if summary is not None and len(columns):
-        raw = read_raw_columns(file.counts(), columns, totals)
-    moran_raw = np.array([raw_moran.get(int(c), np.nan) for c in columns])
-    for i in np.flatnonzero(np.isnan(moran_raw) & measured[columns] if len(columns) else []):
-        moran_raw[i] = morans_i(raw[:, [i]], weights)[0] if raw is not None else np.nan
-    return Choice(columns, len(wanted), raw, shown, moran_raw, morans_i(shown, weights))
+        picked = [c for c in _by_reliability(file, measured) if c not in wanted][:N_MEASURED]
+    candidates = [c for c in _by_reliability(file, ~measured) if c not in wanted][:_RELIABLE]
+    pool = np.array([*wanted, *picked, *candidates], dtype=np.int64)
+    enhanced = _estimates(file, pool, totals)
+    if enhanced is None:
+        return Choice(pool[:0], 0, None, np.zeros((len(totals), 0)), np.zeros(0), np.zeros(0))
+    kept = len(wanted) + len(picked)
+    spread = np.nan_to_num(enhanced[:, kept:].std(axis=0))
+    moving = np.argsort(-spread, kind="stable")
+    imputed = kept + moving[_unlike(enhanced[:, kept + moving], N_IMPUTED)]
+    shown = np.concatenate([np.arange(kept), imputed]).astype(np.int64)
+    columns, enhanced = pool[shown], enhanced[:, shown]
+    raw = read_raw_columns(file.counts(), columns, totals) if summary is not None else None
+    moran_raw = np.full(len(columns), np.nan)
+    if raw is not None:
+        seen = np.flatnonzero(measured[columns])
+        moran_raw[seen] = morans_i(raw[:, seen], weights)
+    return Choice(columns, len(wanted), raw, enhanced, moran_raw, morans_i(enhanced, weights))
 
 
-def _rank_measured(
+def _estimates(file: SpatialFile, columns: np.ndarray, totals: np.ndarray) -> np.ndarray | None:
+    """X of some genes; of a file of another program log1p CP10k, for its X may hold counts."""
+    if file.is_focus:
+        x = file.matrix(None)
+        return None if x is None else read_columns(x, columns)
+    source = file.counts()
+    return None if source is None else read_raw_columns(source, columns, totals)
+
+
+def _pick_measured(
     file: SpatialFile,
-    summary: CountSummary | None,
+    summary: CountSummary,
     totals: np.ndarray,
     measured: np.ndarray,
     weights: sparse.csr_matrix,
-) -> tuple[list[int], dict[int, float]]:
-    if summary is None:
-        return [], {}
+    taken: set[int],
+) -> list[int]:
     names = file.var.index
     floor = max(2, int(np.ceil(0.01 * len(totals))))
     fit = np.flatnonzero(measured & (summary.gene_detected >= floor) & (summary.gene_variance > 0))
+    fit = np.array([c for c in fit if c not in taken], dtype=np.int64)
     plain = np.array([c for c in fit if not _HOUSEKEEPING.match(names[c])], dtype=np.int64)
     fit = plain if len(plain) else fit
-    order = np.lexsort((fit, -summary.gene_variance[fit]))
-    pool = fit[order][:_VARIABLE]
+    pool = fit[np.lexsort((fit, -summary.gene_variance[fit]))][:_VARIABLE]
     if not len(pool):
-        return [], {}
-    moran = np.nan_to_num(morans_i(read_raw_columns(file.counts(), pool, totals), weights), nan=-1.0)
+        return []
+    raw = read_raw_columns(file.counts(), pool, totals)
+    moran = np.nan_to_num(morans_i(raw, weights), nan=-1.0)
     top = np.lexsort((pool, -moran))[:_RANKED]
-    return [int(c) for c in pool[top]], {int(pool[i]): float(moran[i]) for i in top}
+    # Neighbourhood means: single locations hold too few molecules for two like genes to correlate.
+    return [int(c) for c in pool[top[_unlike(weights @ raw[:, top], N_MEASURED)]]]
 
 
-def _rank_reliable(file: SpatialFile, among: np.ndarray) -> list[int]:
+def _by_reliability(file: SpatialFile, among: np.ndarray) -> list[int]:
+    """The most reliable of some genes, best first, then in the order of the file."""
     columns = np.flatnonzero(among)
+    trust = np.zeros(len(columns))
     if keys.VAR_RELIABILITY in file.var:
         trust = np.nan_to_num(file.var[keys.VAR_RELIABILITY].to_numpy(dtype=float), nan=-1.0)[columns]
-    else:
-        trust = np.zeros(len(columns))
-    return [int(c) for c in columns[np.lexsort((columns, -trust))][:_RELIABLE]]
+    return columns[np.lexsort((columns, -trust))].tolist()
 
 
-def _unlike(candidates: list[int], most: int, values: np.ndarray, place: dict[int, int]) -> list[int]:
-    """Take candidates in order, passing over those that look like one taken; fill up if too few are left."""
-    if not candidates:
-        return []
-    z = values[:, [place[c] for c in candidates]].astype(np.float64)
+def _unlike(values: np.ndarray, most: int) -> np.ndarray:
+    """Take columns in order, passing over those that look like one taken; fill up if too few are left."""
+    z = values.astype(np.float64)
     z -= z.mean(axis=0)
     z /= np.maximum(np.sqrt((z * z).sum(axis=0)), 1e-12)
     alike = z.T @ z
     taken: list[int] = []
-    for i in range(len(candidates)):
+    for i in range(values.shape[1]):
         if len(taken) < most and all(alike[i, j] <= _ALIKE for j in taken):
             taken.append(i)
-    taken += [i for i in range(len(candidates)) if i not in taken][: max(0, most - len(taken))]
-    return [candidates[i] for i in sorted(taken)]
+    taken += [i for i in range(values.shape[1]) if i not in taken][: max(0, most - len(taken))]
+    return np.array(sorted(taken), dtype=np.int64)

@@ -110,6 +110,5 @@ def open_plain(path: Path) -> Source:
 
 def pyramid_hint(path: Path) -> str:
     """Return the command that turns an image into a pyramidal TIFF."""
-    return (
-        f"convert it: vips tiffsave {path.name} {path.stem}.tif --tile --pyramid --bigtiff --compression jpeg"
-    )
+    target = f"{path.stem}.pyramid.tif"
+    return f"convert it: vips tiffsave {path.name} {target} --tile --pyramid --bigtiff --compression jpeg"

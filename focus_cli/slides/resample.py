@@ -25,15 +25,30 @@ def area_weights(edges: np.ndarray, start: int, stop: int) -> sparse.csr_array:
     low, high = edges[:-1], edges[1:]
     first = np.floor(low).astype(np.int64)
     last = np.maximum(np.ceil(high).astype(np.int64), first + 1)
-    counts = last - first
-    rows = np.repeat(np.arange(len(low)), counts)
-    columns = (
-        np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(first, counts)
-    )
+    rows, columns = ragged_ranges(first, last)
     overlap = np.minimum(high[rows], columns + 1) - np.maximum(low[rows], columns)
     weights = np.maximum(overlap, 0) / (high - low)[rows]
     columns = np.clip(columns, start, stop - 1) - start  # rounding may point one px outside
     return sparse.csr_array((weights.astype(np.float32), (rows, columns)), shape=(len(low), stop - start))
+
+
+def ragged_ranges(first: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Spell out ranges of unequal length.
+
+    Parameters
+    ----------
+    first, last
+        int64 (n,): range i is [first[i], last[i]), empty where the end is not past the start.
+
+    Returns
+    -------
+    rows, columns
+        int64, one entry per member: the number of its range, and its value.
+    """
+    counts = np.maximum(last - first, 0)
+    rows = np.repeat(np.arange(len(first)), counts)
+    begins = np.cumsum(counts) - counts
+    return rows, np.arange(counts.sum()) - begins[rows] + first[rows]
 
 
 def area_average(pixels: np.ndarray, down: sparse.csr_array, across: sparse.csr_array) -> np.ndarray:

@@ -14,7 +14,7 @@ from focus_cli.slides.resample import area_average, area_weights
 from focus_cli.slides.tiff import open_tiff
 
 _WHITE = 255
-_CHUNK_PIXELS = 4_000_000  # source pixels averaged at a time
+_BLOCK_PX = 2048  # side of the blocks of source pixels that are averaged at a time
 _TIFF_MAGIC = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 
 
@@ -168,24 +168,26 @@ class Slide:
         return out
 
     def _resampled(self, x_edges: np.ndarray, y_edges: np.ndarray, scale: float | None = None) -> np.ndarray:
-        """Area-average the cells between level-0 edges, from the best level, a few rows at a time."""
+        """Area-average the cells between level-0 edges, from the best level, block by block."""
         if scale is None:
             scale = min(x_edges[1] - x_edges[0], y_edges[1] - y_edges[0])
         index = self._best_level(scale)
         factor = self.downsamples[index]
         x_edges, y_edges = x_edges / factor, y_edges / factor
-        x0, x1 = math.floor(x_edges[0]), math.ceil(x_edges[-1])
-        across = area_weights(x_edges, x0, x1)
         out = np.empty((len(y_edges) - 1, len(x_edges) - 1, 3), np.uint8)
-        step = max(1, int(_CHUNK_PIXELS / ((x1 - x0) * max(scale / factor, 1e-9))))
-        for row in range(0, len(out), step):
-            edges = y_edges[row : row + step + 1]
-            y0, y1 = math.floor(edges[0]), math.ceil(edges[-1])
-            pixels = self._window(index, x0, y0, x1, y1)
-            if scale == factor == 1 and pixels.shape[:2] == (len(edges) - 1, out.shape[1]):
-                out[row : row + step] = pixels
-            else:
-                out[row : row + step] = area_average(pixels, area_weights(edges, y0, y1), across)
+        step = max(1, int(_BLOCK_PX * factor / scale))
+        for column in range(0, out.shape[1], step):
+            x = x_edges[column : column + step + 1]
+            x0, x1 = math.floor(x[0]), math.ceil(x[-1])
+            across = area_weights(x, x0, x1)
+            for row in range(0, out.shape[0], step):
+                y = y_edges[row : row + step + 1]
+                y0, y1 = math.floor(y[0]), math.ceil(y[-1])
+                pixels = self._window(index, x0, y0, x1, y1)
+                target = out[row : row + step, column : column + step]
+                # One to one and in step: nothing to average.
+                copied = scale == factor and pixels.shape == target.shape
+                target[:] = pixels if copied else area_average(pixels, area_weights(y, y0, y1), across)
         return out
 
     def _best_level(self, scale: float) -> int:

@@ -9,6 +9,7 @@ from scipy import sparse
 from scipy.optimize import nnls
 from sklearn.linear_model import Ridge
 
+from focus_cli.errors import BadInputError
 from focus_cli.evaluation import evaluate, hold_out
 from focus_cli.evaluation.baselines import BASELINES, Inputs, NotRunnable, Section, run_baselines
 from focus_cli.evaluation.baselines.reference import _mix
@@ -123,6 +124,48 @@ def reference_cells(loadings, seed=3, n=600):
         obs=pd.DataFrame({"cell_type": [f"T{i}" for i in label]}, index=[f"c{i}" for i in range(n)]),
         var=pd.DataFrame(index=[f"G{j:03d}" for j in range(loadings.shape[1])]),
     )
+
+
+@pytest.fixture
+def reference(tmp_path, loadings):
+    """A stored reference whose genes are called by Ensembl ids, except the last two, which it lacks."""
+    cells = reference_cells(loadings)[:, :58].copy()
+    cells.var["gene_symbols"] = cells.var_names.astype(str)
+    cells.var_names = [f"ENSG{j:011d}" for j in range(58)]
+    cells.write_h5ad(tmp_path / "cells.h5ad")
+    from focus_cli.reference import build_reference
+
+    build_reference(tmp_path / "cells.h5ad", tmp_path / "reference", "cell_type", n_states=6)
+    return tmp_path / "reference"
+
+
+def test_a_stored_reference_is_matched_by_symbol(tmp_path, loadings, reference):
+    tissue = factor_section(tmp_path / "S1", loadings, 1, "S1")
+    seen, path = tmp_path / "seen", tmp_path / "truth.h5ad"
+    hold_out(tissue.path, "impute", seen, path, n_genes=60, reference=reference)
+    truth = read_truth(path)
+    assert len(truth.genes) == 29 and not {"G058", "G059"} & set(truth.genes)
+    assert "of those that the reference holds" in truth.info["rule"]
+    names = [f"ENSG{int(g[1:]):011d}" for g in truth.genes]
+    file = tmp_path / "e.h5ad"
+    estimate = anndata.AnnData(
+        truth.columns(np.arange(29)),
+        obs=pd.DataFrame(index=truth.names),
+        var=pd.DataFrame({"gene_symbols": truth.genes.astype(str)}, index=names),
+    )
+    estimate.write_h5ad(file)
+    scores = evaluate(file, path, tmp_path / "s", observed=seen, reference=reference, scale="log1p")
+    rows = {row["method"]: row for row in scores["rows"]}
+    assert rows["e"]["pcc_mean"] == pytest.approx(1)  # the file's genes were found by symbol
+    assert rows["reference_ridge"]["fraction_of_ceiling"] > 0.8
+    assert rows["reference_projection"]["pcc_mean"] > 0.2
+    (tmp_path / "genes.txt").write_text("G003\nG059\n")
+    with pytest.raises(BadInputError, match="G059"):
+        hold_out(
+            *(tissue.path, "impute", tmp_path / "x", tmp_path / "x.h5ad"),
+            genes_file=tmp_path / "genes.txt",
+            reference=reference,
+        )
 
 
 def inputs_for(tissue, hidden, **more):

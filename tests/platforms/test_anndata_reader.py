@@ -4,6 +4,7 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from raw_folders import write_visium
 from scipy import sparse
 
@@ -117,3 +118,14 @@ def test_truncated_file_is_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:2000])
     with pytest.raises(BadInputError, match="truncated or damaged"):
         read(path, mpp=0.5)
+
+
+def test_a_folder_with_one_file_and_its_image(tmp_path):
+    path = make(tmp_path)
+    Image.new("RGB", (300, 200), "pink").save(tmp_path / "tissue_image.png")
+    for given in (tmp_path, path):
+        assert read(given, mpp=0.5).image_path == tmp_path / "tissue_image.png"
+    make(tmp_path, name="b.h5ad")
+    assert read(path, mpp=0.5).image_path is None  # whose image it is would be a guess
+    with pytest.raises(BadInputError):
+        detect(tmp_path)

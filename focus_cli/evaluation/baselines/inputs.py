@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from scipy import sparse
 
 from focus_cli import keys
 from focus_cli.evaluation.normalise import log1p_cp10k, row_sums
 from focus_cli.evaluation.prediction import Prediction
-from focus_cli.store import StoredSample, open_sample
+from focus_cli.store import StoredSample
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -39,6 +40,8 @@ class Section:
         Molecules, CSR (n, G); locations without any are left out, they are not measured.
     image
         Positions (m, 2) → image features float32 (m, F), or None without an image.
+    var
+        The panel with its names in other systems, one row for each gene.
     """
 
     def __init__(
@@ -48,9 +51,11 @@ class Section:
         genes: np.ndarray,
         counts: sparse.csr_matrix,
         image: Callable[[np.ndarray], np.ndarray] | None = None,
+        var: pd.DataFrame | None = None,
     ) -> None:
         measured = np.flatnonzero(row_sums(counts) > 0)
         self.names, self.xy_um = names[measured], xy_um[measured]
+        self.var = pd.DataFrame(index=genes) if var is None else var
         self.genes, self.counts, self.image = genes, sparse.csr_matrix(counts)[measured], image
         self._place = {gene: i for i, gene in enumerate(genes)}
 
@@ -64,6 +69,7 @@ class Section:
             adata.var_names.to_numpy().astype(str),
             sparse.csr_matrix(adata.X),
             None if sample.morphology_path is None else _raster(sample.morphology_path),
+            adata.var,
         )
 
     @property
@@ -112,7 +118,7 @@ class Inputs:
     training
         Other sections, with all their counts.
     cells
-        Reference cells: AnnData with sparse counts and ``obs["cell_type"]``, or None.
+        Reference cells, from `name_alike`: sparse counts and ``obs["cell_type"]``; or None.
     seed
         Of every draw.
     """
@@ -193,8 +199,3 @@ def constant(method: str, means: np.ndarray, covered: np.ndarray, n: int) -> Pre
         return np.tile(means[place[genes]].astype(np.float32), (n, 1))
 
     return Prediction(method, covered, columns)
-
-
-def section_of(path: Path) -> Section:
-    """Open and read a sample folder."""
-    return Section.read(open_sample(path))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
+import pandas as pd
 from scipy import sparse
 from scipy.optimize import nnls
 
@@ -14,8 +17,34 @@ from focus_cli.evaluation.genes import overdispersed_genes
 from focus_cli.evaluation.normalise import log1p_cp10k, row_sums
 from focus_cli.evaluation.prediction import Prediction
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+
 CELL_TYPE = "cell_type"
 _FEATURES = 800
+
+
+def name_alike(cells: AnnData, targets: list[pd.DataFrame]) -> AnnData:
+    """The reference's cells over the genes that the section or the truth knows, named as they name them.
+
+    Parameters
+    ----------
+    cells
+        Of the reference; not changed.
+    targets
+        ``var`` of the section and of the truth; ids and symbols are matched as everywhere in FOCUS.
+    """
+    from anndata import AnnData
+
+    from focus_cli.reference import match_genes
+
+    wanted = pd.concat(targets)
+    wanted = wanted[~wanted.index.duplicated()]
+    rows = match_genes(wanted, cells.var)
+    found = rows >= 0
+    obs = cells.obs[[c for c in (CELL_TYPE,) if c in cells.obs]].copy()
+    counts = sparse.csr_matrix(sparse.csr_matrix(cells.X)[:, rows[found]])
+    return AnnData(counts, obs=obs, var=pd.DataFrame(index=wanted.index[found]))
 
 
 def _shared(inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
@@ -42,9 +71,7 @@ def _rows(inputs: Inputs) -> np.ndarray:
 
 
 def _cell_counts(inputs: Inputs, rows: np.ndarray, genes: np.ndarray) -> sparse.csr_matrix:
-    part = inputs.cells[rows]
-    part = part.to_memory() if part.isbacked else part
-    return sparse.csr_matrix(sparse.csr_matrix(part.X)[:, part.var_names.get_indexer(genes)])
+    return sparse.csr_matrix(inputs.cells.X[rows][:, inputs.cells.var_names.get_indexer(genes)])
 
 
 def cells_on(inputs: Inputs) -> tuple[np.ndarray, np.ndarray, sparse.csr_matrix]:

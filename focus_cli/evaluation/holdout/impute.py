@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 import numpy as np
 
 from focus_cli.errors import BadInputError
@@ -13,7 +11,7 @@ from focus_cli.evaluation.normalise import row_sums
 from focus_cli.evaluation.truth import make_truth
 
 
-def split_impute(source: Source, in_reference: Collection[str] | None = None) -> Split:
+def split_impute(source: Source, in_reference: np.ndarray | None = None) -> Split:
     """Remove a random half of the most variable genes, or the genes of the user's list.
 
     The hidden genes leave the panel and every total: size factors come from the measured genes alone.
@@ -23,7 +21,7 @@ def split_impute(source: Source, in_reference: Collection[str] | None = None) ->
     source
         The sample; its `n_genes` most variable genes are the candidates.
     in_reference
-        If given, only these genes can be hidden: a gene that no reference holds cannot be imputed from one.
+        Boolean (G,); if given, only these genes can be hidden: a gene that no reference holds cannot be imputed from one.
 
     Raises
     ------
@@ -34,15 +32,14 @@ def split_impute(source: Source, in_reference: Collection[str] | None = None) ->
     if source.asked_genes is not None:
         hidden, rule = source.positions(source.asked_genes), "a given list"
         if in_reference is not None:
-            absent = [g for g in panel[hidden] if g not in in_reference]
-            if absent:
+            absent = panel[hidden[~in_reference[hidden]]]
+            if len(absent):
                 raise BadInputError(
                     f"{len(absent)} genes of the list are not in the reference, first {absent[0]}",
                     hint="drop them from the list, or leave --reference out",
                 )
     else:
-        allowed = None if in_reference is None else np.array([g in in_reference for g in panel])
-        candidates = require_genes(overdispersed_genes(source.counts, source.n_genes, allowed), 2)
+        candidates = require_genes(overdispersed_genes(source.counts, source.n_genes, in_reference), 2)
         hidden = np.sort(source.rng.permutation(candidates)[: len(candidates) // 2])
         rule = f"a random half of {len(candidates)} genes with the {OVERDISPERSED_RULE}" + (
             "" if in_reference is None else ", of those that the reference holds"

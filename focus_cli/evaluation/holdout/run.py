@@ -111,7 +111,7 @@ def hold_out(
     if task == "denoise":
         split = split_denoise(source, fraction)
     elif task == "impute":
-        split = split_impute(source, _reference_genes(reference))
+        split = split_impute(source, _in_reference(source, reference))
         settings["reference"] = reference and Path(reference).name
     elif task == "refine":
         split = split_refine(source, spot_um, pitch_um, truth_bin_um)
@@ -151,12 +151,13 @@ def _read_source(
     return Source(adata, sample.info, rng, seed, n_genes or DEFAULT_N_GENES[task], asked)
 
 
-def _reference_genes(reference: Path | None) -> set[str] | None:
+def _in_reference(source: Source, reference: Path | None) -> np.ndarray | None:
+    """Whether the reference holds each gene of the panel, under its id or its symbol."""
     if reference is None:
         return None
-    from focus_cli.reference import open_reference
+    from focus_cli.reference import match_genes, open_reference
 
-    return set(open_reference(Path(reference)).cells.var_names)
+    return match_genes(source.adata.var, open_reference(Path(reference)).cells.var) >= 0
 
 
 def _write(

@@ -1,0 +1,101 @@
+"""``focus enhance``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import rich_click as click
+
+from focus_cli.commands.options import (
+    PATH,
+    bin_option,
+    device_option,
+    image_option,
+    mpp_option,
+    overwrite_option,
+    platform_option,
+    seed_option,
+)
+
+
+@click.command("enhance")
+@click.argument("sample", metavar="SAMPLE_DIR|RAW", type=PATH)
+@click.option("--out", type=PATH, required=True, help="Enhanced .h5ad to write.")
+@click.option("--model", type=PATH, help="Model folder; without one, a model is trained on this sample alone.")
+@click.option("--reference", type=PATH, help="Folder made by `focus reference`, or an scRNA-seq .h5ad.")
+@click.option(
+    "--genes",
+    default="all",
+    show_default=True,
+    help="measured: the panel; all: also the genes that the reference or the model adds; or a file of names.",
+)
+@click.option("--resolution-um", type=click.FloatRange(min=0, min_open=True), help="Grid of the refined file, µm.")
+@click.option("--refined", type=PATH, help="Second .h5ad, on the grid of --resolution-um.")
+@click.option("--histology-only", is_flag=True, help="Ignore the counts: predict from the image alone.")
+@click.option("--samples", type=click.IntRange(min=0), default=0, show_default=True, help="Posterior draws to keep.")
+@click.option(
+    "--layers",
+    default="mean_counts,std,q05,q95",
+    show_default=True,
+    help="Layers beside X and the raw counts, by comma; an empty value writes none.",
+)
+@click.option("--max-steps", type=click.IntRange(min=1), help="Training steps, where no --model is given.")
+@platform_option
+@image_option
+@mpp_option
+@bin_option
+@device_option
+@seed_option
+@overwrite_option
+def command(
+    sample: Path,
+    out: Path,
+    model: Path | None,
+    reference: Path | None,
+    genes: str,
+    resolution_um: float | None,
+    refined: Path | None,
+    histology_only: bool,
+    samples: int,
+    layers: str,
+    max_steps: int | None,
+    platform: str,
+    image: Path | None,
+    mpp: float | None,
+    bin_um: float | None,
+    device: str,
+    seed: int,
+    overwrite: bool,
+):
+    """Enhance a sample: denoise measured genes, impute unmeasured ones, refine the resolution.
+
+    SAMPLE_DIR is a folder made by `focus preprocess`; a RAW platform folder is preprocessed first. Without
+    --model, a model is trained on this one section by self-supervision.
+
+    \b
+    Examples:
+      focus enhance outs/ --image he.tif --reference cells.h5ad --out enhanced.h5ad
+      focus enhance samples/S1 --model model --reference reference --out S1.h5ad
+      focus enhance samples/S1 --model model --out S1.h5ad --resolution-um 16 --refined S1.fine.h5ad
+    """
+    from focus_cli.enhancement.stage import EnhanceOptions, enhance
+
+    raw = {"platform": platform, "image": image, "mpp": mpp, "bin_um": bin_um}
+    enhance(
+        sample,
+        out,
+        model=model,
+        reference=reference,
+        refined=refined,
+        options=EnhanceOptions(
+            genes=genes,
+            resolution_um=resolution_um,
+            histology_only=histology_only,
+            samples=samples,
+            layers=tuple(layer.strip() for layer in layers.split(",") if layer.strip()),
+            seed=seed,
+        ),
+        preprocess_options=raw,
+        training_options={"max_steps": max_steps, "device": device},
+        overwrite=overwrite,
+    )

@@ -1,0 +1,178 @@
+"""Assembling the enhanced AnnData: small tables by anndata, large matrices streamed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from scipy import sparse
+
+from focus_cli import keys
+from focus_cli.enhancement.decode import GeneDecoder, ResidualPooler, expression_layers
+from focus_cli.enhancement.genes import OutputGenes
+from focus_cli.enhancement.infer import Latents
+from focus_cli.enhancement.writer import DenseWriter
+from focus_cli.progress import say, task
+from focus_cli.store import SampleInfo, atomic_file
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Everything of an output file but its genes."""
+
+    kind: str  # "enhanced" or "refined"
+    info: SampleInfo
+    obs: pd.DataFrame
+    obs_names: np.ndarray
+    xy_um: np.ndarray
+    exposure: np.ndarray
+    counts: sparse.csr_matrix | None
+    panel_var: pd.DataFrame
+    uns_spatial: dict | None
+    latents: Latents
+    latent_samples: np.ndarray | None
+    state_names: np.ndarray | None
+    resolution_um: float | None = None
+
+
+class _Moments:
+    """Running moments per gene, for reliabilities."""
+
+    def __init__(self, n_genes: int) -> None:
+        self.n, self.sum, self.square, self.spread = 0, *(np.zeros(n_genes) for _ in range(3))
+
+    def add(self, x: np.ndarray, sd: np.ndarray) -> None:
+        self.n += len(x)
+        self.sum += x.sum(axis=0, dtype=np.float64)
+        self.square += np.square(x, dtype=np.float64).sum(axis=0)
+        self.spread += np.square(sd, dtype=np.float64).sum(axis=0)
+
+    def reliability(self) -> np.ndarray:
+        """Share of the total variance that the estimates carry: var(mean) / (var(mean) + E[var])."""
+        between = np.maximum(self.square / self.n - (self.sum / self.n) ** 2, 0)
+        total = between + self.spread / self.n
+        return np.divide(between, total, out=np.zeros_like(total), where=total > 1e-12)
+
+
+def location_reliability(latents: Latents) -> np.ndarray:
+    """Per location: share of the latent's variance over tissue that its own uncertainty leaves, 0..1."""
+    between = latents.mean.var(axis=0)
+    left = between / (between + latents.sd**2 + 1e-12)
+    weight = between / max(between.sum(), 1e-12)
+    return (left @ weight).astype(np.float32)
+
+
+def _var(genes: OutputGenes, panel_var: pd.DataFrame) -> pd.DataFrame:
+    var = pd.DataFrame(index=pd.Index(genes.names, name=panel_var.index.name))
+    for column in panel_var:
+        values = panel_var[column].reindex(genes.names)
+        var[column] = values.astype(str).where(values.notna(), "") if values.dtype.kind not in "if" else values
+    var[keys.MEASURED] = genes.measured
+    return var
+
+
+def _counts_layer(counts: sparse.csr_matrix | None, genes: OutputGenes, shape: tuple[int, int]) -> sparse.csr_matrix:
+    """Raw counts on the output's genes: chosen panel genes come first, in panel order, then zeros."""
+    if counts is None:
+        return sparse.csr_matrix(shape, dtype=np.float32)
+    written = genes.panel_columns >= 0
+    chosen = counts if written.all() else counts[:, written].tocsr()
+    return sparse.csr_matrix((chosen.data, chosen.indices, chosen.indptr), shape=shape)
+
+
+def write_enhanced(
+    out: Path,
+    outputs: Outputs,
+    genes: OutputGenes,
+    decoder: GeneDecoder,
+    pooler: ResidualPooler | None,
+    layers: tuple[str, ...],
+    record: dict,
+    *,
+    overwrite: bool = False,
+) -> None:
+    """Write one output file; memory is bounded by a block of rows, whatever the number of genes."""
+    n, shape = len(outputs.obs_names), (len(outputs.obs_names), len(genes.names))
+    obs = outputs.obs.copy()
+    obs.index = pd.Index(outputs.obs_names)
+    obs[keys.OBS_RELIABILITY] = location_reliability(outputs.latents)
+    adata = AnnData(obs=obs, var=_var(genes, outputs.panel_var))
+    adata.obsm[keys.SPATIAL] = outputs.xy_um / outputs.info.mpp
+    adata.obsm[keys.SPATIAL_UM] = outputs.xy_um
+    adata.obsm[keys.LATENT] = outputs.latents.mean
+    adata.obsm[f"{keys.LATENT}_sd"] = outputs.latents.sd
+    if outputs.state_names is not None:
+        total = outputs.latents.attention.sum(axis=1, keepdims=True)
+        adata.obsm[keys.PROPORTIONS] = pd.DataFrame(
+            outputs.latents.attention / np.maximum(total, 1e-12), index=obs.index, columns=outputs.state_names
+        )
+    if outputs.latent_samples is not None:
+        for draw, latent in enumerate(outputs.latent_samples):
+            adata.obsm[f"{keys.LATENT}_sample_{draw}"] = latent
+        # A sample of expression is share_link(latent @ loadings.T) * baseline.
+        adata.varm["focus_loadings"] = decoder.loadings.numpy()
+        adata.var["focus_baseline"] = decoder.baseline.numpy()
+    adata.layers[keys.COUNTS] = _counts_layer(outputs.counts, genes, shape)
+    adata.uns[keys.UNS] = {
+        "kind": outputs.kind,
+        "sample_id": outputs.info.sample_id,
+        "mpp": outputs.info.mpp,
+        "platform": outputs.info.platform.name,
+        "footprint_um": outputs.info.footprint.size_um,
+        "pitch_um": outputs.info.footprint.pitch_um,
+        "n_measured": int(genes.measured.sum()),
+        "n_imputed": int((~genes.measured).sum()),
+        "scale_of_X": "posterior mean, log1p of counts per 10,000 of the panel",
+        "alignment": json.dumps(outputs.info.alignment, sort_keys=True, default=str),
+        "warnings": json.dumps(outputs.info.warnings),
+        "provenance": json.dumps(record, sort_keys=True, default=str),
+    }
+    if outputs.resolution_um is not None:
+        adata.uns[keys.UNS]["resolution_um"] = outputs.resolution_um
+    if outputs.uns_spatial is not None:
+        adata.uns[keys.UNS_SPATIAL] = _spatial_uns(outputs)
+    with atomic_file(out, overwrite) as temporary:
+        adata.write_h5ad(temporary, compression="lzf")
+        moments = _Moments(shape[1])
+        wanted = tuple(dict.fromkeys((*layers, keys.STD)))
+        names = ["X", *layers]
+        with DenseWriter(temporary, names, shape) as writer, task(f"writing {outputs.kind} expression", n) as progress:
+            for start in range(0, n, writer.block_rows):
+                rows = slice(start, min(start + writer.block_rows, n))
+                share, sd = decoder.share_and_sd(outputs.latents.mean[rows], outputs.latents.sd[rows])
+                if pooler is not None:
+                    pooler.update(share, sd, outputs.xy_um[rows])
+                block = expression_layers(share, sd, outputs.exposure[rows], wanted)
+                moments.add(block["X"], block[keys.STD])
+                writer.write(start, {name: block[name] for name in names})
+                progress.advance(rows.stop - rows.start)
+        _write_gene_reliability(temporary, moments.reliability())
+    say(
+        f"{outputs.kind}: {n:,} locations × {shape[1]:,} genes "
+        f"({int(genes.measured.sum()):,} measured, {int((~genes.measured).sum()):,} inferred) → {out}"
+    )
+
+
+def _spatial_uns(outputs: Outputs) -> dict:
+    spatial = {key: dict(value) for key, value in outputs.uns_spatial.items()}
+    if outputs.kind == "refined":
+        for library in spatial.values():
+            factors = dict(library["scalefactors"])
+            factors["spot_diameter_fullres"] = outputs.resolution_um / outputs.info.mpp
+            library["scalefactors"] = factors
+    return spatial
+
+
+def _write_gene_reliability(path: Path, reliability: np.ndarray) -> None:
+    """Add ``var["reliability"]``, known only after all rows went by."""
+    import h5py
+    from anndata.io import read_elem, write_elem
+
+    with h5py.File(path, "r+") as file:
+        var = read_elem(file["var"])
+        var[keys.VAR_RELIABILITY] = reliability.astype(np.float32)
+        write_elem(file, "var", var)

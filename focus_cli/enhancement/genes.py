@@ -1,0 +1,61 @@
+"""Which genes are written, in which order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from focus_cli.errors import BadInputError, UsageError
+from focus_cli.priors import SpatialPrior
+
+
+@dataclass(frozen=True)
+class OutputGenes:
+    """Genes of an enhanced file: the panel in its own order, then inferred genes by name.
+
+    `prior_rows` are their rows in the prior; `panel_columns` is the output column of each panel gene, or −1.
+    """
+
+    names: np.ndarray
+    measured: np.ndarray
+    prior_rows: np.ndarray
+    panel_columns: np.ndarray
+
+
+def choose_genes(wanted: str, panel: np.ndarray, prior: SpatialPrior) -> OutputGenes:
+    """Resolve ``--genes``: ``measured``, ``all``, or a file with one name per line.
+
+    Raises
+    ------
+    UsageError
+        If a file names a gene that neither the panel, the model nor the reference knows.
+    BadInputError
+        If a file names no gene.
+    """
+    inferred = np.setdiff1d(prior.genes, panel)
+    if wanted == "measured":
+        names = panel
+    elif wanted == "all":
+        names = np.concatenate([panel, inferred])
+    else:
+        asked = [line.strip() for line in Path(wanted).read_text().splitlines() if line.strip()]
+        if not asked:
+            raise BadInputError(f"{wanted} names no gene", hint="one gene name per line")
+        known = set(panel) | set(inferred)
+        missing = sorted(set(asked) - known)
+        if missing:
+            raise UsageError(
+                f"{len(missing)} of {len(set(asked))} genes of {wanted} are unknown: {', '.join(missing[:5])}",
+                hint="a gene outside the panel needs a --reference (or a model) that knows it",
+            )
+        chosen = set(asked)
+        names = np.array([g for g in np.concatenate([panel, inferred]) if g in chosen])
+    column = {name: i for i, name in enumerate(names)}
+    return OutputGenes(
+        names=names,
+        measured=np.isin(names, panel),
+        prior_rows=prior.rows(names),
+        panel_columns=np.array([column.get(name, -1) for name in panel], dtype=np.int64),
+    )

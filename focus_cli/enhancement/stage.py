@@ -1,0 +1,319 @@
+"""The stage behind ``focus enhance``: a stored sample and a model → enhanced.h5ad (and refined.h5ad)."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy import sparse
+
+from focus_cli import keys, provenance
+from focus_cli.conditioning import SampleData, View, load_sample_data, make_view
+from focus_cli.conditioning.sample import without_image
+from focus_cli.conditioning.states import state_latents
+from focus_cli.enhancement.assemble import Outputs, write_enhanced
+from focus_cli.enhancement.decode import GeneDecoder, ResidualPooler
+from focus_cli.enhancement.genes import OutputGenes, choose_genes
+from focus_cli.enhancement.grid import refined_grid
+from focus_cli.enhancement.infer import Latents, infer_latents
+from focus_cli.enhancement.residual import MAX_FIT_LOCATIONS, VISIBLE_SHARE, fit_residual
+from focus_cli.errors import BadInputError, UsageError
+from focus_cli.priors import panel_statistics
+from focus_cli.priors.transfer import extend_prior
+from focus_cli.progress import say
+from focus_cli.reference import build_reference, is_reference, open_reference
+from focus_cli.store import StoredSample, is_sample, open_sample, refuse_existing
+from focus_cli.training import TrainedModel, load_model
+from focus_cli.training.views import thin
+
+DEFAULT_LAYERS = (keys.MEAN_COUNTS, keys.STD, "q05", "q95")
+DEFAULT_SAMPLES = 8
+
+
+@dataclass(frozen=True)
+class EnhanceOptions:
+    """What to write and how; see ``focus enhance --help``."""
+
+    genes: str = "all"
+    resolution_um: float | None = None
+    histology_only: bool = False
+    samples: int = 0
+    spread_samples: int = DEFAULT_SAMPLES
+    layers: tuple[str, ...] = DEFAULT_LAYERS
+    seed: int = 0
+
+
+def enhance(
+    sample: Path,
+    out: Path,
+    *,
+    model: Path | None = None,
+    reference: Path | None = None,
+    refined: Path | None = None,
+    options: EnhanceOptions | None = None,
+    preprocess_options: dict | None = None,
+    training_options: dict | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Enhance one sample.
+
+    Parameters
+    ----------
+    sample
+        A folder made by ``focus preprocess``, or a raw platform folder, which is preprocessed first.
+    out
+        Enhanced .h5ad to write: the same locations, all chosen genes.
+    model
+        Model folder; without one, a nano model is trained on this sample alone.
+    reference
+        Reference folder, or an .h5ad, which is prepared first.
+    refined
+        Second .h5ad on a grid of ``options.resolution_um``.
+
+    Raises
+    ------
+    FocusError
+        Of the kind that fits; see `focus_cli.errors`. Nothing is written then.
+    """
+    options = options or EnhanceOptions()
+    _check(sample, out, refined, options, overwrite)
+    with tempfile.TemporaryDirectory(prefix="focus-") as scratch:
+        stored = _stored(sample, Path(scratch), preprocess_options or {})
+        reference_dir = _reference(reference, Path(scratch), options.seed)
+        trained = _model(model, stored, reference_dir, Path(scratch), options, training_options or {})
+        opened = open_reference(reference_dir) if reference_dir else None
+        run = _Inference(stored, trained, opened, options)
+        record = provenance.describe_run(
+            "enhance",
+            {**options.__dict__, "layers": list(options.layers), "model": trained.info},
+            _inputs(sample, stored, model, reference),
+            options.seed,
+        )
+        # The refined file first: if it fails, the enhanced one is not there either.
+        if refined is not None:
+            run.write_refined(refined, record, overwrite)
+        run.write_locations(out, record, overwrite)
+
+
+def _inputs(sample: Path, stored: StoredSample, model: Path | None, reference: Path | None) -> dict[str, Path]:
+    inputs = {"sample": stored.path} if is_sample(sample) else {}
+    return inputs | {role: Path(p) for role, p in (("model", model), ("reference", reference)) if p is not None}
+
+
+def _check(sample, out, refined, options: EnhanceOptions, overwrite: bool) -> None:
+    if (refined is None) != (options.resolution_um is None):
+        raise UsageError("--resolution-um and --refined go together", hint="give both, or neither")
+    for path in (out, refined):
+        if path is None:
+            continue
+        if Path(path).suffix != ".h5ad":
+            raise UsageError(f"{path} must end in .h5ad")
+        refuse_existing(path, overwrite)
+    if refined is not None and Path(refined).absolute() == Path(out).absolute():
+        raise UsageError("--refined and --out are the same file")
+    unknown = set(options.layers) - set(DEFAULT_LAYERS)
+    if unknown:
+        raise UsageError(f"unknown layer {sorted(unknown)[0]!r}", hint=f"layers: {', '.join(DEFAULT_LAYERS)}")
+    if options.genes not in ("all", "measured") and not Path(options.genes).is_file():
+        raise UsageError(f"--genes {options.genes}: no such file", hint="give all, measured or a file of names")
+
+
+def _stored(sample: Path, scratch: Path, settings: dict) -> StoredSample:
+    if is_sample(sample):
+        return open_sample(sample)
+    from focus_cli.preprocessing import preprocess
+
+    sample_id = settings.pop("sample_id", None) or _safe_name(Path(sample).name)
+    say(f"enhance: {sample} is a raw folder; preprocessing it")
+    return preprocess(sample, scratch / "sample", sample_id, **settings)
+
+
+def _safe_name(name: str) -> str:
+    safe = "".join(c if c.isalnum() and c.isascii() or c in "-_" else "_" for c in name.split(".")[0])
+    return safe.strip("_-")[:100] or "sample"
+
+
+def _reference(reference: Path | None, scratch: Path, seed: int) -> Path | None:
+    if reference is None or is_reference(reference):
+        return reference
+    if Path(reference).is_dir():
+        open_reference(reference)  # raises: it names what is missing
+    build_reference(reference, scratch / "reference", seed=seed)
+    return scratch / "reference"
+
+
+def _model(model, stored: StoredSample, reference, scratch: Path, options, settings: dict) -> TrainedModel:
+    if model is not None:
+        return load_model(model)
+    from focus_cli.training.stage import train
+
+    if options.histology_only:
+        raise UsageError("--histology-only needs a --model that was trained on other samples")
+    say("enhance: no model given; training one on this sample by self-supervision")
+    return train([stored.path], scratch / "model", reference=reference, seed=options.seed, **settings)
+
+
+class _Inference:
+    """One sample under one model: latents, genes, and the two outputs."""
+
+    def __init__(self, stored: StoredSample, model: TrainedModel, reference, options: EnhanceOptions) -> None:
+        self.options, self.reference, self.model = options, reference, model
+        self.adata = stored.read()
+        data = load_sample_data(stored)
+        if data.raster is None or list(data.raster.names) != model.feature_names:
+            if data.raster is not None and model.feature_names:
+                say("enhance: the sample's image features are not those of the model; the image is not used")
+            if options.histology_only:
+                raise BadInputError(f"{stored.path} has no image that the model can use", hint="--histology-only needs one")
+            data = without_image(data, model.net.config.n_features)
+        if options.histology_only:
+            data = _without_counts(data)
+        if not options.histology_only and not (data.exposure > 0).any():
+            say("enhance: no location has a molecule; this is histology only")
+        self.data = data
+        self.prior = extend_prior(model.prior, data.names, data.panel_share(), reference)
+        self.genes: OutputGenes = choose_genes(options.genes, data.names, self.prior)
+        self.states = state_latents(reference, self.prior)
+        self.view = self._view(data.counts, data.exposure)
+        self.decoder = self._decoder(data)
+        self.latents = self._infer(self.view, data.xy_um, "inferring locations")
+        self.pooler = self._pooler()
+
+    def _view(self, counts: sparse.csr_matrix, exposure: np.ndarray) -> View:
+        rows = self.prior.rows(self.data.names)
+        encoder = panel_statistics(
+            self.prior.loadings[rows], self.data.baseline(self.prior)[rows], np.ones(len(rows), bool)
+        )
+        return make_view(
+            counts,
+            exposure,
+            encoder,
+            self.data.pooling,
+            self.data.features(self.data.xy_um),
+            self.states,
+            self.data.descriptors(),
+            use_image=self.data.raster is not None,
+        )
+
+    def _decoder(self, data: SampleData) -> GeneDecoder:
+        rows = self.genes.prior_rows
+        baseline = data.baseline(self.prior)[rows]
+        log_baseline = torch.from_numpy(np.log(np.maximum(baseline, 1e-12)).astype(np.float32))
+        with torch.no_grad():
+            loadings, _, platform = self.model.net.gene_parameters(
+                torch.from_numpy(self.prior.loadings[rows]), log_baseline
+            )
+            response = platform @ torch.from_numpy(data.descriptors())
+        unmeasured = torch.from_numpy(~self.genes.measured).float()
+        return GeneDecoder(loadings, torch.exp(log_baseline + response * unmeasured))
+
+    def _infer(self, view: View, xy_um: np.ndarray, label: str, n: int | None = None, keep: bool = False) -> Latents:
+        n = self.options.spread_samples if n is None else n
+        return infer_latents(
+            self.model.net, view, self.data, xy_um, n_samples=n, keep_samples=keep, seed=self.options.seed, label=label
+        )
+
+    def _pooler(self) -> ResidualPooler | None:
+        """Fit what genes keep to themselves, on a thinned half of (a window of) the sample's own counts."""
+        data, options = self.data, self.options
+        measured = np.flatnonzero(data.exposure > 0)
+        if len(measured) < 10:
+            return None
+        rng = np.random.default_rng([options.seed, 4])
+        visible = thin(data.counts, VISIBLE_SHARE, rng)
+        view = self._view(visible, np.asarray(visible.sum(axis=1)).ravel())
+        if len(measured) > MAX_FIT_LOCATIONS:
+            centre = np.median(data.xy_um[measured], axis=0)
+            distance = np.linalg.norm(data.xy_um[measured] - centre, axis=1)
+            measured = measured[np.sort(np.argsort(distance, kind="stable")[:MAX_FIT_LOCATIONS])]
+        window = data.xy_um[measured]
+        latent = self._infer(view, window, "fitting gene residuals", n=0).mean
+        columns = self.genes.panel_columns
+        written = np.flatnonzero(columns >= 0)
+        share = lambda rows, genes: self.decoder.share(latent[rows], torch.from_numpy(columns[written[genes]])).numpy()  # noqa: E731
+        v = visible[measured][:, written].tocsr()
+        h = (data.counts[measured][:, written] - v).tocsr()
+        # Exposure counts the whole panel, also where only some genes are written.
+        residual = fit_residual(v, h, share, window, data.info.footprint.pitch_um)
+        return ResidualPooler(
+            residual,
+            self.decoder,
+            data.counts[:, written].tocsr(),
+            data.exposure,
+            columns[written],
+            data.xy_um,
+            self.latents.mean,
+        )
+
+    def write_locations(self, out: Path, record: dict, overwrite: bool) -> None:
+        """The same locations, every chosen gene."""
+        samples = None
+        if self.options.samples:
+            samples = self._infer(self.view, self.data.xy_um, "sampling", self.options.samples, keep=True).samples
+        write_enhanced(
+            out,
+            Outputs(
+                kind="enhanced",
+                info=self.data.info,
+                obs=self.adata.obs,
+                obs_names=self.data.obs_names,
+                xy_um=self.data.xy_um,
+                exposure=self.data.exposure,
+                counts=None if self.options.histology_only else self.data.counts,
+                panel_var=self.adata.var,
+                uns_spatial=self.adata.uns.get(keys.UNS_SPATIAL),
+                latents=self.latents,
+                latent_samples=samples,
+                state_names=self.reference.prototypes.obs_names.to_numpy(str) if len(self.states) else None,
+            ),
+            self.genes,
+            self.decoder,
+            self.pooler,
+            self.options.layers,
+            record,
+            overwrite=overwrite,
+        )
+
+    def write_refined(self, out: Path, record: dict, overwrite: bool) -> None:
+        """A regular grid over the tissue under the locations."""
+        xy_um, names, parent, area_share = refined_grid(self.data, self.options.resolution_um)
+        latents = self._infer(self.view, xy_um, "refining")
+        import pandas as pd
+
+        obs = pd.DataFrame({keys.PARENT: self.data.obs_names[parent]}, index=names)
+        write_enhanced(
+            out,
+            Outputs(
+                kind="refined",
+                info=self.data.info,
+                obs=obs,
+                obs_names=names,
+                xy_um=xy_um,
+                exposure=self.data.exposure[parent] * area_share,
+                counts=None,
+                panel_var=self.adata.var,
+                uns_spatial=self.adata.uns.get(keys.UNS_SPATIAL),
+                latents=latents,
+                latent_samples=None,
+                state_names=self.reference.prototypes.obs_names.to_numpy(str) if len(self.states) else None,
+                resolution_um=self.options.resolution_um,
+            ),
+            self.genes,
+            self.decoder,
+            self.pooler,
+            self.options.layers,
+            record,
+            overwrite=overwrite,
+        )
+
+
+def _without_counts(data: SampleData) -> SampleData:
+    from dataclasses import replace
+
+    return replace(data, counts=sparse.csr_matrix(data.counts.shape, dtype=np.float32))
+
+
+__all__ = ["DEFAULT_LAYERS", "EnhanceOptions", "enhance"]
