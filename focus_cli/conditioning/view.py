@@ -9,7 +9,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from focus_cli.models import Query
+from focus_cli.models import Nodes, Query
 from focus_cli.priors import PanelStatistics, Pooling
 
 
@@ -18,17 +18,12 @@ class View:
     """Nodes of every scale with their statistics; `query` turns points into the network's input."""
 
     pooling: Pooling
-    statistics: list[Tensor]  # per scale: nodes × K, in the eigenbasis of the visible panel
-    exposure: list[Tensor]  # per scale: nodes
-    features: list[Tensor]  # per scale: nodes × F
-    basis: Tensor
-    precision: Tensor
+    nodes: Nodes
     states: Tensor
     descriptors: Tensor
-    use_image: bool
 
     def query(self, xy_um: np.ndarray, features: np.ndarray) -> Query:
-        """Gather the neighbours of points.
+        """Find the neighbours of points.
 
         Parameters
         ----------
@@ -38,19 +33,13 @@ class View:
             Q × F, standardised image features at the points.
         """
         index, weight = self.pooling.neighbours(xy_um)
-        index = torch.from_numpy(index)
-        n = len(xy_um)
         return Query(
             features=torch.from_numpy(np.ascontiguousarray(features, np.float32)),
-            has_image=torch.full((n,), float(self.use_image)),
-            node_statistics=torch.stack([t[i] for t, i in zip(self.statistics, index)]),
-            node_exposure=torch.stack([e[i] for e, i in zip(self.exposure, index)]),
-            node_features=torch.stack([f[i] for f, i in zip(self.features, index)]),
+            node_index=torch.from_numpy(index),
             node_weight=torch.from_numpy(weight),
-            basis=self.basis,
-            precision=self.precision,
+            nodes=self.nodes,
             states=self.states,
-            descriptors=self.descriptors.expand(n, -1),
+            descriptors=self.descriptors.expand(len(xy_um), -1),
         )
 
 
@@ -79,16 +68,28 @@ def make_view(
         C × K, cell states on the factors (see `state_latents`).
     """
     t, e = encoder(counts, exposure)
-    levels = pooling.levels
-    size = [np.bincount(level.member, minlength=level.n_nodes)[:, None] for level in levels]
-    return View(
-        pooling=pooling,
-        statistics=[torch.from_numpy(level.total(t)) for level in levels],
-        exposure=[torch.from_numpy(level.total(e[:, None])[:, 0]) for level in levels],
-        features=[torch.from_numpy(level.total(features) / n.astype(np.float32)) for level, n in zip(levels, size)],
+    summed: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
+    for level in pooling.levels:
+        if id(level.member) in summed:
+            continue
+        size = np.bincount(level.member, minlength=level.n_nodes).astype(np.float32)
+        summed[id(level.member)] = (
+            torch.from_numpy(level.total(t)),
+            torch.from_numpy(level.total(e[:, None])[:, 0]),
+            torch.from_numpy(level.total(features) / size[:, None]),
+        )
+    statistics, exposures, averages = zip(*(summed[id(level.member)] for level in pooling.levels))
+    nodes = Nodes(
+        statistics=list(statistics),
+        exposure=list(exposures),
+        features=list(averages),
         basis=torch.from_numpy(encoder.basis),
         precision=torch.from_numpy(encoder.precision),
+        has_image=use_image and features.shape[1] > 0,
+    )
+    return View(
+        pooling=pooling,
+        nodes=nodes,
         states=torch.from_numpy(np.ascontiguousarray(states, np.float32)),
         descriptors=torch.from_numpy(descriptors)[None],
-        use_image=use_image and features.shape[1] > 0,
     )

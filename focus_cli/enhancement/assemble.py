@@ -122,6 +122,7 @@ def write_enhanced(
         "sample_id": outputs.info.sample_id,
         "mpp": outputs.info.mpp,
         "platform": outputs.info.platform.name,
+        "footprint_shape": outputs.info.footprint.shape if outputs.kind == "enhanced" else "square",
         "footprint_um": outputs.info.footprint.size_um,
         "pitch_um": outputs.info.footprint.pitch_um,
         "n_measured": int(genes.measured.sum()),

@@ -21,11 +21,14 @@ _NORMAL_QUANTILE = {0.05: -1.6448536, 0.95: 1.6448536}
 class GeneDecoder:
     """Gene vectors of the genes that are written.
 
-    `loadings` G × K and `baseline` G (expected share) in the output's gene order.
+    `loadings` G × K and `baseline` G (expected share) in the output's gene order. `loading_sd` G is the
+    standard deviation of each entry of a gene's vector: 0 for genes of the panel (whose own counts correct
+    them), the error of the transfer for genes that only the reference knows.
     """
 
     loadings: Tensor
     baseline: Tensor
+    loading_sd: Tensor
 
     def share(self, latent: np.ndarray, genes: np.ndarray | slice = slice(None)) -> Tensor:
         """Expected shares, rows × genes."""
@@ -34,8 +37,10 @@ class GeneDecoder:
 
     def share_and_sd(self, mean: np.ndarray, sd: np.ndarray) -> tuple[Tensor, Tensor]:
         """Expected shares and their standard deviations by the delta method, rows × genes."""
-        u = torch.from_numpy(mean) @ self.loadings.T
-        spread = (torch.from_numpy(sd) ** 2 @ (self.loadings**2).T).sqrt()
+        z = torch.from_numpy(mean)
+        spread = torch.from_numpy(sd) ** 2 @ (self.loadings**2).T
+        spread = (spread + (z**2).sum(dim=1)[:, None] * self.loading_sd**2).sqrt()
+        u = z @ self.loadings.T
         slope = torch.exp(u.clamp(max=0))
         return share_link(u) * self.baseline, spread * slope * self.baseline
 

@@ -58,13 +58,13 @@ def infer_latents(
     mean, sd, prior_sd = (np.zeros((q, k), np.float32) for _ in range(3))
     attention = np.zeros((q, len(view.states)), np.float32)
     samples = np.zeros((n_samples, q, k), np.float32) if keep_samples else None
-    features = None
     with task(label, q) as progress, torch.no_grad():
+        residuals = net.residuals(view.nodes)
         for start in range(0, q, CHUNK):
             rows = slice(start, min(start + CHUNK, q))
             points = xy_um[rows]
             features = data.features(points)
-            condition = net.condition(view.query(points, features))
+            condition = net.condition(view.query(points, features), residuals)
             centre = net.posterior_mean(condition)
             rng = np.random.default_rng([seed, 3, start])
             spread = condition.log_variance.exp().sqrt()

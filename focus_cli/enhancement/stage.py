@@ -22,7 +22,7 @@ from focus_cli.enhancement.infer import Latents, infer_latents
 from focus_cli.enhancement.residual import MAX_FIT_LOCATIONS, VISIBLE_SHARE, fit_residual
 from focus_cli.errors import BadInputError, UsageError
 from focus_cli.priors import panel_statistics
-from focus_cli.priors.transfer import extend_prior
+from focus_cli.priors.transfer import extend_prior, transfer_error
 from focus_cli.progress import say
 from focus_cli.reference import build_reference, is_reference, open_reference
 from focus_cli.store import StoredSample, is_sample, open_sample, refuse_existing
@@ -208,7 +208,11 @@ class _Inference:
             )
             response = platform @ torch.from_numpy(data.descriptors())
         unmeasured = torch.from_numpy(~self.genes.measured).float()
-        return GeneDecoder(loadings, torch.exp(log_baseline + response * unmeasured))
+        return GeneDecoder(
+            loadings=loadings,
+            baseline=torch.exp(log_baseline + response * unmeasured),
+            loading_sd=unmeasured * transfer_error(self.prior) * loadings.norm(dim=1) / loadings.shape[1] ** 0.5,
+        )
 
     def _infer(self, view: View, xy_um: np.ndarray, label: str, n: int | None = None, keep: bool = False) -> Latents:
         n = self.options.spread_samples if n is None else n

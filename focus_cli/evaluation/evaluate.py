@@ -154,7 +154,7 @@ def evaluate(
         (folder / SCORES_JSON).write_text(text, encoding="utf-8")
         write_tsv(folder / SCORES_TSV, record["rows"], COLUMNS)
         write_tsv(folder / PER_GENE_TSV, _per_gene(scorer, table), _PER_GENE)
-        draw_scores(record["rows"], folder / SCORES_PNG)
+        draw_scores(record["rows"], folder / SCORES_PNG, method)
     return record
 
 
@@ -224,13 +224,14 @@ def _inputs(
     for sample in others:
         if sample.info.sample_id in own:
             say(f"{sample.path} is the scored section: no baseline is trained on it")
-    cells = None
+    cells = states = None
     section = Section.read(seen) if seen else None
     if reference is not None:
         from focus_cli.reference import open_reference
 
         targets = [section.var, truth.var] if section else [truth.var]
-        cells = name_alike(open_reference(Path(reference)).cells, targets)
+        opened = open_reference(Path(reference))
+        cells, states = (name_alike(part, targets) for part in (opened.cells, opened.prototypes))
     return Inputs(
         task=truth.task,
         genes=truth.genes.astype(str),
@@ -239,6 +240,7 @@ def _inputs(
         observed=section,
         training=[Section.read(s) for s in kept],
         cells=cells,
+        states=states,
         seed=seed,
     )
 

@@ -6,12 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from focus_cli.evaluation.table import is_ours
-
 _OURS, _OTHERS, _CEILING = "#c2410c", "#475569", "#94a3b8"
 
 
-def draw_scores(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+def draw_scores(rows: Sequence[Mapping[str, Any]], path: Path, method: str) -> None:
     """Draw the mean PCC of every method with its interval, one panel per task and group of genes.
 
     Parameters
@@ -20,6 +18,8 @@ def draw_scores(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
         Of ``scores.tsv``.
     path
         PNG to write; the same rows give the same bytes.
+    method
+        The one that is drawn in colour.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -33,7 +33,7 @@ def draw_scores(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     for ax, (task, genes), part in zip(axes, panels, parts):
         part = sorted(part, key=lambda r: (r["pcc_mean"] if r["pcc_mean"] is not None else -9, r["method"]))
         for i, row in enumerate(part):
-            colour = _OURS if is_ours(row["method"]) else _OTHERS
+            colour = _OURS if row["method"] == method else _OTHERS
             if row["lo"] is not None:
                 ax.plot([row["lo"], row["hi"]], [i, i], color=colour, linewidth=1.6, solid_capstyle="round")
             if row["pcc_mean"] is not None:
@@ -55,7 +55,7 @@ def draw_scores(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
             )
         ax.set_yticks(range(len(part)), [row["method"].replace("_", " ") for row in part], fontsize=9)
         for label, row in zip(ax.get_yticklabels(), part):
-            if is_ours(row["method"]):
+            if row["method"] == method:
                 label.set_color(_OURS)
                 label.set_fontweight("bold")
         ax.set_ylim(-0.7, len(part) - 0.3)

@@ -165,12 +165,18 @@ def gene_structure(truth: np.ndarray, prediction: np.ndarray) -> float:
     A gene whose truth is flat has no structure and is left out; a gene whose prediction is flat counts with
     correlation 0 to all others. NaN for fewer than three genes.
     """
-    y, x = np.asarray(truth, dtype=np.float64), np.asarray(prediction, dtype=np.float64)
-    varies = np.ptp(y, axis=0) > 0
+    varies = np.ptp(truth, axis=0) > 0
     if varies.sum() < 3:
         return float("nan")
-    with np.errstate(invalid="ignore", divide="ignore"):
-        ours = np.nan_to_num(np.corrcoef(x[:, varies], rowvar=False))
-        theirs = np.corrcoef(y[:, varies], rowvar=False)
-    upper = np.triu_indices(int(varies.sum()), 1)
+    theirs, ours = (_correlations(np.asarray(part)[:, varies]) for part in (truth, prediction))
+    upper = np.triu_indices(len(ours), 1)
     return float(column_pearson(theirs[upper][:, None], ours[upper][:, None])[0])
+
+
+def _correlations(values: np.ndarray) -> np.ndarray:
+    """Gene–gene Pearson correlations, (g, g), at the precision of `values`; 0 for a flat gene."""
+    z = values - values.mean(axis=0)
+    length = np.sqrt(np.einsum("ij,ij->j", z, z))
+    flat = np.ptp(values, axis=0) == 0
+    z *= np.divide(1, length, out=np.zeros_like(length), where=(length > 0) & ~flat)
+    return z.T @ z

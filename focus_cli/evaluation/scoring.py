@@ -68,11 +68,13 @@ class Scorer:
         self.moran = np.full(n_genes, np.nan)
         self.largest = np.zeros(n_genes)
         self.flat = np.zeros(n_genes, dtype=bool)
+        self.sampled = np.zeros((len(self.subset), n_genes), dtype=np.float32)
         for chunk in column_chunks(n, n_genes):
             values = truth.columns(chunk)
             self.moran[chunk] = morans_i(values, self.weights)
             self.largest[chunk] = values.max(axis=0)
             self.flat[chunk] = np.ptp(values, axis=0) == 0
+            self.sampled[:, chunk] = values[self.subset]
         if truth.counts is not None:
             self.halves, self.ceiling = noise_ceiling(
                 truth.counts, truth.exposure, inside=truth.inside, seed=seed
@@ -112,8 +114,7 @@ class Scorer:
         scores = MethodScores(prediction.method, prediction.covered, per_gene, metrics.Moments(size, **sums))
         for group, genes in truth.groups.items():
             held = genes[prediction.covered[genes]]
-            values = truth.columns(held)[self.subset]
-            scores.structure[group] = metrics.gene_structure(values, sampled[:, held])
+            scores.structure[group] = metrics.gene_structure(self.sampled[:, held], sampled[:, held])
         return scores
 
     def _exposure_of_hidden(self) -> np.ndarray | None:

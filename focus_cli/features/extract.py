@@ -20,7 +20,7 @@ VERSION = 1  # of the features' definition: a model refuses a raster of another 
 FINEST_GRID_UM = 8.0  # the smallest window is evaluated at least this densely
 CHUNK = 64  # cells along each side of a stored chunk
 _MASK_MPP = 4.0
-_MASK_SIDE = 4096
+_MASK_SIDE = 2048
 
 
 def write_morphology(
@@ -115,7 +115,7 @@ def _average(strip: np.ndarray, factor: int) -> np.ndarray:
 def tissue_fraction(slide: Slide, mpp_image: float, grid: Grid) -> np.ndarray:
     """Fraction of each cell that is tissue; float32 (rows, columns), 0 outside the slide.
 
-    The mask is made at 4 µm per pixel, or coarser on a slide longer than 4096 such pixels.
+    The mask is made at 4 µm per pixel, or coarser on a slide longer than 2048 such pixels.
     """
     longest = max(slide.width, slide.height)
     side = min(longest, math.ceil(longest * mpp_image / _MASK_MPP), _MASK_SIDE)

@@ -14,6 +14,24 @@ from torch import Tensor, nn
 from focus_cli.models.config import ModelConfig
 
 N_DESCRIPTORS = 5
+EXPOSURE_UNIT = 30.0  # log1p of exposure in units of a hundred molecules
+
+
+@dataclass
+class Nodes:
+    """What is visible around the queries, per scale: locations, or groups of them.
+
+    `statistics` (nodes × K, eigenbasis of the panel), `exposure` (nodes) and `features` (nodes × F) have one
+    tensor per scale. `basis` (K × K) and `precision` (K) are the panel's information; `has_image` says
+    whether the image may be used.
+    """
+
+    statistics: list[Tensor]
+    exposure: list[Tensor]
+    features: list[Tensor]
+    basis: Tensor
+    precision: Tensor
+    has_image: bool
 
 
 @dataclass
@@ -24,14 +42,10 @@ class Query:
     ----------
     features
         Q × F, standardised image features at the query; zeros without an image.
-    has_image
-        Q, 1 where the image may be used.
-    node_statistics, node_exposure, node_features
-        S × Q × M × K (eigenbasis of the panel), S × Q × M, S × Q × M × F: pooled neighbours.
-    node_weight
-        S × Q × M, kernel weights.
-    basis, precision
-        K × K and K: eigenvectors and eigenvalues of the panel's information.
+    node_index, node_weight
+        S × Q × M: rows of the nearest nodes of each scale and their kernel weights.
+    nodes
+        What those rows point into.
     states
         C × K, cell states on the factors; C may be 0.
     descriptors
@@ -39,13 +53,9 @@ class Query:
     """
 
     features: Tensor
-    has_image: Tensor
-    node_statistics: Tensor
-    node_exposure: Tensor
-    node_features: Tensor
+    node_index: Tensor
     node_weight: Tensor
-    basis: Tensor
-    precision: Tensor
+    nodes: Nodes
     states: Tensor
     descriptors: Tensor
 
@@ -128,7 +138,22 @@ class FocusNet(nn.Module):
         """What the image alone says of the latent: … × F → … × K."""
         return self.image_linear(features) + self.image_mlp(features)
 
-    def field(self, query: Query) -> tuple[Tensor, Tensor, Tensor]:
+    def residuals(self, nodes: Nodes) -> list[Tensor]:
+        """What the image leaves unexplained at each node, per scale nodes × K (statistics, eigenbasis).
+
+        Computed once per view: queries only gather from it.
+        """
+        done: dict[int, Tensor] = {}  # scales that share their nodes share the work
+        for s, features in enumerate(nodes.features):
+            if id(features) not in done:
+                expected = 0.0
+                if nodes.has_image:
+                    latent = self.image_latent(features) @ nodes.basis
+                    expected = nodes.exposure[s][:, None] * nodes.precision * latent
+                done[id(features)] = nodes.statistics[s] - expected
+        return [done[id(features)] for features in nodes.features]
+
+    def field(self, query: Query, residuals: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Kriging of what the image leaves unexplained.
 
         Returns
@@ -140,25 +165,34 @@ class FocusNet(nn.Module):
         log_exposure
             Q × S: log of the molecules within each scale's kernel.
         """
-        seen = query.has_image[:, None]
-        image = self.image_latent(query.features) * seen
-        nodes = self.image_latent(query.node_features) * query.has_image[None, :, None, None]
-        expected = query.node_exposure[..., None] * query.precision * (nodes @ query.basis)
-        weight = query.node_weight[..., None]
-        residual = (weight * (query.node_statistics - expected)).sum(dim=2)
-        pooled = (query.node_weight * query.node_exposure).sum(dim=2)
-        prior_precision = torch.exp(-self.log_field_variance) @ (query.basis**2)
-        shrunk = residual / (pooled[..., None] * query.precision + prior_precision[:, None])
-        scales = shrunk @ query.basis.T
-        log_exposure = torch.log1p(30 * pooled).T
+        nodes = query.nodes
+        image = self.image_latent(query.features) if nodes.has_image else 0.0
+        residual = torch.stack(
+            [
+                torch.einsum("qm,qmk->qk", weight, r[index])
+                for r, index, weight in zip(residuals, query.node_index, query.node_weight)
+            ]
+        )
+        pooled = torch.stack(
+            [
+                (weight * exposure[index]).sum(dim=1)
+                for exposure, index, weight in zip(nodes.exposure, query.node_index, query.node_weight)
+            ]
+        )
+        prior_precision = torch.exp(-self.log_field_variance) @ (nodes.basis**2)
+        shrunk = residual / (pooled[..., None] * nodes.precision + prior_precision[:, None])
+        scales = shrunk @ nodes.basis.T
+        log_exposure = torch.log1p(EXPOSURE_UNIT * pooled).T
         gate = self.scale_gate(log_exposure).view(-1, self.config.n_scales, self.config.n_factors)
         mean = image + (gate.softmax(dim=1).transpose(0, 1) * scales).sum(dim=0)
         return mean, scales, log_exposure
 
-    def condition(self, query: Query) -> Condition:
-        """Join the three signals."""
-        mean, scales, log_exposure = self.field(query)
-        seen = query.has_image[:, None]
+    def condition(self, query: Query, residuals: list[Tensor] | None = None) -> Condition:
+        """Join the three signals; `residuals` of the query's nodes are computed unless they are given."""
+        if residuals is None:
+            residuals = self.residuals(query.nodes)
+        mean, scales, log_exposure = self.field(query, residuals)
+        seen = torch.full_like(log_exposure[:, :1], float(query.nodes.has_image))
         flat = scales.transpose(0, 1).flatten(1)
         h = self.join(torch.cat([query.features * seen, seen, flat, log_exposure, mean], dim=1))
         attention, recalled = self._recall(h, query.states)

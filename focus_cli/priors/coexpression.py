@@ -17,11 +17,11 @@ from scipy.spatial import cKDTree
 
 from focus_cli.priors.statistics import REFERENCE_EXPOSURE, residual_scale
 
-NODES_MAX = 6000  # locations are grouped on a grid until there are no more than this many
+NODES_MAX = 3000  # locations are grouped on a grid until there are no more than this many
 NODE_EXPOSURE = 1500.0  # and until a node holds about this many molecules
 GRAPH_NEIGHBOURS = 6
 REFERENCE_SHARE = 0.2  # weight of the reference's cell-state covariance, as a share of the spatial trace
-POWER_ITERATIONS = 6
+POWER_ITERATIONS = 4
 VARIANCE_FLOOR = 0.01  # of the largest factor's variance
 
 
@@ -97,25 +97,26 @@ class _Residuals:
     def __init__(self, counts: sparse.csr_matrix, xy_um: np.ndarray, baseline: np.ndarray, scale: np.ndarray):
         exposure = np.asarray(counts.sum(axis=1)).ravel()
         kept = exposure > 0
-        self.share = (sparse.diags(1 / exposure[kept]) @ counts[kept]).tocsr()
+        self.share = (sparse.diags(1 / exposure[kept]) @ counts[kept]).tocsr().astype(np.float32)
+        self.share_t = self.share.T.tocsr()
         # Nodes with few molecules are noisy: weigh them by the square root of their exposure.
         weight = np.sqrt(exposure[kept] / exposure[kept].mean())
-        self.row_weight = np.minimum(weight, 2.0)[:, None]
-        self.graph = _graph(xy_um[kept])
-        self.baseline, self.scale = baseline[:, None], scale[:, None]
+        self.row_weight = np.minimum(weight, 2.0)[:, None].astype(np.float32)
+        self.graph = _graph(xy_um[kept]).astype(np.float32)
+        self.baseline, self.scale = (a[:, None].astype(np.float32) for a in (baseline, scale))
 
     def covariance(self, directions: np.ndarray) -> np.ndarray:
         """Covariance between neighbours, applied to `directions` (genes × k)."""
         scaled = directions * self.scale
         scores = self.row_weight * (self.share @ scaled - (self.baseline * scaled).sum(axis=0))
         back = self.row_weight * (self.graph @ scores)
-        return self.scale * (self.share.T @ back - self.baseline * back.sum(axis=0))
+        return self.scale * (self.share_t @ back - self.baseline * back.sum(axis=0))
 
 
 def _top_eigenvectors(covariance, n_genes: int, k: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Leading (algebraically largest) eigenpairs of a symmetric operator by subspace iteration."""
     width = min(k + 16, n_genes)
-    q = np.linalg.qr(rng.standard_normal((n_genes, width)))[0]
+    q = np.linalg.qr(rng.standard_normal((n_genes, width), dtype=np.float32))[0]
     for _ in range(POWER_ITERATIONS):
         q = np.linalg.qr(covariance(q))[0]
     small = q.T @ covariance(q)
@@ -124,6 +125,12 @@ def _top_eigenvectors(covariance, n_genes: int, k: int, rng: np.random.Generator
     vectors = q @ rotation[:, order]
     signs = np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(vectors.shape[1])])
     return eigenvalues[order], vectors * signs
+
+
+def _captured(covariance, directions: np.ndarray) -> float:
+    """Spatial variance along the rows of `directions`, orthonormalised."""
+    q = np.linalg.qr(directions.T)[0]
+    return np.sum(q * covariance(q))
 
 
 def fit_prior(samples, n_factors: int, *, reference=None, seed: int = 0) -> SpatialPrior:
@@ -169,15 +176,17 @@ def fit_prior(samples, n_factors: int, *, reference=None, seed: int = 0) -> Spat
 
     k = min(n_factors, int(measured.sum()))
     rng = np.random.default_rng(seed)
-    eigenvalues, vectors = _top_eigenvectors(spatial, len(genes), k, rng)
+    covariance = spatial
     if states is not None:
-        deviations = states.deviations(genes, baseline, scale)
-        share = REFERENCE_SHARE * max(eigenvalues.clip(0).sum(), 1e-12) / max((deviations**2).sum(), 1e-12)
+        deviations = states.deviations(genes, baseline, scale).astype(np.float32)
+        # Unit trace first, then the share of the spatial covariance's own trace on the states' directions.
+        deviations /= max(np.linalg.norm(deviations), 1e-12)
+        share = REFERENCE_SHARE * max(float(_captured(spatial, deviations)), 1e-6)
 
-        def anchored(directions: np.ndarray) -> np.ndarray:
+        def covariance(directions: np.ndarray) -> np.ndarray:
             return spatial(directions) + share * (deviations.T @ (deviations @ directions))
 
-        eigenvalues, vectors = _top_eigenvectors(anchored, len(genes), k, rng)
+    eigenvalues, vectors = _top_eigenvectors(covariance, len(genes), k, rng)
     variance = np.maximum(eigenvalues, VARIANCE_FLOOR * max(eigenvalues[0], 1e-6))
     relative = np.zeros_like(vectors)
     np.divide(vectors * np.sqrt(variance), (baseline * scale)[:, None], out=relative, where=measured[:, None])

@@ -80,11 +80,11 @@ def build_pooling(xy_um: np.ndarray, pitch_um: float) -> Pooling:
     pitch_um
         Distance of neighbouring locations, µm; the unit of `SCALES`.
     """
-    levels = []
+    levels, locations = [], np.arange(len(xy_um))
     for scale in SCALES:
         width = scale * pitch_um
         if scale <= 1:
-            levels.append(Level(np.arange(len(xy_um)), np.asarray(xy_um, float), width))
+            levels.append(Level(locations, np.asarray(xy_um, float), width))
             continue
         cell = np.floor((xy_um - xy_um.min(axis=0)) / width).astype(np.int64)
         _, member = np.unique(cell @ np.array([1 << 32, 1]), return_inverse=True)

@@ -157,6 +157,20 @@ def transfer_loadings(
     )
 
 
+def transfer_error(prior: SpatialPrior) -> float:
+    """Relative error of the reference's gene vectors, on genes where the samples tell the truth.
+
+    Root of Σ|v − v_ref|² / Σ|v_ref|² over measured genes that the reference knows, in standardised units;
+    1 where there is none to compare.
+    """
+    both = prior.measured & prior.in_reference
+    if not both.any():
+        return 1.0
+    weight = (prior.baseline * residual_scale(prior.baseline))[both, None]
+    true, predicted = prior.loadings[both] * weight, prior.reference_loadings[both] * weight
+    return float(np.sqrt(((true - predicted) ** 2).sum() / max((predicted**2).sum(), 1e-12)))
+
+
 def extend_prior(prior: SpatialPrior, panel: np.ndarray, panel_share: np.ndarray, reference) -> SpatialPrior:
     """Give a trained prior the genes of another panel and of another reference.
 

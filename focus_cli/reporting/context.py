@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ _TISSUE_SIDE = 1000
 _MANY = 20_000
 _FILLED = 0.94  # drawn size of a spot as a fraction of the pitch, so that patterns can be seen
 _PLATFORMS = {"visium": "Visium", "visium_hd": "Visium HD", "legacy_st": "Legacy ST", "anndata": "AnnData"}
+_BINNED = ("visium_hd",)
 _NICE_UM = (10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
 
 
@@ -51,6 +53,7 @@ class Geometry:
     shape: str
     footprint_um: float | None
     pitch_px: float
+    pitch_um: float | None  # as the platform has it, else as measured
     drawn_px: float
     tissue: str  # data: address of the H&E, cut to the frame
 
@@ -65,11 +68,16 @@ class Geometry:
         footprint = mapping(focus.get("footprint"))
         shape = str(footprint.get("shape", ""))
         if not shape:  # a grid that fine is a grid of bins
-            shape = "square" if file.kind == "refined" or len(file.xy) > _MANY else "circle"
-        size_um = number(footprint.get("size_um"))
+            bins = file.kind == "refined" or focus.get("platform") in _BINNED or len(file.xy) > _MANY
+            shape = "square" if bins else "circle"
+        size_um = number(footprint.get("size_um")) or number(focus.get("footprint_um"))
+        if file.kind == "refined":
+            size_um = number(focus.get("resolution_um")) or size_um
         if size_um is None and mpp and (diameter := file.spot_diameter_px()):
             size_um = diameter * mpp
         pitch = location_pitch(file.xy)
+        told = number(footprint.get("pitch_um")) or number(focus.get("pitch_um"))
+        pitch_um = told if told and file.kind != "refined" else (pitch * mpp if mpp else None)
         square = shape == "square"
         drawn = pitch if square else _FILLED * pitch
         if frame is None:
@@ -81,7 +89,7 @@ class Geometry:
                 if cut is not None:
                     tissue = data_uri(cut, quality=80)
                     break
-        return cls(frame, side, mpp, shape, size_um, pitch, drawn, tissue)
+        return cls(frame, side, mpp, shape, size_um, pitch, pitch_um, drawn, tissue)
 
     @property
     def square(self) -> bool:
@@ -91,7 +99,7 @@ class Geometry:
     @property
     def pitch_words(self) -> str:
         """Centre-to-centre distance in µm, empty where the scale is not known."""
-        return f"{self.pitch_px * self.mpp:.3g} µm" if self.mpp else ""
+        return f"{self.pitch_um:.3g} µm" if self.pitch_um else ""
 
     @property
     def scale_bar(self) -> tuple[float, str] | None:
@@ -182,6 +190,31 @@ def state_names(table: Any, focus: dict[str, Any]) -> list[str]:
         if isinstance(names, list) and len(names) == width:
             return [str(n) for n in names]
     return [f"state {i + 1}" for i in range(width)]
+
+
+def by_type(names: list[str], shares: np.ndarray) -> tuple[list[str], np.ndarray]:
+    """Add the shares of states of one type, where states are called ``type_1``, ``type_2``, ….
+
+    Parameters
+    ----------
+    names
+        Names of the states (s,).
+    shares
+        float32 (n, s).
+
+    Returns
+    -------
+    tuple
+        Names of the types in order of appearance (t,) and float32 (n, t); as given where there is no series.
+    """
+    series = [re.fullmatch(r"(.+)[_ .:-]\d+", name) for name in names]
+    types = list(dict.fromkeys(match[1] for match in series if match))
+    if not all(series) or not 1 < len(types) < len(names):
+        return names, shares
+    summed = np.zeros((len(shares), len(types)), dtype=np.float32)
+    for column, match in enumerate(series):
+        summed[:, types.index(match[1])] += shares[:, column]
+    return types, summed
 
 
 def told_warnings(focus: dict[str, Any]) -> list[str]:

@@ -142,6 +142,7 @@ _FILES = {
     "scores.json": "the scores and how they were made",
     "scores.tsv": "one row for each method, task and group of genes",
     "per_gene.tsv": "scores gene by gene",
+    "scores.png": "the scores as a figure",
 }
 
 
@@ -210,7 +211,7 @@ def _explain_enhanced(path: Path, handle: h5py.File) -> dict[str, Any]:
         facts |= {"genes_measured": measured, "genes_imputed": m - measured}
         if measured < m:
             warnings.append(f"{m - measured} of {m} genes are imputed: inferred, not measured")
-    facts |= {k: v for k, v in _scalars(focus).items() if k != "kind"}
+    facts |= {k: v for k, v in _scalars(focus).items() if k not in ("kind", "n_measured", "n_imputed")}
     return _result(
         path,
         kind,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import textwrap
 from typing import Any
 
+from focus_cli.reporting.run_record import flat
+
 _WIDTH = 100
 
 
@@ -77,6 +79,7 @@ def _made_by(lines: list[str], record: dict[str, Any]) -> None:
         values = record.get(title)
         if not isinstance(values, dict) or not values:
             continue
+        values = values if title == "inputs" else flat(values)
         lines.append(f"  {title}")
         width = max(len(k) for k in values)
         for key, value in sorted(values.items()):

@@ -50,9 +50,12 @@ FIELDS: dict[str, Meaning] = {
     f"obsm/{keys.SPATIAL}": Meaning("full-resolution px", "position (x, y); x to the right, y down"),
     f"obsm/{keys.SPATIAL_UM}": Meaning("µm", "position (x, y) with the same origin and axes"),
     f"obsm/{keys.LATENT}": Meaning("", "posterior mean of the latent state"),
+    f"obsm/{keys.LATENT}_sd": Meaning("", "posterior standard deviation of the latent state"),
     f"obsm/{keys.PROPORTIONS}": Meaning(
         "fraction", "share of each cell state of the reference, estimated; rows sum to 1"
     ),
+    "var/focus_baseline": Meaning("fraction", "mean share of the gene, which a draw is multiplied with"),
+    "varm/focus_loadings": Meaning("", "loadings that turn a latent state or a draw of it into expression"),
     f"uns/{keys.UNS}": Meaning("", "kind of file, sample, settings, warnings and provenance (JSON-safe)"),
     f"uns/{keys.UNS_SPATIAL}": Meaning("", "H&E thumbnails and scale factors, as scanpy reads them"),
     "uns/focus_truth": Meaning("", "the task, its scored genes and the seed that a truth file belongs to"),
@@ -70,7 +73,8 @@ TRUTH_FIELDS: dict[str, Meaning] = {
     "obsm/cell_type_proportions": Meaning("fraction", "simulated share of each cell type; rows sum to 1"),
 }
 _QUANTILE = re.compile(r"layers/q(\d\d)")
-_INFERRED = "not described by FOCUS; carried over from the input, or added later"
+_DRAW = re.compile(rf"obsm/{keys.LATENT}_sample_(\d+)")
+_UNKNOWN = "not described by FOCUS; carried over from the input, or added later"
 
 
 def field_meaning(place: str, *, truth: str = "") -> Meaning:
@@ -91,4 +95,6 @@ def field_meaning(place: str, *, truth: str = "") -> Meaning:
         return TRUTH_FIELDS[place]
     if match := _QUANTILE.fullmatch(place):
         return Meaning(_LOG, f"{int(match[1])} % quantile of the posterior of X")
-    return FIELDS.get(place, Meaning("", _INFERRED))
+    if match := _DRAW.fullmatch(place):
+        return Meaning("", f"draw {match[1]} of the latent state from the posterior")
+    return FIELDS.get(place, Meaning("", _UNKNOWN))

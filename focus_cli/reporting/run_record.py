@@ -56,18 +56,23 @@ def run_record(focus: dict[str, Any]) -> RunRecord:
         command=str(record.get("command", "")),
         version=str(record.get("focus_version", "")),
         seed=str(record.get("seed", "")),
-        settings=_pairs(record.get("settings")),
+        settings=sorted(flat(record.get("settings")).items()),
         inputs=inputs,
-        versions=_pairs(record.get("versions")),
+        versions=sorted(flat(record.get("versions")).items()),
         whole=json.dumps(record, indent=2, sort_keys=True, ensure_ascii=False) if record else "",
     )
 
 
-def _pairs(value: Any) -> list[tuple[str, str]]:
-    return [
-        (k, v if isinstance(v, str) else json.dumps(v, ensure_ascii=False))
-        for k, v in sorted(mapping(value).items())
-    ]
+def flat(value: Any, before: str = "") -> dict[str, str]:
+    """Nested settings as one level of text, ``model.preset``, without the records of inputs."""
+    pairs: dict[str, str] = {}
+    for key, part in mapping(value).items():
+        if isinstance(part, dict):
+            if key != "provenance":
+                pairs |= flat(part, f"{before}{key}.")
+        else:
+            pairs[before + key] = part if isinstance(part, str) else json.dumps(part, ensure_ascii=False)
+    return pairs
 
 
 def _size(value: Any) -> str:

@@ -13,6 +13,7 @@ from focus_cli.reporting.context import (
     Fact,
     Geometry,
     alignment_facts,
+    by_type,
     footprint_words,
     orientation_table,
     platform_words,
@@ -307,8 +308,7 @@ def _states(file: SpatialFile, canvas: Canvas) -> tuple[list[Map], list[tuple[st
     table = file.obsm(keys.PROPORTIONS)
     if table is None:
         return [], []
-    names = state_names(table, file.focus)
-    values = np.asarray(table, dtype=np.float32)
+    names, values = by_type(state_names(table, file.focus), np.asarray(table, dtype=np.float32))
     mean = values.mean(axis=0, dtype=np.float64)
     order = np.lexsort((np.arange(len(mean)), -mean))
     maps = [_map(canvas, values[:, s], names[s], STATES, floor=0.0) for s in order[:N_STATES]]
@@ -325,6 +325,8 @@ def _warnings(
     told = told_warnings(file.focus)
     if not file.is_focus:
         told.append("This file was not written by FOCUS: no estimates, no spread, no provenance.")
+    elif file.kind == "refined":
+        told.append("Nothing was measured on this grid: it is finer than the locations of the array.")
     elif no_counts:
         told.append(f"The file has no layer {keys.COUNTS!r}: raw maps cannot be shown.")
     elif empty:

@@ -22,6 +22,7 @@ TASKS = {
     "impute": "Genes that were hidden everywhere",
     "denoise": "Molecules that were set aside by thinning",
     "refine": "Bins seen only through coarse pseudo-spots",
+    "truth": "Expected expression, which the simulator knows",
 }
 # Column → heading, and whether more is better (None: not ranked).
 COLUMNS: dict[str, tuple[str, bool | None]] = {
@@ -159,7 +160,7 @@ def _table(task: str, genes: str, part: pd.DataFrame, leads: dict[str, Any]) -> 
     # The method itself speaks for FOCUS; a lucky variant of it does not.
     mine = next((v for m, v in ours.items() if m.lower() == OURS), max(ours.values(), default=None))
     part["interval"] = [_span(record, "lo", "hi") for record in part.to_dict("records")]
-    part["quartiles"] = [_span(record, "pcc_q25", "pcc_q75") for record in part.to_dict("records")]
+    part["quartiles"] = [_span(record, "pcc_q25", "pcc_q75", 2) for record in part.to_dict("records")]
     part["lead"] = [_lead(leads.get(method)) for method in part["method"]]
     columns = [c for c in COLUMNS if c in part.columns and (part[c].notna() & (part[c] != "")).any()]
     best = {}
@@ -202,9 +203,9 @@ def _first(part: pd.DataFrame, column: str) -> float | None:
     return float(values.iloc[0]) if len(values) else None
 
 
-def _span(record: dict[str, Any], low: str, high: str) -> str:
+def _span(record: dict[str, Any], low: str, high: str, digits: int = 3) -> str:
     ends = [_number(record.get(k)) for k in (low, high)]
-    return f"{ends[0]:.3f} to {ends[1]:.3f}" if None not in ends else ""
+    return f"{ends[0]:.{digits}f} to {ends[1]:.{digits}f}" if None not in ends else ""
 
 
 def _lead(told: Any) -> str:

@@ -11,6 +11,7 @@ from focus_cli.slides.stain import optical_density
 _COLOURED = 0.06  # spread of optical density over the channels above which a pixel has a colour
 _MIN_COLOURED = 0.02
 _MIN_PALE = 100.0
+_DARK, _MAX_DARK = 60, 0.5
 _MIN_STAIN_HUE = 0.6
 _MAX_PURE = 0.02
 _MAX_SIDE = 1024
@@ -24,6 +25,8 @@ class HistologyFigures:
     ----------
     pale
         95th percentile of the mean of the channels, 0–255: the glass or the palest tissue.
+    dark
+        Fraction of pixels whose channels' mean is below 60: an empty field in fluorescence.
     coloured
         Fraction of pixels that have a colour.
     stain_hue
@@ -36,6 +39,7 @@ class HistologyFigures:
     """
 
     pale: float
+    dark: float
     coloured: float
     stain_hue: float
     pure: float
@@ -65,9 +69,10 @@ def is_histology(rgb: np.ndarray) -> tuple[bool, HistologyFigures]:
     coloured = (spread > _COLOURED) & (pixels.max(axis=1) > 40)
     red, green, blue = density[coloured].T if coloured.any() else np.zeros((3, 1), np.float32)
     pure = (pixels.max(axis=1) > 220) & (pixels.min(axis=1) < 30)
-    pale = float(np.percentile(pixels.mean(axis=1), 95))
+    brightness = pixels.mean(axis=1)
     figures = {
-        "pale": pale,
+        "pale": float(np.percentile(brightness, 95)),
+        "dark": float((brightness < _DARK).mean()),
         "coloured": float(coloured.mean()),
         "stain_hue": float(((blue < np.maximum(red, green)) & (green > np.minimum(red, blue))).mean()),
         "pure": float(pure.mean()),
@@ -75,8 +80,8 @@ def is_histology(rgb: np.ndarray) -> tuple[bool, HistologyFigures]:
     return (not (reason := _reason(**figures))), HistologyFigures(**figures, reason=reason)
 
 
-def _reason(pale: float, coloured: float, stain_hue: float, pure: float) -> str:
-    if pale < _MIN_PALE:
+def _reason(pale: float, dark: float, coloured: float, stain_hue: float, pure: float) -> str:
+    if pale < _MIN_PALE or dark > _MAX_DARK:
         return "it is dark where an H&E is pale, as fluorescence is"
     if coloured < _MIN_COLOURED:
         return "it is grey or blank"

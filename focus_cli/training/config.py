@@ -15,8 +15,8 @@ class TrainingConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    max_steps: int = Field(600, ge=1)
-    batch_locations: int = Field(256, ge=1)
+    max_steps: int = Field(500, ge=1)
+    batch_locations: int = Field(192, ge=1)
     steps_per_view: int = Field(6, ge=1)
     view_locations: int = Field(4096, ge=16)
     genes_per_view: int = Field(384, ge=1)

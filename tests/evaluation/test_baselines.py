@@ -196,6 +196,24 @@ def test_reference_ridge_and_projection_learn_hidden_genes_from_cells(tmp_path, 
     assert np.abs(got["reference_projection"] - truth).mean() < 1.5  # on the scale of the measured genes
 
 
+def test_a_reference_without_types_is_projected_on_its_states(tmp_path, loadings):
+    tissue = factor_section(tmp_path / "S1", loadings, 1, "S1")
+    cells = reference_cells(loadings)
+    label = cells.obs["cell_type"].to_numpy().astype(str)
+    states = anndata.AnnData(
+        sparse.csr_matrix(np.vstack([cells.X[label == f"T{i}"].mean(axis=0) for i in range(3)])),
+        var=cells.var,
+    )
+    projection = BASELINES["reference_projection"]
+    typed = projection(inputs_for(tissue, np.arange(20), cells=cells, states=states))
+    cells.obs["cell_type"] = "unknown"
+    by_state = projection(inputs_for(tissue, np.arange(20), cells=cells, states=states))
+    r = np.corrcoef(*(p.columns(np.arange(20)).ravel() for p in (typed, by_state)))[0, 1]
+    assert r > 0.99
+    with pytest.raises(NotRunnable, match="neither"):
+        projection(inputs_for(tissue, np.arange(20), cells=cells))
+
+
 def test_no_baseline_sees_a_hidden_gene(tmp_path, loadings):
     """Whatever the hidden molecules are, what is predicted from the rest stays the same."""
     tissue = factor_section(tmp_path / "S1", loadings, 1, "S1")
@@ -299,6 +317,16 @@ def test_smoothing_pools_molecules(spots):
     counts = spots.counts[100:].toarray()
     by_hand = np.log1p(1e4 * counts / counts.sum(axis=1, keepdims=True))
     np.testing.assert_allclose(visible, by_hand[:, [3, 5]], rtol=1e-5)
+
+
+def test_a_deeply_thinned_section_still_has_its_smoothers(tmp_path):
+    tissue = tiny.smooth_section(tmp_path / "S1", n=20, n_genes=20, depth=40)
+    rows, skipped = scores_of(tissue, tmp_path, "denoise", n_genes=20, fraction=0.1)
+    seen = anndata.read_h5ad(tmp_path / "seen" / "counts.h5ad")
+    assert 0 < (seen.obs["total_counts"] == 0).sum() < 40
+    assert {"visible", "knn_smoothing", "pca_smoothing"} <= set(rows)
+    assert rows["knn_smoothing"]["pcc_mean"] > rows["visible"]["pcc_mean"]
+    assert "visible" not in skipped
 
 
 def test_principal_components_remove_noise(tmp_path):

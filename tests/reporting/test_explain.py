@@ -16,6 +16,7 @@ from focus_cli.errors import BadInputError, MissingResourceError
 from focus_cli.reporting import explain
 from focus_cli.reporting.explain_text import explain_text
 from focus_cli.reporting.fields import FIELDS, field_meaning
+from focus_cli.reporting.run_record import flat
 from focus_cli.store import Footprint, PlatformInfo, SampleInfo, write_sample
 
 
@@ -71,6 +72,14 @@ def test_text_names_the_essentials(study: Path) -> None:
     ):
         assert word in text
     assert max(map(len, text.splitlines())) <= 100
+
+
+def test_nested_settings_are_flat_and_without_the_records_of_inputs() -> None:
+    settings = {
+        "model": {"preset": "nano", "training": {"steps": 8}, "provenance": {"seed": 1}},
+        "genes": "all",
+    }
+    assert flat(settings) == {"model.preset": "nano", "model.training.steps": "8", "genes": "all"}
 
 
 def test_a_truth_file(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from scipy import sparse
 
 from focus_cli.reporting import matrices
 from focus_cli.reporting.charts import ends, histogram
+from focus_cli.reporting.context import by_type
 from focus_cli.reporting.genes import morans_i, neighbour_weights
 from focus_cli.reporting.maps import Canvas, Frame, crop_image, limits, location_pitch
 
@@ -137,6 +138,19 @@ def test_crop_follows_the_frame_and_pads_with_white() -> None:
     beyond = crop_image(image, 0.1, Frame(500.0, 300.0, 200.0, 200.0, 20, 20), 20)
     assert beyond[2, 2].tolist() == [0, 0, 0] and beyond[17, 17].tolist() == [255, 255, 255]
     assert crop_image(image, 0.1, Frame(5000.0, 0.0, 10.0, 10.0, 5, 5), 5) is None
+
+
+def test_numbered_states_of_one_type_are_added() -> None:
+    shares = np.array([[0.1, 0.2, 0.3, 0.4]], np.float32)
+    names, summed = by_type(["T cell_1", "B cell_1", "T cell_2", "B cell_10"], shares)
+    assert names == ["T cell", "B cell"] and np.allclose(summed, [[0.4, 0.6]])
+    for kept in (
+        ["T cell", "B", "C", "D"],
+        ["state 1", "state 2", "state 3", "state 4"],
+        ["a_1", "b_1", "c_1", "d_1"],
+    ):
+        names, same = by_type(kept, shares)
+        assert names == kept and same is shares
 
 
 def test_limits_are_percentiles_or_the_range() -> None:

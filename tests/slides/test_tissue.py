@@ -57,7 +57,7 @@ def test_dust_is_dropped_and_small_holes_are_closed_by_physical_size():
 
 
 def test_grey_marks_are_not_tissue():
-    rgb, truth = section()
+    rgb, _ = section()
     rgb[10:40, 200:250] = 60  # a pencil mark
     assert not tissue_mask(rgb, MPP)[10:40, 200:250].any()
 

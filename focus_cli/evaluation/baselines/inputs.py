@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 from scipy import sparse
+from scipy.spatial import cKDTree
 
 from focus_cli import keys
 from focus_cli.evaluation.normalise import log1p_cp10k, row_sums
@@ -19,6 +20,9 @@ from focus_cli.store import StoredSample
 
 if TYPE_CHECKING:
     from anndata import AnnData
+
+
+_MAY_BE_EMPTY = 0.1  # share of the locations to predict at that may have seen nothing
 
 
 class NotRunnable(Exception):
@@ -119,6 +123,8 @@ class Inputs:
         Other sections, with all their counts.
     cells
         Reference cells, from `name_alike`: sparse counts and ``obs["cell_type"]``; or None.
+    states
+        The reference's cell states, from `name_alike`: mean proportions; or None.
     seed
         Of every draw.
     """
@@ -130,6 +136,7 @@ class Inputs:
     observed: Section | None = None
     training: list[Section] = field(default_factory=list)
     cells: AnnData | None = None
+    states: AnnData | None = None
     seed: int = 0
 
     @property
@@ -165,16 +172,22 @@ class Inputs:
     def own_rows(self) -> np.ndarray:
         """Rows of the observed section that are the locations to predict at, (n,).
 
+        A few of them may have seen no molecule at all (deep thinning): they borrow the nearest that has.
+
         Raises
         ------
         NotRunnable
-            If a location to predict at was not measured itself.
+            If less than 90 % of the locations to predict at were measured themselves.
         """
         if self.observed is None:
             raise NotRunnable("needs --observed")
-        if (self.own < 0).any():
+        empty = self.own < 0
+        if empty.mean() > _MAY_BE_EMPTY:
             raise NotRunnable("the locations to predict at are not measured themselves")
-        return self.own
+        rows = self.own.copy()
+        if empty.any():
+            rows[empty] = cKDTree(self.observed.xy_um).query(self.xy_um[empty])[1]
+        return rows
 
     @cached_property
     def panel(self) -> np.ndarray:

@@ -70,8 +70,8 @@ def _rows(inputs: Inputs) -> np.ndarray:
     return np.sort(np.random.default_rng(inputs.seed).choice(n, MAX_ROWS, replace=False))
 
 
-def _cell_counts(inputs: Inputs, rows: np.ndarray, genes: np.ndarray) -> sparse.csr_matrix:
-    return sparse.csr_matrix(inputs.cells.X[rows][:, inputs.cells.var_names.get_indexer(genes)])
+def _counts(source: AnnData, rows: np.ndarray, genes: np.ndarray) -> sparse.csr_matrix:
+    return sparse.csr_matrix(source.X[rows][:, source.var_names.get_indexer(genes)])
 
 
 def cells_on(inputs: Inputs) -> tuple[np.ndarray, np.ndarray, sparse.csr_matrix]:
@@ -86,28 +86,28 @@ def cells_on(inputs: Inputs) -> tuple[np.ndarray, np.ndarray, sparse.csr_matrix]
     """
     measured, positions = _shared(inputs)
     rows = _rows(inputs)
-    exposure = row_sums(_cell_counts(inputs, rows, measured))
+    exposure = row_sums(_counts(inputs.cells, rows, measured))
     rows, exposure = rows[exposure > 0], exposure[exposure > 0]
     if len(rows) == 0:
         raise NotRunnable("no reference cell expresses a measured gene")
-    return positions, rows, log1p_cp10k(_cell_counts(inputs, rows, inputs.genes[positions]), exposure)
+    return positions, rows, log1p_cp10k(_counts(inputs.cells, rows, inputs.genes[positions]), exposure)
 
 
 def reference_projection(inputs: Inputs) -> Prediction:
-    """Each location as a non-negative mixture of mean cell types (NNLS on its measured genes).
+    """Each location as a non-negative mixture of cell types (NNLS on its measured genes).
 
+    The profiles are the mean cell types, or the reference's cell states where it knows fewer than two types.
     The squared error is weighted by 1/mean of each gene, the inverse of its Poisson variance. The mixture is
     scaled to sum to 1 and carries every gene that the reference holds.
     """
-    if inputs.cells is not None and CELL_TYPE not in inputs.cells.obs:
-        raise NotRunnable("the reference has no cell types")
     measured, positions = _shared(inputs)
     targets = inputs.own_rows()
-    # A hidden-gene task must not be told what it hides; elsewhere the scored genes are measured ones.
     features = measured[overdispersed_genes(inputs.observed.molecules(measured), _FEATURES)]
     if len(features) == 0:
         raise NotRunnable("no measured gene varies")
     profile_in, profile_out = _profiles(inputs, measured, features, inputs.genes[positions])
+    if len(profile_in) < 2:
+        raise NotRunnable("the reference has neither cell types nor cell states")
     exposure = row_sums(inputs.observed.molecules(measured))
     seen = log1p_cp10k(inputs.observed.molecules(features), exposure)[targets]
     seen.data = np.expm1(seen.data)
@@ -123,15 +123,21 @@ def reference_projection(inputs: Inputs) -> Prediction:
 def _profiles(
     inputs: Inputs, measured: np.ndarray, features: np.ndarray, scored: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean CP10k of each cell type over two lists of genes, (types, genes) each."""
-    rows = _rows(inputs)
-    exposure = row_sums(_cell_counts(inputs, rows, measured))
-    scale = np.divide(keys.TARGET_SUM, exposure, out=np.zeros_like(exposure), where=exposure > 0)
-    labels = np.asarray(inputs.cells.obs[CELL_TYPE].astype(str))[rows]
+    """Mean CP10k of each cell type (or state) over two lists of genes, (types, genes) each."""
+    source, rows = inputs.cells, _rows(inputs)
+    labels = np.asarray(source.obs[CELL_TYPE].astype(str))[rows] if CELL_TYPE in source.obs else rows[:0]
     types, label = np.unique(labels, return_inverse=True)
+    if len(types) < 2 and inputs.states is not None:
+        source = inputs.states
+        rows = label = np.arange(source.n_obs)
+        types = label
+    if len(types) < 2:
+        return np.empty((0, len(features))), np.empty((0, len(scored)))
+    exposure = row_sums(_counts(source, rows, measured))
+    scale = np.divide(keys.TARGET_SUM, exposure, out=np.zeros_like(exposure), where=exposure > 0)
     share = 1.0 / np.bincount(label)[label]
     mean = sparse.csr_matrix((scale * share, (label, np.arange(len(rows)))), shape=(len(types), len(rows)))
-    return tuple((mean @ _cell_counts(inputs, rows, genes)).toarray() for genes in (features, scored))
+    return tuple((mean @ _counts(source, rows, genes)).toarray() for genes in (features, scored))
 
 
 def _mix(profiles: np.ndarray, seen: sparse.csr_matrix) -> np.ndarray:
@@ -163,8 +169,8 @@ def reference_ridge(inputs: Inputs) -> Prediction:
     features = measured[overdispersed_genes(inputs.observed.molecules(measured), _FEATURES)]
     if len(features) == 0:
         raise NotRunnable("no measured gene varies")
-    exposure = row_sums(_cell_counts(inputs, rows, measured))
-    train = log1p_cp10k(_cell_counts(inputs, rows, features), exposure)
+    exposure = row_sums(_counts(inputs.cells, rows, measured))
+    train = log1p_cp10k(_counts(inputs.cells, rows, features), exposure)
     _, scale = moments(train)
     if not (scale > 0).any():
         raise NotRunnable("no measured gene varies in the reference")

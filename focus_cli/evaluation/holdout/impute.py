@@ -21,7 +21,8 @@ def split_impute(source: Source, in_reference: np.ndarray | None = None) -> Spli
     source
         The sample; its `n_genes` most variable genes are the candidates.
     in_reference
-        Boolean (G,); if given, only these genes can be hidden: a gene that no reference holds cannot be imputed from one.
+        Boolean (G,); if given, only these genes can be hidden: what a reference does not hold cannot be
+        imputed from it.
 
     Raises
     ------
