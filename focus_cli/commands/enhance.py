@@ -72,11 +72,14 @@ def command(
     SAMPLE_DIR is a folder made by `focus preprocess`; a RAW platform folder is preprocessed first. Without
     --model, a model is trained on this one section by self-supervision.
 
-    \b
     Examples:
-      focus enhance outs/ --image he.tif --reference cells.h5ad --out enhanced.h5ad
-      focus enhance samples/S1 --model model --reference reference --out S1.h5ad
-      focus enhance samples/S1 --model model --out S1.h5ad --resolution-um 16 --refined S1.fine.h5ad
+
+    \b
+    ```
+    focus enhance outs/ --image he.tif --reference cells.h5ad --out enhanced.h5ad
+    focus enhance samples/S1 --model model --reference reference --out S1.h5ad
+    focus enhance samples/S1 --model model --out S1.h5ad --resolution-um 16 --refined S1.fine.h5ad
+    ```
     """
     from focus_cli.enhancement.stage import EnhanceOptions, enhance
 

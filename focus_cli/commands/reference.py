@@ -22,9 +22,12 @@ def command(ref: Path, out: Path, cell_type: str | None, states: int, max_cells:
 
     Raw counts and log1p-normalised values are told apart; the file itself is never changed.
 
-    \b
     Example:
-      focus reference breast.h5ad --out reference --cell-type cell_type
+
+    \b
+    ```
+    focus reference breast.h5ad --out reference --cell-type cell_type
+    ```
     """
     from focus_cli.reference import build_reference
 

@@ -36,10 +36,13 @@ def command(
 ):
     """Train a model on one or many samples, by self-supervision: it learns to predict what masks hide.
 
-    \b
     Examples:
-      focus train samples/S1 --out model
-      focus train samples/* --out model --reference reference --max-steps 1000
+
+    \b
+    ```
+    focus train samples/S1 --out model
+    focus train samples/* --out model --reference reference --max-steps 1000
+    ```
     """
     from focus_cli.training.stage import train
 

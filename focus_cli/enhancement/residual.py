@@ -47,6 +47,7 @@ def kernel(from_xy: np.ndarray, to_xy: np.ndarray, width_um: float) -> sparse.cs
 def fit_residual(
     visible: sparse.csr_matrix,
     hidden: sparse.csr_matrix,
+    exposures: tuple[np.ndarray, np.ndarray],
     share: Callable[[np.ndarray, np.ndarray], np.ndarray],
     xy_um: np.ndarray,
     pitch_um: float,
@@ -59,12 +60,13 @@ def fit_residual(
     ----------
     visible, hidden
         Halves of the counts, CSR, locations × genes.
+    exposures
+        Molecules per location of each half over the whole panel, of which `visible` may be a part.
     share
         (locations, genes) → expected shares from the visible half alone, dense.
     """
     n_genes = visible.shape[1]
-    exposure_v = np.asarray(visible.sum(axis=1)).ravel()
-    exposure_h = np.asarray(hidden.sum(axis=1)).ravel()
+    exposure_v, exposure_h = exposures
     locations = np.arange(visible.shape[0])
     columns_v, columns_h = visible.tocsc(), hidden.tocsc()
     kernels = [kernel(xy_um, xy_um, width * pitch_um) for width in WIDTHS]

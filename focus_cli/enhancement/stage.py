@@ -240,8 +240,9 @@ class _Inference:
         share = lambda rows, genes: self.decoder.share(latent[rows], torch.from_numpy(columns[written[genes]])).numpy()  # noqa: E731
         v = visible[measured][:, written].tocsr()
         h = (data.counts[measured][:, written] - v).tocsr()
-        # Exposure counts the whole panel, also where only some genes are written.
-        residual = fit_residual(v, h, share, window, data.info.footprint.pitch_um)
+        seen = np.asarray(visible.sum(axis=1)).ravel()[measured]
+        exposures = (seen, data.exposure[measured] - seen)
+        residual = fit_residual(v, h, exposures, share, window, data.info.footprint.pitch_um)
         return ResidualPooler(
             residual,
             self.decoder,

@@ -1,0 +1,181 @@
+"""The spatial prior: planted patterns are found, noise is not, and the reference lends what was not measured."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import sparse
+from scipy.linalg import subspace_angles
+from training.tiny_cohort import N_GENES, PITCH_UM, cells, grow, write_cells
+
+from focus_cli.errors import BadInputError
+from focus_cli.priors import fit_prior
+from focus_cli.priors.statistics import residual_scale
+from focus_cli.priors.transfer import extend_prior
+from focus_cli.reference import build_reference
+
+
+@pytest.fixture(scope="module")
+def tissue():
+    return grow(jitter=12.0)
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("prior_reference")
+    return build_reference(write_cells(folder / "cells.h5ad", twin_of=4), folder / "out", n_states=6)
+
+
+@pytest.fixture(scope="module")
+def informed(tissue, reference):
+    return fit_prior([tissue.for_prior], 3, reference=reference)
+
+
+def standardised(prior, names=None):
+    """Loadings on standardised residuals, V = W p b."""
+    rows = slice(None) if names is None else prior.rows(np.asarray(names))
+    p = prior.baseline[rows]
+    return prior.loadings[rows] * (p * residual_scale(p))[:, None]
+
+
+def test_planted_factors_span_the_leading_directions(tissue):
+    prior = fit_prior([tissue.for_prior], 2)
+    p = prior.baseline
+    # The planted directions after the sum-to-one of shares, on the same standardised scale.
+    deviation = tissue.share / tissue.share.mean(axis=0) - 1
+    basis = np.linalg.svd(deviation * (p * residual_scale(p)), full_matrices=False)[2][:2].T
+    assert np.cos(subspace_angles(standardised(prior), basis)).min() > 0.95
+
+
+def test_a_gene_follows_the_factor_that_drives_it(tissue):
+    prior = fit_prior([tissue.for_prior], 2)
+    strength = np.linalg.norm(prior.loadings, axis=1)
+    driven = np.abs(tissue.loadings).sum(axis=1) > 0
+    assert strength[driven].min() > strength[~driven].max()
+
+
+def test_variation_without_a_place_is_ignored(tissue):
+    rng = np.random.default_rng(8)
+    # One strong program that neighbours do not share, besides the planted pattern.
+    burst = rng.choice([0.2, 3.0], size=len(tissue.xy_um))
+    rate = tissue.share.copy()
+    rate[:, [2, 5, 8]] *= burst[:, None]  # genes of neither factor
+    counts = sparse.csr_matrix(rng.poisson(1500 * rate / rate.sum(axis=1, keepdims=True)).astype(np.float32))
+    prior = fit_prior([(tissue.names, counts, tissue.xy_um, PITCH_UM)], 2)
+    energy = (standardised(prior) ** 2).sum(axis=1)
+    assert energy[[2, 5, 8]].sum() < 0.1 * energy.sum()
+    varies = np.var(counts.toarray() / counts.toarray().sum(axis=1, keepdims=True), axis=0) / prior.baseline**2
+    assert varies[[2, 5, 8]].min() > np.median(varies)  # though these genes vary as much as any
+
+
+def test_measured_shares_sum_to_one_and_variances_descend(informed):
+    assert informed.baseline[informed.measured].sum() == pytest.approx(1)
+    assert (np.diff(informed.variance) <= 1e-6).all() and (informed.variance > 0).all()
+    assert (np.diff(informed.genes.searchsorted(informed.genes)) == 1).all()  # sorted, unique
+
+
+def test_the_order_of_genes_and_locations_does_not_matter(tissue):
+    rng = np.random.default_rng(1)
+    genes, locations = rng.permutation(N_GENES), rng.permutation(len(tissue.xy_um))
+    plain = fit_prior([tissue.for_prior], 2)
+    shuffled = fit_prior(
+        [(tissue.names[genes], tissue.counts[locations][:, genes], tissue.xy_um[locations], PITCH_UM)], 2
+    )
+    assert shuffled.genes.tolist() == plain.genes.tolist()
+    np.testing.assert_allclose(shuffled.baseline, plain.baseline)
+    np.testing.assert_allclose(shuffled.loadings @ shuffled.loadings.T, plain.loadings @ plain.loadings.T, atol=5e-3)
+
+
+def test_turning_and_moving_the_section_changes_nothing(tissue):
+    angle = 0.7
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    plain = fit_prior([tissue.for_prior], 2)
+    moved = fit_prior([(tissue.names, tissue.counts, tissue.xy_um @ turn.T + [5e4, -3e3], PITCH_UM)], 2)
+    np.testing.assert_allclose(moved.loadings @ moved.loadings.T, plain.loadings @ plain.loadings.T, atol=5e-3)
+    np.testing.assert_allclose(moved.variance, plain.variance, rtol=1e-3)
+
+
+def test_the_same_seed_gives_the_same_bytes(tissue):
+    first, second = (fit_prior([tissue.for_prior], 3, seed=4) for _ in range(2))
+    assert first.loadings.tobytes() == second.loadings.tobytes()
+
+
+def test_two_sections_of_one_tissue_agree_with_each_alone(tissue):
+    both = fit_prior([tissue.for_prior, grow(seed=1, jitter=12.0).for_prior], 2)
+    alone = fit_prior([tissue.for_prior], 2)
+    assert np.cos(subspace_angles(both.loadings, alone.loadings)).min() > 0.9
+
+
+def test_samples_with_other_panels_give_one_prior_over_all_genes(tissue):
+    half = np.arange(N_GENES) < 24
+    first = (tissue.names[half], tissue.counts[:, half], tissue.xy_um, PITCH_UM)
+    prior = fit_prior([first, tissue.for_prior], 2)
+    assert prior.genes.tolist() == sorted(tissue.names.tolist())
+    assert prior.measured.all() and prior.baseline.sum() == pytest.approx(1)
+
+
+def test_a_gene_beyond_the_panel_gets_the_vector_of_its_twin(informed):
+    twin, original = informed.rows(np.array(["TWIN", "G004"]))
+    assert not informed.measured[twin] and informed.measured[original]
+    p = informed.baseline
+    v = informed.reference_loadings * (p * residual_scale(p))[:, None]
+    np.testing.assert_allclose(v[twin], v[original], rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(informed.loadings[twin], informed.reference_loadings[twin])
+    # And that vector points where the panel's own measurement of the gene points.
+    ours, lent = informed.loadings[original], informed.loadings[twin]
+    assert ours @ lent > 0.8 * np.linalg.norm(ours) * np.linalg.norm(lent)
+    assert p[twin] == pytest.approx(p[original], rel=0.5)
+
+
+def test_genes_beyond_the_panel_follow_their_factor(informed):
+    lent = informed.loadings[informed.rows(np.array([f"Z{j:03d}" for j in range(8)]))]
+    # Z000, Z003, Z006 follow the first factor, Z001, Z004, Z007 the second, Z002 and Z005 neither.
+    strength = np.linalg.norm(lent, axis=1)
+    assert strength[[0, 1, 3, 4, 6, 7]].min() > strength[[2, 5]].max()
+
+
+def test_genes_that_the_reference_does_not_know_keep_their_own_vectors(tissue, reference):
+    names = np.array(["UNKNOWN", *tissue.names[1:]])
+    prior = fit_prior([(names, tissue.counts, tissue.xy_um, PITCH_UM)], 3, reference=reference)
+    row = prior.rows(np.array(["UNKNOWN"]))[0]
+    assert prior.measured[row] and not prior.in_reference[row]
+    assert (prior.reference_loadings[row] == 0).all() and (prior.loadings[row] != 0).any()
+
+
+def test_extending_keeps_every_known_vector(tissue, informed, reference):
+    panel = np.append(tissue.names, ["NEW"])
+    share = np.append(np.full(N_GENES, 0.9 / N_GENES), 0.1)
+    for other in (None, reference):
+        grown = extend_prior(informed, panel, share, other)
+        rows = grown.rows(informed.genes)
+        for name in ("baseline", "loadings", "reference_loadings", "measured", "in_reference"):
+            np.testing.assert_array_equal(getattr(grown, name)[rows], getattr(informed, name))
+        new = grown.rows(np.array(["NEW"]))[0]
+        assert (grown.loadings[new] == 0).all() and grown.baseline[new] == pytest.approx(0.1)
+
+
+def test_extending_by_a_reference_adds_its_genes(tissue, informed, reference):
+    plain = fit_prior([tissue.for_prior], 3)
+    grown = extend_prior(plain, tissue.names, np.full(N_GENES, 1 / N_GENES), reference)
+    assert {"TWIN", "Z000"} <= set(grown.genes)
+    np.testing.assert_array_equal(grown.loadings[grown.rows(plain.genes)], plain.loadings)
+    assert (grown.baseline[~grown.measured] > 0).all()
+
+
+def test_nothing_to_extend_is_the_same_prior(tissue, informed):
+    assert extend_prior(informed, tissue.names, np.full(N_GENES, 1 / N_GENES), None) is informed
+
+
+def test_a_reference_of_other_names_is_refused(tissue, tmp_path):
+    other = cells()
+    other.var_names = [f"other{j}" for j in range(other.n_vars)]
+    other.write_h5ad(tmp_path / "cells.h5ad")
+    foreign = build_reference(tmp_path / "cells.h5ad", tmp_path / "out", n_states=4)
+    with pytest.raises(BadInputError, match="shares 0 genes") as refused:
+        fit_prior([tissue.for_prior], 2, reference=foreign)
+    assert "species" in refused.value.hint
+
+
+def test_unknown_names_have_no_row(informed):
+    assert informed.rows(np.array(["", "G000", "zzz"])).tolist()[::2] == [-1, -1]
+    assert informed.genes[informed.rows(np.array(["G000"]))[0]] == "G000"
