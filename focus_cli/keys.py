@@ -5,6 +5,7 @@ IN_TISSUE = "in_tissue"  # 1 where the vendor says that the location lies on tis
 ARRAY_ROW = "array_row"  # row on the capture array
 ARRAY_COL = "array_col"  # column on the capture array
 TOTAL_COUNTS = "total_counts"  # molecules over the measured panel
+EXPOSURE = "exposure"  # molecules at which mean_counts is stated
 OBS_RELIABILITY = "reliability"  # 0..1, how far the estimate of this location can be trusted
 PARENT = "parent"  # refined files: the measured location that covers (or is nearest to) this one
 

@@ -99,6 +99,7 @@ def write_enhanced(
     n, shape = len(outputs.obs_names), (len(outputs.obs_names), len(genes.names))
     obs = outputs.obs.copy()
     obs.index = pd.Index(outputs.obs_names)
+    obs[keys.EXPOSURE] = outputs.exposure.astype(np.float32)
     obs[keys.OBS_RELIABILITY] = location_reliability(outputs.latents)
     adata = AnnData(obs=obs, var=_var(genes, outputs.panel_var))
     adata.obsm[keys.SPATIAL] = outputs.xy_um / outputs.info.mpp

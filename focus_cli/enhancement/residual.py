@@ -16,11 +16,13 @@ import numpy as np
 from scipy import sparse
 from scipy.spatial import cKDTree
 
-KAPPAS = (0.5, 2.0, 8.0, 32.0, 128.0, np.inf)
+KAPPAS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 256.0, np.inf)
 WIDTHS = (0.3, 0.7, 1.2)  # kernel widths in units of the pitch
 NEIGHBOURS = 12
 MAX_FIT_LOCATIONS = 3000
 VISIBLE_SHARE = 0.5
+GROUPS = 20  # of genes, by abundance
+BORROWED = 5.0  # genes' worth of evidence that a gene takes from its group
 
 
 @dataclass(frozen=True)
@@ -83,11 +85,15 @@ def fit_residual(
                 factor = 1.0 if np.isinf(kappa) else (kappa + pooled) / (kappa + expected)
                 rate = np.maximum(exposure_h[:, None] * mean * factor, 1e-9)
                 score[w, c, genes] = (y_h * np.log(rate) - rate).sum(axis=0)
-    best = score.max(axis=1).sum(axis=1).argmax()
-    gain = score[best] - score[best][-1]
-    # One gene's half is noisy: a κ must beat the factors by more than chance would.
-    gain[:-1] -= 1.0
-    return GeneResidual(np.array(KAPPAS)[gain.argmax(axis=0)], WIDTHS[int(best)] * pitch_um)
+    # One gene's half is noisy: it borrows from genes of like abundance.
+    abundance = np.argsort(np.argsort(np.asarray(visible.sum(axis=0)).ravel(), kind="stable"), kind="stable")
+    group = abundance * min(GROUPS, n_genes) // n_genes
+    size = np.bincount(group)
+    for w in range(len(WIDTHS)):
+        for c in range(len(KAPPAS)):
+            score[w, c] += BORROWED * (np.bincount(group, score[w, c]) / size)[group]
+    best = int(score.max(axis=1).sum(axis=1).argmax())
+    return GeneResidual(np.array(KAPPAS)[score[best].argmax(axis=0)], WIDTHS[best] * pitch_um)
 
 
 def apply_residual(

@@ -14,6 +14,7 @@ from focus_cli import keys
 from focus_cli.errors import BadInputError, MissingResourceError, UsageError
 from focus_cli.evaluation.baselines import Inputs, Section, name_alike, run_baselines
 from focus_cli.evaluation.calibration import coverage
+from focus_cli.evaluation.depth import read_at_depth
 from focus_cli.evaluation.figure import draw_scores
 from focus_cli.evaluation.matching import Match, match_locations
 from focus_cli.evaluation.prediction import GatheredColumns, Prediction
@@ -108,11 +109,11 @@ def evaluate(
         scorer = Scorer(target, seed)
         skipped: dict[str, str] = {}
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
-            ours, extra = _score_file(
+            table, extra = _score_file(
                 file, layer, chosen, method, match, target, columns, scorer, Path(scratch)
             )
         inputs = _inputs(target, seen, others, reference, seed, skipped)
-        table = [ours]
+        ours = table[0]
         for prediction in track(run_baselines(inputs, skipped), "scoring baselines"):
             table.append(scorer.score(prediction))
         rows = [
@@ -184,8 +185,8 @@ def _score_file(
     columns: np.ndarray,
     scorer: Scorer,
     scratch: Path,
-) -> tuple[MethodScores, dict[str, dict[str, float]]]:
-    """Scores of the file itself, and per group of genes what only a file with intervals has."""
+) -> tuple[list[MethodScores], dict[str, dict[str, float]]]:
+    """Scores of the file itself, as it is and read at the depth of its locations, and per group of genes what only a file with intervals has."""
     # Hidden genes are no part of a size factor: counts are divided by the exposure of the measured ones.
     exposure = truth.exposure if truth.task == "impute" else None
     covered = columns >= 0
@@ -198,7 +199,11 @@ def _score_file(
         def rate(genes: np.ndarray) -> np.ndarray:
             return mean(genes) * hidden_per_visible
 
-    scores = scorer.score(Prediction(method, covered, values, rate))
+    scores = [scorer.score(Prediction(method, covered, values, rate))]
+    depth = _depth(file, match, truth) if layer == "X" else None
+    if depth is not None:
+        for name, flat in ((f"{method}_at_depth", False), ("gene_mean_at_depth", True)):
+            scores.append(scorer.score(Prediction(name, covered, read_at_depth(values, depth, flat=flat))))
     extra: dict[str, dict[str, float]] = {}
     bounds = [keys.quantile_layer(q) for q in (0.05, 0.95)]
     if truth.kind == "expected" and layer == "X" and set(bounds) <= set(file.layers):
@@ -209,6 +214,21 @@ def _score_file(
                 inside, width = coverage(truth, low, high, held)
                 extra[group] = {"coverage_90": inside, "width_90": width}
     return scores, extra
+
+
+def _depth(file: EstimateFile, match: Match, truth: Truth) -> np.ndarray | None:
+    """Molecules that a measurement of each location of the truth would hold, from what the method saw.
+
+    None where nothing is known of it: a truth without counts, a file of another tool, hidden locations.
+    """
+    seen = file.exposure()
+    if seen is None or truth.kind != "counts":
+        return None
+    total = np.bincount(match.pair_truth, seen[match.pair_file], minlength=len(match.truth_rows))
+    depth = total / np.maximum(np.bincount(match.pair_truth, minlength=len(match.truth_rows)), 1)
+    if truth.task == "denoise":
+        depth = depth * (1 - truth.visible_fraction) / truth.visible_fraction
+    return depth if (depth > 0).any() else None
 
 
 def _inputs(

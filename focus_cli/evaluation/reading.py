@@ -77,6 +77,11 @@ class EstimateFile:
         found = read_elem(uns[keys.UNS]) if keys.UNS in uns else {}
         self.uns: dict[str, Any] = found if isinstance(found, dict) else {}
 
+    def exposure(self) -> np.ndarray | None:
+        """Molecules at which the file states its mean counts, (n,); None where it does not say."""
+        obs = self._file["obs"]
+        return np.asarray(obs[keys.EXPOSURE], dtype=np.float64) if keys.EXPOSURE in obs else None
+
     def __enter__(self) -> EstimateFile:
         return self
 

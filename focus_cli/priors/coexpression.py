@@ -1,9 +1,9 @@
 """The spatial co-expression prior: gene factors that neighbouring locations share.
 
-Noise is independent between neighbouring locations, so the covariance *between* neighbours holds signal
-alone. Its leading eigenvectors are the directions in gene space that vary over tissue (a multivariate
-Moran's I, as in MULTISPATI: Dray, Saïd & Débias 2008, doi:10.3170/2007-8-18312), its eigenvalues their
-prior variance. Cell states of an scRNA-seq reference widen the space, and lend loadings to the genes
+Noise is independent between neighbouring locations, and between two thinned halves of one location, so the
+covariance *between* them holds signal alone. The leading eigenvectors of their mean are the directions in gene
+space that vary over tissue, from place to place (a multivariate Moran's I, as in MULTISPATI: Dray, Saïd &
+Débias 2008, doi:10.3170/2007-8-18312) or from location to location; the eigenvalues are their prior variance. Cell states of an scRNA-seq reference widen the space, and lend loadings to the genes
 that the panel does not hold.
 """
 
@@ -94,23 +94,51 @@ def _graph(xy_um: np.ndarray) -> sparse.csr_matrix:
 class _Residuals:
     """Standardised residuals of one sample as an operator, never made dense."""
 
-    def __init__(self, counts: sparse.csr_matrix, xy_um: np.ndarray, baseline: np.ndarray, scale: np.ndarray):
+    def __init__(
+        self,
+        counts: sparse.csr_matrix,
+        xy_um: np.ndarray,
+        baseline: np.ndarray,
+        scale: np.ndarray,
+        rng: np.random.Generator,
+    ):
         exposure = np.asarray(counts.sum(axis=1)).ravel()
         kept = exposure > 0
-        self.share = (sparse.diags(1 / exposure[kept]) @ counts[kept]).tocsr().astype(np.float32)
-        self.share_t = self.share.T.tocsr()
+        counts = counts[kept].tocsr()
+        half = counts.copy()
+        half.data = rng.binomial(np.rint(counts.data).astype(np.int64), 0.5).astype(np.float64)
+        self.share, self.share_t = _shares(counts, exposure[kept])
+        self.halves = [_shares(h, np.asarray(h.sum(axis=1)).ravel()) for h in (half, (counts - half).tocsr())]
         # Nodes with few molecules are noisy: weigh them by the square root of their exposure.
         weight = np.sqrt(exposure[kept] / exposure[kept].mean())
         self.row_weight = np.minimum(weight, 2.0)[:, None].astype(np.float32)
         self.graph = _graph(xy_um[kept]).astype(np.float32)
         self.baseline, self.scale = (a[:, None].astype(np.float32) for a in (baseline, scale))
 
-    def covariance(self, directions: np.ndarray) -> np.ndarray:
-        """Covariance between neighbours, applied to `directions` (genes × k)."""
+    def between_neighbours(self, directions: np.ndarray) -> np.ndarray:
+        """Covariance between neighbouring locations, applied to `directions` (genes × k)."""
+        return self._back(self.share_t, self.graph @ self._forth(self.share, directions))
+
+    def between_halves(self, directions: np.ndarray) -> np.ndarray:
+        """Covariance between two thinned halves of the same locations, applied to `directions`."""
+        (first, first_t), (second, second_t) = self.halves
+        n = self.row_weight.shape[0]
+        forth = self._back(first_t, self._forth(second, directions) / n)
+        return (forth + self._back(second_t, self._forth(first, directions) / n)) / 2
+
+    def _forth(self, share: sparse.csr_matrix, directions: np.ndarray) -> np.ndarray:
         scaled = directions * self.scale
-        scores = self.row_weight * (self.share @ scaled - (self.baseline * scaled).sum(axis=0))
-        back = self.row_weight * (self.graph @ scores)
-        return self.scale * (self.share_t @ back - self.baseline * back.sum(axis=0))
+        return self.row_weight * (share @ scaled - (self.baseline * scaled).sum(axis=0))
+
+    def _back(self, share_t: sparse.csr_matrix, scores: np.ndarray) -> np.ndarray:
+        back = self.row_weight * scores
+        return self.scale * (share_t @ back - self.baseline * back.sum(axis=0))
+
+
+def _shares(counts: sparse.csr_matrix, exposure: np.ndarray) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
+    """Shares of each gene at each location, and their transpose, float32."""
+    share = (sparse.diags(1 / np.maximum(exposure, 1.0)) @ counts).tocsr().astype(np.float32)
+    return share, share.T.tocsr()
 
 
 def _top_eigenvectors(covariance, n_genes: int, k: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -169,13 +197,14 @@ def fit_prior(samples, n_factors: int, *, reference=None, seed: int = 0) -> Spat
     baseline = np.where(measured, (totals + 0.5) / np.maximum(exposures + 0.5 * measured.sum(), 1.0), 0.0)
     baseline = baseline / baseline.sum()
     scale = residual_scale(baseline)
-    residuals = [_Residuals(counts, xy, _own_baseline(counts, baseline), scale) for counts, xy in grouped]
+    rng = np.random.default_rng(seed)
+    residuals = [_Residuals(counts, xy, _own_baseline(counts, baseline), scale, rng) for counts, xy in grouped]
 
     def spatial(directions: np.ndarray) -> np.ndarray:
-        return sum(r.covariance(directions) for r in residuals) / len(residuals)
+        applied = (r.between_neighbours(directions) + r.between_halves(directions) for r in residuals)
+        return sum(applied) / (2 * len(residuals))
 
     k = min(n_factors, int(measured.sum()))
-    rng = np.random.default_rng(seed)
     covariance = spatial
     if states is not None:
         deviations = states.deviations(genes, baseline, scale).astype(np.float32)

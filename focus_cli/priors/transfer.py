@@ -1,7 +1,7 @@
 """Loadings for genes that no panel holds, from the scRNA-seq reference.
 
-A gene's vector is computed, never looked up: cells of the reference get scores on the spatial factors from
-the genes that the panel does hold; the gene's expression in the cells is regressed on those scores.
+A gene's vector is computed, never looked up: the cells of the reference say how the gene follows from the
+genes that the panel does hold, and those have vectors of their own.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ from focus_cli.priors.statistics import residual_scale
 MIN_SHARED_GENES = 10
 DETECTION_MIN = 5  # cells in which a gene must be seen for a loading
 DEVIATION_CLIP = 10.0
-RIDGE = 1.0  # prior precision of a cell's score (whitened) and of a gene's regression, per 100 cells
+MAX_CELLS = 2000  # cells in the regression: its cost grows with their square
+GENE_BLOCK = 2000
+PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # in units of the mean eigenvalue of the cells' Gram matrix
+PENALTY_GENES = 300
 
 
 @dataclass(frozen=True)
@@ -86,18 +89,63 @@ def _standardise(cells: sparse.csr_matrix) -> tuple[np.ndarray, np.ndarray]:
     return mean, np.sqrt(np.maximum(second - mean**2, 1e-8))
 
 
-def cell_scores(prior: SpatialPrior, states: ReferenceStates, rows: np.ndarray, visible: np.ndarray) -> np.ndarray:
-    """Scores of the reference's cells on the whitened factors, cells × K, mean 0 and variance 1."""
-    mean, spread = _standardise(states.cells)
-    rho = np.where(visible[:, None], _correlation_loadings(prior), 0.0)
-    projector = np.zeros((len(states.genes), prior.n_factors))
-    known = rows >= 0
-    projector[rows[known]] = rho[known]
-    projector /= spread[:, None]
-    gram = (projector * spread[:, None]).T @ (projector * spread[:, None])
-    raw = np.asarray(states.cells @ projector) - mean @ projector
-    scores = np.linalg.solve(gram + RIDGE * np.eye(prior.n_factors), raw.T).T
-    return scores / np.maximum(scores.std(axis=0), 1e-8)
+def _regressed_vectors(prior: SpatialPrior, states: ReferenceStates, rows: np.ndarray, usable: np.ndarray):
+    """Gene vectors by composition: the cells' regression of a gene on the panel, then the panel's vectors.
+
+    In the cells, ridge regression of gene h on all shared panel genes gives coefficients β; over tissue the
+    panel's genes are x_j ≈ ρ_j · z; so x_h ≈ Σ_j β_j ρ_j · z. In the dual, with S = Z ρ and M = (Z Zᵀ + λI)⁻¹,
+    the vector is Sᵀ M z_h. A panel gene's own column is taken out of its regression (Sherman–Morrison), so
+    that its vector too is what the reference says of it *without* measuring it.
+
+    Returns
+    -------
+    float64, genes of the prior × K; zero where not usable.
+    """
+    cells = states.cells
+    if cells.shape[0] > MAX_CELLS:
+        cells = cells[np.linspace(0, cells.shape[0] - 1, MAX_CELLS).astype(int)]
+    mean, spread = _standardise(cells)
+
+    def standardised(columns: np.ndarray) -> np.ndarray:
+        z = cells[:, columns].toarray().astype(np.float32)
+        return (z - mean[columns].astype(np.float32)) / spread[columns].astype(np.float32)
+
+    rho = _correlation_loadings(prior).astype(np.float32)
+    predictors = np.flatnonzero(usable & prior.measured)
+    gram = np.zeros((cells.shape[0], cells.shape[0]))
+    scores = np.zeros((cells.shape[0], prior.n_factors))
+    for block in np.array_split(predictors, max(1, len(predictors) // GENE_BLOCK)):
+        z = standardised(rows[block])
+        gram += z @ z.T
+        scores += z @ rho[block]
+    values, vectors = np.linalg.eigh(gram)
+    values = np.maximum(values, 0)
+    unseen = np.flatnonzero(usable & ~prior.measured)
+    penalty = _choose_penalty(values, vectors, standardised, rows[unseen])
+    inverse = (vectors / (values + penalty)) @ vectors.T
+    result = np.zeros((len(prior.genes), prior.n_factors))
+    for block in np.array_split(np.flatnonzero(usable), max(1, int(usable.sum()) // GENE_BLOCK)):
+        z = standardised(rows[block])
+        solved = inverse @ z
+        own = np.where(prior.measured[block], np.minimum((z * solved).sum(axis=0), 0.999), 0.0)[:, None]
+        result[block] = (solved.T @ scores - own * rho[block]) / (1 - own)
+    return result
+
+
+def _choose_penalty(values: np.ndarray, vectors: np.ndarray, standardised, unseen_columns: np.ndarray) -> float:
+    """Ridge penalty with the least leave-one-cell-out error on genes outside the panel (closed form)."""
+    scale = values.mean()
+    if len(unseen_columns) < MIN_SHARED_GENES:
+        return float(scale)
+    step = max(1, len(unseen_columns) // PENALTY_GENES)
+    targets = vectors.T @ standardised(unseen_columns[::step])
+    errors = []
+    for factor in PENALTIES:
+        shrink = values / (values + factor * scale)
+        leverage = np.einsum("ck,k,ck->c", vectors, shrink, vectors)
+        left = vectors @ ((1 - shrink)[:, None] * targets)
+        errors.append(((left / np.maximum(1 - leverage, 1e-6)[:, None]) ** 2).mean())
+    return float(PENALTIES[int(np.argmin(errors))] * scale)
 
 
 def transfer_loadings(
@@ -116,13 +164,7 @@ def transfer_loadings(
     detected = np.asarray((states.cells > 0).sum(axis=0)).ravel() >= DETECTION_MIN
     usable = known & detected[rows]
 
-    scores = cell_scores(prior, states, rows, prior.measured)
-    mean, spread = _standardise(states.cells)
-    n_cells = states.cells.shape[0]
-    gram = scores.T @ scores + RIDGE * (n_cells / 100) * np.eye(prior.n_factors)
-    cross = np.asarray(states.cells.T @ scores) - mean[:, None] * scores.sum(axis=0)
-    predicted = (np.linalg.solve(gram, cross.T).T / spread[:, None])[rows] * usable[:, None]
-
+    predicted = _regressed_vectors(prior, states, rows, usable)
     both = usable & prior.measured
     rho = _correlation_loadings(prior)
     slope = float((rho[both] * predicted[both]).sum() / max((predicted[both] ** 2).sum(), 1e-12))

@@ -100,7 +100,10 @@ def table(path: Path, measure: str = "pcc_mean") -> str:
         groups.setdefault(name, {})[row["method"]] = _number(row.get(measure))
     methods = list(dict.fromkeys(m for line in groups.values() for m in line))
     methods.sort(key=lambda method: method != OURS)
-    lines = [["", *methods]]
+    # Long names stand on several lines, so that the table stays narrow.
+    words = [[], *(method.split("_") for method in methods)]
+    height = max(len(stack) for stack in words)
+    lines = [[*row] for row in zip(*([""] * (height - len(stack)) + stack for stack in words))]
     for name, line in groups.items():
         best = max((v for v in line.values() if not math.isnan(v)), default=math.nan)
         lines.append([name, *(_cell(line.get(method, math.nan), best) for method in methods)])

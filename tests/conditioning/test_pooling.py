@@ -48,6 +48,21 @@ def test_neighbours_are_the_nearest_nodes_with_gaussian_weights(tissue):
         assert (weight[s, :, k:] == 0).all()
 
 
+@pytest.mark.parametrize("lattice", ["square", "hexagonal"])
+def test_no_neighbour_is_preferred_to_another_at_the_same_distance(lattice):
+    """On a regular array neighbours come in rings; a ring is taken whole or not at all."""
+    column, row = (a.ravel() for a in np.meshgrid(np.arange(15.0), np.arange(15.0)))
+    if lattice == "hexagonal":
+        column, row = column + 0.5 * (row % 2), row * np.sqrt(3) / 2
+    xy = PITCH_UM * np.stack([column, row], axis=1)
+    centre = xy[[7 * 15 + 7]]
+    index, _ = build_pooling(xy, PITCH_UM).neighbours(centre)
+    distance = np.linalg.norm(xy - centre, axis=1)
+    taken = np.zeros(len(xy), bool)
+    taken[index[1, 0]] = True  # the scale of one pitch, whose nodes are the locations
+    assert distance[taken].max() < distance[~taken].min() - 1e-6
+
+
 def test_a_query_sees_as_many_nodes_in_a_large_section_as_in_a_small_one(tissue):
     large = grow(side=24)
     shapes = {build_pooling(t.xy_um, PITCH_UM).neighbours(t.xy_um[:3])[0].shape for t in (tissue, large)}
@@ -57,7 +72,8 @@ def test_a_query_sees_as_many_nodes_in_a_large_section_as_in_a_small_one(tissue)
 def test_moving_the_section_changes_nothing(tissue):
     queries = tissue.xy_um[:20] + 13.0
     plain = build_pooling(tissue.xy_um, PITCH_UM).neighbours(queries)
-    moved = build_pooling(tissue.xy_um + [4096.0, -512.0], PITCH_UM).neighbours(queries + [4096.0, -512.0])
+    shift = np.array([4096.0, -512.0])
+    moved = build_pooling(tissue.xy_um + shift, PITCH_UM).neighbours(queries + shift)
     np.testing.assert_array_equal(moved[0], plain[0])
     np.testing.assert_allclose(moved[1], plain[1], rtol=1e-4)
 

@@ -12,6 +12,7 @@ import zarr
 from scipy import sparse
 
 from focus_cli import keys
+from focus_cli.evaluation.truth import read_truth
 from focus_cli.store import Footprint, PlatformInfo, SampleInfo, StoredSample, write_sample
 
 STEP_UM = 8.0
@@ -172,3 +173,26 @@ def write_estimate(
         adata.uns[keys.UNS] = {"kind": "enhanced"}
     adata.write_h5ad(path, **chunks)
     return path
+
+
+def genes_of(truth):
+    """Scored genes of a truth file."""
+    return list(read_truth(truth).genes)
+
+
+def expression_of(spots, genes, *, measured=None):
+    """True log1p CP10k of named genes; CP10k of the measured ones where some are hidden."""
+    """True log1p CP10k of named genes; CP10k of the measured ones where some are hidden."""
+    index = [int(g[1:]) for g in genes]
+    total = 1.0 if measured is None else spots.share[:, measured].sum(axis=1, keepdims=True)
+    return log_cp10k(spots.share[:, index] / total).astype(np.float32)
+
+
+def names(spots):
+    """Names of a section's locations."""
+    return [f"loc{i:05d}" for i in range(len(spots.xy_um))]
+
+
+def rows_of(scores):
+    """Method → row of scores."""
+    return {row["method"]: row for row in scores["rows"]}

@@ -121,7 +121,9 @@ def test_a_query_does_not_depend_on_its_batch(net, query):
         alone = net.condition(part(query, rows))
         torch.testing.assert_close(alone.mean, whole.mean[rows], atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(alone.log_variance, whole.log_variance[rows], atol=1e-5, rtol=1e-4)
-        torch.testing.assert_close(net.predict(z[rows], t[rows], alone), predicted[rows], atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(
+            net.predict(z[rows], t[rows], alone), predicted[rows], atol=1e-5, rtol=1e-4
+        )
 
 
 @torch.no_grad()
@@ -222,7 +224,9 @@ def test_at_the_end_of_the_path_an_untrained_network_keeps_the_point(query):
     made = FocusNet(ModelConfig(width=16, layers=1, n_features=F, n_factors=K)).eval()
     condition, z = made.condition(query), randn(9, K, seed=7)
     torch.testing.assert_close(made.predict(z, torch.ones(9), condition), z, atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(made.predict(z, torch.zeros(9), condition), condition.mean, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        made.predict(z, torch.zeros(9), condition), condition.mean, atol=1e-5, rtol=1e-5
+    )
 
 
 @torch.no_grad()

@@ -223,7 +223,7 @@ def test_an_existing_output_is_refused_before_the_input_is_looked_at(tmp_path):
 def test_a_folder_that_is_no_reference_or_a_damaged_one_is_refused(built, tmp_path):
     _, _, reference = built
     assert is_reference(reference.path) and not is_reference(tmp_path)
-    with pytest.raises(MissingResourceError, match="reference.json"):
+    with pytest.raises(MissingResourceError, match=r"reference\.json"):
         open_reference(tmp_path)
     for name in (keys.CELLS_H5AD, keys.PROTOTYPES_H5AD):
         (tmp_path / name).write_bytes(b"")

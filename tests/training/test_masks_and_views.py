@@ -23,12 +23,6 @@ def tissue():
 
 
 @pytest.fixture(scope="module")
-def data(tissue, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("views")
-    return load_sample_data(open_sample(store_tissue(folder / "S1", tissue)))
-
-
-@pytest.fixture(scope="module")
 def prior(tissue):
     return fit_prior([tissue.for_prior], 3)
 
@@ -53,8 +47,8 @@ def test_something_can_always_be_seen():
 
 @pytest.mark.parametrize("n_locations", [1, 2, 3])
 def test_something_can_be_seen_of_the_smallest_window(n_locations):
-    config = TrainingConfig(hide_all_locations=0, hide_locations=1)
-    assert all(m.location_visible.any() for m in masks(100, config, n_locations=n_locations))
+    config = TrainingConfig(hide_all_locations=0, hide_locations=1, drop_image=1)
+    assert all(m.location_visible.any() or m.image for m in masks(100, config, n_locations=n_locations))
 
 
 def test_every_kind_of_mask_occurs_about_as_often_as_it_is_asked_for():
@@ -69,7 +63,14 @@ def test_every_kind_of_mask_occurs_about_as_often_as_it_is_asked_for():
 
 
 def test_masks_that_are_switched_off_hide_nothing():
-    off = {"hide_genes", "hide_locations", "hide_all_locations", "drop_image", "drop_reference", "drop_platform"}
+    off = {
+        "hide_genes",
+        "hide_locations",
+        "hide_all_locations",
+        "drop_image",
+        "drop_reference",
+        "drop_platform",
+    }
     for mask in masks(50, TrainingConfig(**dict.fromkeys(off, 0))):
         assert mask.gene_visible.all() and mask.location_visible.all()
         assert mask.image and mask.reference and mask.platform
@@ -105,14 +106,18 @@ def test_thinning_leaves_the_counts_alone():
 
 def test_nothing_is_both_seen_and_asked(data, prior):
     """With all locations and genes in play, visible and hidden molecules add up to the sample's."""
-    view = maker(data, prior, hide_genes=0, hide_locations=0, hide_all_locations=0).draw(np.random.default_rng(0))
+    view = maker(data, prior, hide_genes=0, hide_locations=0, hide_all_locations=0).draw(
+        np.random.default_rng(0)
+    )
     seen = view.view.nodes.exposure[0].double()
     asked = view.target_exposure.double()
     np.testing.assert_allclose((seen + asked).numpy() * 3000, data.exposure, rtol=1e-4)
 
 
 def test_hidden_locations_are_asked_whole(data, prior):
-    view = maker(data, prior, hide_all_locations=1, hide_genes=0, genes_per_view=36).draw(np.random.default_rng(0))
+    view = maker(data, prior, hide_all_locations=1, hide_genes=0, genes_per_view=36).draw(
+        np.random.default_rng(0)
+    )
     assert all(float(e.sum()) == 0 for e in view.view.nodes.exposure)
     np.testing.assert_array_equal(view.counts.sum(dim=1).numpy(), data.exposure)
     np.testing.assert_allclose(view.count_exposure.numpy(), np.repeat(data.exposure[:, None], 36, axis=1))

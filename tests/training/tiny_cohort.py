@@ -93,7 +93,12 @@ def write_raster(path: Path, side_um: float, seed: int = 0) -> None:
 
 
 def store_tissue(
-    path: Path, tissue: Tissue, *, image: bool = True, sample_id: str = "S1", counts: sparse.csr_matrix | None = None
+    path: Path,
+    tissue: Tissue,
+    *,
+    image: bool = True,
+    sample_id: str = "S1",
+    counts: sparse.csr_matrix | None = None,
 ) -> Path:
     """Store a tissue as a sample folder; `counts` replace its own."""
     counts = tissue.counts if counts is None else sparse.csr_matrix(counts, dtype=np.float32)
@@ -101,7 +106,9 @@ def store_tissue(
     obs[keys.IN_TISSUE] = 1
     obs[keys.TOTAL_COUNTS] = np.asarray(counts.sum(axis=1)).ravel()
     ids = [f"ENSG{j:011d}" for j in range(len(tissue.names))]
-    adata = anndata.AnnData(counts.copy(), obs=obs, var=pd.DataFrame({keys.GENE_ID: ids}, index=list(tissue.names)))
+    adata = anndata.AnnData(
+        counts.copy(), obs=obs, var=pd.DataFrame({keys.GENE_ID: ids}, index=list(tissue.names))
+    )
     adata.obsm[keys.SPATIAL], adata.obsm[keys.SPATIAL_UM] = tissue.xy_um / MPP, tissue.xy_um
     adata.uns[keys.UNS_SPATIAL] = {
         sample_id: {

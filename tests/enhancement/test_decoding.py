@@ -1,0 +1,77 @@
+"""From latents to layers: definitions, by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from focus_cli.enhancement.decode import GeneDecoder, expression_layers
+from focus_cli.models.likelihood import share_link
+
+
+@pytest.fixture
+def decoder():
+    loadings = torch.tensor([[0.5, 0.0], [-0.3, 0.8], [0.0, 0.0]])
+    return GeneDecoder(loadings, torch.tensor([0.2, 0.01, 0.001]), loading_sd=torch.zeros(3))
+
+
+LATENT = np.array([[0.0, 0.0], [1.0, -1.0], [-2.0, 0.5]], np.float32)
+
+
+def test_shares_are_the_link_of_the_latent_times_the_baseline(decoder):
+    expected = share_link(torch.from_numpy(LATENT) @ decoder.loadings.T).numpy() * [0.2, 0.01, 0.001]
+    np.testing.assert_allclose(decoder.share(LATENT).numpy(), expected, rtol=1e-6)
+    np.testing.assert_allclose(
+        decoder.share(LATENT, np.array([2, 0])).numpy(), expected[:, [2, 0]], rtol=1e-6
+    )
+
+
+def test_small_spreads_match_draws(decoder):
+    sd = np.full_like(LATENT, 0.02)
+    share, spread = decoder.share_and_sd(LATENT, sd)
+    rng = np.random.default_rng(0)
+    draws = np.stack(
+        [decoder.share(LATENT + sd * rng.standard_normal(LATENT.shape, np.float32)) for _ in range(4000)]
+    )
+    np.testing.assert_allclose(spread.numpy()[1:, :2], draws.std(axis=0)[1:, :2], rtol=0.06)
+    assert (spread[:, 2] == 0).all()  # a gene without a vector is as certain as its baseline
+    np.testing.assert_allclose(share.numpy(), decoder.share(LATENT).numpy())
+
+
+def test_an_uncertain_vector_makes_what_lies_far_from_the_mean_uncertain(decoder):
+    borrowed = replace(decoder, loading_sd=torch.tensor([0.0, 0.1, 0.1]))
+    share, spread = borrowed.share_and_sd(LATENT, np.zeros_like(LATENT))
+    assert (spread[:, 0] == 0).all()
+    # A gene without a mean vector sits where the link's slope is one.
+    expected = 0.1 * np.linalg.norm(LATENT, axis=1) * 0.001
+    np.testing.assert_allclose(spread[:, 2].numpy(), expected, rtol=1e-5, atol=1e-12)
+    np.testing.assert_array_equal(share.numpy(), decoder.share(LATENT).numpy())
+
+
+def test_layers_follow_their_definitions():
+    share, sd = torch.tensor([[1e-3, 2e-5]]), torch.tensor([[1e-4, 1e-5]])
+    layers = expression_layers(share, sd, np.array([2500.0]), ("mean_counts", "std", "q05", "q95"))
+    np.testing.assert_allclose(layers["X"], np.log1p([[10.0, 0.2]]), rtol=1e-5)
+    np.testing.assert_allclose(layers["mean_counts"], [[2.5, 0.05]], rtol=1e-5)
+    np.testing.assert_allclose(layers["std"], [[1 / 11, 0.1 / 1.2]], rtol=1e-5)
+    # A log-normal of mean 10 and sd 1.
+    variance = np.log1p(0.01)
+    centre = np.log(10) - variance / 2
+    for name, z in (("q05", -1.644854), ("q95", 1.644854)):
+        assert layers[name][0, 0] == pytest.approx(np.log1p(np.exp(centre + z * np.sqrt(variance))), rel=1e-4)
+
+
+def test_only_what_is_wanted_is_made():
+    share = torch.full((2, 3), 1e-4)
+    assert set(expression_layers(share, share / 10, np.ones(2), ())) == {"X"}
+    assert set(expression_layers(share, share / 10, np.ones(2), ("q95",))) == {"X", "q95"}
+
+
+def test_a_gene_without_spread_has_equal_quantiles():
+    share = torch.tensor([[3e-4]])
+    layers = expression_layers(share, 0 * share, np.ones(1), ("q05", "q95", "std"))
+    assert layers["std"] == 0
+    np.testing.assert_allclose([layers["q05"], layers["q95"]], [layers["X"], layers["X"]], rtol=1e-5)

@@ -1,0 +1,88 @@
+"""``focus enhance`` refuses before it works, and writes nothing then; what is missing it prepares."""
+
+from __future__ import annotations
+
+import anndata
+import numpy as np
+import pytest
+from enhancement.enhancing import run
+from training.tiny_cohort import (
+    N_GENES,
+    N_OUTSIDE,
+    grow,
+    store_tissue,
+    write_cells,
+)
+
+from focus_cli import keys
+from focus_cli.enhancement import enhance
+from focus_cli.enhancement.stage import EnhanceOptions
+from focus_cli.errors import MissingResourceError, OutputExistsError, UsageError
+
+
+def test_an_existing_output_is_refused_before_work(tmp_path):
+    for name in ("a.h5ad", "fine.h5ad"):
+        (tmp_path / name).write_text("precious")
+    with pytest.raises(OutputExistsError, match=r"a\.h5ad"):
+        enhance(tmp_path / "nowhere", tmp_path / "a.h5ad")
+    with pytest.raises(OutputExistsError, match=r"fine\.h5ad"):
+        enhance(
+            tmp_path / "nowhere",
+            tmp_path / "new.h5ad",
+            refined=tmp_path / "fine.h5ad",
+            options=EnhanceOptions(resolution_um=20),
+        )
+    assert (tmp_path / "a.h5ad").read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    ("out", "refined", "options"),
+    [
+        ("a.h5ad", "b.h5ad", {}),
+        ("a.h5ad", None, {"resolution_um": 20.0}),
+        ("a.h5ad", "a.h5ad", {"resolution_um": 20.0}),
+        ("a.csv", None, {}),
+        ("a.h5ad", None, {"layers": ("nosuch",)}),
+        ("a.h5ad", None, {"genes": "nosuch.txt"}),
+    ],
+    ids=["no-resolution", "no-refined", "same-file", "suffix", "layer", "genes-file"],
+)
+def test_options_that_make_no_sense_are_refused_before_work(tmp_path, out, refined, options):
+    with pytest.raises(UsageError):
+        enhance(
+            tmp_path / "nowhere",
+            tmp_path / out,
+            refined=refined and tmp_path / refined,
+            options=EnhanceOptions(**options),
+        )
+    assert not list(tmp_path.iterdir())
+
+
+def test_inputs_that_are_not_there_are_refused(cohort, tmp_path):
+    with pytest.raises(MissingResourceError):
+        enhance(cohort.sample, tmp_path / "a.h5ad", model=tmp_path / "nowhere")
+    with pytest.raises(MissingResourceError):
+        enhance(cohort.sample, tmp_path / "a.h5ad", model=cohort.model, reference=tmp_path / "nowhere.h5ad")
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_unknown_gene_of_a_list_is_named_and_nothing_is_written(cohort, tmp_path):
+    (tmp_path / "genes.txt").write_text("G001\nNOSUCH\n")
+    with pytest.raises(UsageError, match="NOSUCH"):
+        run(cohort, tmp_path / "a.h5ad", genes=str(tmp_path / "genes.txt"))
+    assert [p.name for p in tmp_path.iterdir()] == ["genes.txt"]
+
+
+def test_a_reference_file_is_prepared_on_the_way(cohort, tmp_path):
+    enhance(
+        cohort.sample, tmp_path / "a.h5ad", model=cohort.model, reference=write_cells(tmp_path / "cells.h5ad")
+    )
+    written = anndata.read_h5ad(tmp_path / "a.h5ad")
+    assert keys.PROPORTIONS in written.obsm and written.n_vars == N_GENES + N_OUTSIDE
+
+
+def test_without_a_model_one_is_trained_on_the_section(tmp_path):
+    sample = store_tissue(tmp_path / "S1", grow(side=6))
+    enhance(sample, tmp_path / "a.h5ad", training_options={"max_steps": 2, "device": "cpu"})
+    written = anndata.read_h5ad(tmp_path / "a.h5ad")
+    assert written.shape == (36, N_GENES) and np.isfinite(written.X).all()
