@@ -57,7 +57,7 @@ class LazyGroup(click.RichGroup):
 @click.group(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Shell completion: `eval \"$(_FOCUS_COMPLETE=bash_source focus)\"`",
+    epilog='Shell completion: `eval "$(_FOCUS_COMPLETE=bash_source focus)"`',
 )
 @click.version_option(__version__, prog_name="focus")
 def cli() -> None:

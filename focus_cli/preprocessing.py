@@ -84,9 +84,7 @@ def preprocess(
     check_sample_id(sample_id)
     refuse_existing(out, overwrite)
     if not 0 < step_um <= 1000:
-        raise UsageError(
-            f"--step-um {step_um:g} is not a raster pitch", hint="8 is the default; 4 to 50 is sensible"
-        )
+        raise UsageError(f"--step-um {step_um:g} is not a raster pitch", hint="8 is the default; 4 to 50 is sensible")
     if image is not None and not use_image:
         raise UsageError("--image and --no-image contradict each other", hint="choose one")
     if is_sample(raw):
@@ -166,9 +164,7 @@ def keep_locations(adata: AnnData) -> tuple[AnnData, list[str]]:
     kept = in_tissue & (total > 0)
     warnings = []
     if not in_tissue.all():
-        warnings.append(
-            f"{int(np.sum(~in_tissue))} of {adata.n_obs} locations are not in tissue and were left out"
-        )
+        warnings.append(f"{int(np.sum(~in_tissue))} of {adata.n_obs} locations are not in tissue and were left out")
     if empty := int(np.sum(in_tissue & (total == 0))):
         warnings.append(f"{empty} of {adata.n_obs} locations in tissue have no molecule and were left out")
     if not kept.any():

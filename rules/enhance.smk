@@ -21,7 +21,9 @@ rule enhance:
     params:
         stage_version=1,
         flags=f"{REFERENCE_FLAGS} {ENHANCE_FLAGS}",
-        genes=flags(genes=GENES_FILE[0] if GENES_FILE else GENES),
+        genes=flags(
+            genes=GENES_FILE[0] if GENES_FILE else GENES, layers=RUN.enhance.layers
+        ),
         refine=lambda wildcards, output: refine_flags(
             output.refined, RUN.enhance.resolution_um
         ),

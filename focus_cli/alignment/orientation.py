@@ -210,9 +210,7 @@ def check_orientation(
         If more than 5 % of the locations lie outside the image, no tissue is found on it, no location lies on
         tissue, or another orientation is better beyond doubt.
     """
-    compared = compare_orientations(
-        xy_um, counts, nuclei, tissue, um_per_px=um_per_px, pitch_um=pitch_um, seed=seed
-    )
+    compared = compare_orientations(xy_um, counts, nuclei, tissue, um_per_px=um_per_px, pitch_um=pitch_um, seed=seed)
     given, best = compared[0], max(compared, key=lambda a: a.gain)
     height, width = (side * um_per_px for side in nuclei.shape)
     outside = 1.0 - float(inside(np.asarray(xy_um), width, height).mean())
@@ -276,9 +274,7 @@ def _places(xy_px: np.ndarray, width: float, height: float, orientation: int) ->
     return places
 
 
-def _pool(
-    xy: np.ndarray, counts: np.ndarray, spacing: float, pitch_um: float
-) -> tuple[np.ndarray, np.ndarray]:
+def _pool(xy: np.ndarray, counts: np.ndarray, spacing: float, pitch_um: float) -> tuple[np.ndarray, np.ndarray]:
     """Mean position and log mean count in squares of `spacing`; locations that far apart are left alone."""
     if pitch_um >= spacing:
         return xy, np.log1p(counts)
@@ -317,9 +313,7 @@ def _standard_ranks(values: np.ndarray) -> np.ndarray:
     return ranks / spread if spread > 1e-9 else np.zeros(len(values))
 
 
-def _chance_variances(
-    xy: np.ndarray, level: np.ndarray, densities: list[np.ndarray], spacing: float
-) -> list[float]:
+def _chance_variances(xy: np.ndarray, level: np.ndarray, densities: list[np.ndarray], spacing: float) -> list[float]:
     """Variance of the correlation of `level` with each density, were they unrelated but as smooth.
 
     The mean over all pairs of locations of the product of both autocorrelations at the pair's distance.

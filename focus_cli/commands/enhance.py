@@ -97,8 +97,9 @@ def command(
             samples=samples,
             layers=tuple(layer.strip() for layer in layers.split(",") if layer.strip()),
             seed=seed,
+            device=device,
         ),
         preprocess_options=raw,
-        training_options={"max_steps": max_steps, "device": device},
+        training_options={"max_steps": max_steps},
         overwrite=overwrite,
     )

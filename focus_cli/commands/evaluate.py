@@ -11,9 +11,7 @@ from focus_cli.commands.options import PATH, overwrite_option, seed_option
 
 @click.command("evaluate")
 @click.argument("file", type=PATH)
-@click.option(
-    "--truth", type=PATH, required=True, help="Truth written by `focus holdout` or `focus simulate`."
-)
+@click.option("--truth", type=PATH, required=True, help="Truth written by `focus holdout` or `focus simulate`.")
 @click.option("--out", type=PATH, required=True, help="Folder to write the scores to.")
 @click.option("--observed", type=PATH, help="The sample folder that the method saw; most baselines need it.")
 @click.option("--reference", type=PATH, help="Reference folder, for the baselines that use one.")

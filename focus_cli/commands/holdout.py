@@ -45,15 +45,9 @@ def _box(text: str | None, name: str) -> tuple[float, float, float, float] | Non
     help="denoise: probability that a molecule stays visible.",
 )
 @click.option("--reference", type=PATH, help="impute: hide only genes that this reference folder holds.")
-@click.option(
-    "--spot-um", type=float, default=55.0, show_default=True, help="refine: diameter of a pseudo-spot."
-)
-@click.option(
-    "--pitch-um", type=float, default=100.0, show_default=True, help="refine: pitch of the pseudo-spots."
-)
-@click.option(
-    "--truth-bin-um", type=float, default=16.0, show_default=True, help="refine: side of a truth bin."
-)
+@click.option("--spot-um", type=float, default=55.0, show_default=True, help="refine: diameter of a pseudo-spot.")
+@click.option("--pitch-um", type=float, default=100.0, show_default=True, help="refine: pitch of the pseudo-spots.")
+@click.option("--truth-bin-um", type=float, default=16.0, show_default=True, help="refine: side of a truth bin.")
 @click.option(
     "--test-fraction",
     type=click.FloatRange(0, 1, min_open=True),

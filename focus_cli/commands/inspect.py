@@ -95,9 +95,7 @@ def _lines(report: dict):
         yield "µm per pixel", f"{report['mpp']:.4g}"
         picture = report["image"]
         if picture:
-            size = (
-                f"{picture['width']} × {picture['height']} px" if picture["width"] else "size not in header"
-            )
+            size = f"{picture['width']} × {picture['height']} px" if picture["width"] else "size not in header"
             yield "image", f"{picture['path']} ({size}, {picture['mpp']:.4g} µm per pixel)"
         else:
             yield "image", "none"

@@ -19,9 +19,7 @@ from focus_cli.commands.options import (
 @click.command("preprocess")
 @click.argument("raw", type=PATH)
 @click.option("--out", type=PATH, required=True, help="Sample folder to make.")
-@click.option(
-    "--sample", "sample_id", required=True, help="Name of the sample: letters, digits, '.', '_', '-'."
-)
+@click.option("--sample", "sample_id", required=True, help="Name of the sample: letters, digits, '.', '_', '-'.")
 @platform_option
 @image_option
 @click.option("--no-image", is_flag=True, help="Leave the image aside, even where there is one.")

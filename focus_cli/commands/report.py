@@ -13,14 +13,10 @@ from focus_cli.errors import UsageError
 @click.command("report")
 @click.argument("files", nargs=-1, type=PATH, metavar="FILE.h5ad...")
 @click.option("--out", required=True, type=PATH, help="The HTML file to write.")
-@click.option(
-    "--scores", multiple=True, type=PATH, help="A folder written by focus evaluate; can be given many times."
-)
+@click.option("--scores", multiple=True, type=PATH, help="A folder written by focus evaluate; can be given many times.")
 @click.option("--genes", metavar="A,B,C", help="Genes to show besides the ones that the report chooses.")
 @overwrite_option
-def command(
-    files: tuple[Path, ...], out: Path, scores: tuple[Path, ...], genes: str | None, overwrite: bool
-) -> None:
+def command(files: tuple[Path, ...], out: Path, scores: tuple[Path, ...], genes: str | None, overwrite: bool) -> None:
     """Show enhanced samples in one HTML file.
 
     The page holds everything it needs (no network): the tissue with its locations, quality measures, a few

@@ -12,9 +12,7 @@ from focus_cli.errors import MissingResourceError
 _DEFAULT_CONFIGS = (Path("config.yaml"), Path("config/config.yaml"))
 
 
-@click.command(
-    "run", context_settings={"ignore_unknown_options": True, "help_option_names": ["-h", "--help"]}
-)
+@click.command("run", context_settings={"ignore_unknown_options": True, "help_option_names": ["-h", "--help"]})
 @click.option(
     "--configfile",
     "configfiles",

@@ -19,9 +19,7 @@ from focus_cli.commands.options import PATH, overwrite_option, seed_option
 )
 @click.option("--sections", type=int, default=2, show_default=True, help="How many sections, one donor each.")
 @seed_option
-@click.option(
-    "--size-um", type=float, default=3000.0, show_default=True, help="Side of the square frame in µm."
-)
+@click.option("--size-um", type=float, default=3000.0, show_default=True, help="Side of the square frame in µm.")
 @click.option(
     "--genes",
     type=int,

@@ -13,9 +13,7 @@ from focus_cli.commands.options import PATH, device_option, overwrite_option, se
 @click.argument("samples", metavar="SAMPLE_DIR...", nargs=-1, required=True, type=PATH)
 @click.option("--out", type=PATH, required=True, help="Model folder to make.")
 @click.option("--reference", type=PATH, help="Folder made by `focus reference`.")
-@click.option(
-    "--preset", type=click.Choice(["nano", "base", "large"]), default="nano", show_default=True, help="Size."
-)
+@click.option("--preset", type=click.Choice(["nano", "base", "large"]), default="nano", show_default=True, help="Size.")
 @click.option("--config", type=PATH, help="YAML file of training settings (see docs/training.md).")
 @click.option("--max-steps", type=click.IntRange(min=1), help="Optimisation steps.")
 @device_option

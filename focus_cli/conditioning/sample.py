@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+import pandas as pd
 from scipy import sparse
 
 from focus_cli import keys
@@ -13,6 +14,7 @@ from focus_cli.errors import BadInputError
 from focus_cli.features import MorphologyRaster
 from focus_cli.priors import Pooling, SpatialPrior, build_pooling
 from focus_cli.priors.statistics import REFERENCE_EXPOSURE
+from focus_cli.reference.genes import read_gene_names
 from focus_cli.store import SampleInfo, StoredSample
 
 FEATURE_CLIP = 5.0
@@ -28,8 +30,8 @@ class SampleData:
     ----------
     counts
         CSR float32, locations × genes of the panel.
-    names
-        Gene names of the panel, in the order of `counts`.
+    genes
+        The panel, in the order of `counts`: names as index, Ensembl ids (or "") under ``gene_ids``.
     xy_um
         float64, locations × 2.
     raster
@@ -39,12 +41,17 @@ class SampleData:
 
     info: SampleInfo
     counts: sparse.csr_matrix
-    names: np.ndarray
+    genes: pd.DataFrame
     obs_names: np.ndarray
     xy_um: np.ndarray
     raster: MorphologyRaster | None
     feature_mean: np.ndarray
     feature_sd: np.ndarray
+
+    @property
+    def names(self) -> np.ndarray:
+        """Gene names of the panel."""
+        return self.genes.index.to_numpy(str)
 
     @property
     def n_features(self) -> int:
@@ -65,6 +72,8 @@ class SampleData:
         """Standardised image features at points in µm, float32, points × F."""
         if self.raster is None:
             return np.zeros((len(xy_um), self.n_features), np.float32)
+        if len(xy_um) == 0:
+            return np.zeros((0, self.n_features), np.float32)
         raw = self.raster.sample(np.asarray(xy_um, np.float64))
         return np.clip((raw - self.feature_mean) / self.feature_sd, -FEATURE_CLIP, FEATURE_CLIP)
 
@@ -76,6 +85,12 @@ class SampleData:
         angle = np.arange(6) * np.pi / 3
         ring = 0.33 * footprint.size_um * np.stack([np.cos(angle), np.sin(angle)], axis=1)
         return np.concatenate([np.zeros((1, 2)), ring])
+
+    def footprint_features(self, xy_um: np.ndarray) -> np.ndarray:
+        """Image features averaged over the footprint of locations at `xy_um`, float32, points × F."""
+        offsets = self.footprint_points()
+        points = (np.asarray(xy_um)[:, None] + offsets).reshape(-1, 2)
+        return self.features(points).reshape(len(xy_um), len(offsets), -1).mean(axis=1)
 
     def descriptors(self) -> np.ndarray:
         """What the platform is, float32: log resolution, log pitch, imaging, square, known."""
@@ -141,7 +156,7 @@ def load_sample_data(sample: StoredSample) -> SampleData:
     return SampleData(
         info=sample.info,
         counts=counts,
-        names=adata.var_names.to_numpy(str),
+        genes=pd.DataFrame({keys.GENE_ID: read_gene_names(adata.var).ensembl}, index=adata.var_names.astype(str)),
         obs_names=adata.obs_names.to_numpy(str),
         xy_um=np.asarray(adata.obsm[keys.SPATIAL_UM], np.float64),
         raster=raster,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 
 from focus_cli.priors import SpatialPrior
 from focus_cli.priors.statistics import residual_scale
@@ -28,7 +27,7 @@ def state_latents(reference, prior: SpatialPrior) -> np.ndarray:
     if reference is None:
         return np.zeros((0, prior.n_factors), np.float32)
     prototypes = reference.prototypes
-    matched = match_genes(pd.DataFrame(index=prior.genes), prototypes.var)
+    matched = match_genes(prior.var, prototypes.var)
     known = (matched >= 0) & prior.measured
     proportions = np.asarray(prototypes.X, np.float64)[:, matched[known]]
     mean = proportions.mean(axis=0)

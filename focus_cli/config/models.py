@@ -90,8 +90,10 @@ class Enhance(Stage):
     """measured, all (measured and the reference's), or a file with one gene per line."""
     resolution_um: Positive | None = None
     """Also write results/refined/SAMPLE.h5ad on a grid of this pitch in µm."""
+    layers: Text | None = None
+    """Layers beside X and the raw counts, by comma, such as std; mean_counts, std, q05, q95 where not given."""
     samples: int | None = Field(None, ge=1)
-    """Posterior samples behind each mean and interval; the verb's own number where not given."""
+    """Posterior draws of the latent state to keep in the file; none where not given."""
     device: Device = "auto"
     """Where to compute."""
     gpu: int = Field(0, ge=0)

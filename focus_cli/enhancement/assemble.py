@@ -70,7 +70,9 @@ def _var(genes: OutputGenes, panel_var: pd.DataFrame) -> pd.DataFrame:
     var = pd.DataFrame(index=pd.Index(genes.names, name=panel_var.index.name))
     for column in panel_var:
         values = panel_var[column].reindex(genes.names)
-        var[column] = values.astype(str).where(values.notna(), "") if values.dtype.kind not in "if" else values
+        if panel_var[column].dtype.kind == "b":
+            values = values.fillna(False).astype(bool)
+        var[column] = values.astype(str).where(values.notna(), "") if values.dtype.kind not in "ifb" else values
     var[keys.MEASURED] = genes.measured
     return var
 
@@ -142,7 +144,10 @@ def write_enhanced(
         moments = _Moments(shape[1])
         wanted = tuple(dict.fromkeys((*layers, keys.STD)))
         names = ["X", *layers]
-        with DenseWriter(temporary, names, shape) as writer, task(f"writing {outputs.kind} expression", n) as progress:
+        with (
+            DenseWriter(temporary, names, shape) as writer,
+            task(f"writing {outputs.kind} expression", n) as progress,
+        ):
             for start in range(0, n, writer.block_rows):
                 rows = slice(start, min(start + writer.block_rows, n))
                 share, sd = decoder.share_and_sd(outputs.latents.mean[rows], outputs.latents.sd[rows])

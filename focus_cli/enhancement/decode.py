@@ -96,7 +96,9 @@ class ResidualPooler:
         sd[:, self.columns] = torch.from_numpy(np.sqrt(own + latent_part).astype(np.float32))
 
 
-def expression_layers(share: Tensor, sd: Tensor, exposure: np.ndarray, wanted: tuple[str, ...]) -> dict[str, np.ndarray]:
+def expression_layers(
+    share: Tensor, sd: Tensor, exposure: np.ndarray, wanted: tuple[str, ...]
+) -> dict[str, np.ndarray]:
     """X and layers of a block from shares and their sds.
 
     X is log1p of shares per 10,000; `std` its standard deviation by the delta method; quantiles are those
@@ -116,4 +118,3 @@ def expression_layers(share: Tensor, sd: Tensor, exposure: np.ndarray, wanted: t
         for q in chosen:
             layers[keys.quantile_layer(q)] = torch.log1p(torch.exp(centre + _NORMAL_QUANTILE[q] * width))
     return {name: value.numpy() for name, value in layers.items()}
-

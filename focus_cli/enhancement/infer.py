@@ -8,11 +8,12 @@ import numpy as np
 import torch
 
 from focus_cli.conditioning import SampleData, View
-from focus_cli.models import FocusNet
+from focus_cli.models import FocusNet, to_device
 from focus_cli.models.flow import DEFAULT_STEPS, integrate
 from focus_cli.progress import task
 
-CHUNK = 4096
+CHUNK = 8192  # points of a forward pass
+NOISE_BLOCK = 256
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,16 @@ class Latents:
     samples: np.ndarray | None
 
 
+def _noise(seed: int, draw: int, rows: slice, k: int) -> torch.Tensor:
+    """Standard normal noise of some rows, rows × K; made in blocks that no chunking moves."""
+    blocks = []
+    for block in range(rows.start // NOISE_BLOCK, -(-rows.stop // NOISE_BLOCK)):
+        rng = np.random.default_rng([seed, 3, draw, block])
+        blocks.append(rng.standard_normal((NOISE_BLOCK, k), dtype=np.float32))
+    first = rows.start % NOISE_BLOCK
+    return torch.from_numpy(np.concatenate(blocks)[first : first + rows.stop - rows.start])
+
+
 def infer_latents(
     net: FocusNet,
     view: View,
@@ -36,50 +47,60 @@ def infer_latents(
     xy_um: np.ndarray,
     *,
     n_samples: int,
+    footprint: np.ndarray | None = None,
     keep_samples: bool = False,
     seed: int = 0,
     label: str = "inferring",
 ) -> Latents:
     """Run the network on points of the tissue.
 
-    A location that is larger than a cell is the mean over the points of its footprint. The noise of a
-    point depends on the seed and its row alone, so chunking changes nothing.
+    A location is the mean over the points of its footprint, as in training. The noise of a query depends on
+    the seed and its row alone, so chunking changes nothing.
 
     Parameters
     ----------
     xy_um
         Q × 2, µm.
+    footprint
+        Offsets (points × 2, µm) that sample a location's area; None for points.
     n_samples
         Draws of the flow behind the spread, at least 2.
     keep_samples
         Return the draws (samples × Q × K).
     """
     k, q = net.config.n_factors, len(xy_um)
+    device = next(net.parameters()).device
+    offsets = np.zeros((1, 2)) if footprint is None else footprint
+    chunk = max(1, CHUNK // (len(offsets) * NOISE_BLOCK)) * NOISE_BLOCK
     mean, sd, prior_sd = (np.zeros((q, k), np.float32) for _ in range(3))
     attention = np.zeros((q, len(view.states)), np.float32)
     samples = np.zeros((n_samples, q, k), np.float32) if keep_samples else None
     with task(label, q) as progress, torch.no_grad():
-        residuals = net.residuals(view.nodes)
-        for start in range(0, q, CHUNK):
-            rows = slice(start, min(start + CHUNK, q))
-            points = xy_um[rows]
-            features = data.features(points)
-            condition = net.condition(view.query(points, features), residuals)
-            centre = net.posterior_mean(condition)
-            rng = np.random.default_rng([seed, 3, start])
+        residuals = net.residuals(to_device(view.nodes, device))
+        for start in range(0, q, chunk):
+            rows = slice(start, min(start + chunk, q))
+            points = (xy_um[rows, None] + offsets).reshape(-1, 2)
+            query = to_device(view.query(points, data.features(points)), device)
+            condition = net.condition(query, residuals)
+
+            def area(values: torch.Tensor, n: int = rows.stop - rows.start) -> torch.Tensor:
+                return values.view(n, len(offsets), -1).mean(dim=1).cpu()
+
+            centre = area(net.posterior_mean(condition))
             spread = condition.log_variance.exp().sqrt()
-            total, square = torch.zeros_like(centre), torch.zeros_like(centre)
+            square = torch.zeros_like(centre)
             for draw in range(n_samples):
-                noise = torch.from_numpy(rng.standard_normal(centre.shape, dtype=np.float32))
+                # One draw for a whole footprint: its points are no independent witnesses.
+                noise = _noise(seed, draw, rows, k).repeat_interleave(len(offsets), dim=0).to(device)
                 source = condition.mean + spread * noise
                 z = integrate(lambda z, t, c=condition: net.predict(z, t, c), source, DEFAULT_STEPS)
-                total += z
+                z = area(z)
                 square += (z - centre) ** 2
                 if samples is not None:
                     samples[draw, rows] = z.numpy()
             mean[rows] = centre.numpy()
-            sd[rows] = (square / n_samples).sqrt().numpy() if n_samples else spread.numpy()
-            prior_sd[rows] = spread.numpy()
-            attention[rows] = condition.attention.numpy()
+            sd[rows] = (square / n_samples).sqrt().numpy() if n_samples else area(spread).numpy()
+            prior_sd[rows] = area(spread).numpy()
+            attention[rows] = area(condition.attention).numpy() if attention.shape[1] else 0.0
             progress.advance(rows.stop - rows.start)
     return Latents(mean, sd, prior_sd, attention, samples)

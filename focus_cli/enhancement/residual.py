@@ -18,7 +18,7 @@ from scipy.spatial import cKDTree
 
 KAPPAS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 256.0, np.inf)
 WIDTHS = (0.3, 0.7, 1.2)  # kernel widths in units of the pitch
-NEIGHBOURS = 12
+NEIGHBOURS = 13  # a location and two full rings
 MAX_FIT_LOCATIONS = 3000
 VISIBLE_SHARE = 0.5
 GROUPS = 20  # of genes, by abundance

@@ -19,7 +19,7 @@ from focus_cli.enhancement.decode import GeneDecoder, ResidualPooler
 from focus_cli.enhancement.genes import OutputGenes, choose_genes
 from focus_cli.enhancement.grid import refined_grid
 from focus_cli.enhancement.infer import Latents, infer_latents
-from focus_cli.enhancement.residual import MAX_FIT_LOCATIONS, VISIBLE_SHARE, fit_residual
+from focus_cli.enhancement.residual import MAX_FIT_LOCATIONS, VISIBLE_SHARE, GeneResidual, fit_residual
 from focus_cli.errors import BadInputError, UsageError
 from focus_cli.priors import panel_statistics
 from focus_cli.priors.transfer import extend_prior, transfer_error
@@ -27,6 +27,7 @@ from focus_cli.progress import say
 from focus_cli.reference import build_reference, is_reference, open_reference
 from focus_cli.store import StoredSample, is_sample, open_sample, refuse_existing
 from focus_cli.training import TrainedModel, load_model
+from focus_cli.training.device import choose_device
 from focus_cli.training.views import thin
 
 DEFAULT_LAYERS = (keys.MEAN_COUNTS, keys.STD, "q05", "q95")
@@ -41,9 +42,9 @@ class EnhanceOptions:
     resolution_um: float | None = None
     histology_only: bool = False
     samples: int = 0
-    spread_samples: int = DEFAULT_SAMPLES
     layers: tuple[str, ...] = DEFAULT_LAYERS
     seed: int = 0
+    device: str = "auto"
 
 
 def enhance(
@@ -132,7 +133,7 @@ def _stored(sample: Path, scratch: Path, settings: dict) -> StoredSample:
 
 
 def _safe_name(name: str) -> str:
-    safe = "".join(c if c.isalnum() and c.isascii() or c in "-_" else "_" for c in name.split(".")[0])
+    safe = "".join(c if (c.isalnum() and c.isascii()) or c in "-_" else "_" for c in name.split(".")[0])
     return safe.strip("_-")[:100] or "sample"
 
 
@@ -153,7 +154,14 @@ def _model(model, stored: StoredSample, reference, scratch: Path, options, setti
     if options.histology_only:
         raise UsageError("--histology-only needs a --model that was trained on other samples")
     say("enhance: no model given; training one on this sample by self-supervision")
-    return train([stored.path], scratch / "model", reference=reference, seed=options.seed, **settings)
+    return train(
+        [stored.path],
+        scratch / "model",
+        reference=reference,
+        seed=options.seed,
+        device=options.device,
+        **settings,
+    )
 
 
 class _Inference:
@@ -161,25 +169,29 @@ class _Inference:
 
     def __init__(self, stored: StoredSample, model: TrainedModel, reference, options: EnhanceOptions) -> None:
         self.options, self.reference, self.model = options, reference, model
+        model.net.to(choose_device(options.device))
         self.adata = stored.read()
         data = load_sample_data(stored)
         if data.raster is None or list(data.raster.names) != model.feature_names:
             if data.raster is not None and model.feature_names:
                 say("enhance: the sample's image features are not those of the model; the image is not used")
             if options.histology_only:
-                raise BadInputError(f"{stored.path} has no image that the model can use", hint="--histology-only needs one")
+                raise BadInputError(
+                    f"{stored.path} has no image that the model can use", hint="--histology-only needs one"
+                )
             data = without_image(data, model.net.config.n_features)
         if options.histology_only:
             data = _without_counts(data)
         if not options.histology_only and not (data.exposure > 0).any():
             say("enhance: no location has a molecule; this is histology only")
         self.data = data
-        self.prior = extend_prior(model.prior, data.names, data.panel_share(), reference)
+        self.prior = extend_prior(model.prior, data.genes, data.panel_share(), reference)
         self.genes: OutputGenes = choose_genes(options.genes, data.names, self.prior)
         self.states = state_latents(reference, self.prior)
         self.view = self._view(data.counts, data.exposure)
-        self.decoder = self._decoder(data)
-        self.latents = self._infer(self.view, data.xy_um, "inferring locations")
+        self.decoder = self._decoder(self.genes.prior_rows, self.genes.measured)
+        self.area = data.footprint_points()
+        self.latents = self._infer(self.view, data.xy_um, "inferring locations", footprint=self.area)
         self.pooler = self._pooler()
 
     def _view(self, counts: sparse.csr_matrix, exposure: np.ndarray) -> View:
@@ -192,33 +204,33 @@ class _Inference:
             exposure,
             encoder,
             self.data.pooling,
-            self.data.features(self.data.xy_um),
+            self.data.footprint_features(self.data.xy_um),
             self.states,
             self.data.descriptors(),
             use_image=self.data.raster is not None,
         )
 
-    def _decoder(self, data: SampleData) -> GeneDecoder:
-        rows = self.genes.prior_rows
+    def _decoder(self, rows: np.ndarray, measured: np.ndarray) -> GeneDecoder:
+        data = self.data
         baseline = data.baseline(self.prior)[rows]
         log_baseline = torch.from_numpy(np.log(np.maximum(baseline, 1e-12)).astype(np.float32))
         with torch.no_grad():
-            loadings, _, platform = self.model.net.gene_parameters(
-                torch.from_numpy(self.prior.loadings[rows]), log_baseline
-            )
+            net = self.model.net
+            device = next(net.parameters()).device
+            vectors = torch.from_numpy(self.prior.loadings[rows]).to(device)
+            parameters = net.gene_parameters(vectors, log_baseline.to(device))
+            loadings, _, platform = (p.cpu() for p in parameters)
             response = platform @ torch.from_numpy(data.descriptors())
-        unmeasured = torch.from_numpy(~self.genes.measured).float()
+        unmeasured = torch.from_numpy(~measured).float()
         return GeneDecoder(
             loadings=loadings,
             baseline=torch.exp(log_baseline + response * unmeasured),
             loading_sd=unmeasured * transfer_error(self.prior) * loadings.norm(dim=1) / loadings.shape[1] ** 0.5,
         )
 
-    def _infer(self, view: View, xy_um: np.ndarray, label: str, n: int | None = None, keep: bool = False) -> Latents:
-        n = self.options.spread_samples if n is None else n
-        return infer_latents(
-            self.model.net, view, self.data, xy_um, n_samples=n, keep_samples=keep, seed=self.options.seed, label=label
-        )
+    def _infer(self, view: View, xy_um: np.ndarray, label: str, n: int = DEFAULT_SAMPLES, **more) -> Latents:
+        net, seed = self.model.net, self.options.seed
+        return infer_latents(net, view, self.data, xy_um, n_samples=n, seed=seed, label=label, **more)
 
     def _pooler(self) -> ResidualPooler | None:
         """Fit what genes keep to themselves, on a thinned half of (a window of) the sample's own counts."""
@@ -234,21 +246,26 @@ class _Inference:
             distance = np.linalg.norm(data.xy_um[measured] - centre, axis=1)
             measured = measured[np.sort(np.argsort(distance, kind="stable")[:MAX_FIT_LOCATIONS])]
         window = data.xy_um[measured]
-        latent = self._infer(view, window, "fitting gene residuals", n=0).mean
-        columns = self.genes.panel_columns
-        written = np.flatnonzero(columns >= 0)
-        share = lambda rows, genes: self.decoder.share(latent[rows], torch.from_numpy(columns[written[genes]])).numpy()  # noqa: E731
-        v = visible[measured][:, written].tocsr()
-        h = (data.counts[measured][:, written] - v).tocsr()
-        seen = np.asarray(visible.sum(axis=1)).ravel()[measured]
+        latent = self._infer(view, window, "fitting gene residuals", n=0, footprint=self.area).mean
+        rows = self.prior.rows(data.names)
+        panel = self._decoder(rows, np.ones(len(rows), bool))
+
+        def share(locations: np.ndarray, genes: np.ndarray) -> np.ndarray:
+            return panel.share(latent[locations], torch.from_numpy(genes)).numpy()
+
+        # Fitted on the whole panel, so that a gene does not depend on which others are written.
+        v = visible[measured].tocsr()
+        seen = np.asarray(v.sum(axis=1)).ravel()
         exposures = (seen, data.exposure[measured] - seen)
-        residual = fit_residual(v, h, exposures, share, window, data.info.footprint.pitch_um)
+        hidden = (data.counts[measured] - v).tocsr()
+        residual = fit_residual(v, hidden, exposures, share, window, data.info.footprint.pitch_um)
+        written = np.flatnonzero(self.genes.panel_columns >= 0)
         return ResidualPooler(
-            residual,
+            GeneResidual(residual.kappa[written], residual.width_um),
             self.decoder,
             data.counts[:, written].tocsr(),
             data.exposure,
-            columns[written],
+            self.genes.panel_columns[written],
             data.xy_um,
             self.latents.mean,
         )
@@ -257,7 +274,8 @@ class _Inference:
         """The same locations, every chosen gene."""
         samples = None
         if self.options.samples:
-            samples = self._infer(self.view, self.data.xy_um, "sampling", self.options.samples, keep=True).samples
+            kept = {"footprint": self.area, "keep_samples": True}
+            samples = self._infer(self.view, self.data.xy_um, "sampling", self.options.samples, **kept).samples
         write_enhanced(
             out,
             Outputs(

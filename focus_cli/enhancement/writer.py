@@ -59,7 +59,13 @@ class DenseWriter:
             if where in self._file:
                 del self._file[where]
             dataset = self._file.create_dataset(
-                where, shape, "f4", chunks=self._chunk, shuffle=True, compression="gzip", compression_opts=_LEVEL
+                where,
+                shape,
+                "f4",
+                chunks=self._chunk,
+                shuffle=True,
+                compression="gzip",
+                compression_opts=_LEVEL,
             )
             dataset.attrs["encoding-type"] = "array"
             dataset.attrs["encoding-version"] = "0.2.0"

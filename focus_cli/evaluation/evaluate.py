@@ -109,9 +109,7 @@ def evaluate(
         scorer = Scorer(target, seed)
         skipped: dict[str, str] = {}
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
-            table, extra = _score_file(
-                file, layer, chosen, method, match, target, columns, scorer, Path(scratch)
-            )
+            table, extra = _score_file(file, layer, chosen, method, match, target, columns, scorer, Path(scratch))
         inputs = _inputs(target, seen, others, reference, seed, skipped)
         ours = table[0]
         for prediction in track(run_baselines(inputs, skipped), "scoring baselines"):
@@ -129,11 +127,7 @@ def evaluate(
             "method": method,
             "rows": rows,
             "differences": {
-                group: {
-                    s.method: scorer.difference(ours, s, group)
-                    for s in table[1:]
-                    if _covers(s, target, group)
-                }
+                group: {s.method: scorer.difference(ours, s, group) for s in table[1:] if _covers(s, target, group)}
                 for group in target.groups
             },
             "skipped": skipped,

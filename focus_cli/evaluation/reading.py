@@ -63,11 +63,7 @@ class EstimateFile:
                 raise BadInputError(f"{self.path} has duplicate names in {axis}", hint="make them unique")
         self.obs_names, self.var_names = names["obs"], names["var"]
         obsm = self._file.get("obsm", {})
-        self.xy_um = (
-            np.asarray(read_elem(obsm[keys.SPATIAL_UM]), dtype=np.float64)
-            if keys.SPATIAL_UM in obsm
-            else None
-        )
+        self.xy_um = np.asarray(read_elem(obsm[keys.SPATIAL_UM]), dtype=np.float64) if keys.SPATIAL_UM in obsm else None
         self.var = read_elem(self._file["var"])
         if keys.MEASURED in self.var:
             self.measured = self.var[keys.MEASURED].to_numpy().astype(bool)
@@ -115,9 +111,7 @@ class EstimateFile:
             raise BadInputError(f"{self.path}: {layer} is {tuple(node.shape)}, names say {shape}")
         return node
 
-    def blocks(
-        self, layer: str, rows: np.ndarray, columns: np.ndarray
-    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def blocks(self, layer: str, rows: np.ndarray, columns: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Read some columns of a layer, a block of rows at a time.
 
         Parameters

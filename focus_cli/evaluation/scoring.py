@@ -76,9 +76,7 @@ class Scorer:
             self.flat[chunk] = np.ptp(values, axis=0) == 0
             self.sampled[:, chunk] = values[self.subset]
         if truth.counts is not None:
-            self.halves, self.ceiling = noise_ceiling(
-                truth.counts, truth.exposure, inside=truth.inside, seed=seed
-            )
+            self.halves, self.ceiling = noise_ceiling(truth.counts, truth.exposure, inside=truth.inside, seed=seed)
         else:  # a simulator's expectation holds no noise
             self.halves = self.ceiling = np.ones(n_genes)
 

@@ -191,9 +191,7 @@ def read_truth(path: Path) -> Truth:
     except (OSError, KeyError, ValueError, TypeError) as error:
         raise BadInputError(f"cannot read {path}: {error}", hint="focus holdout writes a truth") from error
     if UNS_TRUTH not in adata.uns:
-        raise BadInputError(
-            f"{path} is not a truth: uns[{UNS_TRUTH!r}] is missing", hint="focus holdout writes one"
-        )
+        raise BadInputError(f"{path} is not a truth: uns[{UNS_TRUTH!r}] is missing", hint="focus holdout writes one")
     if keys.SPATIAL_UM not in adata.obsm:
         raise BadInputError(f"{path} has no obsm[{keys.SPATIAL_UM!r}]", hint="a truth needs positions in µm")
     if not (adata.var_names.is_unique and adata.obs_names.is_unique):
@@ -216,9 +214,7 @@ def _scored(path: Path, adata: AnnData, info: dict[str, Any]) -> np.ndarray:
     genes = np.asarray(info.get("genes") or list(adata.var_names), dtype=object)
     absent = [g for g in genes if g not in adata.var_names]
     if absent:
-        raise BadInputError(
-            f"{path} lists {len(absent)} genes to score that it does not hold, first {absent[0]}"
-        )
+        raise BadInputError(f"{path} lists {len(absent)} genes to score that it does not hold, first {absent[0]}")
     return genes
 
 

@@ -48,9 +48,7 @@ class MorphologyRaster:
             ) from error
         self.shape: tuple[int, int] = tuple(self._features.shape[:2])
         if self._features.shape[2] != len(self.names) or self._tissue.shape != self.shape:
-            raise BadInputError(
-                f"{path} is damaged: its arrays do not match", hint="run focus preprocess again"
-            )
+            raise BadInputError(f"{path} is damaged: its arrays do not match", hint="run focus preprocess again")
 
     @property
     def n_features(self) -> int:

@@ -91,9 +91,7 @@ class WindowStream:
             row_end = min(row + self.block_cells, last)
             for column in range(0, self.wide.columns, self.block_cells):
                 column_end = min(column + self.block_cells, self.wide.columns)
-                out[:, row - first : row_end - first, column:column_end] = self._block(
-                    row, row_end, column, column_end
-                )
+                out[:, row - first : row_end - first, column:column_end] = self._block(row, row_end, column, column_end)
         return out
 
     def _block(self, row: int, row_end: int, column: int, column_end: int) -> np.ndarray:

@@ -37,9 +37,7 @@ def gaussian_weights(
     high = np.minimum(np.floor(centres - 0.5 + reach).astype(np.int64), n - 1)
     rows, columns = ragged_ranges(low, high + 1)
     weights = np.exp(-0.5 * ((columns + 0.5 - centres[rows]) / sigma) ** 2)
-    return sparse.csr_array(
-        (weights.astype(np.float32), (rows, columns - first)), shape=(len(centres), last - first)
-    )
+    return sparse.csr_array((weights.astype(np.float32), (rows, columns - first)), shape=(len(centres), last - first))
 
 
 def window_span(centres: np.ndarray, sigma: float, n: int) -> tuple[int, int]:

@@ -77,7 +77,9 @@ class _Block(nn.Module):
         super().__init__()
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
         self.modulation = nn.Linear(width, 3 * width)
-        self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(2 * width, width))
+        self.mlp = nn.Sequential(
+            nn.Linear(width, 2 * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(2 * width, width)
+        )
         nn.init.zeros_(self.modulation.weight)
         nn.init.zeros_(self.modulation.bias)
 
@@ -101,9 +103,7 @@ class FocusNet(nn.Module):
         width, k, f, s = config.width, config.n_factors, config.n_features, config.n_scales
         # Morphology → latent: a linear map, which is what ridge regression would find, and its residual.
         self.image_linear = nn.Linear(f, k)
-        self.image_mlp = nn.Sequential(
-            nn.Linear(f, width), nn.GELU(), nn.Dropout(config.dropout), nn.Linear(width, k)
-        )
+        self.image_mlp = nn.Sequential(nn.Linear(f, width), nn.GELU(), nn.Dropout(config.dropout), nn.Linear(width, k))
         # The Gaussian field: how far each scale's neighbours bind, and how scales share.
         self.log_field_variance = nn.Parameter(torch.zeros(s, k))
         self.scale_gate = nn.Sequential(nn.Linear(s, 32), nn.GELU(), nn.Linear(32, s * k))

@@ -168,9 +168,7 @@ def _genes(table: pd.DataFrame, where: str) -> tuple[pd.DataFrame, np.ndarray, l
     if keys.MEASURED in table.columns:  # an enhanced file: its inferred genes are not data
         measured = table[keys.MEASURED].astype(bool).to_numpy()
         if not measured.all():
-            warnings.append(
-                f"{where}: {int(np.sum(~measured))} genes that were inferred, not measured, were left out"
-            )
+            warnings.append(f"{where}: {int(np.sum(~measured))} genes that were inferred, not measured, were left out")
             var, keep = var[measured[keep]], keep & measured
     return var, keep, warnings
 
@@ -201,9 +199,7 @@ def _visium_fit(obs: pd.DataFrame, xy: np.ndarray) -> pitch.PitchFit | None:
     """Fit Visium's array, if rows and columns are numbered as on one: their sum is always even."""
     if keys.ARRAY_ROW not in obs or keys.ARRAY_COL not in obs:
         return None
-    row, col = (
-        pd.to_numeric(obs[k], errors="coerce").to_numpy(float) for k in (keys.ARRAY_ROW, keys.ARRAY_COL)
-    )
+    row, col = (pd.to_numeric(obs[k], errors="coerce").to_numpy(float) for k in (keys.ARRAY_ROW, keys.ARRAY_COL))
     if not np.all(np.isfinite(row) & np.isfinite(col)) or np.any((row + col) % 2 != 0):
         return None
     return pitch.fit_pitch(pitch.hexagonal_um(row, col, PITCH_UM), xy)

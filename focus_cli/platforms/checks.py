@@ -59,9 +59,7 @@ def check_counts(matrix: sparse.spmatrix, where: str) -> None:
     """
     n_locations, n_genes = matrix.shape
     if n_genes == 0:
-        raise BadInputError(
-            f"{where}: the panel is empty (no gene)", hint="check the feature list of the matrix"
-        )
+        raise BadInputError(f"{where}: the panel is empty (no gene)", hint="check the feature list of the matrix")
     if n_locations == 0:
         raise BadInputError(f"{where}: the matrix is empty (no location)", hint="check the matrix file")
     data = matrix.data
@@ -162,9 +160,7 @@ def name_genes(
     return var, keep, warnings
 
 
-def match_positions(
-    adata: AnnData, positions: pd.DataFrame, matrix: str, table: str
-) -> tuple[AnnData, list[str]]:
+def match_positions(adata: AnnData, positions: pd.DataFrame, matrix: str, table: str) -> tuple[AnnData, list[str]]:
     """Keep the locations whose barcode has a position, and attach the table's rows to `obs`.
 
     Parameters
@@ -192,9 +188,7 @@ def match_positions(
         )
     warnings = []
     if n_found < adata.n_obs:
-        warnings.append(
-            f"{adata.n_obs - n_found} of {adata.n_obs} barcodes have no position and were left out"
-        )
+        warnings.append(f"{adata.n_obs - n_found} of {adata.n_obs} barcodes have no position and were left out")
         adata = adata[found].copy()
     table_rows = positions.loc[adata.obs_names]
     adata.obs = adata.obs.join(table_rows)

@@ -52,9 +52,7 @@ def describe(
         report |= _figures(sample)
     except FocusError as error:
         report["warnings"] = [line for line in missing if line not in error.message]
-        report["problems"].append(
-            {"message": error.message, "hint": error.hint or "", "exit_code": error.exit_code}
-        )
+        report["problems"].append({"message": error.message, "hint": error.hint or "", "exit_code": error.exit_code})
     return report
 
 

@@ -53,9 +53,7 @@ def find_he(folders: Iterable[Path]) -> Path | None:
     for folder in folders:
         if not folder.is_dir():
             continue
-        images = sorted(
-            p for p in folder.iterdir() if p.is_file() and p.suffix.lower() in SUFFIXES and not never_he(p)
-        )
+        images = sorted(p for p in folder.iterdir() if p.is_file() and p.suffix.lower() in SUFFIXES and not never_he(p))
         for likely in _LIKELY:
             found = [p for p in images if likely.search(_stem(p))]
             if len(found) > 1:
@@ -137,9 +135,7 @@ def read_thumbnail(path: Path) -> np.ndarray:
                 image = Image.alpha_composite(white, image)
             elif image.mode.startswith("I"):  # 16-bit greyscale
                 wide = np.asarray(image)
-                return np.repeat(
-                    (wide >> 8 if wide.max() > 255 else wide).astype(np.uint8)[..., None], 3, axis=2
-                )
+                return np.repeat((wide >> 8 if wide.max() > 255 else wide).astype(np.uint8)[..., None], 3, axis=2)
             return np.asarray(image.convert("RGB"))
     except (OSError, SyntaxError, ValueError) as error:
         raise BadInputError(

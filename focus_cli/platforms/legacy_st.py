@@ -222,9 +222,7 @@ def _read_counts(path: Path) -> tuple[anndata.AnnData, list[str]]:
             header = stream.readline().decode("utf-8").rstrip("\r\n").split("\t")
             genes = header[1:]
             if not genes:
-                raise BadInputError(
-                    f"{path}: the panel is empty (no gene column)", hint="check the counts file"
-                )
+                raise BadInputError(f"{path}: the panel is empty (no gene column)", hint="check the counts file")
             # pandas would rename duplicate columns in silence: names are ours, and are checked below.
             reader = pd.read_csv(
                 stream, sep="\t", header=None, index_col=0, chunksize=256, dtype={0: str}, low_memory=False
@@ -266,9 +264,7 @@ def _read_spots(path: Path) -> pd.DataFrame:
         check_positions(table[[str(Column.X_PX), str(Column.Y_PX)]].to_numpy(float), path.name)
         x, y = table[str(Column.X)].round().astype(int), table[str(Column.Y)].round().astype(int)
     except (ValueError, TypeError) as error:
-        raise BadInputError(
-            f"{path}: a column is not numeric ({error})", hint="restore the spot file"
-        ) from error
+        raise BadInputError(f"{path}: a column is not numeric ({error})", hint="restore the spot file") from error
     printed = Column.NEW_X in table.columns and Column.NEW_Y in table.columns
     spots = pd.DataFrame(
         {

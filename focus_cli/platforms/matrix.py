@@ -38,9 +38,7 @@ def open_maybe_gzip(path: Path) -> Iterator[IO[bytes]]:
 def damaged(path: Path, error: Exception) -> BadInputError:
     """The refusal of a file that cannot be read to its end."""
     reason = " ".join(str(error).split())[:160] or type(error).__name__
-    return BadInputError(
-        f"cannot read {path}: truncated or damaged ({reason})", hint="copy or download the file again"
-    )
+    return BadInputError(f"cannot read {path}: truncated or damaged ({reason})", hint="copy or download the file again")
 
 
 def read_matrix(path: Path) -> tuple[anndata.AnnData, dict[str, str], list[str]]:
@@ -113,9 +111,7 @@ def _read_h5(path: Path):
             features = {
                 "id": ids,
                 "name": _text(table["name"][:]) if "name" in table else ids,
-                "type": _text(table["feature_type"][:])
-                if "feature_type" in table
-                else [GENE_EXPRESSION] * len(ids),
+                "type": _text(table["feature_type"][:]) if "feature_type" in table else [GENE_EXPRESSION] * len(ids),
             }
             barcodes = _text(group["barcodes"][:])
             attributes = {

@@ -132,7 +132,5 @@ def choose_mpp(
         if abs(value / chosen - 1) > TOLERANCE
     ]
     if fit is not None and fit.anisotropy > TOLERANCE:
-        warnings.append(
-            f"the array is stretched on the image: its axes differ by {100 * fit.anisotropy:.1f} %"
-        )
+        warnings.append(f"the array is stretched on the image: its axes differ by {100 * fit.anisotropy:.1f} %")
     return float(chosen), warnings

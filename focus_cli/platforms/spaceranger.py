@@ -180,9 +180,7 @@ def read_scalefactors(spatial: Path) -> tuple[dict[str, float], Path | None]:
         raw = json.loads(path.read_text(encoding="utf-8"))
         factors = {str(k): float(v) for k, v in raw.items() if isinstance(v, (int, float))}
     except (ValueError, AttributeError) as error:
-        raise BadInputError(
-            f"{path} is not a JSON object of factors: {error}", hint="restore the file"
-        ) from error
+        raise BadInputError(f"{path} is not a JSON object of factors: {error}", hint="restore the file") from error
     wrong = sorted(k for k in map(str, Scale) if k in factors and not (0 < factors[k] < np.inf))
     if wrong:
         raise BadInputError(
@@ -232,9 +230,7 @@ def take_positions(obs: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
     return kept.astype({keys.IN_TISSUE: np.int64, keys.ARRAY_ROW: np.int64, keys.ARRAY_COL: np.int64}), xy
 
 
-def choose_image(
-    given: Path | None, folders: list[Path], spatial: Spatial
-) -> tuple[Path | None, float, list[str]]:
+def choose_image(given: Path | None, folders: list[Path], spatial: Spatial) -> tuple[Path | None, float, list[str]]:
     """The H&E to tile, its pixels per full-resolution pixel, and what to warn of.
 
     The user's image comes first, then a full-resolution one in `folders`, then the vendor's hires PNG.

@@ -96,27 +96,19 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None) -> 
     adata, attributes, warnings = read_matrix(matrix_path)
     if not filtered:
         warnings.append(f"{matrix_path.name} is used: there is no filtered matrix")
-    adata, unmatched = match_positions(
-        adata, spatial.positions, matrix_path.name, spatial.inputs["positions"].name
-    )
+    adata, unmatched = match_positions(adata, spatial.positions, matrix_path.name, spatial.inputs["positions"].name)
     warnings += unmatched
 
     # The whole array is fitted, off-tissue spots too: more points, and no tissue is needed.
     table = spatial.positions
     fit = pitch.fit_pitch(
-        pitch.hexagonal_um(
-            table[str(Column.ARRAY_ROW)].to_numpy(), table[str(Column.ARRAY_COL)].to_numpy(), PITCH_UM
-        ),
+        pitch.hexagonal_um(table[str(Column.ARRAY_ROW)].to_numpy(), table[str(Column.ARRAY_COL)].to_numpy(), PITCH_UM),
         table[[str(Column.X_PX), str(Column.Y_PX)]].to_numpy(),
     )
-    scale, notes = pitch.choose_mpp(
-        given=mpp, vendor=spatial.scalefactors.get(Scale.MPP), fit=fit, where=str(outs)
-    )
+    scale, notes = pitch.choose_mpp(given=mpp, vendor=spatial.scalefactors.get(Scale.MPP), fit=fit, where=str(outs))
     warnings += notes + _spot_notes(spatial.scalefactors, scale)
     if fit is not None and fit.mirrored:
-        warnings.append(
-            "the array appears mirrored on the image: were x and y exchanged, or was the image flipped?"
-        )
+        warnings.append("the array appears mirrored on the image: were x and y exchanged, or was the image flipped?")
 
     chosen, image_scale, notes = choose_image(image, _image_folders(outs), spatial)
     warnings += notes

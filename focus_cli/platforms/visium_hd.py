@@ -121,9 +121,7 @@ def choose_bin(on_disk: dict[int, Path], wanted: float | None, where: str) -> tu
     return size, round(float(wanted) / size)
 
 
-def read(
-    path: Path, *, image: Path | None = None, mpp: float | None = None, bin_um: float | None = None
-) -> RawSample:
+def read(path: Path, *, image: Path | None = None, mpp: float | None = None, bin_um: float | None = None) -> RawSample:
     """Read a Visium HD sample.
 
     Parameters
@@ -162,20 +160,14 @@ def read(
     if not filtered:
         warnings.append(f"{matrix_path.name} is used: there is no filtered matrix")
     matrix_name = f"{folder.name}/{matrix_path.name}"
-    adata, unmatched = match_positions(
-        adata, spatial.positions, matrix_name, spatial.inputs["positions"].name
-    )
+    adata, unmatched = match_positions(adata, spatial.positions, matrix_name, spatial.inputs["positions"].name)
     warnings += unmatched
     table = spatial.positions
     fit = pitch.fit_pitch(
-        pitch.square_um(
-            table[str(Column.ARRAY_ROW)].to_numpy(), table[str(Column.ARRAY_COL)].to_numpy(), size_um
-        ),
+        pitch.square_um(table[str(Column.ARRAY_ROW)].to_numpy(), table[str(Column.ARRAY_COL)].to_numpy(), size_um),
         table[[str(Column.X_PX), str(Column.Y_PX)]].to_numpy(),
     )
-    scale, notes = pitch.choose_mpp(
-        given=mpp, vendor=spatial.scalefactors.get(Scale.MPP), fit=fit, where=str(folder)
-    )
+    scale, notes = pitch.choose_mpp(given=mpp, vendor=spatial.scalefactors.get(Scale.MPP), fit=fit, where=str(folder))
     warnings += notes
     if factor > 1:
         adata = merge_bins(adata, table, factor, side_um)

@@ -12,14 +12,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from scipy import sparse
 from scipy.spatial import cKDTree
 
+from focus_cli import keys
 from focus_cli.priors.statistics import REFERENCE_EXPOSURE, residual_scale
 
 NODES_MAX = 3000  # locations are grouped on a grid until there are no more than this many
 NODE_EXPOSURE = 1500.0  # and until a node holds about this many molecules
-GRAPH_NEIGHBOURS = 6
+GRAPH_NEIGHBOURS = 8  # both rings that may be first: six of a hexagonal array, four or eight of a square one
 REFERENCE_SHARE = 0.2  # weight of the reference's cell-state covariance, as a share of the spatial trace
 POWER_ITERATIONS = 4
 VARIANCE_FLOOR = 0.01  # of the largest factor's variance
@@ -31,8 +33,8 @@ class SpatialPrior:
 
     Attributes
     ----------
-    genes
-        Sorted names, G.
+    genes, gene_ids
+        Sorted names, G, and the Ensembl id of each, an empty string where it is not known.
     baseline
         float64, G: expected share of a location's molecules; measured genes sum to 1.
     loadings
@@ -46,12 +48,18 @@ class SpatialPrior:
     """
 
     genes: np.ndarray
+    gene_ids: np.ndarray
     baseline: np.ndarray
     loadings: np.ndarray
     reference_loadings: np.ndarray
     measured: np.ndarray
     in_reference: np.ndarray
     variance: np.ndarray
+
+    @property
+    def var(self) -> pd.DataFrame:
+        """Names and ids as a table, for matching with other tables."""
+        return pd.DataFrame({keys.GENE_ID: self.gene_ids}, index=self.genes)
 
     @property
     def n_factors(self) -> int:
@@ -81,12 +89,12 @@ def _group(counts: sparse.csr_matrix, xy_um: np.ndarray, pitch_um: float) -> tup
 def _graph(xy_um: np.ndarray) -> sparse.csr_matrix:
     """Symmetric nearest-neighbour graph without loops; total weight 1."""
     k = min(GRAPH_NEIGHBOURS + 1, len(xy_um))
+    if k < 2:
+        return sparse.csr_matrix((len(xy_um), len(xy_um)))
     distance, nearest = cKDTree(xy_um).query(xy_um, k=k)
     keep = distance[:, 1:] < 2.0 * np.median(distance[:, 1:])
     row = np.repeat(np.arange(len(xy_um)), k - 1).reshape(keep.shape)
-    graph = sparse.csr_matrix(
-        (np.ones(keep.sum()), (row[keep], nearest[:, 1:][keep])), shape=(len(xy_um), len(xy_um))
-    )
+    graph = sparse.csr_matrix((np.ones(keep.sum()), (row[keep], nearest[:, 1:][keep])), shape=(len(xy_um), len(xy_um)))
     graph = graph + graph.T
     return graph / max(graph.sum(), 1.0)
 
@@ -167,7 +175,8 @@ def fit_prior(samples, n_factors: int, *, reference=None, seed: int = 0) -> Spat
     Parameters
     ----------
     samples
-        Sequence of (names, counts CSR locations × genes, xy_um, pitch_um).
+        Sequence of (genes, counts CSR locations × genes, xy_um, pitch_um); `genes` is a table indexed by
+        name, with Ensembl ids under ``gene_ids`` where they are known.
     n_factors
         K; fewer if there are fewer genes.
     reference
@@ -177,15 +186,17 @@ def fit_prior(samples, n_factors: int, *, reference=None, seed: int = 0) -> Spat
     """
     from focus_cli.priors.transfer import reference_states, transfer_loadings
 
-    measured_names = np.unique(np.concatenate([np.asarray(s[0], str) for s in samples]))
-    states = reference_states(reference, measured_names) if reference is not None else None
+    panel = pd.concat([s[0] for s in samples])
+    panel = panel[~panel.index.duplicated()].sort_index()
+    measured_names = panel.index.to_numpy(str)
+    states = reference_states(reference, panel) if reference is not None else None
     genes = np.union1d(measured_names, states.genes) if states is not None else measured_names
     row = {name: i for i, name in enumerate(genes)}
     measured = np.isin(genes, measured_names)
 
     totals, exposures, grouped = np.zeros(len(genes)), np.zeros(len(genes)), []
-    for names, counts, xy_um, pitch_um in samples:
-        column = np.array([row[name] for name in names])
+    for table, counts, xy_um, pitch_um in samples:
+        column = np.array([row[name] for name in table.index])
         spread = sparse.csr_matrix(
             (counts.data.astype(np.float64), column[counts.indices], counts.indptr),
             shape=(counts.shape[0], len(genes)),
@@ -221,6 +232,7 @@ def fit_prior(samples, n_factors: int, *, reference=None, seed: int = 0) -> Spat
     np.divide(vectors * np.sqrt(variance), (baseline * scale)[:, None], out=relative, where=measured[:, None])
     prior = SpatialPrior(
         genes=genes,
+        gene_ids=panel[keys.GENE_ID].reindex(genes).fillna("").to_numpy(str),
         baseline=baseline,
         loadings=relative.astype(np.float32),
         reference_loadings=np.zeros_like(relative, dtype=np.float32),

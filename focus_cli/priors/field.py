@@ -13,7 +13,7 @@ from scipy import sparse
 from scipy.spatial import cKDTree
 
 SCALES = (0.35, 1.0, 2.0, 4.0, 8.0)  # kernel widths in units of the array's pitch
-NEIGHBOURS = 10
+NEIGHBOURS = 13  # a location and two full rings of a square or hexagonal array
 
 
 @dataclass(frozen=True)

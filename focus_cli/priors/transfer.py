@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 from scipy import sparse
 
 from focus_cli import keys
@@ -43,21 +44,20 @@ class ReferenceStates:
         return np.where(known, relative * baseline * scale, 0.0)
 
 
-def reference_states(reference, measured_names: np.ndarray) -> ReferenceStates:
-    """Put the reference on the names that the samples use.
+def reference_states(reference, panel: pd.DataFrame) -> ReferenceStates:
+    """Put the reference on the names that the samples use (`panel`: names, and ids under ``gene_ids``).
 
     Raises
     ------
     BadInputError
         If fewer than ten genes are shared.
     """
-    import pandas as pd
-
     from focus_cli.reference.genes import match_genes, read_gene_names
     from focus_cli.reference.prototypes import log_normalise
 
     cells, prototypes = reference.cells, reference.prototypes
-    matched = match_genes(pd.DataFrame(index=measured_names), cells.var)
+    measured_names = panel.index.to_numpy(str)
+    matched = match_genes(panel, cells.var)
     n_shared = int((matched >= 0).sum())
     if n_shared < min(MIN_SHARED_GENES, len(measured_names)):
         raise BadInputError(
@@ -194,7 +194,15 @@ def transfer_loadings(
         completed,
         **{
             name: getattr(completed, name)[keep]
-            for name in ("genes", "baseline", "loadings", "reference_loadings", "measured", "in_reference")
+            for name in (
+                "genes",
+                "gene_ids",
+                "baseline",
+                "loadings",
+                "reference_loadings",
+                "measured",
+                "in_reference",
+            )
         },
     )
 
@@ -213,7 +221,7 @@ def transfer_error(prior: SpatialPrior) -> float:
     return float(np.sqrt(((true - predicted) ** 2).sum() / max((predicted**2).sum(), 1e-12)))
 
 
-def extend_prior(prior: SpatialPrior, panel: np.ndarray, panel_share: np.ndarray, reference) -> SpatialPrior:
+def extend_prior(prior: SpatialPrior, panel: pd.DataFrame, panel_share: np.ndarray, reference) -> SpatialPrior:
     """Give a trained prior the genes of another panel and of another reference.
 
     Parameters
@@ -221,15 +229,17 @@ def extend_prior(prior: SpatialPrior, panel: np.ndarray, panel_share: np.ndarray
     prior
         As trained; its own genes keep their vectors.
     panel
-        Names of a sample's genes; those that are new and unknown to the reference get no factor (their
+        A sample's genes, names and ids; those that are new and unknown to the reference get no factor (their
         own counts still inform them), those that the reference knows get the vector that it computes.
     panel_share
         Their shares of the sample's molecules, in the order of `panel`.
     reference
         `focus_cli.reference.Reference`, or None.
     """
-    new_panel = np.setdiff1d(panel, prior.genes)
-    states = reference_states(reference, np.union1d(panel, prior.genes)) if reference is not None else None
+    table = pd.concat([prior.var, panel])
+    table = table[~table.index.duplicated()]
+    new_panel = np.setdiff1d(panel.index.to_numpy(str), prior.genes)
+    states = reference_states(reference, table) if reference is not None else None
     new = np.union1d(new_panel, np.setdiff1d(states.genes, prior.genes)) if states is not None else new_panel
     if not len(new):
         return prior
@@ -243,6 +253,7 @@ def extend_prior(prior: SpatialPrior, panel: np.ndarray, panel_share: np.ndarray
 
     grown = SpatialPrior(
         genes=genes,
+        gene_ids=table[keys.GENE_ID].reindex(genes).fillna("").to_numpy(str),
         baseline=spread(prior.baseline),
         loadings=spread(prior.loadings),
         reference_loadings=spread(prior.reference_loadings),
@@ -258,7 +269,7 @@ def extend_prior(prior: SpatialPrior, panel: np.ndarray, panel_share: np.ndarray
         for name in ("baseline", "loadings", "reference_loadings", "in_reference"):
             getattr(completed, name)[at] = getattr(prior, name)
         grown = completed
-    share = dict(zip(panel, panel_share))
+    share = dict(zip(panel.index, panel_share))
     baseline = grown.baseline.copy()
     for name in new_panel:
         baseline[grown.rows(np.array([name]))[0]] = max(share[name], 1e-9)

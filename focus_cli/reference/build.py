@@ -21,7 +21,15 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 MIN_CELLS = 20
-_TYPE_COLUMNS = ("cell_type", "celltype", "CellType", "cell_types", "annotation", "cell_ontology_class", "cluster")
+_TYPE_COLUMNS = (
+    "cell_type",
+    "celltype",
+    "CellType",
+    "cell_types",
+    "annotation",
+    "cell_ontology_class",
+    "cluster",
+)
 
 
 @dataclass(frozen=True)
@@ -83,7 +91,7 @@ def recognise_scale(x: sparse.csr_matrix) -> str:
     Log-normalised data have no value above 20 and, after expm1, rows of nearly equal sums (or at least
     values that are no whole numbers).
     """
-    data = x.data[: 2_000_000]
+    data = x.data[:2_000_000]
     if np.allclose(data, np.rint(data), atol=1e-4):
         return "counts"
     return "log1p" if data.max() < 20 else "linear"
@@ -94,7 +102,8 @@ def _check_values(x: sparse.csr_matrix, path: Path) -> None:
         raise BadInputError(f"{path}: the reference holds NaN or infinite values", hint="give raw counts")
     if x.nnz and x.data.min() < 0:
         raise BadInputError(
-            f"{path}: the reference holds negative values; it looks scaled", hint="give raw counts or log1p values"
+            f"{path}: the reference holds negative values; it looks scaled",
+            hint="give raw counts or log1p values",
         )
     if x.nnz == 0:
         raise BadInputError(f"{path}: the reference is empty", hint="give raw counts")
@@ -147,20 +156,24 @@ def load_cells(path: Path, cell_type_key: str | None = None) -> tuple[AnnData, d
         candidates.append(("X", raw.X, raw.var))
     if not candidates:
         raise BadInputError(f"{path}: there is no expression matrix", hint="X, raw or layers['counts'] must hold one")
-    chosen = None
-    for name, x, var in candidates:
+    for source, x, var in candidates:  # noqa: B007
+        x = sparse.csr_matrix(x, dtype=np.float32)
+        if x.nnz and np.isfinite(x.data).all() and x.data.min() >= 0 and recognise_scale(x) == "counts":
+            break
+    else:  # no counts anywhere: the matrix that analyses use
+        source, x, var = candidates[-1]
         x = sparse.csr_matrix(x, dtype=np.float32)
         _check_values(x, path)
-        scale = recognise_scale(x)
-        if chosen is None or (scale == "counts" and chosen[3] != "counts"):
-            chosen = (name, x, var, scale)
-    source, x, var, scale = chosen
-    if x.shape[0] < MIN_CELLS:
-        raise BadInputError(f"{path}: {x.shape[0]} cells are too few for a reference", hint=f"give at least {MIN_CELLS}")
+    scale = recognise_scale(x)
     if scale == "log1p":
         x = x.copy()
         x.data = np.expm1(x.data)
     filled = np.asarray(x.sum(axis=1)).ravel() > 0
+    if filled.sum() < MIN_CELLS:
+        raise BadInputError(
+            f"{path}: {int(filled.sum())} cells with expression are too few for a reference",
+            hint=f"give at least {MIN_CELLS}",
+        )
     column = _choose_type_column(raw.obs, cell_type_key)
     types = raw.obs[column].astype(str).to_numpy() if column else np.full(raw.n_obs, "cell")
     obs = pd.DataFrame({"cell_type": types}, index=raw.obs_names.astype(str))[filled]

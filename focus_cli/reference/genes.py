@@ -55,9 +55,7 @@ def read_gene_names(var: pd.DataFrame) -> GeneNames:
     if symbol is None and not _is_ensembl(index):
         symbol = index
     blank = pd.Series("", index=var.index)
-    ids = (ensembl if ensembl is not None else blank).map(
-        lambda v: v.split(".")[0] if _ENSEMBL.fullmatch(v) else ""
-    )
+    ids = (ensembl if ensembl is not None else blank).map(lambda v: v.split(".")[0] if _ENSEMBL.fullmatch(v) else "")
     symbols = symbol if symbol is not None else blank
     named = ids.where(ids != "", symbols)
     counts = named[named != ""].value_counts()

@@ -104,9 +104,7 @@ def histogram(
                 height = _HEIGHT * count / top
                 ends = (10 ** edges[i : i + 2] if log else edges[i : i + 2]).tolist()
                 tip = f"{short(ends[0])} to {short(ends[1])}: {count:,} {of}"
-                bars.append(
-                    (round(i * width, 2), round(_HEIGHT - height, 2), round(width, 2), round(height, 2), tip)
-                )
+                bars.append((round(i * width, 2), round(_HEIGHT - height, 2), round(width, 2), round(height, 2), tip))
         series.append((name, bars))
     if log:
         marks = [float(d) for d in range(math.ceil(low - 1e-9), math.floor(high + 1e-9) + 1)]
@@ -145,9 +143,7 @@ class DotPlot:
     zero: float | None
 
 
-def dot_plot(
-    rows: list[tuple[str, float, float | None, float | None, bool, bool]], ceiling: float | None
-) -> DotPlot:
+def dot_plot(rows: list[tuple[str, float, float | None, float | None, bool, bool]], ceiling: float | None) -> DotPlot:
     """Place (method, value, low, high, ours, best) on a common axis; NaN methods are left out."""
     rows = [r for r in rows if math.isfinite(r[1])]
     ends = [v for r in rows for v in r[1:4] if v is not None and math.isfinite(v)]

@@ -58,9 +58,7 @@ class Geometry:
     tissue: str  # data: address of the H&E, cut to the frame
 
     @classmethod
-    def of(
-        cls, file: SpatialFile, side: int, *, frame: Frame | None = None, with_image: bool = True
-    ) -> Geometry:
+    def of(cls, file: SpatialFile, side: int, *, frame: Frame | None = None, with_image: bool = True) -> Geometry:
         """Measure a file; `side` is the longer side of its maps in pixels."""
         focus = file.focus
         mpp = number(focus.get("mpp")) or _measured_mpp(file)

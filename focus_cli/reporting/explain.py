@@ -85,11 +85,7 @@ def _scalars(record: dict[str, Any], skip: tuple[str, ...] = ("provenance", "war
         if isinstance(value, list) and (len(value) > 8 or any(isinstance(v, (list, dict)) for v in value)):
             facts[key] = f"{len(value)} entries"
         elif isinstance(value, dict):
-            flat = {
-                k: v
-                for k, v in sorted(value.items())
-                if not isinstance(v, (list, dict)) and v not in (None, "")
-            }
+            flat = {k: v for k, v in sorted(value.items()) if not isinstance(v, (list, dict)) and v not in (None, "")}
             facts[key] = flat if flat and len(flat) <= 12 else f"{len(value)} entries"
         else:
             facts[key] = value
@@ -109,9 +105,7 @@ def _explain_folder(path: Path) -> dict[str, Any]:
     ):
         if (path / name).is_file():
             told = _load_json(path / name)
-            files = {
-                p.name: _file_words(p.name) for p in sorted(path.iterdir()) if not p.name.startswith(".")
-            }
+            files = {p.name: _file_words(p.name) for p in sorted(path.iterdir()) if not p.name.startswith(".")}
             return _result(
                 path,
                 kind,
@@ -164,9 +158,7 @@ def _explain_sample(path: Path) -> dict[str, Any]:
         "genes": info.n_genes,
         "mpp": info.mpp,
         "footprint": asdict(info.footprint),
-        "image": f"{info.image.width} × {info.image.height} px, {info.image.mpp:.4g} µm/px"
-        if info.image
-        else "none",
+        "image": f"{info.image.width} × {info.image.height} px, {info.image.mpp:.4g} µm/px" if info.image else "none",
     }
     files = [n for n in (keys.SAMPLE_JSON, keys.COUNTS_H5AD, keys.MORPHOLOGY_ZARR) if (path / n).exists()]
     return _result(
@@ -273,9 +265,7 @@ def _fields(handle: h5py.File, *, truth: str = "") -> list[dict[str, Any]]:
     for place in places:
         meaning = field_meaning(place, truth=truth)
         shape, dtype = _shape_and_type(handle[place])
-        found.append(
-            {"place": place, "shape": shape, "dtype": dtype, "unit": meaning.unit, "meaning": meaning.text}
-        )
+        found.append({"place": place, "shape": shape, "dtype": dtype, "unit": meaning.unit, "meaning": meaning.text})
     return found
 
 

@@ -89,9 +89,7 @@ def morans_i(values: np.ndarray, weights: sparse.csr_matrix) -> np.ndarray:
         z -= z.mean(axis=0)
         power = (z * z).sum(axis=0)
         lagged = (z * (weights @ z)).sum(axis=0)
-        out[start : start + 16] = np.divide(
-            lagged, power, out=np.full(len(power), np.nan), where=power > 1e-12
-        )
+        out[start : start + 16] = np.divide(lagged, power, out=np.full(len(power), np.nan), where=power > 1e-12)
     return out
 
 

@@ -33,9 +33,7 @@ def open_h5ad(path: Path) -> h5py.File:
     if not path.exists():
         raise MissingResourceError(f"no such file: {path}", hint="focus enhance writes one")
     if path.is_dir():
-        raise BadInputError(
-            f"{path} is a folder, not an .h5ad file", hint="name a file written by focus enhance"
-        )
+        raise BadInputError(f"{path} is a folder, not an .h5ad file", hint="name a file written by focus enhance")
     try:
         handle = h5py.File(path, "r")
     except OSError as error:

@@ -28,9 +28,7 @@ def sparse_blocks(node: h5py.Group | h5py.Dataset) -> Iterator[tuple[int, sparse
     shape = tuple(int(n) for n in node.attrs["shape"])
     indptr = node["indptr"][:].astype(np.int64)
     if _encoding(node) == "csc_matrix":  # rare, and never written by FOCUS: turned around in memory
-        whole = sparse.csc_matrix(
-            (node["data"][:].astype(np.float32), node["indices"][:], indptr), shape=shape
-        )
+        whole = sparse.csc_matrix((node["data"][:].astype(np.float32), node["indices"][:], indptr), shape=shape)
         yield 0, whole.tocsr()
         return
     start = 0

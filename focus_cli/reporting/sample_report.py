@@ -101,9 +101,7 @@ def sample_section(
     """
     focus = file.focus
     measured = (
-        file.var[keys.MEASURED].to_numpy(dtype=bool)
-        if keys.MEASURED in file.var
-        else np.ones(len(file.var), bool)
+        file.var[keys.MEASURED].to_numpy(dtype=bool) if keys.MEASURED in file.var else np.ones(len(file.var), bool)
     )
     counts = file.counts()
     summary = summarise_counts(counts) if counts is not None else None
@@ -233,9 +231,7 @@ def _quality(
     plots: list[Histogram | None] = []
     if summary is not None:
         plots.append(histogram("Counts per location", {"all": totals}, unit="molecules", log=True))
-        plots.append(
-            histogram("Genes per location", {"all": summary.detected}, unit="genes detected", log=True)
-        )
+        plots.append(histogram("Genes per location", {"all": summary.detected}, unit="genes detected", log=True))
     if trust is not None:
         plots.append(histogram("Reliability of locations", {"all": trust}, unit="0 to 1", span=(0.0, 1.0)))
     genes = _column(file.var, keys.VAR_RELIABILITY)
@@ -266,9 +262,7 @@ def _genes(
             facts.append(("reliability", f"{trust[column]:.2f}"))
         if summary is not None and measured[column]:
             share = 100 * summary.gene_detected[column] / len(file.obs)
-            facts.append(
-                ("detected in", f"{share:.2g} % of locations" if share < 1 else f"{share:.0f} % of locations")
-            )
+            facts.append(("detected in", f"{share:.2g} % of locations" if share < 1 else f"{share:.0f} % of locations"))
         before, after = choice.moran_raw[i], choice.moran_enhanced[i]
         if file.is_focus and np.isfinite(after):
             told = f"{before:.2f} → {after:.2f}" if np.isfinite(before) else f"{after:.2f}"

@@ -102,9 +102,7 @@ def read_scores(folder: Path) -> ScoreSet:
     folder = Path(folder)
     path = folder / "scores.tsv"
     if not path.is_file():
-        raise MissingResourceError(
-            f"no scores in {folder}: {path.name} is missing", hint="focus evaluate writes it"
-        )
+        raise MissingResourceError(f"no scores in {folder}: {path.name} is missing", hint="focus evaluate writes it")
     try:
         table = pd.read_csv(path, sep="\t")
     except (ValueError, OSError) as error:
@@ -153,9 +151,7 @@ def is_ours(method: str) -> bool:
 
 
 def _table(task: str, genes: str, part: pd.DataFrame, leads: dict[str, Any]) -> ScoreTable:
-    part = part.sort_values(
-        ["pcc_mean", "method"], ascending=[False, True], na_position="last", kind="stable"
-    )
+    part = part.sort_values(["pcc_mean", "method"], ascending=[False, True], na_position="last", kind="stable")
     ours = {m: float(v) for m, v in zip(part["method"], part["pcc_mean"]) if is_ours(m) and math.isfinite(v)}
     # The method itself speaks for FOCUS; a lucky variant of it does not.
     mine = next((v for m, v in ours.items() if m.lower() == OURS), max(ours.values(), default=None))
@@ -190,9 +186,7 @@ def _table(task: str, genes: str, part: pd.DataFrame, leads: dict[str, Any]) -> 
         rows=rows,
         plot=dot_plot(points, ceiling),
         ceiling=f"{ceiling:.3f}" if ceiling is not None else "",
-        moran_truth=f"{_first(part, 'moran_truth_mean'):.3f}"
-        if _first(part, "moran_truth_mean") is not None
-        else "",
+        moran_truth=f"{_first(part, 'moran_truth_mean'):.3f}" if _first(part, "moran_truth_mean") is not None else "",
         verdict=verdict,
         outcome=outcome,
     )

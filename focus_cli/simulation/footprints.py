@@ -57,9 +57,7 @@ def _captured(locations: Locations, off_um: np.ndarray, spread_um: float) -> np.
     return (ndtr(off + edge) - ndtr(off - edge)).prod(axis=1)
 
 
-def expected_blocks(
-    weights: sparse.csr_matrix, cells: Cells, programs: Programs
-) -> Iterator[tuple[slice, np.ndarray]]:
+def expected_blocks(weights: sparse.csr_matrix, cells: Cells, programs: Programs) -> Iterator[tuple[slice, np.ndarray]]:
     """Expected molecules at an efficiency of one, a block of locations at a time.
 
     Yields

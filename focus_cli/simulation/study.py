@@ -209,9 +209,7 @@ def _gene_table(programs: Programs, how: Measurement) -> pd.DataFrame:
     )
 
 
-def _sheet_row(
-    folder: Path, design: Design, name: str, number: int, written: WrittenSection
-) -> dict[str, Any]:
+def _sheet_row(folder: Path, design: Design, name: str, number: int, written: WrittenSection) -> dict[str, Any]:
     return {
         "sample": name,
         "path": written.path.relative_to(folder).as_posix(),

@@ -102,9 +102,7 @@ def open_plain(path: Path) -> Source:
     if mode not in _COLOUR_MODES[kind]:
         raise BadInputError(f"{path} is not an 8-bit colour image (mode {mode})", hint=RGB_HINT)
     if width * height > MAX_PIECE_PIXELS:
-        raise BadInputError(
-            f"{path} has {width * height / 1e9:.1f} gigapixels and no tiles", hint=pyramid_hint(path)
-        )
+        raise BadInputError(f"{path} has {width * height / 1e9:.1f} gigapixels and no tiles", hint=pyramid_hint(path))
     return Source([PlainLevel(path, kind, mode, width, height)])
 
 

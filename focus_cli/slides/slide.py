@@ -96,13 +96,9 @@ class Slide:
             raise UsageError(f"µm per pixel must be positive, not {mpp}")
         scale = mpp / self.require_mpp()
         columns, rows = max(1, round(width / scale)), max(1, round(height / scale))
-        return self._resampled(
-            np.linspace(x0, x0 + width, columns + 1), np.linspace(y0, y0 + height, rows + 1)
-        )
+        return self._resampled(np.linspace(x0, x0 + width, columns + 1), np.linspace(y0, y0 + height, rows + 1))
 
-    def read_scaled(
-        self, shape: tuple[int, int], window: tuple[int, int, int, int] | None = None
-    ) -> np.ndarray:
+    def read_scaled(self, shape: tuple[int, int], window: tuple[int, int, int, int] | None = None) -> np.ndarray:
         """Read a window of the slide as it would look when resampled to `shape` as a whole.
 
         Windows of one `shape` fit each other to the last bit, whatever their borders.
@@ -238,9 +234,7 @@ def open_slide(path: str | Path, mpp: float | None = None) -> Slide:
         with path.open("rb") as handle:
             magic = handle.read(4)
     except OSError as error:
-        raise MissingResourceError(
-            f"cannot open {path}: {error.strerror}", hint="check its permissions"
-        ) from error
+        raise MissingResourceError(f"cannot open {path}: {error.strerror}", hint="check its permissions") from error
     if not magic:
         raise BadInputError(f"{path} is empty", hint="copy the file again")
     return Slide(path, open_tiff(path) if magic in _TIFF_MAGIC else open_plain(path), mpp)

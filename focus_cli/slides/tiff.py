@@ -57,9 +57,7 @@ class TiffLevel:
         page, path = self._page, self.path
         photometric = int(page.photometric)
         if page.dtype != np.uint8:
-            kind = (
-                f"{page.dtype} with {page.samplesperpixel} channel{'s' if page.samplesperpixel > 1 else ''}"
-            )
+            kind = f"{page.dtype} with {page.samplesperpixel} channel{'s' if page.samplesperpixel > 1 else ''}"
             raise BadInputError(f"{path} is not an H&E image: its pixels are {kind}", hint=RGB_HINT)
         if page.samplesperpixel not in (3, 4) or photometric not in (2, 6):
             raise BadInputError(
@@ -72,9 +70,7 @@ class TiffLevel:
             raise BadInputError(f"{path} is damaged: its table of tiles is incomplete", hint=BROKEN_HINT)
         end = max(offset + count for offset, count in zip(offsets, counts))
         if end > size:
-            raise BadInputError(
-                f"{path} is truncated: it has {size} of at least {end} bytes", hint=BROKEN_HINT
-            )
+            raise BadInputError(f"{path} is truncated: it has {size} of at least {end} bytes", hint=BROKEN_HINT)
 
     def window(self, x0: int, y0: int, x1: int, y1: int) -> np.ndarray:
         """Return uint8 RGB (y1 - y0, x1 - x0, 3), decoding only the tiles that it touches."""
@@ -101,9 +97,7 @@ class TiffLevel:
             else:
                 pixels = self._segment(number)
         except _UNREADABLE as error:
-            raise BadInputError(
-                f"cannot decode tile {number} of {self.path}: {error}", hint=BROKEN_HINT
-            ) from error
+            raise BadInputError(f"cannot decode tile {number} of {self.path}: {error}", hint=BROKEN_HINT) from error
         if int(page.compression) == _APERIO_YCBCR:
             pixels = _from_ycbcr(pixels)
         if pixels.shape[2] == 3:

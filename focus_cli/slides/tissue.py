@@ -45,9 +45,7 @@ def tissue_mask(rgb: np.ndarray, mpp: float) -> np.ndarray:
         density[..., channel] = ndimage.gaussian_filter(density[..., channel], sigma, truncate=3)
     strength = density.mean(axis=2)
     chroma = density.max(axis=2) - density.min(axis=2)
-    mask = (strength > _bounded_otsu(strength, _DENSITY_RANGE)) & (
-        chroma > _bounded_otsu(chroma, _CHROMA_RANGE)
-    )
+    mask = (strength > _bounded_otsu(strength, _DENSITY_RANGE)) & (chroma > _bounded_otsu(chroma, _CHROMA_RANGE))
     pixels = 1 / mpp**2  # px per µm²
     mask = _without_small(mask, MIN_PIECE_UM2 * pixels)
     return ~_without_small(~mask, MAX_HOLE_UM2 * pixels)

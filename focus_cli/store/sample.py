@@ -95,8 +95,7 @@ class SampleInfo:
             raw = json.loads(text)
             if raw["schema_version"] != SCHEMA_VERSION:
                 raise BadInputError(
-                    f"{keys.SAMPLE_JSON} has schema version {raw['schema_version']}, "
-                    f"this FOCUS reads {SCHEMA_VERSION}",
+                    f"{keys.SAMPLE_JSON} has schema version {raw['schema_version']}, this FOCUS reads {SCHEMA_VERSION}",
                     hint="run focus preprocess again on the raw folder",
                 )
             image = ImageInfo(**raw.pop("image")) if raw.get("image") else raw.pop("image", None)

@@ -51,7 +51,9 @@ def save_model(path: Path, model: TrainedModel, log: str = "", *, overwrite: boo
             **model.info,
         }
         (temporary / keys.MODEL_JSON).write_text(json.dumps(description, indent=2, sort_keys=True) + "\n")
-        (temporary / keys.PRIOR_JSON).write_text(json.dumps({"genes": model.prior.genes.tolist()}) + "\n")
+        (temporary / keys.PRIOR_JSON).write_text(
+            json.dumps({"genes": model.prior.genes.tolist(), "gene_ids": model.prior.gene_ids.tolist()}) + "\n"
+        )
         (temporary / keys.TRAINING_LOG).write_text(log)
 
 
@@ -76,20 +78,22 @@ def load_model(path: Path) -> TrainedModel:
             raise MissingResourceError(f"{path} is not a FOCUS model: {name} is missing", hint="focus train makes one")
     try:
         info = json.loads((path / keys.MODEL_JSON).read_text())
-        genes = np.array(json.loads((path / keys.PRIOR_JSON).read_text())["genes"], dtype=str)
+        named = json.loads((path / keys.PRIOR_JSON).read_text())
+        genes, gene_ids = (np.array(named[name], dtype=str) for name in ("genes", "gene_ids"))
+        feature_names = info.pop("feature_names")
         version = info.pop("schema_version")
         if version != SCHEMA_VERSION:
             raise BadInputError(f"{path} has schema version {version}, this FOCUS reads {SCHEMA_VERSION}")
         net = FocusNet(ModelConfig(**info.pop("config")))
         tensors = load_file(path / keys.WEIGHTS)
         arrays = {name: tensors.pop(f"prior.{name}").numpy() for name in _ARRAYS}
-        if len(arrays["loadings"]) != len(genes):
+        if not len(arrays["loadings"]) == len(genes) == len(gene_ids):
             raise BadInputError(f"{path}: {len(genes)} gene names for {len(arrays['loadings'])} gene vectors")
         net.load_state_dict({name.removeprefix("net."): value for name, value in tensors.items()})
     except (ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise BadInputError(f"{path} is damaged: {str(error).splitlines()[0]}", hint="train it again") from error
     net.eval()
-    return TrainedModel(net, SpatialPrior(genes=genes, **arrays), info.pop("feature_names"), info)
+    return TrainedModel(net, SpatialPrior(genes=genes, gene_ids=gene_ids, **arrays), feature_names, info)
 
 
 def checkpoint_path(out: Path) -> Path:
@@ -97,7 +101,9 @@ def checkpoint_path(out: Path) -> Path:
     return Path(out).with_name(f"{Path(out).name}.checkpoint")
 
 
-def save_state(path: Path, net: FocusNet, optimiser: torch.optim.Optimizer, step: int, key: str, log: str) -> None:
+def save_state(
+    path: Path, net: FocusNet, optimiser: torch.optim.Optimizer, step: int, key: str, log: str, running: list
+) -> None:
     """Write a resumable state; `key` names the run that may continue it."""
     tensors = {f"net.{name}": value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
     for index, state in optimiser.state_dict()["state"].items():
@@ -105,11 +111,11 @@ def save_state(path: Path, net: FocusNet, optimiser: torch.optim.Optimizer, step
             tensors[f"optimiser.{index}.{name}"] = torch.as_tensor(value).contiguous()
     with atomic_directory(path, overwrite=True) as temporary:
         save_file(tensors, temporary / "state.safetensors")
-        (temporary / "state.json").write_text(json.dumps({"step": step, "key": key, "log": log}))
+        (temporary / "state.json").write_text(json.dumps({"step": step, "key": key, "log": log, "running": running}))
 
 
-def load_state(path: Path, net: FocusNet, optimiser: torch.optim.Optimizer, key: str) -> tuple[int, str]:
-    """Restore a state in place; return its step and log.
+def load_state(path: Path, net: FocusNet, optimiser: torch.optim.Optimizer, key: str) -> tuple[int, str, list]:
+    """Restore a state in place; return its step, its log and the losses not yet logged.
 
     Raises
     ------
@@ -118,12 +124,14 @@ def load_state(path: Path, net: FocusNet, optimiser: torch.optim.Optimizer, key:
     """
     try:
         described = json.loads((path / "state.json").read_text())
+        found, step, log, running = (described[name] for name in ("key", "step", "log", "running"))
         tensors = load_file(path / "state.safetensors")
-    except (OSError, ValueError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise BadInputError(f"{path} is damaged: {error}", hint="remove it and train without --resume") from error
-    if described["key"] != key:
+    if found != key:
         raise BadInputError(
-            f"{path} belongs to a training with other samples or settings", hint="remove it and train without --resume"
+            f"{path} belongs to a training with other samples or settings",
+            hint="remove it and train without --resume",
         )
     net.load_state_dict({k.removeprefix("net."): v for k, v in tensors.items() if k.startswith("net.")})
     state: dict[int, dict[str, torch.Tensor]] = {}
@@ -133,4 +141,4 @@ def load_state(path: Path, net: FocusNet, optimiser: torch.optim.Optimizer, key:
             state.setdefault(int(index), {})[field] = value
     groups = optimiser.state_dict()["param_groups"]
     optimiser.load_state_dict({"state": state, "param_groups": groups})
-    return described["step"], described["log"]
+    return step, log, running

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -22,7 +23,7 @@ class TrainingConfig(BaseModel):
     genes_per_view: int = Field(384, ge=1)
     learning_rate: float = Field(3e-3, gt=0)
     weight_decay: float = Field(0.02, ge=0)
-    visible_share: tuple[float, ...] = (0.5, 0.8, 0.9)
+    visible_share: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field((0.5, 0.8, 0.9), min_length=1)
     hide_genes: float = Field(0.4, ge=0, le=1)
     hide_locations: float = Field(0.5, ge=0, le=1)
     hide_all_locations: float = Field(0.2, ge=0, le=1)
@@ -64,5 +65,9 @@ def load_training_config(path: Path | None, **overrides) -> TrainingConfig:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
         close = difflib.get_close_matches(key, TrainingConfig.model_fields, n=1)
-        hint = f"did you mean {close[0]!r}?" if close and close[0] != key else f"settings: {', '.join(TrainingConfig.model_fields)}"
+        hint = (
+            f"did you mean {close[0]!r}?"
+            if close and close[0] != key
+            else f"settings: {', '.join(TrainingConfig.model_fields)}"
+        )
         raise UsageError(f"training config: {key}: {first['msg']}", hint=hint) from error

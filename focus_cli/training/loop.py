@@ -24,6 +24,7 @@ from focus_cli.training.objective import compute_losses
 from focus_cli.training.views import ViewMaker
 
 LOG_EVERY = 20
+MIN_LOCATIONS = 4
 WARMUP_SHARE = 0.1
 
 
@@ -46,15 +47,21 @@ def _shared_features(samples: Sequence[SampleData]) -> list[str]:
     return list(named.pop()) if named else []
 
 
-def _run_key(samples: Sequence[SampleData], model: ModelConfig, config: TrainingConfig, seed: int) -> str:
+def _run_key(samples, model: ModelConfig, config: TrainingConfig, seed: int, prior: SpatialPrior, states) -> str:
+    """Digest of everything that a run's weights depend on."""
     described = [samples_key(s) for s in samples], model.model_dump(), config.model_dump(), seed
-    return hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode()).hexdigest()
+    digest = hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode())
+    digest.update("\n".join(prior.genes).encode())
+    for array in (prior.loadings, prior.reference_loadings, states):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 def samples_key(sample: SampleData) -> str:
     """Content hash of a sample's counts and positions."""
     digest = hashlib.sha256(sample.info.sample_id.encode())
-    for array in (sample.counts.data, sample.counts.indices, sample.counts.indptr, sample.xy_um):
+    arrays = (sample.counts.data, sample.counts.indices, sample.counts.indptr, sample.xy_um)
+    for array in (*arrays, sample.feature_mean, sample.feature_sd):
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
 
@@ -101,36 +108,40 @@ def fit(
     usable = [s for s in samples if (s.exposure > 0).any()]
     if not usable:
         raise BadInputError("no location of the samples has a molecule: there is nothing to train on")
+    n_locations = sum(int((s.exposure > 0).sum()) for s in usable)
+    if n_locations < MIN_LOCATIONS:
+        raise BadInputError(
+            f"{n_locations} locations with molecules are too few to train on",
+            hint=f"give at least {MIN_LOCATIONS}",
+        )
     feature_names = _shared_features(usable)
-    prior = fit_prior(
-        [_for_prior(s) for s in usable], preset.max_factors, reference=reference, seed=seed
-    )
+    prior = fit_prior([_for_prior(s) for s in usable], preset.max_factors, reference=reference, seed=seed)
     states = state_latents(reference, prior)
     say(
-        f"training: {len(usable)} samples, {int(sum((s.exposure > 0).sum() for s in usable))} locations, "
+        f"training: {len(usable)} samples, {n_locations} locations, "
         f"{len(prior.genes)} genes ({int(prior.measured.sum())} measured), {prior.n_factors} factors, "
         f"{len(states)} cell states, {len(feature_names)} image features"
     )
     torch.manual_seed(seed)
     model = preset.model_copy(update={"n_features": len(feature_names), "n_factors": prior.n_factors})
-    net = FocusNet(model)
+    net = FocusNet(model).to(device)
     optimiser = torch.optim.AdamW(net.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     makers = [ViewMaker(_with_features(s, len(feature_names)), prior, states, config) for s in usable]
-    key = _run_key(usable, model, config, seed)
-    start, log = 0, "step,learning_rate,prior,counts,flow,total\n"
+    key = _run_key(usable, model, config, seed, prior, states)
+    start, log, running = 0, "step,learning_rate,prior,counts,flow,total\n", []
     state_dir = checkpoint_path(out) if out is not None else None
     if resume and state_dir is not None and state_dir.exists():
-        start, log = load_state(state_dir, net, optimiser, key)
+        start, log, running = load_state(state_dir, net, optimiser, key)
         say(f"training: continuing at step {start}")
-    net.to(device).train()
-    log = _loop(net, optimiser, makers, config, seed, start, log, state_dir, key)
+    net.train()
+    log = _loop(net, optimiser, makers, config, seed, start, log, running, state_dir, key)
     net.to("cpu").eval()
     return TrainedModel(net, prior, feature_names, _describe(usable, prior, states, config, seed)), log
 
 
-def _loop(net, optimiser, makers, config, seed, start, log, state_dir, key) -> str:
+def _loop(net, optimiser, makers, config, seed, start, log, running, state_dir, key) -> str:
     weights = np.sqrt([len(m.measured) for m in makers])
-    view, running = None, []
+    view = None
     with task("training", config.max_steps) as progress:
         progress.advance(start)
         for step in range(start, config.max_steps):
@@ -165,14 +176,14 @@ def _loop(net, optimiser, makers, config, seed, start, log, state_dir, key) -> s
                 log += f"{done},{rate:.6g}," + ",".join(f"{value:.5f}" for value in mean) + "\n"
                 progress.note(f"loss {mean[-1]:.3f}")
             if state_dir is not None and done % config.checkpoint_every == 0 and done < config.max_steps:
-                save_state(state_dir, net, optimiser, done, key, log)
+                save_state(state_dir, net, optimiser, done, key, log, running)
             progress.advance()
     return log
 
 
 def _for_prior(sample: SampleData):
     kept = sample.exposure > 0
-    return sample.names, sample.counts[kept], sample.xy_um[kept], sample.info.footprint.pitch_um
+    return sample.genes, sample.counts[kept], sample.xy_um[kept], sample.info.footprint.pitch_um
 
 
 def _with_features(sample: SampleData, n_features: int) -> SampleData:

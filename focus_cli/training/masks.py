@@ -25,8 +25,10 @@ class Mask:
     platform: bool
 
 
-def draw_mask(config: TrainingConfig, xy_um: np.ndarray, n_genes: int, rng: np.random.Generator) -> Mask:
-    """Draw a mask for a view of these locations and genes.
+def draw_mask(
+    config: TrainingConfig, xy_um: np.ndarray, n_genes: int, has_image: bool, rng: np.random.Generator
+) -> Mask:
+    """Draw a mask for a view of these locations and genes, with an image or without.
 
     Hiding everything (all locations and the image) never happens: there would be nothing to learn from.
     """
@@ -37,7 +39,7 @@ def draw_mask(config: TrainingConfig, xy_um: np.ndarray, n_genes: int, rng: np.r
         if not genes.any():
             genes[:] = True
     locations = np.ones(n, bool)
-    everything = rng.random() < config.hide_all_locations
+    everything = rng.random() < config.hide_all_locations and has_image
     if everything:
         locations[:] = False
     elif rng.random() < config.hide_locations:
@@ -47,6 +49,8 @@ def draw_mask(config: TrainingConfig, xy_um: np.ndarray, n_genes: int, rng: np.r
             centre = xy_um[rng.integers(n)]
             distance = np.linalg.norm(xy_um - centre, axis=1)
             locations = distance > np.quantile(distance, rng.uniform(0.1, 0.4))
+        if not locations.any():
+            locations[rng.integers(n)] = True
     return Mask(
         share=float(rng.choice(config.visible_share)),
         gene_visible=genes,

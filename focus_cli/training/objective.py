@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from focus_cli.models import FocusNet
+from focus_cli.models import FocusNet, to_device
 from focus_cli.models.flow import interpolate
 from focus_cli.models.likelihood import negative_binomial_nll, share_link
 from focus_cli.training.config import TrainingConfig
@@ -40,38 +40,42 @@ def compute_losses(
     batch
         Rows of the view's locations, B.
     generator
-        Of the source's noise and of the times.
+        Of the source's noise and of the times; on the CPU, so that devices draw alike.
     """
     n_points = view.points.shape[1]
+    device = next(net.parameters()).device
     query = view.view.query(
         view.points[batch].reshape(-1, 2), view.point_features[batch].reshape(len(batch) * n_points, -1)
     )
-    condition = net.condition(query)
+    condition = net.condition(to_device(query, device))
+    genes = to_device(view.genes, device)
 
     def footprint(values: Tensor) -> Tensor:
         return values.view(len(batch), n_points, *values.shape[1:]).mean(dim=1)
 
     rows = torch.from_numpy(batch)
-    exposure = view.target_exposure[rows].clamp(min=MIN_EXPOSURE)[:, None]
-    information = exposure * view.target_precision
-    statistics = view.target_statistics[rows]
+    exposure = view.target_exposure[rows].to(device).clamp(min=MIN_EXPOSURE)[:, None]
+    information = exposure * view.target_precision.to(device)
+    statistics = view.target_statistics[rows].to(device)
+    target_basis = view.target_basis.to(device)
 
     # Marginal likelihood of the hidden statistics under the field: N(t; I·m, I + I σ² I), I = E·D.
-    mean = footprint(condition.mean) @ view.target_basis
-    variance = footprint(condition.log_variance).exp() @ (view.target_basis**2)
+    mean = footprint(condition.mean) @ target_basis
+    variance = footprint(condition.log_variance).exp() @ (target_basis**2)
     spread = 1 + information * variance
     residual = statistics - information * mean
     prior_loss = 0.5 * (residual**2 / (information.clamp(min=1e-6) * spread) + torch.log(spread)).mean()
 
     # Counts at the posterior mean.
     latent = net.posterior_mean(condition)
-    loadings, log_theta, platform = net.gene_parameters(view.genes.loadings, view.genes.log_baseline)
+    loadings, log_theta, platform = net.gene_parameters(genes.loadings, genes.log_baseline)
     share = footprint(share_link(latent @ loadings.T))
-    response = (view.view.descriptors @ platform.T) * view.genes.unseen
-    expected = view.count_exposure[rows] * share * torch.exp(view.genes.log_baseline + response)
+    response = (view.view.descriptors.to(device) @ platform.T) * genes.unseen
+    count_exposure = view.count_exposure[rows].to(device)
+    expected = count_exposure * share * torch.exp(genes.log_baseline + response)
     expected = expected.clamp(min=1e-6)
-    counts = view.counts[rows]
-    flat = view.count_exposure[rows] * torch.exp(view.genes.log_baseline)
+    counts = view.counts[rows].to(device)
+    flat = count_exposure * torch.exp(genes.log_baseline)
     nll = negative_binomial_nll(counts, expected, log_theta)
     null = negative_binomial_nll(counts, flat.clamp(min=1e-6), log_theta.detach())
     # Per molecule, as a gain over the gene mean, in units that make it of order one.
@@ -79,15 +83,15 @@ def compute_losses(
 
     # Flow: from a draw of the field to a draw of the posterior given the hidden molecules.
     with torch.no_grad():
-        sigma2 = condition.log_variance.exp() @ (view.target_basis**2)
+        sigma2 = condition.log_variance.exp() @ (target_basis**2)
         repeated = information.repeat_interleave(n_points, dim=0)
         posterior_variance = sigma2 / (1 + repeated * sigma2)
         shift = posterior_variance * residual.repeat_interleave(n_points, dim=0)
-        noise = torch.randn(shift.shape, generator=generator)
-        target = condition.mean + (shift + posterior_variance.sqrt() * noise) @ view.target_basis.T
-        noise = torch.randn(shift.shape, generator=generator)
+        noise = torch.randn(shift.shape, generator=generator).to(device)
+        target = condition.mean + (shift + posterior_variance.sqrt() * noise) @ target_basis.T
+        noise = torch.randn(shift.shape, generator=generator).to(device)
         source = condition.mean + condition.log_variance.exp().sqrt() * noise
-        t = torch.rand(len(source), generator=generator)
+        t = torch.rand(len(source), generator=generator).to(device)
         point = interpolate(source, target, t)
         scale = condition.log_variance.exp()
     predicted = net.predict(point, t, condition)

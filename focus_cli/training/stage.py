@@ -50,9 +50,7 @@ def train(
         raise UsageError(f"sample {twice!r} was given twice", hint="give each sample once")
     opened = open_reference(reference) if reference is not None else None
     data = [load_sample_data(s) for s in stored]
-    model, log = fit(
-        data, PRESETS[preset], settings, reference=opened, seed=seed, device=where, out=out, resume=resume
-    )
+    model, log = fit(data, PRESETS[preset], settings, reference=opened, seed=seed, device=where, out=out, resume=resume)
     inputs = {f"sample:{s.info.sample_id}": s.path for s in stored}
     if reference is not None:
         inputs["reference"] = Path(reference)

@@ -102,7 +102,7 @@ class ViewMaker:
         data, prior, config = self.data, self.prior, self.config
         window = self._window(rng)
         xy, counts = data.xy_um[window], data.counts[window]
-        mask = draw_mask(config, xy, len(self.rows), rng)
+        mask = draw_mask(config, xy, len(self.rows), data.raster is not None, rng)
         # A window has edges of its own; its neighbourhoods end there, as those of a section do.
         pooling = data.pooling if len(window) == len(data.xy_um) else build_pooling(xy, data.info.footprint.pitch_um)
 
@@ -163,5 +163,3 @@ class ViewMaker:
             ),
             columns,
         )
-
-

@@ -63,9 +63,7 @@ def check(configfiles: Sequence[Path], options: Sequence[str]) -> None:
     }
     for key, path in named.items():
         if path and not Path(expand(path)).exists():
-            raise MissingResourceError(
-                f"{key}: no such file: {expand(path)}", hint="correct it in the config"
-            )
+            raise MissingResourceError(f"{key}: no such file: {expand(path)}", hint="correct it in the config")
 
 
 def launch(configfiles: Sequence[Path], profile: str, options: Sequence[str]) -> NoReturn:

@@ -174,9 +174,7 @@ class Plan:
                     )
                 plan = self._plan_fold(fold, sample)
                 if plan.id in plans:
-                    raise UsageError(
-                        f"evaluate.folds: two folds are called {plan.id}", hint="give one of them a name"
-                    )
+                    raise UsageError(f"evaluate.folds: two folds are called {plan.id}", hint="give one of them a name")
                 plans[plan.id] = plan
         return list(plans.values())
 
@@ -210,6 +208,4 @@ class Plan:
         donors = {row.donor for row in self.samples.values()}
         mine = self.samples[sample].donor
         apart = len(donors) > 1
-        return tuple(
-            name for name, row in self.samples.items() if name != sample and not (apart and row.donor == mine)
-        )
+        return tuple(name for name, row in self.samples.items() if name != sample and not (apart and row.donor == mine))

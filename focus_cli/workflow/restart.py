@@ -81,9 +81,7 @@ def register(folder: Path) -> dict[str, str]:
     record = folder / _RECORD
     record.parent.mkdir(exist_ok=True)
     me = psutil.Process()
-    record.write_text(
-        json.dumps({"pid": me.pid, "born": me.create_time(), "host": socket.gethostname()}) + "\n"
-    )
+    record.write_text(json.dumps({"pid": me.pid, "born": me.create_time(), "host": socket.gethostname()}) + "\n")
     return {**os.environ, MARK: str(folder)}
 
 

@@ -26,9 +26,7 @@ def standardised(values: sparse.csr_matrix) -> np.ndarray:
     return ((values.toarray() - mean) * scale).astype(np.float32)
 
 
-def transferred(
-    model: Ridge, here: sparse.csr_matrix, place: np.ndarray
-) -> Callable[[np.ndarray], np.ndarray]:
+def transferred(model: Ridge, here: sparse.csr_matrix, place: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     """Predictions at locations whose features are standardised within their own domain, never made dense.
 
     Parameters

@@ -21,9 +21,7 @@ def split_denoise(source: Source, fraction: float) -> Split:
         If `fraction` is not between 0 and 1.
     """
     if not 0 < fraction < 1:
-        raise UsageError(
-            f"--fraction must lie between 0 and 1, got {fraction}", hint="0.5 halves the molecules"
-        )
+        raise UsageError(f"--fraction must lie between 0 and 1, got {fraction}", hint="0.5 halves the molecules")
     shown, hidden = thin(source.counts, fraction, source.rng)
     if source.asked_genes is not None:
         genes, rule = source.positions(source.asked_genes), "a given list"

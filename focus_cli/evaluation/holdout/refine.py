@@ -159,9 +159,7 @@ def split_refine(source: Source, spot_um: float, pitch_um: float, truth_bin_um: 
     return Split(
         visible_sample(spots, shown),
         truth,
-        platform=replace(
-            source.info.platform, name="pseudo_visium", version="", resolution_um=float(spot_um)
-        ),
+        platform=replace(source.info.platform, name="pseudo_visium", version="", resolution_um=float(spot_um)),
         footprint=Footprint("circle", float(spot_um), float(pitch_um)),
         settings={"spot_um": spot_um, "pitch_um": pitch_um, "truth_bin_um": truth_bin_um},
     )

@@ -126,9 +126,7 @@ def _check_places(sample_dir: Path, out: Path, truth: Path) -> None:
     if source == target or source in target.parents or target in source.parents:
         raise UsageError(f"--out {out} and the sample {sample_dir} overlap", hint="choose another --out")
     if target == file or target in file.parents or source in file.parents:
-        raise UsageError(
-            f"the truth {truth} would lie inside a sample folder", hint="keep it where no method sees it"
-        )
+        raise UsageError(f"the truth {truth} would lie inside a sample folder", hint="keep it where no method sees it")
 
 
 def _read_source(

@@ -47,9 +47,7 @@ def merged(section: Section, factor: int) -> Section:
     )
     counted = coarse.counted()
     small = section.locations
-    target = pd.Index(counted.names).get_indexer(
-        bin_names(size, small.array_row // factor, small.array_col // factor)
-    )
+    target = pd.Index(counted.names).get_indexer(bin_names(size, small.array_row // factor, small.array_col // factor))
     ones = np.ones(len(small), dtype=np.int32)
     sums = sparse.csr_matrix((ones, (target, np.arange(len(small)))), shape=(len(counted), len(small)))
     counts = sparse.csr_matrix(sums @ section.counts)

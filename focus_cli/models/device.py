@@ -1,0 +1,22 @@
+"""Where tensors lie."""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass, replace
+from typing import TypeVar
+
+import torch
+
+T = TypeVar("T")
+
+
+def to_device(value: T, device: torch.device | str) -> T:
+    """Move every tensor of a (nested) dataclass or list to `device`; other values stay as they are."""
+    if isinstance(value, torch.Tensor):
+        return value.to(device)
+    if isinstance(value, list):
+        moved: dict[int, object] = {}  # equal entries stay one tensor
+        return [moved.setdefault(id(item), to_device(item, device)) for item in value]
+    if is_dataclass(value):
+        return replace(value, **{f.name: to_device(getattr(value, f.name), device) for f in fields(value)})
+    return value
