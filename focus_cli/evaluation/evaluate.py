@@ -180,7 +180,7 @@ def _score_file(
     scorer: Scorer,
     scratch: Path,
 ) -> tuple[list[MethodScores], dict[str, dict[str, float]]]:
-    """Scores of the file itself, as it is and read at the depth of its locations, and per group of genes what only a file with intervals has."""
+    """Scores of the file, as it is and at its locations' depth; per group of genes what only intervals give."""
     # Hidden genes are no part of a size factor: counts are divided by the exposure of the measured ones.
     exposure = truth.exposure if truth.task == "impute" else None
     covered = columns >= 0

@@ -3,8 +3,9 @@
 Noise is independent between neighbouring locations, and between two thinned halves of one location, so the
 covariance *between* them holds signal alone. The leading eigenvectors of their mean are the directions in gene
 space that vary over tissue, from place to place (a multivariate Moran's I, as in MULTISPATI: Dray, Saïd &
-Débias 2008, doi:10.3170/2007-8-18312) or from location to location; the eigenvalues are their prior variance. Cell states of an scRNA-seq reference widen the space, and lend loadings to the genes
-that the panel does not hold.
+Débias 2008, doi:10.3170/2007-8-18312) or from location to location; the eigenvalues are their prior variance.
+Cell states of an scRNA-seq reference widen the space, and lend loadings to the genes that the panel does not
+hold.
 """
 
 from __future__ import annotations

@@ -83,6 +83,6 @@ def test_a_reference_file_is_prepared_on_the_way(cohort, tmp_path):
 
 def test_without_a_model_one_is_trained_on_the_section(tmp_path):
     sample = store_tissue(tmp_path / "S1", grow(side=6))
-    enhance(sample, tmp_path / "a.h5ad", training_options={"max_steps": 2, "device": "cpu"})
+    enhance(sample, tmp_path / "a.h5ad", options=EnhanceOptions(device="cpu"), training_options={"max_steps": 2})
     written = anndata.read_h5ad(tmp_path / "a.h5ad")
     assert written.shape == (36, N_GENES) and np.isfinite(written.X).all()

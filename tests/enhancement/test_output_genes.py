@@ -17,6 +17,7 @@ def prior():
     genes = np.array(["A", "B", "C", "D", "E"])
     return SpatialPrior(
         genes=genes,
+        gene_ids=np.full(5, ""),
         baseline=np.full(5, 0.2),
         loadings=np.zeros((5, 1), np.float32),
         reference_loadings=np.zeros((5, 1), np.float32),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 from scipy.linalg import subspace_angles
-from training.tiny_cohort import N_GENES, PITCH_UM, cells, grow, write_cells
+from training.tiny_cohort import N_GENES, PITCH_UM, cells, gene_table, grow, write_cells
 
 from focus_cli.errors import BadInputError
 from focus_cli.priors import fit_prior
@@ -87,7 +87,7 @@ def test_the_order_of_genes_and_locations_does_not_matter(tissue):
     genes, locations = rng.permutation(N_GENES), rng.permutation(len(tissue.xy_um))
     plain = fit_prior([tissue.for_prior], 2)
     shuffled = fit_prior(
-        [(tissue.names[genes], tissue.counts[locations][:, genes], tissue.xy_um[locations], PITCH_UM)], 2
+        [(tissue.genes.iloc[genes], tissue.counts[locations][:, genes], tissue.xy_um[locations], PITCH_UM)], 2
     )
     assert shuffled.genes.tolist() == plain.genes.tolist()
     np.testing.assert_allclose(shuffled.baseline, plain.baseline)
@@ -100,7 +100,7 @@ def test_turning_and_moving_the_section_changes_nothing(tissue):
     angle = 0.7
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     plain = fit_prior([tissue.for_prior], 2)
-    moved = fit_prior([(tissue.names, tissue.counts, tissue.xy_um @ turn.T + [5e4, -3e3], PITCH_UM)], 2)
+    moved = fit_prior([(tissue.genes, tissue.counts, tissue.xy_um @ turn.T + [5e4, -3e3], PITCH_UM)], 2)
     np.testing.assert_allclose(
         moved.loadings @ moved.loadings.T, plain.loadings @ plain.loadings.T, atol=5e-3
     )
@@ -120,7 +120,7 @@ def test_two_sections_of_one_tissue_agree_with_each_alone(tissue):
 
 def test_samples_with_other_panels_give_one_prior_over_all_genes(tissue):
     half = np.arange(N_GENES) < 24
-    first = (tissue.names[half], tissue.counts[:, half], tissue.xy_um, PITCH_UM)
+    first = (tissue.genes[half], tissue.counts[:, half], tissue.xy_um, PITCH_UM)
     prior = fit_prior([first, tissue.for_prior], 2)
     assert prior.genes.tolist() == sorted(tissue.names.tolist())
     assert prior.measured.all() and prior.baseline.sum() == pytest.approx(1)
@@ -138,7 +138,7 @@ def test_a_gene_beyond_the_panel_gets_the_vector_of_its_twin(informed):
 
 def test_what_the_reference_says_of_a_measured_gene_does_not_use_its_measurement(informed, reference):
     """So that measured genes can tell how far genes outside the panel are to be believed."""
-    states = reference_states(reference, informed.genes[informed.measured])
+    states = reference_states(reference, informed.var[informed.measured])
     row = informed.rows(np.array(["G004"]))[0]
     turned = informed.loadings.copy()
     turned[row] = -turned[row]
@@ -158,14 +158,14 @@ def test_genes_beyond_the_panel_follow_their_factor(informed):
 
 def test_genes_that_the_reference_does_not_know_keep_their_own_vectors(tissue, reference):
     names = np.array(["UNKNOWN", *tissue.names[1:]])
-    prior = fit_prior([(names, tissue.counts, tissue.xy_um, PITCH_UM)], 3, reference=reference)
+    prior = fit_prior([(gene_table(names), tissue.counts, tissue.xy_um, PITCH_UM)], 3, reference=reference)
     row = prior.rows(np.array(["UNKNOWN"]))[0]
     assert prior.measured[row] and not prior.in_reference[row]
     assert (prior.reference_loadings[row] == 0).all() and (prior.loadings[row] != 0).any()
 
 
 def test_extending_keeps_every_known_vector(tissue, informed, reference):
-    panel = np.append(tissue.names, ["NEW"])
+    panel = gene_table([*tissue.names, "NEW"])
     share = np.append(np.full(N_GENES, 0.9 / N_GENES), 0.1)
     for other in (None, reference):
         grown = extend_prior(informed, panel, share, other)
@@ -178,14 +178,14 @@ def test_extending_keeps_every_known_vector(tissue, informed, reference):
 
 def test_extending_by_a_reference_adds_its_genes(tissue, informed, reference):
     plain = fit_prior([tissue.for_prior], 3)
-    grown = extend_prior(plain, tissue.names, np.full(N_GENES, 1 / N_GENES), reference)
+    grown = extend_prior(plain, tissue.genes, np.full(N_GENES, 1 / N_GENES), reference)
     assert {"TWIN", "Z000"} <= set(grown.genes)
     np.testing.assert_array_equal(grown.loadings[grown.rows(plain.genes)], plain.loadings)
     assert (grown.baseline[~grown.measured] > 0).all()
 
 
 def test_nothing_to_extend_is_the_same_prior(tissue, informed):
-    assert extend_prior(informed, tissue.names, np.full(N_GENES, 1 / N_GENES), None) is informed
+    assert extend_prior(informed, tissue.genes, np.full(N_GENES, 1 / N_GENES), None) is informed
 
 
 def test_a_reference_of_other_names_is_refused(tissue, tmp_path):

@@ -32,10 +32,10 @@ def maker(data, prior, **settings):
     return ViewMaker(data, prior, states, TINY_TRAINING.model_copy(update=settings))
 
 
-def masks(n=400, config=None, n_locations=40, n_genes=12):
+def masks(n=400, config=None, n_locations=40, n_genes=12, has_image=True):
     config = config or TrainingConfig()
     xy = np.random.default_rng(0).uniform(0, 1000, (n_locations, 2))
-    return [draw_mask(config, xy, n_genes, np.random.default_rng(seed)) for seed in range(n)]
+    return [draw_mask(config, xy, n_genes, has_image, np.random.default_rng(seed)) for seed in range(n)]
 
 
 def test_something_can_always_be_seen():
@@ -49,6 +49,12 @@ def test_something_can_always_be_seen():
 def test_something_can_be_seen_of_the_smallest_window(n_locations):
     config = TrainingConfig(hide_all_locations=0, hide_locations=1, drop_image=1)
     assert all(m.location_visible.any() or m.image for m in masks(100, config, n_locations=n_locations))
+
+
+def test_without_an_image_some_location_is_always_visible():
+    config = TrainingConfig(hide_all_locations=1, hide_locations=1)
+    assert not any(m.location_visible.any() for m in masks(50, config))
+    assert all(m.location_visible.any() for m in masks(50, config, has_image=False))
 
 
 def test_every_kind_of_mask_occurs_about_as_often_as_it_is_asked_for():
@@ -81,7 +87,7 @@ def test_patches_hide_neighbours_together():
     xy = np.stack(np.meshgrid(np.arange(20.0), np.arange(20.0)), axis=-1).reshape(-1, 2)
     radii = []
     for seed in range(40):
-        hidden = xy[~draw_mask(config, xy, 5, np.random.default_rng(seed)).location_visible]
+        hidden = xy[~draw_mask(config, xy, 5, True, np.random.default_rng(seed)).location_visible]
         radii.append(np.linalg.norm(hidden - hidden.mean(axis=0), axis=1).mean())
     assert min(radii) < 5 < max(radii)  # patches, and single locations all over
 

@@ -44,9 +44,20 @@ class Tissue:
     share: np.ndarray
 
     @property
+    def genes(self) -> pd.DataFrame:
+        """The panel as `fit_prior` takes it."""
+        return gene_table(self.names)
+
+    @property
     def for_prior(self) -> tuple:
         """As `fit_prior` takes a sample."""
-        return self.names, self.counts, self.xy_um, PITCH_UM
+        return self.genes, self.counts, self.xy_um, PITCH_UM
+
+
+def gene_table(names) -> pd.DataFrame:
+    """Genes with Ensembl ids: those of the tiny program by their number, none for any other name."""
+    ids = [f"ENSG{int(n[1:]):011d}" if n[:1] == "G" and n[1:].isdigit() else "" for n in names]
+    return pd.DataFrame({keys.GENE_ID: ids}, index=np.asarray(names, str))
 
 
 def gene_program(n_genes: int = N_GENES + N_OUTSIDE) -> tuple[np.ndarray, np.ndarray]:
