@@ -29,7 +29,7 @@ VERBS = (
     "explain",
 )
 
-click.rich_click.TEXT_MARKUP = "markdown"
+click.rich_click.TEXT_MARKUP = "ansi"
 click.rich_click.COMMAND_GROUPS = {
     "focus": [
         {"name": "Look", "commands": ["inspect", "explain", "doctor"]},

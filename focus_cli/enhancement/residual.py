@@ -22,6 +22,7 @@ NEIGHBOURS = 13  # a location and two full rings
 MAX_FIT_LOCATIONS = 3000
 VISIBLE_SHARE = 0.5
 GROUPS = 20  # of genes, by abundance
+MIN_GAIN = 2.0  # log-likelihood that own molecules must add before they are trusted
 BORROWED = 5.0  # genes' worth of evidence that a gene takes from its group
 
 
@@ -92,6 +93,7 @@ def fit_residual(
     for w in range(len(WIDTHS)):
         for c in range(len(KAPPAS)):
             score[w, c] += BORROWED * (np.bincount(group, score[w, c]) / size)[group]
+    score[:, -1] += MIN_GAIN  # the factors alone, unless a gene's own molecules say more
     best = int(score.max(axis=1).sum(axis=1).argmax())
     return GeneResidual(np.array(KAPPAS)[score[best].argmax(axis=0)], WIDTHS[best] * pitch_um)
 

@@ -215,7 +215,7 @@ def _depth(file: EstimateFile, match: Match, truth: Truth) -> np.ndarray | None:
 
     None where nothing is known of it: a truth without counts, a file of another tool, hidden locations.
     """
-    seen = file.exposure()
+    seen = file.exposure() if file.by_focus else None
     if seen is None or truth.kind != "counts":
         return None
     total = np.bincount(match.pair_truth, seen[match.pair_file], minlength=len(match.truth_rows))

@@ -99,7 +99,7 @@ def table(path: Path, measure: str = "pcc_mean") -> str:
         name = " ".join(filter(None, (row.get("fold"), _group(row, rows))))
         groups.setdefault(name, {})[row["method"]] = _number(row.get(measure))
     methods = list(dict.fromkeys(m for line in groups.values() for m in line))
-    methods.sort(key=lambda method: method != OURS)
+    methods.sort(key=lambda method: not method.startswith(OURS))
     # Long names stand on several lines, so that the table stays narrow.
     words = [[], *(method.split("_") for method in methods)]
     height = max(len(stack) for stack in words)

@@ -33,9 +33,7 @@ def test_every_verb_has_a_summary_and_an_example(verb):
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_option_says_what_it_does(verb):
     command = cli.get_command(None, verb)
-    silent = [
-        p.opts[0] for p in command.params if p.param_type_name == "option" and not getattr(p, "help", None)
-    ]
+    silent = [p.opts[0] for p in command.params if p.param_type_name == "option" and not getattr(p, "help", None)]
     assert not silent, f"{verb}: no help for {silent}"
 
 
@@ -48,8 +46,7 @@ def test_every_option_says_what_it_does(verb):
         ("train", "--out --reference --preset --config --max-steps --device --seed --resume"),
         (
             "enhance",
-            "--out --model --reference --genes --resolution-um --refined --histology-only --samples --seed"
-            " --device",
+            "--out --model --reference --genes --resolution-um --refined --histology-only --samples --seed --device",
         ),
         (
             "holdout",

@@ -24,18 +24,14 @@ LATENT = np.array([[0.0, 0.0], [1.0, -1.0], [-2.0, 0.5]], np.float32)
 def test_shares_are_the_link_of_the_latent_times_the_baseline(decoder):
     expected = share_link(torch.from_numpy(LATENT) @ decoder.loadings.T).numpy() * [0.2, 0.01, 0.001]
     np.testing.assert_allclose(decoder.share(LATENT).numpy(), expected, rtol=1e-6)
-    np.testing.assert_allclose(
-        decoder.share(LATENT, np.array([2, 0])).numpy(), expected[:, [2, 0]], rtol=1e-6
-    )
+    np.testing.assert_allclose(decoder.share(LATENT, np.array([2, 0])).numpy(), expected[:, [2, 0]], rtol=1e-6)
 
 
 def test_small_spreads_match_draws(decoder):
     sd = np.full_like(LATENT, 0.02)
     share, spread = decoder.share_and_sd(LATENT, sd)
     rng = np.random.default_rng(0)
-    draws = np.stack(
-        [decoder.share(LATENT + sd * rng.standard_normal(LATENT.shape, np.float32)) for _ in range(4000)]
-    )
+    draws = np.stack([decoder.share(LATENT + sd * rng.standard_normal(LATENT.shape, np.float32)) for _ in range(4000)])
     np.testing.assert_allclose(spread.numpy()[1:, :2], draws.std(axis=0)[1:, :2], rtol=0.06)
     assert (spread[:, 2] == 0).all()  # a gene without a vector is as certain as its baseline
     np.testing.assert_allclose(share.numpy(), decoder.share(LATENT).numpy())

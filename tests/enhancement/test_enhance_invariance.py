@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from enhancement.enhancing import DENSE, arrays, run
 from training.tiny_cohort import (
     N_GENES,
@@ -78,19 +79,38 @@ def test_another_seed_draws_other_spreads(adata, cohort, tmp_path):
     np.testing.assert_allclose(other.obsm[keys.LATENT], adata.obsm[keys.LATENT], atol=1e-5)
 
 
-def test_chunks_of_inference_do_not_change_the_mean(adata, cohort, tmp_path, monkeypatch):
-    monkeypatch.setattr(inference, "CHUNK", 17)
-    chunked = run(cohort, tmp_path / "a.h5ad")
-    np.testing.assert_allclose(chunked.obsm[keys.LATENT], adata.obsm[keys.LATENT], atol=1e-4)
-    np.testing.assert_allclose(chunked.X, adata.X, rtol=2e-3, atol=1e-3)
+@pytest.fixture(scope="module")
+def passes(cohort, tmp_path_factory):
+    """The same run in one pass and in seven, with noise in blocks of 16 rows."""
+    folder, found = tmp_path_factory.mktemp("passes"), []
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(inference, "NOISE_BLOCK", 16)
+        for name, chunk in (("one", 10_000), ("seven", 7 * 16)):  # seven points of a footprint, 16 locations
+            patched.setattr(inference, "CHUNK", chunk)
+            found.append(run(cohort, folder / f"{name}.h5ad"))
+    return found
 
 
-def test_chunks_of_inference_do_not_change_the_spread(adata, cohort, tmp_path, monkeypatch):
-    monkeypatch.setattr(inference, "CHUNK", 17)
-    chunked = run(cohort, tmp_path / "a.h5ad")
-    np.testing.assert_allclose(
-        chunked.obsm["focus_latent_sd"], adata.obsm["focus_latent_sd"], rtol=1e-2, atol=1e-4
-    )
+def test_chunks_of_inference_do_not_change_the_mean(passes, adata):
+    one, seven = passes
+    np.testing.assert_allclose(seven.obsm[keys.LATENT], one.obsm[keys.LATENT], atol=1e-4)
+    np.testing.assert_allclose(seven.X, one.X, rtol=2e-3, atol=1e-3)
+    np.testing.assert_allclose(one.obsm[keys.LATENT], adata.obsm[keys.LATENT], atol=1e-4)  # nor does the noise
+
+
+def test_chunks_of_inference_do_not_change_the_spread(passes):
+    one, seven = passes
+    name = f"{keys.LATENT}_sd"
+    np.testing.assert_allclose(seven.obsm[name], one.obsm[name], rtol=1e-2, atol=1e-4)
+
+
+def test_the_noise_of_a_row_depends_on_the_seed_the_draw_and_the_row_alone():
+    whole = inference._noise(5, 0, slice(0, 600), 3)
+    for rows in (slice(0, 1), slice(100, 300), slice(255, 257), slice(512, 600)):
+        assert torch.equal(inference._noise(5, 0, rows, 3), whole[rows])
+    assert not torch.equal(inference._noise(5, 1, slice(0, 600), 3), whole)
+    assert not torch.equal(inference._noise(6, 0, slice(0, 600), 3), whole)
+    assert torch.unique(whole).numel() == whole.numel()  # no row repeats another
 
 
 def test_blocks_of_writing_change_nothing(adata, cohort, tmp_path, monkeypatch):
@@ -149,9 +169,7 @@ def test_a_sample_without_an_image_is_enhanced_by_its_counts(cohort, tmp_path):
 def test_empty_locations_are_estimated_from_the_others(cohort, tmp_path):
     counts = cohort.tissue.counts.toarray()
     counts[::7] = 0
-    filled = run(
-        cohort, tmp_path / "a.h5ad", sample=store_tissue(tmp_path / "S1", cohort.tissue, counts=counts)
-    )
+    filled = run(cohort, tmp_path / "a.h5ad", sample=store_tissue(tmp_path / "S1", cohort.tissue, counts=counts))
     assert np.isfinite(filled.X).all() and (filled.X[::7] > 0).any(axis=1).all()
     assert (filled.layers["mean_counts"][::7] == 0).all()  # no exposure, no expected molecules
     assert filled.obs[keys.OBS_RELIABILITY].between(0, 1).all()

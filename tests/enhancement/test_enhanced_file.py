@@ -66,6 +66,16 @@ def test_mean_counts_are_shares_at_the_locations_own_exposure(adata, cohort):
     assert measured == pytest.approx(cohort.tissue.counts.sum(), rel=0.05)
 
 
+def test_the_exposure_of_a_location_is_its_molecules(adata, refined, cohort):
+    exposure = np.asarray(cohort.tissue.counts.sum(axis=1)).ravel()
+    np.testing.assert_allclose(adata.obs[keys.EXPOSURE], exposure)
+    # A cell of the refined grid holds its parent's molecules by area.
+    parent = adata.obs_names.get_indexer(refined.obs[keys.PARENT].astype(str))
+    share = refined.obs[keys.EXPOSURE].to_numpy() / exposure[parent]
+    assert share.min() > 0 and share.max() <= 1
+    np.testing.assert_allclose(share, share[0], rtol=1e-5)
+
+
 def test_positions_are_in_pixels_and_in_micrometres(adata, cohort):
     np.testing.assert_allclose(adata.obsm[keys.SPATIAL_UM], cohort.tissue.xy_um)
     np.testing.assert_allclose(adata.obsm[keys.SPATIAL] * MPP, cohort.tissue.xy_um)

@@ -73,18 +73,14 @@ def test_genes_that_the_factors_explain_are_left_alone(private):
 def test_an_infinite_kappa_changes_nothing():
     residual = GeneResidual(np.array([np.inf, 2.0]), 50.0)
     mean = np.array([[0.1, 0.2]])
-    updated, shrink = apply_residual(
-        residual, mean, np.array([[9.0, 9.0]]), np.array([[1.0, 1.0]]), np.arange(2)
-    )
+    updated, shrink = apply_residual(residual, mean, np.array([[9.0, 9.0]]), np.array([[1.0, 1.0]]), np.arange(2))
     assert updated[0, 0] == 0.1 and shrink[0, 0] == 1
     assert updated[0, 1] == pytest.approx(0.2 * 11 / 3) and shrink[0, 1] == pytest.approx(2 / 3)
 
 
 def test_counts_at_their_expectation_change_nothing():
     residual = GeneResidual(np.array([0.5]), 50.0)
-    updated, _ = apply_residual(
-        residual, np.array([[0.3]]), np.array([[6.0]]), np.array([[6.0]]), np.array([0])
-    )
+    updated, _ = apply_residual(residual, np.array([[0.3]]), np.array([[6.0]]), np.array([[6.0]]), np.array([0]))
     assert updated[0, 0] == pytest.approx(0.3)
 
 

@@ -48,9 +48,7 @@ def test_the_negative_binomial_is_scipys_up_to_terms_in_the_counts(theta):
 def test_the_mean_that_the_counts_have_is_the_most_likely_one():
     counts = torch.tensor([3.0, 0.0, 5.0, 8.0], dtype=torch.float64)
     mean = torch.linspace(0.5, 12, 1000, dtype=torch.float64)
-    nll = negative_binomial_nll(counts[:, None], mean[None], torch.tensor(1.0, dtype=torch.float64)).sum(
-        dim=0
-    )
+    nll = negative_binomial_nll(counts[:, None], mean[None], torch.tensor(1.0, dtype=torch.float64)).sum(dim=0)
     assert float(mean[nll.argmin()]) == pytest.approx(float(counts.mean()), abs=0.02)
 
 

@@ -121,9 +121,7 @@ def test_a_query_does_not_depend_on_its_batch(net, query):
         alone = net.condition(part(query, rows))
         torch.testing.assert_close(alone.mean, whole.mean[rows], atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(alone.log_variance, whole.log_variance[rows], atol=1e-5, rtol=1e-4)
-        torch.testing.assert_close(
-            net.predict(z[rows], t[rows], alone), predicted[rows], atol=1e-5, rtol=1e-4
-        )
+        torch.testing.assert_close(net.predict(z[rows], t[rows], alone), predicted[rows], atol=1e-5, rtol=1e-4)
 
 
 @torch.no_grad()
@@ -143,9 +141,7 @@ def test_the_order_of_cell_states_does_not_matter(net, query):
 @torch.no_grad()
 def test_the_order_of_neighbours_does_not_matter(net, query):
     order = torch.tensor([5, 2, 0, 3, 1, 4])
-    shuffled = replace(
-        query, node_index=query.node_index[:, :, order], node_weight=query.node_weight[:, :, order]
-    )
+    shuffled = replace(query, node_index=query.node_index[:, :, order], node_weight=query.node_weight[:, :, order])
     torch.testing.assert_close(net.condition(shuffled).mean, net.condition(query).mean, atol=1e-5, rtol=1e-4)
 
 
@@ -224,9 +220,7 @@ def test_at_the_end_of_the_path_an_untrained_network_keeps_the_point(query):
     made = FocusNet(ModelConfig(width=16, layers=1, n_features=F, n_factors=K)).eval()
     condition, z = made.condition(query), randn(9, K, seed=7)
     torch.testing.assert_close(made.predict(z, torch.ones(9), condition), z, atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(
-        made.predict(z, torch.zeros(9), condition), condition.mean, atol=1e-5, rtol=1e-5
-    )
+    torch.testing.assert_close(made.predict(z, torch.zeros(9), condition), condition.mean, atol=1e-5, rtol=1e-5)
 
 
 @torch.no_grad()

@@ -22,9 +22,7 @@ def problem():
     return counts, baseline, loadings
 
 
-def dense_posterior(
-    y: np.ndarray, baseline: np.ndarray, loadings: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def dense_posterior(y: np.ndarray, baseline: np.ndarray, loadings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and covariance of z ~ N(0, I) given x = V z + noise, noise ~ N(0, (ē / e) I), all genes seen."""
     e = y.sum()
     b = np.sqrt(REFERENCE_EXPOSURE / (baseline + OVERDISPERSION * baseline**2 * REFERENCE_EXPOSURE))

@@ -10,6 +10,7 @@ from scipy import sparse
 from scipy.linalg import subspace_angles
 from training.tiny_cohort import N_GENES, PITCH_UM, cells, gene_table, grow, write_cells
 
+from focus_cli import keys
 from focus_cli.errors import BadInputError
 from focus_cli.priors import fit_prior
 from focus_cli.priors.statistics import residual_scale
@@ -40,6 +41,12 @@ def standardised(prior, names=None):
     return prior.loadings[rows] * (p * residual_scale(p))[:, None]
 
 
+def residuals(counts, baseline):
+    """Standardised residuals of shares, dense."""
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1e-9)
+    return (share - baseline) * residual_scale(baseline)
+
+
 def cosine(a, b):
     return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
 
@@ -60,20 +67,36 @@ def test_a_gene_follows_the_factor_that_drives_it(tissue):
     assert strength[driven].min() > strength[~driven].max()
 
 
-def test_variation_without_a_place_is_ignored(tissue):
+def test_independent_noise_is_ignored(tissue):
+    """Where counts hold nothing but Poisson noise, next to none of their variance is taken for signal."""
+    shallow = grow(side=24, depth=60.0, jitter=12.0)
+    flat = np.broadcast_to(shallow.share.mean(axis=0), shallow.share.shape)
+    noise = sparse.csr_matrix(np.random.default_rng(3).poisson(60 * flat).astype(np.float32))
+    empty = fit_prior([(tissue.genes, noise, shallow.xy_um, PITCH_UM)], 2)
+    planted = fit_prior([shallow.for_prior], 2)
+    total = np.cov(residuals(noise.toarray(), empty.baseline).T).trace()
+    assert total > planted.variance.sum()  # all of the noise is more than all of the signal
+    assert empty.variance[0] < 0.2 * planted.variance[1]
+    assert empty.variance.sum() < 0.02 * total
+    undriven = np.abs(shallow.loadings).sum(axis=1) == 0
+    energy = (standardised(planted) ** 2).sum(axis=1)
+    assert energy[undriven].sum() < 0.1 * energy.sum()
+
+
+def test_spatial_factors_lead_and_variation_of_single_locations_counts_half(tissue):
+    """What neighbours do not share is in one of the two covariances, what they do share in both."""
     rng = np.random.default_rng(8)
-    # One strong program that neighbours do not share, besides the planted pattern.
-    burst = rng.choice([0.2, 3.0], size=len(tissue.xy_um))
     rate = tissue.share.copy()
-    rate[:, [2, 5, 8]] *= burst[:, None]  # genes of neither factor
-    counts = sparse.csr_matrix(rng.poisson(1500 * rate / rate.sum(axis=1, keepdims=True)).astype(np.float32))
-    prior = fit_prior([(tissue.names, counts, tissue.xy_um, PITCH_UM)], 2)
-    energy = (standardised(prior) ** 2).sum(axis=1)
-    assert energy[[2, 5, 8]].sum() < 0.1 * energy.sum()
-    varies = (
-        np.var(counts.toarray() / counts.toarray().sum(axis=1, keepdims=True), axis=0) / prior.baseline**2
-    )
-    assert varies[[2, 5, 8]].min() > np.median(varies)  # though these genes vary as much as any
+    rate[:, [2, 5, 8]] *= rng.choice([0.5, 1.6], size=len(tissue.xy_um))[:, None]  # genes of neither factor
+    share = rate / rate.sum(axis=1, keepdims=True)
+    counts = sparse.csr_matrix(rng.poisson(1500 * share).astype(np.float32))
+    prior = fit_prior([(tissue.genes, counts, tissue.xy_um, PITCH_UM)], 3)
+    energy = standardised(prior) ** 2
+    burst = energy[[2, 5, 8]].sum(axis=0) / energy.sum(axis=0)
+    assert (burst[:2] < 0.05).all() and burst[2] > 0.8
+    variances = np.linalg.eigvalsh(np.cov(residuals(share, prior.baseline).T))[::-1]  # without any noise
+    assert prior.variance[2] == pytest.approx(variances[2] / 2, rel=0.25)
+    assert (prior.variance[:2] > 0.75 * variances[:2]).all()
 
 
 def test_measured_shares_sum_to_one_and_variances_descend(informed):
@@ -82,7 +105,8 @@ def test_measured_shares_sum_to_one_and_variances_descend(informed):
     assert (np.diff(informed.genes.searchsorted(informed.genes)) == 1).all()  # sorted, unique
 
 
-def test_the_order_of_genes_and_locations_does_not_matter(tissue):
+def test_the_order_of_genes_and_locations_moves_the_factors_by_the_thinning_alone(tissue):
+    """Another order thins other molecules: the same space and variances, to the noise of one thinning."""
     rng = np.random.default_rng(1)
     genes, locations = rng.permutation(N_GENES), rng.permutation(len(tissue.xy_um))
     plain = fit_prior([tissue.for_prior], 2)
@@ -91,9 +115,8 @@ def test_the_order_of_genes_and_locations_does_not_matter(tissue):
     )
     assert shuffled.genes.tolist() == plain.genes.tolist()
     np.testing.assert_allclose(shuffled.baseline, plain.baseline)
-    np.testing.assert_allclose(
-        shuffled.loadings @ shuffled.loadings.T, plain.loadings @ plain.loadings.T, atol=5e-3
-    )
+    assert np.cos(subspace_angles(standardised(shuffled), standardised(plain))).min() > 0.999
+    np.testing.assert_allclose(shuffled.variance, plain.variance, rtol=0.02)
 
 
 def test_turning_and_moving_the_section_changes_nothing(tissue):
@@ -101,10 +124,28 @@ def test_turning_and_moving_the_section_changes_nothing(tissue):
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     plain = fit_prior([tissue.for_prior], 2)
     moved = fit_prior([(tissue.genes, tissue.counts, tissue.xy_um @ turn.T + [5e4, -3e3], PITCH_UM)], 2)
-    np.testing.assert_allclose(
-        moved.loadings @ moved.loadings.T, plain.loadings @ plain.loadings.T, atol=5e-3
-    )
+    np.testing.assert_allclose(moved.loadings @ moved.loadings.T, plain.loadings @ plain.loadings.T, atol=5e-3)
     np.testing.assert_allclose(moved.variance, plain.variance, rtol=1e-3)
+
+
+def test_ids_go_along_with_the_names(informed):
+    assert informed.gene_ids.shape == informed.genes.shape
+    assert informed.var.loc["G004", keys.GENE_ID] == "ENSG00000000004"
+    assert informed.var.loc["Z000", keys.GENE_ID] == ""  # the panel alone says what its ids are
+
+
+def test_a_gene_renamed_in_the_reference_is_found_by_its_id(tissue, tmp_path):
+    """Old symbols in the reference, ids in both: matched by id, for the fit and for extending alike."""
+    other = cells()
+    other.var["gene_ids"] = [f"ENSG{j:011d}" for j in range(other.n_vars)]
+    other.var_names = [f"old{j}" for j in range(other.n_vars)]
+    other.write_h5ad(tmp_path / "cells.h5ad")
+    reference = build_reference(tmp_path / "cells.h5ad", tmp_path / "out", n_states=4)
+    prior = fit_prior([tissue.for_prior], 2, reference=reference)
+    assert prior.in_reference[prior.rows(tissue.names)].all() and not prior.measured[prior.rows(["old40"])[0]]
+    plain = fit_prior([tissue.for_prior], 2)
+    grown = extend_prior(plain, tissue.genes, np.full(N_GENES, 1 / N_GENES), reference)
+    assert grown.genes.tolist() == prior.genes.tolist()
 
 
 def test_the_same_seed_gives_the_same_bytes(tissue):
@@ -142,9 +183,7 @@ def test_what_the_reference_says_of_a_measured_gene_does_not_use_its_measurement
     row = informed.rows(np.array(["G004"]))[0]
     turned = informed.loadings.copy()
     turned[row] = -turned[row]
-    plain, other = (
-        transfer_loadings(replace(informed, loadings=w), states) for w in (informed.loadings, turned)
-    )
+    plain, other = (transfer_loadings(replace(informed, loadings=w), states) for w in (informed.loadings, turned))
     assert cosine(plain.reference_loadings[row], other.reference_loadings[row]) > 0.999
     assert cosine(plain.reference_loadings[row], plain.loadings[row]) > 0.5  # and yet it finds the direction
 

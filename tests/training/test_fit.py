@@ -65,9 +65,7 @@ def loss_on_fixed_views(data, trained) -> float:
 
 
 def test_the_loss_falls(data, learned):
-    untrained = fit(
-        [data], TINY_NET, TINY_TRAINING.model_copy(update={"max_steps": 1, "learning_rate": 1e-12})
-    )[0]
+    untrained = fit([data], TINY_NET, TINY_TRAINING.model_copy(update={"max_steps": 1, "learning_rate": 1e-12}))[0]
     assert loss_on_fixed_views(data, learned[0]) < loss_on_fixed_views(data, untrained) - 0.05
 
 
@@ -123,8 +121,7 @@ def test_a_state_of_other_settings_is_not_continued(data, tmp_path, monkeypatch)
 
 def test_a_state_of_another_reference_is_not_continued(data, tmp_path, monkeypatch):
     first, second = (
-        build_reference(write_cells(tmp_path / f"{s}.h5ad", seed=s), tmp_path / f"r{s}", n_states=4)
-        for s in (5, 6)
+        build_reference(write_cells(tmp_path / f"{s}.h5ad", seed=s), tmp_path / f"r{s}", n_states=4) for s in (5, 6)
     )
     with monkeypatch.context() as patched:
         interrupt_after(patched, 7)

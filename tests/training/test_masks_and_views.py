@@ -112,18 +112,14 @@ def test_thinning_leaves_the_counts_alone():
 
 def test_nothing_is_both_seen_and_asked(data, prior):
     """With all locations and genes in play, visible and hidden molecules add up to the sample's."""
-    view = maker(data, prior, hide_genes=0, hide_locations=0, hide_all_locations=0).draw(
-        np.random.default_rng(0)
-    )
+    view = maker(data, prior, hide_genes=0, hide_locations=0, hide_all_locations=0).draw(np.random.default_rng(0))
     seen = view.view.nodes.exposure[0].double()
     asked = view.target_exposure.double()
     np.testing.assert_allclose((seen + asked).numpy() * 3000, data.exposure, rtol=1e-4)
 
 
 def test_hidden_locations_are_asked_whole(data, prior):
-    view = maker(data, prior, hide_all_locations=1, hide_genes=0, genes_per_view=36).draw(
-        np.random.default_rng(0)
-    )
+    view = maker(data, prior, hide_all_locations=1, hide_genes=0, genes_per_view=36).draw(np.random.default_rng(0))
     assert all(float(e.sum()) == 0 for e in view.view.nodes.exposure)
     np.testing.assert_array_equal(view.counts.sum(dim=1).numpy(), data.exposure)
     np.testing.assert_allclose(view.count_exposure.numpy(), np.repeat(data.exposure[:, None], 36, axis=1))

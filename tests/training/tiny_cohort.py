@@ -117,9 +117,7 @@ def store_tissue(
     obs[keys.IN_TISSUE] = 1
     obs[keys.TOTAL_COUNTS] = np.asarray(counts.sum(axis=1)).ravel()
     ids = [f"ENSG{j:011d}" for j in range(len(tissue.names))]
-    adata = anndata.AnnData(
-        counts.copy(), obs=obs, var=pd.DataFrame({keys.GENE_ID: ids}, index=list(tissue.names))
-    )
+    adata = anndata.AnnData(counts.copy(), obs=obs, var=pd.DataFrame({keys.GENE_ID: ids}, index=list(tissue.names)))
     adata.obsm[keys.SPATIAL], adata.obsm[keys.SPATIAL_UM] = tissue.xy_um / MPP, tissue.xy_um
     adata.uns[keys.UNS_SPATIAL] = {
         sample_id: {

@@ -39,9 +39,7 @@ def prepare(folder: Path, study: Path) -> Path:
 def start(folder: Path) -> subprocess.Popen:
     program = "from focus_cli.cli import main; main()"
     log = open(folder / "run.log", "ab")  # noqa: SIM115 - the child keeps it
-    return subprocess.Popen(
-        [sys.executable, "-c", program, "run", "--cores", "2"], cwd=folder, stdout=log, stderr=log
-    )
+    return subprocess.Popen([sys.executable, "-c", program, "run", "--cores", "2"], cwd=folder, stdout=log, stderr=log)
 
 
 def finish(folder: Path) -> None:

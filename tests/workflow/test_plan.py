@@ -57,9 +57,7 @@ def test_training_all_adds_the_other_samples():
 
 @pytest.mark.parametrize("task", ["histology", "impute"])
 def test_a_held_out_sample_is_never_learnt_from_in_full(task):
-    made = plan(
-        folds=[{"task": task, "training": training, "name": training} for training in ("all", "others")]
-    )
+    made = plan(folds=[{"task": task, "training": training, "name": training} for training in ("all", "others")])
     for name, fold in made.folds.items():
         assert made.sample(fold.sample) not in made.training_of_fold(name)
 
@@ -129,8 +127,6 @@ def test_no_output_lies_inside_another():
     )
     outputs = {*made.targets, *made.scores, *made.reference, *(made.model(m) for m in made.models)}
     outputs |= {made.sample(s) for s in made.samples}
-    outputs |= {
-        f"results/folds/{f}/{part}" for f in made.folds for part in ("observed", "model", "truth.h5ad")
-    }
+    outputs |= {f"results/folds/{f}/{part}" for f in made.folds for part in ("observed", "model", "truth.h5ad")}
     for outer, inner in permutations(outputs, 2):
         assert not PurePath(inner).is_relative_to(outer), f"{inner} lies inside {outer}"

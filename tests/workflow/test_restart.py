@@ -106,9 +106,7 @@ def test_slurm_jobs_of_a_killed_run_are_cancelled(folder, tmp_path, monkeypatch)
     uuid = "0a1b2c3d-0000-4000-8000-123456789abc"
     state.write_text(f"11|{uuid}|{folder}\n12|{uuid}|/another/run\n13|notebook|{folder}\n")
     (bin_folder / "squeue").write_text(f"#!/bin/sh\ncat {state}\n")
-    (bin_folder / "scancel").write_text(
-        f'#!/bin/sh\necho "$@" >> {tmp_path}/cancelled\nsed -i "/^$1|/d" {state}\n'
-    )
+    (bin_folder / "scancel").write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/cancelled\nsed -i "/^$1|/d" {state}\n')
     for tool in bin_folder.iterdir():
         tool.chmod(0o755)
     monkeypatch.setenv("PATH", f"{bin_folder}:{os.environ['PATH']}")

@@ -61,9 +61,7 @@ def test_a_baseline_that_wins_is_marked_too(tmp_path):
 
 
 def test_long_names_stand_on_several_lines(tmp_path):
-    folder = write_scores(
-        tmp_path / "S1", [("t", "focus", "all", 0.1), ("t", "inverse_distance", "all", 0.2)]
-    )
+    folder = write_scores(tmp_path / "S1", [("t", "focus", "all", 0.1), ("t", "inverse_distance", "all", 0.2)])
     gather_scores([folder], tmp_path / "out.tsv")
     assert [line.split() for line in table(tmp_path / "out.tsv").splitlines()[:2]] == [
         ["inverse"],

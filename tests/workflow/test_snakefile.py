@@ -59,9 +59,7 @@ def workplace(tmp_path, repo):
     for section in ("S1", "S2"):
         for name in (f"{section}.h5ad", f"{section}.fine.h5ad"):
             (study / "truth" / name).touch()
-        lines.append(
-            f"{section}\tsections/{section}\tvisium\ttruth/{section}.h5ad\ttruth/{section}.fine.h5ad"
-        )
+        lines.append(f"{section}\tsections/{section}\tvisium\ttruth/{section}.h5ad\ttruth/{section}.fine.h5ad")
     (study / "samples.tsv").write_text("\n".join(lines) + "\n")
     return tmp_path
 
