@@ -75,11 +75,9 @@ def command(
     Examples:
 
     \b
-    ```
-    focus enhance outs/ --image he.tif --reference cells.h5ad --out enhanced.h5ad
-    focus enhance samples/S1 --model model --reference reference --out S1.h5ad
-    focus enhance samples/S1 --model model --out S1.h5ad --resolution-um 16 --refined S1.fine.h5ad
-    ```
+        focus enhance outs/ --image he.tif --reference cells.h5ad --out enhanced.h5ad
+        focus enhance samples/S1 --model model --reference reference --out S1.h5ad
+        focus enhance samples/S1 --model model --out S1.h5ad --resolution-um 16 --refined S1.fine.h5ad
     """
     from focus_cli.enhancement.stage import EnhanceOptions, enhance
 

@@ -32,11 +32,9 @@ def command(
     Reads, checks and changes nothing. The exit code is 0 where `focus preprocess` could read the data.
 
     \b
-    ```
-    focus inspect outs/
-    focus inspect outs/ --bin-um 16 --json
-    focus inspect ST-cnts/C2.tsv.gz
-    ```
+        focus inspect outs/
+        focus inspect outs/ --bin-um 16 --json
+        focus inspect ST-cnts/C2.tsv.gz
     """
     from focus_cli.store import is_sample
 

@@ -57,11 +57,9 @@ def command(
     written.
 
     \b
-    ```
-    focus preprocess outs/ --out samples/S1 --sample S1
-    focus preprocess outs/ --out samples/S1 --sample S1 --image S1_HE.tif --bin-um 16
-    focus preprocess ST-cnts/C2.tsv.gz --out samples/C2 --sample C2
-    ```
+        focus preprocess outs/ --out samples/S1 --sample S1
+        focus preprocess outs/ --out samples/S1 --sample S1 --image S1_HE.tif --bin-um 16
+        focus preprocess ST-cnts/C2.tsv.gz --out samples/C2 --sample C2
     """
     from focus_cli.preprocessing import preprocess
     from focus_cli.progress import say

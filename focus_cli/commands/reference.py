@@ -25,9 +25,7 @@ def command(ref: Path, out: Path, cell_type: str | None, states: int, max_cells:
     Example:
 
     \b
-    ```
-    focus reference breast.h5ad --out reference --cell-type cell_type
-    ```
+        focus reference breast.h5ad --out reference --cell-type cell_type
     """
     from focus_cli.reference import build_reference
 

@@ -37,10 +37,8 @@ def command(
     Examples:
 
     \b
-    ```
-    focus train samples/S1 --out model
-    focus train samples/* --out model --reference reference --max-steps 1000
-    ```
+        focus train samples/S1 --out model
+        focus train samples/* --out model --reference reference --max-steps 1000
     """
     from focus_cli.training.stage import train
 
