@@ -187,8 +187,7 @@ def fit_prior(samples, n_factors: int, *, reference=None, seed: int = 0) -> Spat
     """
     from focus_cli.priors.transfer import reference_states, transfer_loadings
 
-    panel = pd.concat([s[0] for s in samples])
-    panel = panel[~panel.index.duplicated()].sort_index()
+    panel = merge_genes([s[0] for s in samples]).sort_index()
     measured_names = panel.index.to_numpy(str)
     states = reference_states(reference, panel) if reference is not None else None
     genes = np.union1d(measured_names, states.genes) if states is not None else measured_names
@@ -242,6 +241,13 @@ def fit_prior(samples, n_factors: int, *, reference=None, seed: int = 0) -> Spat
         variance=variance.astype(np.float32),
     )
     return transfer_loadings(prior, states) if states is not None else prior
+
+
+def merge_genes(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    """Tables of genes as one: each name once, in order of appearance, with the first id that any table knows."""
+    merged = pd.concat(tables)
+    known = pd.concat([merged[merged[keys.GENE_ID] != ""], merged])
+    return known[~known.index.duplicated()].loc[merged.index.unique()]
 
 
 def _own_baseline(counts: sparse.csr_matrix, baseline: np.ndarray) -> np.ndarray:

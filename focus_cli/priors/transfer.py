@@ -14,7 +14,7 @@ from scipy import sparse
 
 from focus_cli import keys
 from focus_cli.errors import BadInputError
-from focus_cli.priors.coexpression import SpatialPrior
+from focus_cli.priors.coexpression import SpatialPrior, merge_genes
 from focus_cli.priors.statistics import residual_scale
 
 MIN_SHARED_GENES = 10
@@ -175,12 +175,13 @@ def transfer_loadings(
     proportion = states.proportions.mean(axis=0)[rows]
     log_p, log_reference = np.log(np.maximum(prior.baseline, 1e-12)), np.log(np.maximum(proportion, 1e-9))
     fit = np.polyfit(log_reference[both], log_p[both], 1) if both.sum() > 2 else np.array([1.0, 0.0])
-    unseen = usable & ~prior.measured
+    # A gene seen in too few cells has a mean and no vector: it is written flat, with reliability 0.
+    unseen = known & ~prior.measured
     baseline = np.where(unseen, np.exp(np.polyval(fit, log_reference)), prior.baseline)
 
     relative = np.zeros_like(v)
     np.divide(v, (baseline * residual_scale(baseline))[:, None], out=relative, where=usable[:, None])
-    keep = prior.measured | usable
+    keep = prior.measured | known
     if keep_also is not None:
         keep = keep | keep_also
     completed = replace(
@@ -236,8 +237,7 @@ def extend_prior(prior: SpatialPrior, panel: pd.DataFrame, panel_share: np.ndarr
     reference
         `focus_cli.reference.Reference`, or None.
     """
-    table = pd.concat([prior.var, panel])
-    table = table[~table.index.duplicated()]
+    table = merge_genes([prior.var, panel])
     new_panel = np.setdiff1d(panel.index.to_numpy(str), prior.genes)
     states = reference_states(reference, table) if reference is not None else None
     new = np.union1d(new_panel, np.setdiff1d(states.genes, prior.genes)) if states is not None else new_panel

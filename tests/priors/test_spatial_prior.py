@@ -134,6 +134,12 @@ def test_ids_go_along_with_the_names(informed):
     assert informed.var.loc["Z000", keys.GENE_ID] == ""  # the panel alone says what its ids are
 
 
+def test_an_id_that_one_sample_knows_is_known_whatever_their_order(tissue):
+    nameless = (tissue.genes.assign(gene_ids=""), *tissue.for_prior[1:])
+    for cohort in ([nameless, tissue.for_prior], [tissue.for_prior, nameless]):
+        assert fit_prior(cohort, 2).var.equals(tissue.genes.sort_index())
+
+
 def test_a_gene_renamed_in_the_reference_is_found_by_its_id(tissue, tmp_path):
     """Old symbols in the reference, ids in both: matched by id, for the fit and for extending alike."""
     other = cells()
