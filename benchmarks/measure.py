@@ -245,9 +245,7 @@ class Results:
 
     def drop(self, stages: Sequence[str], fraction: float | None) -> None:
         """Forget the records of `stages` on a region; on all regions if `fraction` is None."""
-        self.records = [
-            r for r in self.records if r["stage"] not in stages or fraction not in (None, r["fraction"])
-        ]
+        self.records = [r for r in self.records if r["stage"] not in stages or fraction not in (None, r["fraction"])]
 
     def put(self, record: dict[str, Any]) -> None:
         """Add a record in the place of the former one, and save."""

@@ -172,9 +172,7 @@ class TestRefusals:
         with Image.open(raw.path / "tissue_image.png") as image:
             rgb = np.asarray(image)
         if kind == "fluorescence":
-            rgb = np.stack([rng.integers(0, 20, rgb.shape[:2])] * 2 + [255 - rgb[..., 0]], axis=-1).astype(
-                np.uint8
-            )
+            rgb = np.stack([rng.integers(0, 20, rgb.shape[:2])] * 2 + [255 - rgb[..., 0]], axis=-1).astype(np.uint8)
         elif kind == "grey":
             rgb = np.repeat(rgb[..., 1:2], 3, axis=2)
         else:

@@ -140,7 +140,7 @@ def write_enhanced(
     if outputs.uns_spatial is not None:
         adata.uns[keys.UNS_SPATIAL] = _spatial_uns(outputs)
     with atomic_file(out, overwrite) as temporary:
-        adata.write_h5ad(temporary, compression="lzf")
+        adata.write_h5ad(temporary, compression="gzip", compression_opts=1)
         moments = _Moments(shape[1])
         wanted = tuple(dict.fromkeys((*layers, keys.STD)))
         names = ["X", *layers]

@@ -226,7 +226,8 @@ def write_sample(
         raise BadInputError(f"sample.json says {info.n_locations} × {info.n_genes}, the counts are {adata.shape}")
     with atomic_directory(path, overwrite) as temporary:
         adata.X = adata.X.tocsr()
-        adata.write_h5ad(temporary / keys.COUNTS_H5AD, compression="lzf")
+        # Not lzf: its output depends on uninitialised memory, and equal samples must give equal bytes.
+        adata.write_h5ad(temporary / keys.COUNTS_H5AD, compression="gzip", compression_opts=1)
         if write_morphology is not None:
             write_morphology(temporary / keys.MORPHOLOGY_ZARR)
         (temporary / keys.SAMPLE_JSON).write_text(info.to_json())

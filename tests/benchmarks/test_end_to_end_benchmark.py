@@ -281,15 +281,11 @@ def kept_records(out: Path) -> dict[tuple, dict]:
 
 def test_a_second_run_measures_only_what_is_missing(measured):
     out, options, _ = measured
-    before = {
-        (r["label"], r["fraction"]): r for r in json.loads((out / "results.json").read_text())["records"]
-    }
+    before = {(r["label"], r["fraction"]): r for r in json.loads((out / "results.json").read_text())["records"]}
     run = benchmark(*options, "--fractions", "1,0.5", "--stages", "preprocess")
     assert run.returncode == 0, run.stderr
     assert "preprocess of 0.5: measured before" in run.stderr
-    after = {
-        (r["label"], r["fraction"]): r for r in json.loads((out / "results.json").read_text())["records"]
-    }
+    after = {(r["label"], r["fraction"]): r for r in json.loads((out / "results.json").read_text())["records"]}
     assert set(after) - set(before) == {("preprocess", 1.0)}
     assert all(after[key] == value for key, value in before.items())
     assert rows(run.stdout)[-4][:2] == ["preprocess", "2"]

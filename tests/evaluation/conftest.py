@@ -18,9 +18,7 @@ def spots(tmp_path_factory):
 @pytest.fixture(scope="session")
 def bins(tmp_path_factory):
     """120 × 120 bins of 8 µm, 30 smooth genes, 25 molecules a bin."""
-    return tiny.smooth_section(
-        tmp_path_factory.mktemp("bins") / "S1", n=120, n_genes=30, pitch=8.0, depth=25, seed=1
-    )
+    return tiny.smooth_section(tmp_path_factory.mktemp("bins") / "S1", n=120, n_genes=30, pitch=8.0, depth=25, seed=1)
 
 
 @pytest.fixture(scope="session")

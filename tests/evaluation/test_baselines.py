@@ -276,9 +276,7 @@ def test_ridge_from_sums_equals_scikit_learn_and_its_penalty_is_the_best_of_its_
         assert model.penalty[j] == pytest.approx(penalties[np.argmin(error)])
         wanted = Ridge(model.penalty[j]).fit(x, y[:, j])
         np.testing.assert_allclose(model.coef[:, j], wanted.coef_, rtol=1e-3, atol=1e-5)
-        np.testing.assert_allclose(
-            model.columns(x, np.array([j])).ravel(), wanted.predict(x), rtol=1e-3, atol=1e-4
-        )
+        np.testing.assert_allclose(model.columns(x, np.array([j])).ravel(), wanted.predict(x), rtol=1e-3, atol=1e-4)
 
 
 def test_folds_keep_blocks_whole():

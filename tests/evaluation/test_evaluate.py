@@ -53,9 +53,7 @@ def test_the_true_expression_reaches_the_noise_ceiling(spots, held, tmp_path, ta
 
 def test_outputs_hold_what_the_contract_says(spots, held, tmp_path):
     seen, path = held["denoise"]
-    file = tiny.write_estimate(
-        tmp_path / "e.h5ad", expression_of(spots, genes_of(path)), names(spots), genes_of(path)
-    )
+    file = tiny.write_estimate(tmp_path / "e.h5ad", expression_of(spots, genes_of(path)), names(spots), genes_of(path))
     scores = evaluate(file, path, tmp_path / "scores", observed=seen)
     assert sorted(p.name for p in (tmp_path / "scores").iterdir()) == [
         "per_gene.tsv",
@@ -177,12 +175,8 @@ def test_the_files_own_mean_of_counts_is_used_for_the_likelihood(spots, held, tm
     options = {"layers": {keys.MEAN_COUNTS: rate}}
     plain_file = tiny.write_estimate(tmp_path / "a.h5ad", log, names(spots), genes)
     good = tiny.write_estimate(tmp_path / "b.h5ad", log, names(spots), genes, **options)
-    bad = tiny.write_estimate(
-        tmp_path / "c.h5ad", log, names(spots), genes, layers={keys.MEAN_COUNTS: 3 * rate}
-    )
-    ll = [
-        evaluate(f, path, tmp_path / f.stem)["rows"][0]["poisson_ll_per_umi"] for f in (plain_file, good, bad)
-    ]
+    bad = tiny.write_estimate(tmp_path / "c.h5ad", log, names(spots), genes, layers={keys.MEAN_COUNTS: 3 * rate})
+    ll = [evaluate(f, path, tmp_path / f.stem)["rows"][0]["poisson_ll_per_umi"] for f in (plain_file, good, bad)]
     assert ll[0] == pytest.approx(ll[1], abs=1e-3) and ll[2] < ll[1] - 0.1
 
 

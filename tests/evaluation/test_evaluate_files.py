@@ -43,8 +43,7 @@ def test_every_form_of_file_gives_the_same_scores(spots, held, tmp_path, form):
     truth = read_truth(path)
     place = [names(spots).index(n) for n in truth.names]
     wanted = [
-        np.corrcoef(everything[place, j], truth.columns(np.array([k])).ravel())[0, 1]
-        for k, j in enumerate(index)
+        np.corrcoef(everything[place, j], truth.columns(np.array([k])).ravel())[0, 1] for k, j in enumerate(index)
     ]
     assert got["matching"]["scale"] == "log1p" and got["matching"]["layer"] == layer
     assert got["rows"][0]["pcc_mean"] == pytest.approx(np.mean(wanted), abs=1e-5)
@@ -136,9 +135,7 @@ def test_a_finer_file_is_averaged_as_molecules_not_as_logarithms(tmp_path):
     from focus_cli.evaluation.prediction import GatheredColumns
 
     linear = np.arange(16, dtype=np.float32)[:, None] ** 2
-    path = tiny.write_estimate(
-        tmp_path / "f.h5ad", np.log1p(linear), np.arange(16).astype(str), ["G"], fine_xy
-    )
+    path = tiny.write_estimate(tmp_path / "f.h5ad", np.log1p(linear), np.arange(16).astype(str), ["G"], fine_xy)
     with EstimateFile(path) as file:
         got = GatheredColumns(file, "X", match, np.array([0]), "log1p", tmp_path)(np.array([0]))
     assert got[0, 0] == pytest.approx(np.log1p((0 + 1 + 16 + 25) / 4))
@@ -174,9 +171,7 @@ def test_only_scored_columns_are_read(spots, held, tmp_path):
     _, path = held["denoise"]
     genes = genes_of(path)
     wide = np.concatenate([expression_of(spots, genes), np.full((400, 20), np.nan, np.float32)], axis=1)
-    file = tiny.write_estimate(
-        tmp_path / "e.h5ad", wide, names(spots), [*genes, *(f"N{i}" for i in range(20))]
-    )
+    file = tiny.write_estimate(tmp_path / "e.h5ad", wide, names(spots), [*genes, *(f"N{i}" for i in range(20))])
     chunked(file, (100, 20))
     with h5py.File(file) as store:
         offset = store["X"].id.get_chunk_info(1).byte_offset

@@ -24,16 +24,12 @@ def breast(focus_data, tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("breast")
     return [
-        preprocess(
-            focus_data / "st_her2_breast" / "ST-cnts" / f"{name}.tsv.gz", folder / name, name, use_image=False
-        )
+        preprocess(focus_data / "st_her2_breast" / "ST-cnts" / f"{name}.tsv.gz", folder / name, name, use_image=False)
         for name in ("C4", "C5")
     ]
 
 
-def test_hidden_genes_come_back_from_a_section_of_the_same_patient_and_from_cells(
-    breast, focus_data, tmp_path
-):
+def test_hidden_genes_come_back_from_a_section_of_the_same_patient_and_from_cells(breast, focus_data, tmp_path):
     from focus_cli.reference import build_reference
 
     build_reference(focus_data / "scrna" / "breast_chung2017.h5ad", tmp_path / "ref")

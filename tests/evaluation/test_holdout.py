@@ -194,9 +194,7 @@ def test_refine_truth_conserves_every_molecule(bins, tmp_path, side, n):
     col = truth.obs[keys.ARRAY_COL].to_numpy()[5]
     members = (np.abs(bins.xy_um - truth.obsm[keys.SPATIAL_UM][5]) < side / 2).all(axis=1)
     assert members.sum() == (side // 8) ** 2
-    np.testing.assert_allclose(
-        truth.obsm[keys.SPATIAL_UM][5], side * np.array([col, row]) + (side - 8) / 2, atol=1e-6
-    )
+    np.testing.assert_allclose(truth.obsm[keys.SPATIAL_UM][5], side * np.array([col, row]) + (side - 8) / 2, atol=1e-6)
     np.testing.assert_array_equal(
         truth.X[5].toarray().ravel(), np.asarray(bins.counts[np.flatnonzero(members)].sum(axis=0)).ravel()
     )
@@ -229,9 +227,7 @@ def test_overdispersion_is_standard_normal_for_poisson_and_large_for_structure()
     varied = np.tile(share, (2000, 1))
     varied[:1000, :20] *= 3
     counts = sparse.csr_matrix(rng.poisson(depth[:, None] * varied / varied.sum(axis=1, keepdims=True)))
-    np.testing.assert_array_equal(
-        overdispersed_genes(counts, 10), np.sort(np.argsort(-overdispersion(counts))[:10])
-    )
+    np.testing.assert_array_equal(overdispersed_genes(counts, 10), np.sort(np.argsort(-overdispersion(counts))[:10]))
     assert np.median(overdispersion(counts)[:20]) > 20
 
 

@@ -9,9 +9,7 @@ from focus_cli.evaluation.thinning import thin, thin_with_exposure
 
 def test_parts_sum_back_and_hold_whole_molecules():
     rng = np.random.default_rng(0)
-    counts = sparse.random(
-        300, 80, density=0.3, random_state=1, data_rvs=lambda k: rng.integers(1, 9, k)
-    ).tocsr()
+    counts = sparse.random(300, 80, density=0.3, random_state=1, data_rvs=lambda k: rng.integers(1, 9, k)).tocsr()
     shown, rest = thin(counts, 0.8, rng)
     assert (shown + rest != counts).nnz == 0
     for part in (shown, rest):

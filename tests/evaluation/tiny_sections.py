@@ -91,9 +91,7 @@ def store_section(
         obs[keys.IN_TISSUE], obs[keys.ARRAY_ROW], obs[keys.ARRAY_COL] = 1, row, col
     obs[keys.TOTAL_COUNTS] = np.asarray(counts.sum(axis=1)).ravel()
     obs["n_genes_by_counts"] = np.asarray((counts > 0).sum(axis=1)).ravel()  # would tell of hidden genes
-    var = pd.DataFrame(
-        {keys.GENE_ID: genes, "mean_counts": np.asarray(counts.mean(axis=0)).ravel()}, index=genes
-    )
+    var = pd.DataFrame({keys.GENE_ID: genes, "mean_counts": np.asarray(counts.mean(axis=0)).ravel()}, index=genes)
     adata = anndata.AnnData(X=counts, obs=obs, var=var)
     adata.obsm[keys.SPATIAL], adata.obsm[keys.SPATIAL_UM] = xy_um / mpp, xy_um
     adata.uns[keys.UNS_SPATIAL] = {
@@ -116,9 +114,7 @@ def store_section(
     return Tissue(sample, share, counts, xy_um)
 
 
-def smooth_section(
-    path: Path, *, n: int = 20, n_genes: int = 40, seed: int = 0, depth: float = 3000, **more
-) -> Tissue:
+def smooth_section(path: Path, *, n: int = 20, n_genes: int = 40, seed: int = 0, depth: float = 3000, **more) -> Tissue:
     """Spots at 100 µm whose genes are smooth waves over the section."""
     rng = np.random.default_rng(seed)
     pitch = more.pop("pitch", 100.0)

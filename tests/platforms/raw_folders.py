@@ -38,9 +38,7 @@ def draw_he(tissue: np.ndarray, nuclei: np.ndarray, seed: int = 0) -> np.ndarray
     return np.clip(250 * 10**-density, 0, 255).astype(np.uint8)
 
 
-def write_matrix_h5(
-    path: Path, counts, barcodes, ids, symbols, types=None, *, software: str | None = None
-) -> None:
+def write_matrix_h5(path: Path, counts, barcodes, ids, symbols, types=None, *, software: str | None = None) -> None:
     """Write a 10x feature-barcode matrix; `counts` is locations × genes of any number type."""
     csr = sparse.csr_matrix(counts)
     with h5py.File(path, "w") as file:
@@ -113,9 +111,7 @@ def write_visium(
     reduced = max(1, round(8 / mpp))  # the picture is painted at 8 µm and enlarged
     y, x = np.mgrid[0 : height // reduced, 0 : width // reduced]
     u, v = x / x.max(), y / y.max()
-    shape = ((u < 0.45) & (u > 0.12) & (v > 0.12) & (v < 0.88)) | (
-        (u < 0.85) & (u > 0.12) & (v > 0.6) & (v < 0.88)
-    )
+    shape = ((u < 0.45) & (u > 0.12) & (v > 0.12) & (v < 0.88)) | ((u < 0.85) & (u > 0.12) & (v > 0.6) & (v < 0.88))
     texture = ndimage.gaussian_filter(rng.random(shape.shape), 6)
     texture = (texture - texture.min()) / np.ptp(texture)
     nuclei = np.clip(0.15 + 0.5 * v * u + 0.5 * texture, 0, 1)

@@ -97,9 +97,7 @@ def test_visium_hd_mismatch_is_reported(focus_data):
         barcodes = file["matrix/barcodes"].asstr()[:]
     known = set(pd.read_parquet(square / "spatial" / "tissue_positions.parquet")["barcode"])
     n = sum(b in known for b in barcodes)
-    with pytest.raises(
-        BadInputError, match=f"positions do not match the matrix: {n} of {len(barcodes)} barcodes"
-    ):
+    with pytest.raises(BadInputError, match=f"positions do not match the matrix: {n} of {len(barcodes)} barcodes"):
         read(folder, bin_um=16)
 
 
@@ -169,9 +167,7 @@ def test_kidney_merged_to_24_um(focus_data):
     square = folder / "binned_outputs" / "square_008um"
     with h5py.File(square / "filtered_feature_bc_matrix.h5") as file:
         group = file["matrix"]
-        counts = sparse.csr_matrix(
-            (group["data"][:], group["indices"][:], group["indptr"][:]), (255_967, 18_084)
-        )
+        counts = sparse.csr_matrix((group["data"][:], group["indices"][:], group["indptr"][:]), (255_967, 18_084))
     table = pd.read_parquet(square / "spatial" / "tissue_positions.parquet")
     assert sample.adata.X.sum(dtype=np.float64) == counts.sum()
     inside = (table["array_row"] // 3 == 40) & (table["array_col"] // 3 == 50)

@@ -12,9 +12,7 @@ from focus_cli.platforms.visium_hd import choose_bin
 def dense_by_square(sample):
     """{(row, col): counts} of a sample."""
     obs = sample.adata.obs
-    return {
-        key: values for key, values in zip(zip(obs["array_row"], obs["array_col"]), sample.adata.X.toarray())
-    }
+    return {key: values for key, values in zip(zip(obs["array_row"], obs["array_col"]), sample.adata.X.toarray())}
 
 
 @pytest.mark.parametrize("bin_um", [2, 4, 6, 16, 48])
@@ -77,9 +75,7 @@ def test_a_size_that_cannot_be_made_is_refused(bin_um):
 def test_positions_lie_one_bin_apart(tmp_path):
     raw = write_visium_hd(tmp_path / "S", sizes=(2,))
     sample = read(raw.path, bin_um=8)
-    table = sample.adata.obs.assign(
-        x=sample.adata.obsm["spatial_um"][:, 0], y=sample.adata.obsm["spatial_um"][:, 1]
-    )
+    table = sample.adata.obs.assign(x=sample.adata.obsm["spatial_um"][:, 0], y=sample.adata.obsm["spatial_um"][:, 1])
     by_col = table[table["array_row"] == 1].sort_values("array_col")
     assert np.diff(by_col["x"]) == pytest.approx(-8.0)
     by_row = table[table["array_col"] == 1].sort_values("array_row")

@@ -99,9 +99,7 @@ def refined(parent: anndata.AnnData) -> anndata.AnnData:
     grid = np.stack(np.meshgrid(*(np.arange(*ends, step) for ends in zip(xy.min(0), xy.max(0)))), axis=-1)
     grid = grid.reshape(-1, 2)
     nearest = ((grid[:, None] - xy[None]) ** 2).sum(-1).argmin(axis=1)
-    obs = pd.DataFrame(
-        {keys.PARENT: parent.obs_names[nearest]}, index=[f"fine-{i}" for i in range(len(grid))]
-    )
+    obs = pd.DataFrame({keys.PARENT: parent.obs_names[nearest]}, index=[f"fine-{i}" for i in range(len(grid))])
     fine = anndata.AnnData(X=parent.X[nearest], obs=obs, var=parent.var.copy())
     fine.obsm[keys.SPATIAL] = grid
     fine.uns[keys.UNS] = {**parent.uns[keys.UNS], "kind": "refined"}

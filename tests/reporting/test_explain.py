@@ -86,23 +86,17 @@ def test_a_truth_file(tmp_path: Path) -> None:
     adata = anndata.AnnData(sparse.csr_matrix(np.eye(4, dtype=np.float32)))
     adata.uns["focus_truth"] = {"task": "denoise", "genes": ["0", "1"], "kind": "counts", "seed": 3}
     told = explain(fake_enhanced.write(adata, tmp_path / "truth.h5ad"))
-    assert (
-        told["kind"] == "truth" and told["facts"]["task"] == "denoise" and told["facts"]["genes_scored"] == 2
-    )
+    assert told["kind"] == "truth" and told["facts"]["task"] == "denoise" and told["facts"]["genes_scored"] == 2
     assert told["fields"][0]["meaning"] == "raw counts that were hidden"
 
 
 def test_a_sample_folder(tmp_path: Path) -> None:
     adata = anndata.AnnData(sparse.csr_matrix(np.eye(4, dtype=np.float32)))
     adata.obsm[keys.SPATIAL] = adata.obsm[keys.SPATIAL_UM] = np.zeros((4, 2))
-    info = SampleInfo(
-        "S1", PlatformInfo("visium", "2.0"), 0.5, Footprint("circle", 55.0, 100.0), 4, 4, warnings=["w"]
-    )
+    info = SampleInfo("S1", PlatformInfo("visium", "2.0"), 0.5, Footprint("circle", 55.0, 100.0), 4, 4, warnings=["w"])
     write_sample(tmp_path / "S1", info, adata)
     told = explain(tmp_path / "S1")
-    assert (
-        told["kind"] == "sample" and told["facts"]["platform"] == "Visium 2.0" and told["warnings"] == ["w"]
-    )
+    assert told["kind"] == "sample" and told["facts"]["platform"] == "Visium 2.0" and told["warnings"] == ["w"]
     with pytest.raises(BadInputError, match="part of a folder") as caught:
         explain(tmp_path / "S1" / keys.COUNTS_H5AD)
     assert "S1" in caught.value.hint

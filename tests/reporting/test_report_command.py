@@ -19,9 +19,7 @@ def focus(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 def test_report_and_explain_run(study: Path, tmp_path: Path) -> None:
     out = tmp_path / "r.html"
-    ran = focus(
-        "report", study / "S1.h5ad", "--out", out, "--scores", study / "lost", "--genes", "GENE3, HIDDEN1"
-    )
+    ran = focus("report", study / "S1.h5ad", "--out", out, "--scores", study / "lost", "--genes", "GENE3, HIDDEN1")
     assert ran.returncode == 0, ran.stderr
     assert "<h4>GENE3</h4>" in out.read_text() and "<h4>HIDDEN1</h4>" in out.read_text()
     again = focus("report", study / "S1.h5ad", "--out", out)

@@ -87,9 +87,7 @@ def test_morans_i_against_its_definition() -> None:
     assert np.array_equal(np.argsort(distance, axis=1)[:, :5].sum(axis=1), (dense > 0) @ np.arange(60))
     for column in (0, 1):
         z = values[:, column] - values[:, column].mean()
-        expected = (
-            60 / dense.sum() * sum(dense[i, j] * z[i] * z[j] for i in range(60) for j in range(60)) / (z @ z)
-        )
+        expected = 60 / dense.sum() * sum(dense[i, j] * z[i] * z[j] for i in range(60) for j in range(60)) / (z @ z)
         assert morans_i(values, weights)[column] == pytest.approx(expected)
     assert np.isnan(morans_i(values, weights)[2])
     assert morans_i(values, weights)[1] > 0.7 > 0.3 > abs(morans_i(values, weights)[0])

@@ -37,9 +37,7 @@ def test_verdict(tmp_path: Path, pcc: dict[str, float], outcome: str, words: str
 
 
 def test_rows_are_best_first_and_bold_follows_the_direction(tmp_path: Path) -> None:
-    table = read_scores(
-        fake_enhanced.write_scores(tmp_path / "s", {"a": 0.1, "focus": 0.4, "b": 0.6})
-    ).tables[0]
+    table = read_scores(fake_enhanced.write_scores(tmp_path / "s", {"a": 0.1, "focus": 0.4, "b": 0.6})).tables[0]
     assert [r.method for r in table.rows] == ["b", "focus", "a"]
     assert [r.beats_us for r in table.rows] == [True, False, False]
     # RMSE of the fake scores is 1 − PCC: the lowest is the best.

@@ -53,9 +53,7 @@ def test_bins_that_tile_the_plane_share_each_cell_without_loss():
 
 
 def test_a_location_far_from_every_cell_still_expects_something():
-    weights = capture_weights(
-        _at(np.array([[500.0, 0.0], [0.0, 0.0]]), "circle", 55.0), _cells(np.zeros((1, 2)))
-    )
+    weights = capture_weights(_at(np.array([[500.0, 0.0], [0.0, 0.0]]), "circle", 55.0), _cells(np.zeros((1, 2))))
     assert 0 < weights[0, 0] < 1e-12 < weights[1, 0]
 
 
@@ -164,7 +162,5 @@ def test_reference_holds_every_gene_and_type_as_raw_counts(small):
     assert 600 <= reference.n_obs <= 1000
     marker = (truth.var["program"] == "marker: T cell").to_numpy()
     own = (reference.obs["cell_type"] == "T cell").to_numpy()
-    share = (
-        np.asarray(reference.X[:, marker].sum(axis=1)).ravel() / np.asarray(reference.X.sum(axis=1)).ravel()
-    )
+    share = np.asarray(reference.X[:, marker].sum(axis=1)).ravel() / np.asarray(reference.X.sum(axis=1)).ravel()
     assert share[own].mean() > 3 * share[~own].mean()

@@ -188,7 +188,7 @@ def _write(
 
     # The truth takes its place only once the sample is whole: both or neither.
     with atomic_file(truth, overwrite) as temporary:
-        split.truth.write_h5ad(temporary, compression="lzf")
+        split.truth.write_h5ad(temporary, compression="gzip", compression_opts=1)
         stored = write_sample(out, info, split.visible, write_morphology=copy, overwrite=overwrite)
     say(
         f"held out for {told['task']}: {stored.info.n_locations:,} locations × {stored.info.n_genes:,} genes "
