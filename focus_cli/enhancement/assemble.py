@@ -46,6 +46,7 @@ class _Moments:
         self.n, self.sum, self.square, self.spread = 0, *(np.zeros(n_genes) for _ in range(3))
 
     def add(self, x: np.ndarray, sd: np.ndarray) -> None:
+        """Take in a block: estimates and their standard deviations, rows × genes."""
         self.n += len(x)
         self.sum += x.sum(axis=0, dtype=np.float64)
         self.square += np.square(x, dtype=np.float64).sum(axis=0)

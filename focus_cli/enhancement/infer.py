@@ -18,14 +18,10 @@ NOISE_BLOCK = 256
 
 @dataclass(frozen=True)
 class Latents:
-    """Per query: mean and sd (float32, Q × K), attention over cell states (Q × C), samples or None.
-
-    `prior_sd` is the spread of the spatial prior, the source of the flow.
-    """
+    """Per query: mean and sd (float32, Q × K), attention over cell states (Q × C), samples or None."""
 
     mean: np.ndarray
     sd: np.ndarray
-    prior_sd: np.ndarray
     attention: np.ndarray
     samples: np.ndarray | None
 
@@ -72,7 +68,7 @@ def infer_latents(
     device = next(net.parameters()).device
     offsets = np.zeros((1, 2)) if footprint is None else footprint
     chunk = max(1, CHUNK // (len(offsets) * NOISE_BLOCK)) * NOISE_BLOCK
-    mean, sd, prior_sd = (np.zeros((q, k), np.float32) for _ in range(3))
+    mean, sd = (np.zeros((q, k), np.float32) for _ in range(2))
     attention = np.zeros((q, len(view.states)), np.float32)
     samples = np.zeros((n_samples, q, k), np.float32) if keep_samples else None
     with task(label, q) as progress, torch.no_grad():
@@ -100,7 +96,6 @@ def infer_latents(
                     samples[draw, rows] = z.numpy()
             mean[rows] = centre.numpy()
             sd[rows] = (square / n_samples).sqrt().numpy() if n_samples else area(spread).numpy()
-            prior_sd[rows] = area(spread).numpy()
             attention[rows] = area(condition.attention).numpy() if attention.shape[1] else 0.0
             progress.advance(rows.stop - rows.start)
-    return Latents(mean, sd, prior_sd, attention, samples)
+    return Latents(mean, sd, attention, samples)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from scipy import sparse
 
@@ -276,66 +277,53 @@ class _Inference:
         if self.options.samples:
             kept = {"footprint": self.area, "keep_samples": True}
             samples = self._infer(self.view, self.data.xy_um, "sampling", self.options.samples, **kept).samples
-        write_enhanced(
+        self._write(
             out,
-            Outputs(
-                kind="enhanced",
-                info=self.data.info,
-                obs=self.adata.obs,
-                obs_names=self.data.obs_names,
-                xy_um=self.data.xy_um,
-                exposure=self.data.exposure,
-                counts=None if self.options.histology_only else self.data.counts,
-                panel_var=self.adata.var,
-                uns_spatial=self.adata.uns.get(keys.UNS_SPATIAL),
-                latents=self.latents,
-                latent_samples=samples,
-                state_names=self.reference.prototypes.obs_names.to_numpy(str) if len(self.states) else None,
-            ),
-            self.genes,
-            self.decoder,
-            self.pooler,
-            self.options.layers,
             record,
-            overwrite=overwrite,
+            overwrite,
+            kind="enhanced",
+            obs=self.adata.obs,
+            obs_names=self.data.obs_names,
+            xy_um=self.data.xy_um,
+            exposure=self.data.exposure,
+            counts=None if self.options.histology_only else self.data.counts,
+            latents=self.latents,
+            latent_samples=samples,
         )
 
     def write_refined(self, out: Path, record: dict, overwrite: bool) -> None:
         """A regular grid over the tissue under the locations."""
         xy_um, names, parent, area_share = refined_grid(self.data, self.options.resolution_um)
-        latents = self._infer(self.view, xy_um, "refining")
-        import pandas as pd
-
-        obs = pd.DataFrame({keys.PARENT: self.data.obs_names[parent]}, index=names)
-        write_enhanced(
+        self._write(
             out,
-            Outputs(
-                kind="refined",
-                info=self.data.info,
-                obs=obs,
-                obs_names=names,
-                xy_um=xy_um,
-                exposure=self.data.exposure[parent] * area_share,
-                counts=None,
-                panel_var=self.adata.var,
-                uns_spatial=self.adata.uns.get(keys.UNS_SPATIAL),
-                latents=latents,
-                latent_samples=None,
-                state_names=self.reference.prototypes.obs_names.to_numpy(str) if len(self.states) else None,
-                resolution_um=self.options.resolution_um,
-            ),
-            self.genes,
-            self.decoder,
-            self.pooler,
-            self.options.layers,
             record,
-            overwrite=overwrite,
+            overwrite,
+            kind="refined",
+            obs=pd.DataFrame({keys.PARENT: self.data.obs_names[parent]}, index=names),
+            obs_names=names,
+            xy_um=xy_um,
+            exposure=self.data.exposure[parent] * area_share,
+            counts=None,
+            latents=self._infer(self.view, xy_um, "refining"),
+            latent_samples=None,
+            resolution_um=self.options.resolution_um,
+        )
+
+    def _write(self, out: Path, record: dict, overwrite: bool, **rows) -> None:
+        """Write one output; `rows` is what differs between the two, the sample and the genes are the same."""
+        outputs = Outputs(
+            info=self.data.info,
+            panel_var=self.adata.var,
+            uns_spatial=self.adata.uns.get(keys.UNS_SPATIAL),
+            state_names=self.reference.prototypes.obs_names.to_numpy(str) if len(self.states) else None,
+            **rows,
+        )
+        write_enhanced(
+            out, outputs, self.genes, self.decoder, self.pooler, self.options.layers, record, overwrite=overwrite
         )
 
 
 def _without_counts(data: SampleData) -> SampleData:
-    from dataclasses import replace
-
     return replace(data, counts=sparse.csr_matrix(data.counts.shape, dtype=np.float32))
 
 
