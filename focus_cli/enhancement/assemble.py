@@ -34,7 +34,6 @@ class Outputs:
     panel_var: pd.DataFrame
     uns_spatial: dict | None
     latents: Latents
-    latent_samples: np.ndarray | None
     state_names: np.ndarray | None
     resolution_um: float | None = None
 
@@ -42,15 +41,15 @@ class Outputs:
 class _Moments:
     """Running moments per gene, for reliabilities."""
 
-    def __init__(self, n_genes: int) -> None:
-        self.n, self.sum, self.square, self.spread = 0, *(np.zeros(n_genes) for _ in range(3))
+    def __init__(self, n_rows: int, n_genes: int) -> None:
+        self.n = n_rows
+        self.sum, self.square, self.spread = (np.zeros(n_genes) for _ in range(3))
 
-    def add(self, x: np.ndarray, sd: np.ndarray) -> None:
-        """Take in a block: estimates and their standard deviations, rows × genes."""
-        self.n += len(x)
-        self.sum += x.sum(axis=0, dtype=np.float64)
-        self.square += np.square(x, dtype=np.float64).sum(axis=0)
-        self.spread += np.square(sd, dtype=np.float64).sum(axis=0)
+    def add(self, genes: slice, x: np.ndarray, sd: np.ndarray) -> None:
+        """Take in a tile: estimates and their standard deviations, rows × genes."""
+        self.sum[genes] += x.sum(axis=0, dtype=np.float64)
+        self.square[genes] += np.einsum("ij,ij->j", x, x, dtype=np.float64)
+        self.spread[genes] += np.einsum("ij,ij->j", sd, sd, dtype=np.float64)
 
     def reliability(self) -> np.ndarray:
         """Share of the total variance that the estimates carry: var(mean) / (var(mean) + E[var])."""
@@ -114,8 +113,8 @@ def write_enhanced(
         adata.obsm[keys.PROPORTIONS] = pd.DataFrame(
             outputs.latents.attention / np.maximum(total, 1e-12), index=obs.index, columns=outputs.state_names
         )
-    if outputs.latent_samples is not None:
-        for draw, latent in enumerate(outputs.latent_samples):
+    if outputs.latents.samples is not None:
+        for draw, latent in enumerate(outputs.latents.samples):
             adata.obsm[f"{keys.LATENT}_sample_{draw}"] = latent
         # A sample of expression is share_link(latent @ loadings.T) * baseline.
         adata.varm["focus_loadings"] = decoder.loadings.numpy()
@@ -142,7 +141,7 @@ def write_enhanced(
         adata.uns[keys.UNS_SPATIAL] = _spatial_uns(outputs)
     with atomic_file(out, overwrite) as temporary:
         adata.write_h5ad(temporary, compression="gzip", compression_opts=1)
-        moments = _Moments(shape[1])
+        moments = _Moments(*shape)
         wanted = tuple(dict.fromkeys((*layers, keys.STD)))
         names = ["X", *layers]
         with (
@@ -151,12 +150,19 @@ def write_enhanced(
         ):
             for start in range(0, n, writer.block_rows):
                 rows = slice(start, min(start + writer.block_rows, n))
-                share, sd = decoder.share_and_sd(outputs.latents.mean[rows], outputs.latents.sd[rows])
-                if pooler is not None:
-                    pooler.update(share, sd, outputs.xy_um[rows])
-                block = expression_layers(share, sd, outputs.exposure[rows], wanted)
-                moments.add(block["X"], block[keys.STD])
-                writer.write(start, {name: block[name] for name in names})
+                mean, sd = outputs.latents.mean[rows], outputs.latents.sd[rows]
+                exposure = outputs.exposure[rows]
+                pooled = pooler.around(outputs.xy_um[rows]) if pooler is not None else None
+
+                def tile(columns: slice, mean=mean, sd=sd, exposure=exposure, pooled=pooled) -> dict[str, np.ndarray]:
+                    share, share_sd = decoder.share_and_sd(mean, sd, columns)
+                    if pooled is not None:
+                        pooled.update(share, share_sd, columns)
+                    values = expression_layers(share, share_sd, exposure, wanted)
+                    moments.add(columns, values["X"], values[keys.STD])
+                    return {name: values[name] for name in names}
+
+                writer.write(start, tile)
                 progress.advance(rows.stop - rows.start)
         _write_gene_reliability(temporary, moments.reliability())
     say(

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from focus_cli import keys
 from focus_cli.enhancement.residual import GeneResidual, apply_residual, kernel
-from focus_cli.models.likelihood import share_link
+from focus_cli.models.likelihood import share_link, share_link_and_slope
 
 QUANTILES = (0.05, 0.95)
 _NORMAL_QUANTILE = {0.05: -1.6448536, 0.95: 1.6448536}
@@ -35,18 +35,45 @@ class GeneDecoder:
         u = torch.from_numpy(latent) @ self.loadings[genes].T
         return share_link(u) * self.baseline[genes]
 
-    def share_and_sd(self, mean: np.ndarray, sd: np.ndarray) -> tuple[Tensor, Tensor]:
+    def share_and_sd(self, mean: np.ndarray, sd: np.ndarray, genes: slice = slice(None)) -> tuple[Tensor, Tensor]:
         """Expected shares and their standard deviations by the delta method, rows × genes."""
-        z = torch.from_numpy(mean)
-        spread = torch.from_numpy(sd) ** 2 @ (self.loadings**2).T
-        spread = (spread + (z**2).sum(dim=1)[:, None] * self.loading_sd**2).sqrt()
-        u = z @ self.loadings.T
-        slope = torch.exp(u.clamp(max=0))
-        return share_link(u) * self.baseline, spread * slope * self.baseline
+        z, loadings, baseline = torch.from_numpy(mean), self.loadings[genes], self.baseline[genes]
+        spread = torch.from_numpy(sd) ** 2 @ (loadings**2).T
+        spread = (spread + (z**2).sum(dim=1)[:, None] * self.loading_sd[genes] ** 2).sqrt_()
+        share, slope = share_link_and_slope(z @ loadings.T)
+        return share.mul_(baseline), spread.mul_(slope).mul_(baseline)
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """Molecules around a block of queries, for genes that their own counts inform.
+
+    `columns` (ascending) are those genes in the output, `kappa` theirs; `counts` and `expected` are
+    rows × columns.
+    """
+
+    columns: np.ndarray
+    kappa: np.ndarray
+    counts: np.ndarray
+    expected: np.ndarray
+
+    def update(self, share: Tensor, sd: Tensor, genes: slice) -> None:
+        """Update shares and sds of a range of output genes (rows × genes), in place."""
+        first, last = np.searchsorted(self.columns, (genes.start, genes.stop))
+        if first == last:
+            return
+        here = torch.from_numpy(self.columns[first:last] - genes.start)
+        kappa, counts = self.kappa[first:last], self.counts[:, first:last]
+        mean = share[:, here].numpy()
+        updated, shrink = apply_residual(kappa, mean, counts, self.expected[:, first:last])
+        own = updated**2 / (kappa + counts)
+        latent_part = (sd[:, here].numpy() * updated / np.maximum(mean, 1e-12) * shrink) ** 2
+        share[:, here] = torch.from_numpy(updated.astype(np.float32))
+        sd[:, here] = torch.from_numpy(np.sqrt(own + latent_part).astype(np.float32))
 
 
 class ResidualPooler:
-    """Pools counts and their expectations around blocks of queries, for genes that their own counts inform.
+    """Pools counts and their expectations around blocks of queries.
 
     Parameters
     ----------
@@ -55,7 +82,7 @@ class ResidualPooler:
     counts
         CSR, locations × panel genes; `exposure` per location.
     columns
-        Output column of each panel gene.
+        Output column of each panel gene, ascending.
     location_latent
         Latents of the locations themselves, N × K.
     """
@@ -71,29 +98,20 @@ class ResidualPooler:
         location_latent: np.ndarray,
     ) -> None:
         informed = np.flatnonzero(np.isfinite(residual.kappa))
-        self.residual, self.decoder = residual, decoder
-        self.informed, self.columns = informed, columns[informed]
+        self.columns, self.kappa, self.width_um = columns[informed], residual.kappa[informed], residual.width_um
+        self.decoder = decoder
         # Column-sparse slicing once; rows are then cheap to take.
         self.counts = counts.tocsc()[:, informed].tocsr()
         self.exposure, self.xy, self.latent = exposure.astype(np.float32), xy_um, location_latent
 
-    def update(self, share: Tensor, sd: Tensor, xy_um: np.ndarray) -> None:
-        """Update shares and sds (rows × output genes) of queries at `xy_um`, in place."""
-        if not len(self.informed):
-            return
-        pool = kernel(self.xy, xy_um, self.residual.width_um)
+    def around(self, xy_um: np.ndarray) -> Pooled:
+        """Pool what lies around queries at `xy_um`."""
+        pool = kernel(self.xy, xy_um, self.width_um)
         near, inverse = np.unique(pool.indices, return_inverse=True)
         local = sparse.csr_matrix((pool.data, inverse, pool.indptr), shape=(len(xy_um), len(near)))
-        pooled = np.asarray((local @ self.counts[near]).todense(), dtype=np.float32)
+        counts = np.asarray((local @ self.counts[near]).todense(), dtype=np.float32)
         at_locations = self.decoder.share(self.latent[near], torch.from_numpy(self.columns)).numpy()
-        expected = local @ (self.exposure[near, None] * at_locations)
-        mean = share[:, self.columns].numpy()
-        updated, shrink = apply_residual(self.residual, mean, pooled, expected, self.informed)
-        kappa = self.residual.kappa[self.informed]
-        own = updated**2 / (kappa + pooled)
-        latent_part = (sd[:, self.columns].numpy() * updated / np.maximum(mean, 1e-12) * shrink) ** 2
-        share[:, self.columns] = torch.from_numpy(updated.astype(np.float32))
-        sd[:, self.columns] = torch.from_numpy(np.sqrt(own + latent_part).astype(np.float32))
+        return Pooled(self.columns, self.kappa, counts, local @ (self.exposure[near, None] * at_locations))
 
 
 def expression_layers(

@@ -14,6 +14,7 @@ from focus_cli.progress import task
 
 CHUNK = 8192  # points of a forward pass
 NOISE_BLOCK = 256
+SPREAD_DRAWS = 8
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,9 @@ def infer_latents(
     data: SampleData,
     xy_um: np.ndarray,
     *,
-    n_samples: int,
+    n_spread: int = SPREAD_DRAWS,
+    n_samples: int = 0,
     footprint: np.ndarray | None = None,
-    keep_samples: bool = False,
     seed: int = 0,
     label: str = "inferring",
 ) -> Latents:
@@ -59,10 +60,10 @@ def infer_latents(
         Q × 2, µm.
     footprint
         Offsets (points × 2, µm) that sample a location's area; None for points.
+    n_spread
+        Draws of the flow behind the spread; with 0 it is that of the flow's source.
     n_samples
-        Draws of the flow behind the spread, at least 2.
-    keep_samples
-        Return the draws (samples × Q × K).
+        Draws to return (samples × Q × K), the first of which are those behind the spread.
     """
     k, q = net.config.n_factors, len(xy_um)
     device = next(net.parameters()).device
@@ -70,7 +71,7 @@ def infer_latents(
     chunk = max(1, CHUNK // (len(offsets) * NOISE_BLOCK)) * NOISE_BLOCK
     mean, sd = (np.zeros((q, k), np.float32) for _ in range(2))
     attention = np.zeros((q, len(view.states)), np.float32)
-    samples = np.zeros((n_samples, q, k), np.float32) if keep_samples else None
+    samples = np.zeros((n_samples, q, k), np.float32) if n_samples else None
     with task(label, q) as progress, torch.no_grad():
         residuals = net.residuals(to_device(view.nodes, device))
         for start in range(0, q, chunk):
@@ -85,17 +86,18 @@ def infer_latents(
             centre = area(net.posterior_mean(condition))
             spread = condition.log_variance.exp().sqrt()
             square = torch.zeros_like(centre)
-            for draw in range(n_samples):
+            for draw in range(max(n_spread, n_samples)):
                 # One draw for a whole footprint: its points are no independent witnesses.
                 noise = _noise(seed, draw, rows, k).repeat_interleave(len(offsets), dim=0).to(device)
                 source = condition.mean + spread * noise
                 z = integrate(lambda z, t, c=condition: net.predict(z, t, c), source, DEFAULT_STEPS)
                 z = area(z)
-                square += (z - centre) ** 2
-                if samples is not None:
+                if draw < n_spread:
+                    square += (z - centre) ** 2
+                if draw < n_samples:
                     samples[draw, rows] = z.numpy()
             mean[rows] = centre.numpy()
-            sd[rows] = (square / n_samples).sqrt().numpy() if n_samples else area(spread).numpy()
+            sd[rows] = (square / n_spread).sqrt().numpy() if n_spread else area(spread).numpy()
             attention[rows] = area(condition.attention).numpy() if attention.shape[1] else 0.0
             progress.advance(rows.stop - rows.start)
     return Latents(mean, sd, attention, samples)

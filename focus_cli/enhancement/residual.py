@@ -99,19 +99,22 @@ def fit_residual(
 
 
 def apply_residual(
-    residual: GeneResidual, mean: np.ndarray, pooled: np.ndarray, expected: np.ndarray, genes: np.ndarray
+    kappa: np.ndarray, mean: np.ndarray, pooled: np.ndarray, expected: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Update shares of some genes (queries × genes, dense).
+    """Update shares of genes that their own counts inform (queries × genes, dense).
+
+    Parameters
+    ----------
+    kappa
+        Finite, per gene.
+    mean, pooled, expected
+        The factors' shares m, molecules Y around each query, and how many were expected, M.
 
     Returns
     -------
     share
-        The updated mean.
+        The updated mean, m (κ + Y) / (κ + M).
     shrink
-        κ / (κ + M), how far the posterior is narrower than the prior; 1 where κ is infinite.
+        κ / (κ + M), how far the posterior is narrower than the prior.
     """
-    kappa = residual.kappa[genes]
-    finite = np.isfinite(kappa)
-    k = np.where(finite, kappa, 1.0)
-    factor = np.where(finite, (k + pooled) / (k + expected), 1.0)
-    return mean * factor, np.where(finite, k / (k + expected), 1.0)
+    return mean * (kappa + pooled) / (kappa + expected), kappa / (kappa + expected)

@@ -27,12 +27,11 @@ from focus_cli.priors.transfer import extend_prior, transfer_error
 from focus_cli.progress import say
 from focus_cli.reference import build_reference, is_reference, open_reference
 from focus_cli.store import StoredSample, is_sample, open_sample, refuse_existing
+from focus_cli.thinning import thin
 from focus_cli.training import TrainedModel, load_model
 from focus_cli.training.device import choose_device
-from focus_cli.training.views import thin
 
 DEFAULT_LAYERS = (keys.MEAN_COUNTS, keys.STD, "q05", "q95")
-DEFAULT_SAMPLES = 8
 
 
 @dataclass(frozen=True)
@@ -192,7 +191,9 @@ class _Inference:
         self.view = self._view(data.counts, data.exposure)
         self.decoder = self._decoder(self.genes.prior_rows, self.genes.measured)
         self.area = data.footprint_points()
-        self.latents = self._infer(self.view, data.xy_um, "inferring locations", footprint=self.area)
+        self.latents = self._infer(
+            self.view, data.xy_um, "inferring locations", footprint=self.area, n_samples=options.samples
+        )
         self.pooler = self._pooler()
 
     def _view(self, counts: sparse.csr_matrix, exposure: np.ndarray) -> View:
@@ -229,9 +230,9 @@ class _Inference:
             loading_sd=unmeasured * transfer_error(self.prior) * loadings.norm(dim=1) / loadings.shape[1] ** 0.5,
         )
 
-    def _infer(self, view: View, xy_um: np.ndarray, label: str, n: int = DEFAULT_SAMPLES, **more) -> Latents:
+    def _infer(self, view: View, xy_um: np.ndarray, label: str, **more) -> Latents:
         net, seed = self.model.net, self.options.seed
-        return infer_latents(net, view, self.data, xy_um, n_samples=n, seed=seed, label=label, **more)
+        return infer_latents(net, view, self.data, xy_um, seed=seed, label=label, **more)
 
     def _pooler(self) -> ResidualPooler | None:
         """Fit what genes keep to themselves, on a thinned half of (a window of) the sample's own counts."""
@@ -240,14 +241,14 @@ class _Inference:
         if len(measured) < 10:
             return None
         rng = np.random.default_rng([options.seed, 4])
-        visible = thin(data.counts, VISIBLE_SHARE, rng)
+        visible, rest = thin(data.counts, VISIBLE_SHARE, rng)
         view = self._view(visible, np.asarray(visible.sum(axis=1)).ravel())
         if len(measured) > MAX_FIT_LOCATIONS:
             centre = np.median(data.xy_um[measured], axis=0)
             distance = np.linalg.norm(data.xy_um[measured] - centre, axis=1)
             measured = measured[np.sort(np.argsort(distance, kind="stable")[:MAX_FIT_LOCATIONS])]
         window = data.xy_um[measured]
-        latent = self._infer(view, window, "fitting gene residuals", n=0, footprint=self.area).mean
+        latent = self._infer(view, window, "fitting gene residuals", n_spread=0, footprint=self.area).mean
         rows = self.prior.rows(data.names)
         panel = self._decoder(rows, np.ones(len(rows), bool))
 
@@ -258,8 +259,7 @@ class _Inference:
         v = visible[measured].tocsr()
         seen = np.asarray(v.sum(axis=1)).ravel()
         exposures = (seen, data.exposure[measured] - seen)
-        hidden = (data.counts[measured] - v).tocsr()
-        residual = fit_residual(v, hidden, exposures, share, window, data.info.footprint.pitch_um)
+        residual = fit_residual(v, rest[measured], exposures, share, window, data.info.footprint.pitch_um)
         written = np.flatnonzero(self.genes.panel_columns >= 0)
         return ResidualPooler(
             GeneResidual(residual.kappa[written], residual.width_um),
@@ -273,10 +273,6 @@ class _Inference:
 
     def write_locations(self, out: Path, record: dict, overwrite: bool) -> None:
         """The same locations, every chosen gene."""
-        samples = None
-        if self.options.samples:
-            kept = {"footprint": self.area, "keep_samples": True}
-            samples = self._infer(self.view, self.data.xy_um, "sampling", self.options.samples, **kept).samples
         self._write(
             out,
             record,
@@ -288,7 +284,6 @@ class _Inference:
             exposure=self.data.exposure,
             counts=None if self.options.histology_only else self.data.counts,
             latents=self.latents,
-            latent_samples=samples,
         )
 
     def write_refined(self, out: Path, record: dict, overwrite: bool) -> None:
@@ -305,7 +300,6 @@ class _Inference:
             exposure=self.data.exposure[parent] * area_share,
             counts=None,
             latents=self._infer(self.view, xy_um, "refining"),
-            latent_samples=None,
             resolution_um=self.options.resolution_um,
         )
 

@@ -6,8 +6,8 @@ import numpy as np
 from scipy import sparse
 
 from focus_cli.evaluation.metrics import column_pearson
-from focus_cli.evaluation.normalise import column_chunks, dense_columns, log1p_cp10k
-from focus_cli.evaluation.thinning import thin_with_exposure
+from focus_cli.evaluation.normalise import column_chunks, dense_columns, log1p_cp10k, row_sums
+from focus_cli.thinning import thin
 
 
 def ceiling_of_halves(r: np.ndarray) -> np.ndarray:
@@ -20,6 +20,35 @@ def ceiling_of_halves(r: np.ndarray) -> np.ndarray:
     out = np.full(r.shape, np.nan)
     np.divide(2 * r, 1 + r, out=out, where=usable)
     return np.sqrt(out)
+
+
+def thin_with_exposure(
+    counts: sparse.csr_matrix, exposure: np.ndarray, rng: np.random.Generator, *, inside: bool
+) -> tuple[tuple[sparse.csr_matrix, np.ndarray], tuple[sparse.csr_matrix, np.ndarray]]:
+    """Halve counts of some genes together with the exposure of their locations.
+
+    Parameters
+    ----------
+    counts
+        Molecules of the genes of interest, CSR (n, G).
+    exposure
+        Molecules that each location is divided by, (n,).
+    rng
+        Source of randomness.
+    inside
+        True if the exposure counts these genes too: its molecules are thinned with theirs, the molecules of
+        all other genes as one lump. False if it comes from other genes, which are not hidden: halved exactly.
+
+    Returns
+    -------
+    ``(counts, exposure)`` of either half.
+    """
+    first, second = thin(counts, 0.5, rng)
+    if not inside:
+        return (first, exposure / 2), (second, exposure / 2)
+    others = np.maximum(np.rint(exposure - row_sums(counts)), 0).astype(np.int64)
+    lump = rng.binomial(others, 0.5)
+    return (first, row_sums(first) + lump), (second, row_sums(second) + others - lump)
 
 
 def noise_ceiling(

@@ -12,7 +12,13 @@ def share_link(u: Tensor) -> Tensor:
     Tissue is a sum of cells, so shares add; the exponential keeps a gene that is absent at zero from
     below. The two pieces meet with the same value and slope.
     """
-    return torch.where(u >= 0, 1 + u, torch.exp(u.clamp(max=0)))
+    return share_link_and_slope(u)[0]
+
+
+def share_link_and_slope(u: Tensor) -> tuple[Tensor, Tensor]:
+    """`share_link` and its derivative."""
+    slope = torch.exp(u.clamp(max=0))
+    return torch.where(u >= 0, 1 + u, slope), slope
 
 
 def negative_binomial_nll(counts: Tensor, mean: Tensor, log_theta: Tensor) -> Tensor:

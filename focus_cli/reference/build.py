@@ -13,7 +13,7 @@ import numpy as np
 from focus_cli import keys, provenance
 from focus_cli.errors import BadInputError, MissingResourceError, UsageError
 from focus_cli.progress import say
-from focus_cli.store import atomic_directory, refuse_existing
+from focus_cli.store import atomic_directory, refuse_existing, require_files
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -70,11 +70,7 @@ def open_reference(path: Path) -> Reference:
         If its description cannot be read.
     """
     path = Path(path)
-    for name in (keys.REFERENCE_JSON, keys.CELLS_H5AD, keys.PROTOTYPES_H5AD):
-        if not (path / name).is_file():
-            raise MissingResourceError(
-                f"{path} is not a FOCUS reference: {name} is missing", hint="focus reference makes one"
-            )
+    require_files(path, (keys.REFERENCE_JSON, keys.CELLS_H5AD, keys.PROTOTYPES_H5AD), "reference", "reference")
     try:
         info = json.loads((path / keys.REFERENCE_JSON).read_text())
         version = info["schema_version"]

@@ -1,6 +1,7 @@
 """The on-disk sample: schema, atomic writing, backed reading."""
 
 from focus_cli.store.atomic import atomic_directory, atomic_file, refuse_existing
+from focus_cli.store.folder import require_files
 from focus_cli.store.sample import (
     Footprint,
     ImageInfo,
@@ -23,5 +24,6 @@ __all__ = [
     "is_sample",
     "open_sample",
     "refuse_existing",
+    "require_files",
     "write_sample",
 ]

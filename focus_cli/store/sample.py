@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from focus_cli import keys
-from focus_cli.errors import BadInputError, MissingResourceError, UsageError
+from focus_cli.errors import BadInputError, UsageError
 from focus_cli.store.atomic import atomic_directory
+from focus_cli.store.folder import require_files
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -174,13 +175,7 @@ def open_sample(path: Path) -> StoredSample:
         If ``sample.json`` is not a sample description of this schema version.
     """
     path = Path(path)
-    if not path.exists():
-        raise MissingResourceError(f"no such sample: {path}", hint="focus preprocess makes one")
-    for name in (keys.SAMPLE_JSON, keys.COUNTS_H5AD):
-        if not (path / name).is_file():
-            raise MissingResourceError(
-                f"{path} is not a FOCUS sample: {name} is missing", hint="focus preprocess makes one"
-            )
+    require_files(path, (keys.SAMPLE_JSON, keys.COUNTS_H5AD), "sample", "preprocess")
     return StoredSample(path, SampleInfo.from_json((path / keys.SAMPLE_JSON).read_text()))
 
 

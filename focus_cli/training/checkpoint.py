@@ -13,10 +13,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from focus_cli import keys
-from focus_cli.errors import BadInputError, MissingResourceError
+from focus_cli.errors import BadInputError
 from focus_cli.models import FocusNet, ModelConfig
 from focus_cli.priors import SpatialPrior
-from focus_cli.store import atomic_directory
+from focus_cli.store import atomic_directory, require_files
 
 SCHEMA_VERSION = 1
 _ARRAYS = ("baseline", "loadings", "reference_loadings", "measured", "in_reference", "variance")
@@ -73,9 +73,7 @@ def load_model(path: Path) -> TrainedModel:
         If a file is damaged, of another version, or its tensors do not fit its description.
     """
     path = Path(path)
-    for name in (keys.MODEL_JSON, keys.PRIOR_JSON, keys.WEIGHTS):
-        if not (path / name).is_file():
-            raise MissingResourceError(f"{path} is not a FOCUS model: {name} is missing", hint="focus train makes one")
+    require_files(path, (keys.MODEL_JSON, keys.PRIOR_JSON, keys.WEIGHTS), "model", "train")
     try:
         info = json.loads((path / keys.MODEL_JSON).read_text())
         named = json.loads((path / keys.PRIOR_JSON).read_text())

@@ -13,6 +13,7 @@ from torch import Tensor
 from focus_cli.conditioning import SampleData, View, make_view
 from focus_cli.priors import SpatialPrior, build_pooling, panel_statistics
 from focus_cli.priors.statistics import residual_scale
+from focus_cli.thinning import thin
 from focus_cli.training.config import TrainingConfig
 from focus_cli.training.masks import draw_mask
 
@@ -50,13 +51,6 @@ class TrainingView:
     def n_locations(self) -> int:
         """N."""
         return len(self.points)
-
-
-def thin(counts: sparse.csr_matrix, share: float, rng: np.random.Generator) -> sparse.csr_matrix:
-    """Keep each molecule with probability `share`."""
-    visible = counts.copy()
-    visible.data = rng.binomial(np.rint(counts.data).astype(np.int64), share).astype(np.float32)
-    return visible
 
 
 class ViewMaker:
@@ -106,7 +100,7 @@ class ViewMaker:
         # A window has edges of its own; its neighbourhoods end there, as those of a section do.
         pooling = data.pooling if len(window) == len(data.xy_um) else build_pooling(xy, data.info.footprint.pitch_um)
 
-        kept = thin(counts, mask.share, rng)
+        kept, _ = thin(counts, mask.share, rng)
         kept = (sparse.diags(mask.location_visible.astype(np.float32)) @ kept).tocsr()
         visible = (kept @ sparse.diags(mask.gene_visible.astype(np.float32))).tocsr()
         hidden = (counts - visible).tocsr()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from scipy import sparse
 from training.tiny_cohort import TINY_TRAINING, grow, store_tissue
 
 from focus_cli.conditioning import load_sample_data
@@ -14,7 +13,7 @@ from focus_cli.priors import fit_prior
 from focus_cli.store import open_sample
 from focus_cli.training import TrainingConfig
 from focus_cli.training.masks import draw_mask
-from focus_cli.training.views import ViewMaker, thin
+from focus_cli.training.views import ViewMaker
 
 
 @pytest.fixture(scope="module")
@@ -90,24 +89,6 @@ def test_patches_hide_neighbours_together():
         hidden = xy[~draw_mask(config, xy, 5, True, np.random.default_rng(seed)).location_visible]
         radii.append(np.linalg.norm(hidden - hidden.mean(axis=0), axis=1).mean())
     assert min(radii) < 5 < max(radii)  # patches, and single locations all over
-
-
-def test_thinned_halves_add_up_and_keep_the_share():
-    counts = sparse.csr_matrix(np.random.default_rng(0).poisson(4, (200, 50)).astype(np.float32))
-    visible = thin(counts, 0.8, np.random.default_rng(1))
-    hidden = counts - visible
-    assert visible.data.min() >= 0 and hidden.data.min() >= 0
-    assert (visible + hidden != counts).nnz == 0
-    assert visible.sum() / counts.sum() == pytest.approx(0.8, abs=0.01)
-    # Halves of a Poisson are independent: given the place, one says nothing of the other.
-    correlation = np.corrcoef(visible.toarray().ravel(), hidden.toarray().ravel())[0, 1]
-    assert abs(correlation) < 0.03
-
-
-def test_thinning_leaves_the_counts_alone():
-    counts = sparse.csr_matrix(np.full((3, 3), 9, np.float32))
-    thin(counts, 0.5, np.random.default_rng(0))
-    assert (counts.data == 9).all()
 
 
 def test_nothing_is_both_seen_and_asked(data, prior):

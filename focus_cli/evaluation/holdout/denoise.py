@@ -6,8 +6,8 @@ from focus_cli.errors import UsageError
 from focus_cli.evaluation.genes import OVERDISPERSED_RULE, overdispersed_genes
 from focus_cli.evaluation.holdout.parts import Source, Split, require_genes, visible_sample
 from focus_cli.evaluation.normalise import row_sums
-from focus_cli.evaluation.thinning import thin
 from focus_cli.evaluation.truth import VISIBLE, make_truth
+from focus_cli.thinning import thin
 
 
 def split_denoise(source: Source, fraction: float) -> Split:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from focus_cli.evaluation.normalise import row_sums
-
 
 def thin(
     counts: sparse.csr_matrix, fraction: float, rng: np.random.Generator
@@ -40,32 +38,3 @@ def thin(
         part.eliminate_zeros()
         parts.append(part)
     return parts[0], parts[1]
-
-
-def thin_with_exposure(
-    counts: sparse.csr_matrix, exposure: np.ndarray, rng: np.random.Generator, *, inside: bool
-) -> tuple[tuple[sparse.csr_matrix, np.ndarray], tuple[sparse.csr_matrix, np.ndarray]]:
-    """Halve counts of some genes together with the exposure of their locations.
-
-    Parameters
-    ----------
-    counts
-        Molecules of the genes of interest, CSR (n, G).
-    exposure
-        Molecules that each location is divided by, (n,).
-    rng
-        Source of randomness.
-    inside
-        True if the exposure counts these genes too: its molecules are thinned with theirs, the molecules of
-        all other genes as one lump. False if it comes from other genes, which are not hidden: halved exactly.
-
-    Returns
-    -------
-    ``(counts, exposure)`` of either half.
-    """
-    first, second = thin(counts, 0.5, rng)
-    if not inside:
-        return (first, exposure / 2), (second, exposure / 2)
-    others = np.maximum(np.rint(exposure - row_sums(counts)), 0).astype(np.int64)
-    lump = rng.binomial(others, 0.5)
-    return (first, row_sums(first) + lump), (second, row_sums(second) + others - lump)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import sparse, stats
 
-from focus_cli.evaluation.thinning import thin, thin_with_exposure
+from focus_cli.evaluation.ceiling import thin_with_exposure
+from focus_cli.thinning import thin
 
 
 def test_parts_sum_back_and_hold_whole_molecules():
@@ -26,6 +27,12 @@ def test_halves_of_poisson_counts_are_independent_and_those_of_a_fixed_count_are
     fixed = sparse.csr_matrix(np.full((20_000, 1), 4.0))
     a, b = (part.toarray().ravel() for part in thin(fixed, 0.5, rng))
     assert stats.pearsonr(a, b).statistic == pytest.approx(-1, abs=1e-4)
+
+
+def test_thinning_leaves_the_counts_alone():
+    counts = sparse.csr_matrix(np.full((3, 3), 9.0))
+    thin(counts, 0.5, np.random.default_rng(0))
+    assert (counts.data == 9).all()
 
 
 def test_same_seed_same_parts():
