@@ -5,7 +5,7 @@ IN_TISSUE = "in_tissue"  # 1 where the vendor says that the location lies on tis
 ARRAY_ROW = "array_row"  # row on the capture array
 ARRAY_COL = "array_col"  # column on the capture array
 TOTAL_COUNTS = "total_counts"  # molecules over the measured panel
-EXPOSURE = "exposure"  # molecules at which mean_counts is stated
+EXPOSURE = "exposure"  # molecules at which X and mean_counts are stated: those counted, else those expected
 OBS_RELIABILITY = "reliability"  # 0..1, how far the estimate of this location can be trusted
 PARENT = "parent"  # refined files: the measured location that covers (or is nearest to) this one
 
@@ -25,6 +25,7 @@ PROPORTIONS = "cell_state_proportions"  # attention over the reference's cell st
 # --- layers --------------------------------------------------------------------------------------
 COUNTS = "counts"  # raw molecules, untouched
 MEAN_COUNTS = "mean_counts"  # posterior mean of the counts at the location's own exposure
+EXPRESSION = "expression"  # depth taken out: log1p of 10,000 times the share of the molecules
 STD = "std"  # posterior standard deviation of X
 
 # --- uns -----------------------------------------------------------------------------------------

@@ -8,14 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from anndata import AnnData
 from scipy import sparse
+from torch import Tensor
 
 from focus_cli import keys
-from focus_cli.enhancement.decode import GeneDecoder, ResidualPooler, expression_layers
+from focus_cli.enhancement.decode import GeneDecoder, ResidualPooler, expression_and_sd, expression_layers
 from focus_cli.enhancement.genes import OutputGenes
 from focus_cli.enhancement.infer import Latents
 from focus_cli.enhancement.writer import DenseWriter
+from focus_cli.lognorm import LogNormReading
 from focus_cli.progress import say, task
 from focus_cli.store import SampleInfo, atomic_file
 
@@ -45,11 +48,11 @@ class _Moments:
         self.n = n_rows
         self.sum, self.square, self.spread = (np.zeros(n_genes) for _ in range(3))
 
-    def add(self, genes: slice, x: np.ndarray, sd: np.ndarray) -> None:
+    def add(self, genes: slice, x: Tensor, sd: Tensor) -> None:
         """Take in a tile: estimates and their standard deviations, rows × genes."""
-        self.sum[genes] += x.sum(axis=0, dtype=np.float64)
-        self.square[genes] += np.einsum("ij,ij->j", x, x, dtype=np.float64)
-        self.spread[genes] += np.einsum("ij,ij->j", sd, sd, dtype=np.float64)
+        self.sum[genes] += x.sum(dim=0, dtype=torch.float64).numpy()
+        self.square[genes] += x.square().sum(dim=0, dtype=torch.float64).numpy()
+        self.spread[genes] += sd.square().sum(dim=0, dtype=torch.float64).numpy()
 
     def reliability(self) -> np.ndarray:
         """Share of the total variance that the estimates carry: var(mean) / (var(mean) + E[var])."""
@@ -130,7 +133,7 @@ def write_enhanced(
         "pitch_um": outputs.info.footprint.pitch_um,
         "n_measured": int(genes.measured.sum()),
         "n_imputed": int((~genes.measured).sum()),
-        "scale_of_X": "posterior mean, log1p of counts per 10,000 of the panel",
+        "scale_of_X": "posterior mean of log1p of counts per 10,000 of the panel, as measured at obs['exposure']",
         "alignment": json.dumps(outputs.info.alignment, sort_keys=True, default=str),
         "warnings": json.dumps(outputs.info.warnings),
         "provenance": json.dumps(record, sort_keys=True, default=str),
@@ -142,25 +145,22 @@ def write_enhanced(
     with atomic_file(out, overwrite) as temporary:
         adata.write_h5ad(temporary, compression="gzip", compression_opts=1)
         moments = _Moments(*shape)
-        wanted = tuple(dict.fromkeys((*layers, keys.STD)))
-        names = ["X", *layers]
         with (
-            DenseWriter(temporary, names, shape) as writer,
+            DenseWriter(temporary, ["X", *layers], shape) as writer,
             task(f"writing {outputs.kind} expression", n) as progress,
         ):
             for start in range(0, n, writer.block_rows):
                 rows = slice(start, min(start + writer.block_rows, n))
                 mean, sd = outputs.latents.mean[rows], outputs.latents.sd[rows]
-                exposure = outputs.exposure[rows]
+                reading = LogNormReading(outputs.exposure[rows])
                 pooled = pooler.around(outputs.xy_um[rows]) if pooler is not None else None
 
-                def tile(columns: slice, mean=mean, sd=sd, exposure=exposure, pooled=pooled) -> dict[str, np.ndarray]:
+                def tile(columns: slice, mean=mean, sd=sd, reading=reading, pooled=pooled) -> dict[str, np.ndarray]:
                     share, share_sd = decoder.share_and_sd(mean, sd, columns)
                     if pooled is not None:
                         pooled.update(share, share_sd, columns)
-                    values = expression_layers(share, share_sd, exposure, wanted)
-                    moments.add(columns, values["X"], values[keys.STD])
-                    return {name: values[name] for name in names}
+                    moments.add(columns, *expression_and_sd(share, share_sd))
+                    return {name: t.numpy() for name, t in expression_layers(share, share_sd, reading, layers).items()}
 
                 writer.write(start, tile)
                 progress.advance(rows.stop - rows.start)

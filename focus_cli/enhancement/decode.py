@@ -11,6 +11,7 @@ from torch import Tensor
 
 from focus_cli import keys
 from focus_cli.enhancement.residual import GeneResidual, apply_residual, kernel
+from focus_cli.lognorm import LogNormReading
 from focus_cli.models.likelihood import share_link, share_link_and_slope
 
 QUANTILES = (0.05, 0.95)
@@ -114,25 +115,31 @@ class ResidualPooler:
         return Pooled(self.columns, self.kappa, counts, local @ (self.exposure[near, None] * at_locations))
 
 
-def expression_layers(
-    share: Tensor, sd: Tensor, exposure: np.ndarray, wanted: tuple[str, ...]
-) -> dict[str, np.ndarray]:
-    """X and layers of a block from shares and their sds.
+def expression_layers(share: Tensor, sd: Tensor, reading: LogNormReading, wanted: tuple[str, ...]) -> dict[str, Tensor]:
+    """X and layers of a block from shares and their sds, rows × genes.
 
-    X is log1p of shares per 10,000; `std` its standard deviation by the delta method; quantiles are those
-    of a log-normal share with the same mean and variance.
+    X is what measurements at the locations' depth would read on average; `std` is its standard deviation by the
+    delta method; quantiles are the readings of the quantiles of a log-normal share with the same mean and variance.
     """
-    scaled = share * keys.TARGET_SUM
-    layers = {"X": torch.log1p(scaled)}
+    read, slope = reading.with_slope(share)
+    layers = {"X": read}
     if keys.MEAN_COUNTS in wanted:
-        layers[keys.MEAN_COUNTS] = share * torch.from_numpy(exposure.astype(np.float32))[:, None]
-    spread = sd * keys.TARGET_SUM
+        layers[keys.MEAN_COUNTS] = share * reading.depth
     if keys.STD in wanted:
-        layers[keys.STD] = spread / (1 + scaled)
+        layers[keys.STD] = slope * sd
+    if keys.EXPRESSION in wanted:
+        layers[keys.EXPRESSION] = torch.log1p(share * keys.TARGET_SUM)
     chosen = [q for q in QUANTILES if keys.quantile_layer(q) in wanted]
     if chosen:
-        log_variance = torch.log1p((spread / scaled.clamp(min=1e-9)) ** 2)
-        centre, width = torch.log(scaled.clamp(min=1e-9)) - log_variance / 2, log_variance.sqrt()
+        floor = share.clamp(min=1e-13)
+        log_variance = torch.log1p((sd / floor) ** 2)
+        centre, width = torch.log(floor) - log_variance / 2, log_variance.sqrt()
         for q in chosen:
-            layers[keys.quantile_layer(q)] = torch.log1p(torch.exp(centre + _NORMAL_QUANTILE[q] * width))
-    return {name: value.numpy() for name, value in layers.items()}
+            layers[keys.quantile_layer(q)] = reading(torch.exp(centre + _NORMAL_QUANTILE[q] * width))
+    return layers
+
+
+def expression_and_sd(share: Tensor, sd: Tensor) -> tuple[Tensor, Tensor]:
+    """Depth taken out: log1p of shares per 10,000 and their sds by the delta method, rows × genes."""
+    scaled = share * keys.TARGET_SUM
+    return torch.log1p(scaled), sd * keys.TARGET_SUM / (1 + scaled)

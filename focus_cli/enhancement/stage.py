@@ -17,6 +17,7 @@ from focus_cli.conditioning.sample import without_image
 from focus_cli.conditioning.states import state_latents
 from focus_cli.enhancement.assemble import Outputs, write_enhanced
 from focus_cli.enhancement.decode import GeneDecoder, ResidualPooler
+from focus_cli.enhancement.depth import depth_field
 from focus_cli.enhancement.genes import OutputGenes, choose_genes
 from focus_cli.enhancement.grid import refined_grid
 from focus_cli.enhancement.infer import Latents, infer_latents
@@ -32,6 +33,7 @@ from focus_cli.training import TrainedModel, load_model
 from focus_cli.training.device import choose_device
 
 DEFAULT_LAYERS = (keys.MEAN_COUNTS, keys.STD, "q05", "q95")
+LAYERS = (*DEFAULT_LAYERS, keys.EXPRESSION)
 
 
 @dataclass(frozen=True)
@@ -115,9 +117,9 @@ def _check(sample, out, refined, options: EnhanceOptions, overwrite: bool) -> No
         refuse_existing(path, overwrite)
     if refined is not None and Path(refined).absolute() == Path(out).absolute():
         raise UsageError("--refined and --out are the same file")
-    unknown = set(options.layers) - set(DEFAULT_LAYERS)
+    unknown = set(options.layers) - set(LAYERS)
     if unknown:
-        raise UsageError(f"unknown layer {sorted(unknown)[0]!r}", hint=f"layers: {', '.join(DEFAULT_LAYERS)}")
+        raise UsageError(f"unknown layer {sorted(unknown)[0]!r}", hint=f"layers: {', '.join(LAYERS)}")
     if options.genes not in ("all", "measured") and not Path(options.genes).is_file():
         raise UsageError(f"--genes {options.genes}: no such file", hint="give all, measured or a file of names")
 
@@ -191,6 +193,7 @@ class _Inference:
         self.view = self._view(data.counts, data.exposure)
         self.decoder = self._decoder(self.genes.prior_rows, self.genes.measured)
         self.area = data.footprint_points()
+        self.depth = depth_field(model.net, data)
         self.latents = self._infer(
             self.view, data.xy_um, "inferring locations", footprint=self.area, n_samples=options.samples
         )
@@ -281,7 +284,7 @@ class _Inference:
             obs=self.adata.obs,
             obs_names=self.data.obs_names,
             xy_um=self.data.xy_um,
-            exposure=self.data.exposure,
+            exposure=self.depth.of_locations(),
             counts=None if self.options.histology_only else self.data.counts,
             latents=self.latents,
         )
@@ -297,7 +300,7 @@ class _Inference:
             obs=pd.DataFrame({keys.PARENT: self.data.obs_names[parent]}, index=names),
             obs_names=names,
             xy_um=xy_um,
-            exposure=self.data.exposure[parent] * area_share,
+            exposure=self.depth.at(xy_um, self.data.features(xy_um)) * area_share,
             counts=None,
             latents=self._infer(self.view, xy_um, "refining"),
             resolution_um=self.options.resolution_um,

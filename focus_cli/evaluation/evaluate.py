@@ -180,12 +180,19 @@ def _score_file(
     scorer: Scorer,
     scratch: Path,
 ) -> tuple[list[MethodScores], dict[str, dict[str, float]]]:
-    """Scores of the file, as it is and at its locations' depth; per group of genes what only intervals give."""
+    """Scores of the file and of what depth adds to them; per group of genes what only intervals give."""
     # Hidden genes are no part of a size factor: counts are divided by the exposure of the measured ones.
     exposure = truth.exposure if truth.task == "impute" else None
     covered = columns >= 0
-    values = GatheredColumns(file, layer, match, columns, scale, scratch, exposure)
     rate = None
+    depth = _depth(file, match) if layer == "X" else None
+    expression = None
+    if depth is not None:
+        expression = GatheredColumns(file, keys.MEAN_COUNTS, match, columns, "per_exposure", scratch)
+    if expression is not None and truth.kind == "expected":
+        values = expression
+    else:
+        values = GatheredColumns(file, layer, match, columns, scale, scratch, exposure)
     if truth.task == "denoise" and layer == "X" and file.by_focus and keys.MEAN_COUNTS in file.layers:
         mean = GatheredColumns(file, keys.MEAN_COUNTS, match, columns, "linear", scratch)
         hidden_per_visible = (1 - truth.visible_fraction) / truth.visible_fraction
@@ -194,35 +201,31 @@ def _score_file(
             return mean(genes) * hidden_per_visible
 
     scores = [scorer.score(Prediction(method, covered, values, rate))]
-    depth = _depth(file, match, truth) if layer == "X" else None
-    if depth is not None:
-        for name, flat in ((f"{method}_at_depth", False), ("gene_mean_at_depth", True)):
-            scores.append(scorer.score(Prediction(name, covered, read_at_depth(values, depth, flat=flat))))
+    if expression is not None and truth.kind == "counts":
+        scores.append(scorer.score(Prediction(f"{method}_expression", covered, expression)))
+        flat = read_at_depth(expression, depth, flat=True)
+        scores.append(scorer.score(Prediction("gene_mean_at_depth", covered, flat)))
     extra: dict[str, dict[str, float]] = {}
     bounds = [keys.quantile_layer(q) for q in (0.05, 0.95)]
     if truth.kind == "expected" and layer == "X" and set(bounds) <= set(file.layers):
         low, high = (GatheredColumns(file, b, match, columns, "log1p", scratch) for b in bounds)
+        # Intervals are stated as X is: at the depth of the locations.
+        known = truth.columns if depth is None else read_at_depth(truth.columns, depth)
         for group, genes in truth.groups.items():
             held = genes[covered[genes]]
             if len(held):
-                inside, width = coverage(truth, low, high, held)
+                inside, width = coverage(truth.n, known, (low, high), held)
                 extra[group] = {"coverage_90": inside, "width_90": width}
     return scores, extra
 
 
-def _depth(file: EstimateFile, match: Match, truth: Truth) -> np.ndarray | None:
-    """Molecules that a measurement of each location of the truth would hold, from what the method saw.
-
-    None where nothing is known of it: a truth without counts, a file of another tool, hidden locations.
-    """
-    seen = file.exposure() if file.by_focus else None
-    if seen is None or truth.kind != "counts":
+def _depth(file: EstimateFile, match: Match) -> np.ndarray | None:
+    """Molecules at which a file of FOCUS states X at each location of the truth; None for other files."""
+    stated = file.exposure() if file.by_focus and keys.MEAN_COUNTS in file.layers else None
+    if stated is None:
         return None
-    total = np.bincount(match.pair_truth, seen[match.pair_file], minlength=len(match.truth_rows))
-    depth = total / np.maximum(np.bincount(match.pair_truth, minlength=len(match.truth_rows)), 1)
-    if truth.task == "denoise":
-        depth = depth * (1 - truth.visible_fraction) / truth.visible_fraction
-    return depth if (depth > 0).any() else None
+    total = np.bincount(match.pair_truth, stated[match.pair_file], minlength=len(match.truth_rows))
+    return total / np.maximum(np.bincount(match.pair_truth, minlength=len(match.truth_rows)), 1)
 
 
 def _inputs(

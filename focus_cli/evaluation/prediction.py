@@ -51,7 +51,8 @@ class GatheredColumns:
     columns
         Position of each scored gene in the file, −1 where it does not hold it, (G,).
     scale
-        ``"log1p"``, ``"counts"`` or ``"linear"`` (read as it is).
+        ``"log1p"``, ``"counts"``, ``"per_exposure"`` (counts at the exposure that the file states) or ``"linear"``
+        (read as it is).
     exposure
         counts: molecules that each matched location is divided by, (m,); None to take the file's own totals
         over its measured genes.
@@ -92,7 +93,11 @@ class GatheredColumns:
         share = 1.0 / np.bincount(match.pair_truth)[match.pair_truth]
         order = np.argsort(back, kind="stable")
         ends = np.searchsorted(back[order], np.arange(len(rows) + 1))
-        own = file.totals(layer, rows) if scale == "counts" and exposure is None else None
+        own = None
+        if scale == "per_exposure":
+            own = file.exposure()[rows]
+        elif scale == "counts" and exposure is None:
+            own = file.totals(layer, rows)
         # A mean over locations is one of molecules, not of logarithms; a lone partner needs neither way.
         averaged = not match.one_to_one and scale == "log1p"
         for where, values in file.blocks(layer, rows, columns):
@@ -110,7 +115,7 @@ class GatheredColumns:
             pairs = order[ends[where[0]] : ends[where[-1] + 1]]
             target = match.pair_truth[pairs]
             picked = values[back[pairs] - where[0]]
-            if scale == "counts":
+            if scale in ("counts", "per_exposure"):
                 depth = exposure[target] if own is None else own[back[pairs]]
                 depth = depth[:, None]
                 picked = np.divide(

@@ -104,6 +104,8 @@ class FocusNet(nn.Module):
         # Morphology → latent: a linear map, which is what ridge regression would find, and its residual.
         self.image_linear = nn.Linear(f, k)
         self.image_mlp = nn.Sequential(nn.Linear(f, width), nn.GELU(), nn.Dropout(config.dropout), nn.Linear(width, k))
+        # Morphology → log of the molecules that a measurement would hold; fitted in closed form, not trained.
+        self.depth_map = nn.Linear(f, 1).requires_grad_(False)
         # The Gaussian field: how far each scale's neighbours bind, and how scales share.
         self.log_field_variance = nn.Parameter(torch.zeros(s, k))
         self.scale_gate = nn.Sequential(nn.Linear(s, 32), nn.GELU(), nn.Linear(32, s * k))
@@ -129,10 +131,19 @@ class FocusNet(nn.Module):
         for layer in (self.image_mlp[-1], self.scale_gate[-1], self.spread[-1], self.out[-1]):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
-        for layer in (self.gene_vector, self.gene_dispersion, self.gene_platform, self.image_linear):
+        for layer in (self.gene_vector, self.gene_dispersion, self.gene_platform, self.image_linear, self.depth_map):
             nn.init.zeros_(layer.weight)
-        nn.init.zeros_(self.image_linear.bias)
+        for layer in (self.image_linear, self.depth_map):
+            nn.init.zeros_(layer.bias)
         nn.init.constant_(self.gene_dispersion.bias, math.log(10.0))
+
+    def start_from(self, image_map: tuple[Tensor, Tensor], depth_map: tuple[Tensor, float]) -> None:
+        """Take over linear maps fitted in closed form: weight K × F and bias K; weight F and level."""
+        with torch.no_grad():
+            self.image_linear.weight.copy_(image_map[0])
+            self.image_linear.bias.copy_(image_map[1])
+            self.depth_map.weight.copy_(depth_map[0][None])
+            self.depth_map.bias.fill_(depth_map[1])
 
     def image_latent(self, features: Tensor) -> Tensor:
         """What the image alone says of the latent: … × F → … × K."""

@@ -16,12 +16,12 @@ class TrainingConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    max_steps: int = Field(500, ge=1)
-    batch_locations: int = Field(192, ge=1)
+    max_steps: int = Field(1000, ge=1)
+    batch_points: int = Field(1344, ge=1)
     steps_per_view: int = Field(6, ge=1)
     view_locations: int = Field(4096, ge=16)
     genes_per_view: int = Field(384, ge=1)
-    learning_rate: float = Field(3e-3, gt=0)
+    learning_rate: float = Field(1e-3, gt=0)
     weight_decay: float = Field(0.02, ge=0)
     visible_share: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field((0.5, 0.8, 0.9), min_length=1)
     hide_genes: float = Field(0.4, ge=0, le=1)

@@ -1,4 +1,4 @@
-"""The linear part of morphology → latent in closed form, so that training starts where ridge regression ends.
+"""Linear maps of morphology in closed form: to the latent, where training starts, and to the depth.
 
 With statistics :math:`t_i \\sim N(E_i A z_i, E_i A)` of a location's molecules and :math:`z_i = M f_i`, the
 penalised likelihood of the map M has the normal equations
@@ -25,13 +25,14 @@ _ROWS = 16384  # of features at a time
 
 @dataclass(frozen=True)
 class _Sums:
-    """Of one fold of one sample: Σ E f fᵀ (F × F), Σ f tᵀ (F × K) and the panel's information A (K × K)."""
+    """Of one fold of one sample: Σ w f fᵀ (F × F), Σ f tᵀ (F × K) and the targets' information A (K × K)."""
 
     features: np.ndarray
     cross: np.ndarray
     information: np.ndarray
 
     def apply(self, weights: np.ndarray) -> np.ndarray:
+        """Left side of the normal equations without the penalty."""
         return self.features @ weights @ self.information
 
     def gain(self, weights: np.ndarray) -> float:
@@ -47,22 +48,20 @@ def _fold_of(xy_um: np.ndarray, offset: int) -> np.ndarray:
     return (cell[:, 0] + 2 * cell[:, 1] + offset) % FOLDS
 
 
-def _sums(data: SampleData, prior: SpatialPrior, offset: int) -> list[_Sums]:
-    kept = np.flatnonzero(data.exposure > 0)
-    rows = prior.rows(data.names)
-    panel = panel_statistics(prior.loadings[rows], data.baseline(prior)[rows], np.ones(len(rows), bool))
-    t, exposure = panel(data.counts[kept], data.exposure[kept])
-    t, information = t @ panel.basis.T, (panel.basis * panel.precision) @ panel.basis.T
+def _sums(
+    data: SampleData, kept: np.ndarray, weight: np.ndarray, targets: np.ndarray, information: np.ndarray, offset: int
+) -> list[_Sums]:
+    """Sums of every fold of a sample over its locations `kept`, a block of rows at a time."""
     fold, n = _fold_of(data.xy_um[kept], offset), data.n_features + 1
-    features, cross = np.zeros((FOLDS, n, n)), np.zeros((FOLDS, n, t.shape[1]))
+    features, cross = np.zeros((FOLDS, n, n)), np.zeros((FOLDS, n, targets.shape[1]))
     for start in range(0, len(kept), _ROWS):
         part = slice(start, start + _ROWS)
-        f = data.footprint_features(data.xy_um[kept[part]])
+        f = data.footprint_features(data.xy_um[kept[part]]).astype(np.float64)
         f = np.concatenate([f, np.ones((len(f), 1))], axis=1)
         for k in range(FOLDS):
             here = fold[part] == k
-            features[k] += (f[here] * exposure[part][here, None]).T @ f[here]
-            cross[k] += f[here].T @ t[part][here]
+            features[k] += (f[here] * weight[part][here, None]).T @ f[here]
+            cross[k] += f[here].T @ targets[part][here]
     return [_Sums(features[k], cross[k], information) for k in range(FOLDS)]
 
 
@@ -79,14 +78,30 @@ def _solve(sums: Sequence[_Sums], penalty: float) -> np.ndarray:
     size = right.size
     scale = 1 / (diagonal + ridge).ravel()
     solution, _ = cg(
-        LinearOperator((size, size), apply), right.ravel(), M=LinearOperator((size, size), lambda v: scale * v),
-        rtol=1e-4, maxiter=300,
+        LinearOperator((size, size), apply),
+        right.ravel(),
+        M=LinearOperator((size, size), lambda v: scale * v),
+        rtol=1e-6,
+        maxiter=1000,
     )
     return solution.reshape(shape)
 
 
+def _cross_validated(parts: Sequence[Sequence[_Sums]]) -> np.ndarray | None:
+    """The map (F × K) under the penalty that predicts left-out blocks best; None where none does."""
+    best, chosen = 0.0, None
+    for penalty in PENALTIES:
+        gain = 0.0
+        for fold in range(FOLDS):
+            weights = _solve([s for sample in parts for j, s in enumerate(sample) if j != fold], penalty)
+            gain += sum(sample[fold].gain(weights) for sample in parts)
+        if gain > best:
+            best, chosen = gain, penalty
+    return None if chosen is None else _solve([s for sample in parts for s in sample], chosen)
+
+
 def fit_image_map(samples: Sequence[SampleData], prior: SpatialPrior) -> tuple[np.ndarray, np.ndarray]:
-    """Fit the map on every sample with an image.
+    """Fit the map from morphology to the latent on every sample with an image.
 
     Parameters
     ----------
@@ -102,18 +117,39 @@ def fit_image_map(samples: Sequence[SampleData], prior: SpatialPrior) -> tuple[n
     bias
         float32, K. Both are 0 where no map predicts tissue that it was not fitted on.
     """
-    with_image = [data for data in samples if data.raster is not None]
-    parts = [_sums(data, prior, offset) for offset, data in enumerate(with_image)]
-    k, f = prior.n_factors, samples[0].n_features
-    best, chosen = 0.0, None
-    for penalty in PENALTIES if parts else ():
-        gain = 0.0
-        for fold in range(FOLDS):
-            weights = _solve([s for sample in parts for j, s in enumerate(sample) if j != fold], penalty)
-            gain += sum(sample[fold].gain(weights) for sample in parts)
-        if gain > best:
-            best, chosen = gain, penalty
-    if chosen is None:
-        return np.zeros((k, f), np.float32), np.zeros(k, np.float32)
-    weights = _solve([s for sample in parts for s in sample], chosen).astype(np.float32)
-    return weights[:-1].T.copy(), weights[-1].copy()
+    parts = []
+    for offset, data in enumerate(data for data in samples if data.raster is not None):
+        kept, rows = np.flatnonzero(data.exposure > 0), prior.rows(data.names)
+        panel = panel_statistics(prior.loadings[rows], data.baseline(prior)[rows], np.ones(len(rows), bool))
+        t, exposure = panel(data.counts[kept], data.exposure[kept])
+        information = (panel.basis * panel.precision) @ panel.basis.T
+        parts.append(_sums(data, kept, exposure, t @ panel.basis.T, information, offset))
+    weights = _cross_validated(parts) if parts else None
+    if weights is None:
+        weights = np.zeros((samples[0].n_features + 1, prior.n_factors))
+    weights = weights.astype(np.float32)
+    return np.ascontiguousarray(weights[:-1].T), weights[-1]
+
+
+def fit_depth_map(samples: Sequence[SampleData]) -> tuple[np.ndarray, float]:
+    """Fit the map from morphology to the log of a location's molecules.
+
+    Returns
+    -------
+    weight
+        float32, F: what a unit of each standardised feature adds. 0 where nothing predicts left-out tissue.
+    level
+        Log of the molecules of a typical location, the mean over samples of their medians.
+    """
+    levels, parts = [], []
+    for offset, data in enumerate(samples):
+        kept = np.flatnonzero(data.exposure > 0)
+        log = np.log(data.exposure[kept])
+        levels.append(np.median(log))
+        if data.raster is not None:
+            centred = (log - log.mean())[:, None]
+            parts.append(_sums(data, kept, np.ones(len(kept)), centred, np.ones((1, 1)), offset))
+    weights = _cross_validated(parts) if parts else None
+    # The intercept is the sample's own level, which is stated apart.
+    weight = np.zeros(samples[0].n_features) if weights is None else weights[:-1, 0]
+    return weight.astype(np.float32), float(np.mean(levels))

@@ -20,6 +20,7 @@ from focus_cli.priors import SpatialPrior, fit_prior
 from focus_cli.progress import say, task
 from focus_cli.training.checkpoint import TrainedModel, checkpoint_path, load_state, save_state
 from focus_cli.training.config import TrainingConfig
+from focus_cli.training.image_map import fit_depth_map, fit_image_map
 from focus_cli.training.objective import compute_losses
 from focus_cli.training.views import ViewMaker
 
@@ -124,9 +125,15 @@ def fit(
     )
     torch.manual_seed(seed)
     model = preset.model_copy(update={"n_features": len(feature_names), "n_factors": prior.n_factors})
-    net = FocusNet(model).to(device)
-    optimiser = torch.optim.AdamW(net.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-    makers = [ViewMaker(_with_features(s, len(feature_names)), prior, states, config) for s in usable]
+    net = FocusNet(model)
+    trained_on = [_with_features(s, len(feature_names)) for s in usable]
+    weight, bias = fit_image_map(trained_on, prior)
+    depth_weight, level = fit_depth_map(trained_on)
+    net.start_from((torch.from_numpy(weight), torch.from_numpy(bias)), (torch.from_numpy(depth_weight), level))
+    net.to(device)
+    learnt = [p for p in net.parameters() if p.requires_grad]
+    optimiser = torch.optim.AdamW(learnt, lr=config.learning_rate, weight_decay=config.weight_decay)
+    makers = [ViewMaker(s, prior, states, config) for s in trained_on]
     key = _run_key(usable, model, config, seed, prior, states)
     start, log, running = 0, "step,learning_rate,prior,counts,flow,total\n", []
     state_dir = checkpoint_path(out) if out is not None else None
@@ -153,7 +160,7 @@ def _loop(net, optimiser, makers, config, seed, start, log, running, state_dir, 
             rng = np.random.default_rng([seed, 2, step])
             generator = torch.Generator().manual_seed(int(rng.integers(1 << 62)))
             torch.manual_seed(int(rng.integers(1 << 62)))  # dropout
-            size = min(config.batch_locations, view.n_locations)
+            size = min(max(config.batch_points // view.points.shape[1], 1), view.n_locations)
             batch = np.sort(rng.choice(view.n_locations, size, replace=False))
             rate = learning_rate(step, config)
             for group in optimiser.param_groups:

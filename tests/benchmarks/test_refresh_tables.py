@@ -10,7 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
-from refresh_tables import refresh  # noqa: E402
+from refresh_tables import refresh
 
 SCORES = (
     "method\tgenes\tn_genes\tpcc_mean\tlo\thi\tfraction_of_ceiling\tspearman_mean\trmse_mean\n"

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from focus_cli.enhancement.decode import GeneDecoder, expression_layers
+from focus_cli.lognorm import LogNormReading
 from focus_cli.models.likelihood import share_link
 
 
@@ -48,26 +49,38 @@ def test_an_uncertain_vector_makes_what_lies_far_from_the_mean_uncertain(decoder
 
 
 def test_layers_follow_their_definitions():
+    """At great depth; at less of it every layer is read the same way (see test_lognorm)."""
     share, sd = torch.tensor([[1e-3, 2e-5]]), torch.tensor([[1e-4, 1e-5]])
-    layers = expression_layers(share, sd, np.array([2500.0]), ("mean_counts", "std", "q05", "q95"))
-    np.testing.assert_allclose(layers["X"], np.log1p([[10.0, 0.2]]), rtol=1e-5)
-    np.testing.assert_allclose(layers["mean_counts"], [[2.5, 0.05]], rtol=1e-5)
-    np.testing.assert_allclose(layers["std"], [[1 / 11, 0.1 / 1.2]], rtol=1e-5)
+    wanted = ("mean_counts", "std", "q05", "q95", "expression")
+    layers = expression_layers(share, sd, LogNormReading(np.array([1e9])), wanted)
+    np.testing.assert_allclose(layers["X"], np.log1p([[10.0, 0.2]]), rtol=1e-3)
+    np.testing.assert_allclose(layers["expression"], np.log1p([[10.0, 0.2]]), rtol=1e-6)
+    np.testing.assert_allclose(layers["mean_counts"], [[1e6, 2e4]], rtol=1e-5)
+    np.testing.assert_allclose(layers["std"], [[1 / 11, 0.1 / 1.2]], rtol=0.03)
     # A log-normal of mean 10 and sd 1.
     variance = np.log1p(0.01)
     centre = np.log(10) - variance / 2
     for name, z in (("q05", -1.644854), ("q95", 1.644854)):
-        assert layers[name][0, 0] == pytest.approx(np.log1p(np.exp(centre + z * np.sqrt(variance))), rel=1e-4)
+        assert layers[name][0, 0] == pytest.approx(np.log1p(np.exp(centre + z * np.sqrt(variance))), rel=1e-3)
+
+
+def test_x_is_the_mean_of_what_the_counts_read():
+    rng = np.random.default_rng(2)
+    share, depth = 3e-4, 500.0
+    counts = rng.poisson(share * depth, (100_000, 1))
+    x = expression_layers(torch.full((1, 1), share), torch.zeros(1, 1), LogNormReading(np.array([depth])), ())["X"]
+    assert float(x) == pytest.approx(np.log1p(1e4 * counts / depth).mean(), rel=0.02)
 
 
 def test_only_what_is_wanted_is_made():
-    share = torch.full((2, 3), 1e-4)
-    assert set(expression_layers(share, share / 10, np.ones(2), ())) == {"X"}
-    assert set(expression_layers(share, share / 10, np.ones(2), ("q95",))) == {"X", "q95"}
+    share, reading = torch.full((2, 3), 1e-4), LogNormReading(np.array([100.0, 0.0]))
+    assert set(expression_layers(share, share / 10, reading, ())) == {"X"}
+    assert set(expression_layers(share, share / 10, reading, ("q95",))) == {"X", "q95"}
 
 
-def test_a_gene_without_spread_has_equal_quantiles():
+@pytest.mark.parametrize("depth", [0.0, 200.0])
+def test_a_gene_without_spread_has_equal_quantiles(depth):
     share = torch.tensor([[3e-4]])
-    layers = expression_layers(share, 0 * share, np.ones(1), ("q05", "q95", "std"))
+    layers = expression_layers(share, 0 * share, LogNormReading(np.array([depth])), ("q05", "q95", "std"))
     assert layers["std"] == 0
     np.testing.assert_allclose([layers["q05"], layers["q95"]], [layers["X"], layers["X"]], rtol=1e-5)

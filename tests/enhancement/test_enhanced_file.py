@@ -8,6 +8,7 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from enhancement.enhancing import DENSE
 from scipy import sparse
 from training.tiny_cohort import (
@@ -24,6 +25,7 @@ from focus_cli.enhancement import enhance
 from focus_cli.enhancement.grid import refined_grid
 from focus_cli.enhancement.stage import EnhanceOptions
 from focus_cli.errors import UsageError
+from focus_cli.lognorm import LogNormReading
 from focus_cli.store import open_sample
 
 
@@ -58,22 +60,31 @@ def test_layers_are_dense_finite_and_in_order(adata):
     assert (adata.layers["std"][:, adata.var[keys.MEASURED].to_numpy()] > 0).any(axis=0).all()
 
 
-def test_mean_counts_are_shares_at_the_locations_own_exposure(adata, cohort):
+def test_mean_counts_and_x_are_shares_read_at_the_locations_own_exposure(adata, cohort):
     exposure = np.asarray(cohort.tissue.counts.sum(axis=1))
-    expected = np.expm1(adata.X) / 1e4 * exposure
-    np.testing.assert_allclose(adata.layers["mean_counts"], expected, rtol=0.01, atol=1e-3)
+    share = adata.layers["mean_counts"] / exposure
+    read = LogNormReading(exposure.ravel())(torch.from_numpy(share.astype(np.float32)))
+    np.testing.assert_allclose(adata.X, read, rtol=0.01, atol=5e-3)
     measured = adata.layers["mean_counts"][:, :N_GENES].sum()
     assert measured == pytest.approx(cohort.tissue.counts.sum(), rel=0.05)
+
+
+def test_x_has_the_mean_of_log_normalised_counts(adata, cohort):
+    """The scale of an ordinary log-normalised matrix, gene by gene: an estimate can be laid beside it."""
+    exposure = np.asarray(cohort.tissue.counts.sum(axis=1))
+    ordinary = np.log1p(1e4 * cohort.tissue.counts.toarray() / exposure)
+    np.testing.assert_allclose(adata.X[:, :N_GENES].mean(axis=0), ordinary.mean(axis=0), rtol=0.1, atol=0.1)
 
 
 def test_the_exposure_of_a_location_is_its_molecules(adata, refined, cohort):
     exposure = np.asarray(cohort.tissue.counts.sum(axis=1)).ravel()
     np.testing.assert_allclose(adata.obs[keys.EXPOSURE], exposure)
-    # A cell of the refined grid holds its parent's molecules by area.
+    # Cells of the refined grid hold about their parent's molecules by area; the image tells them apart.
     parent = adata.obs_names.get_indexer(refined.obs[keys.PARENT].astype(str))
     share = refined.obs[keys.EXPOSURE].to_numpy() / exposure[parent]
     assert share.min() > 0 and share.max() <= 1
-    np.testing.assert_allclose(share, share[0], rtol=1e-5)
+    by_area = refined.uns[keys.UNS]["resolution_um"] ** 2 / (np.pi * 27.5**2)
+    np.testing.assert_allclose(np.median(share), by_area, rtol=0.1)
 
 
 def test_positions_are_in_pixels_and_in_micrometres(adata, cohort):

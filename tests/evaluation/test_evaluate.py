@@ -124,14 +124,9 @@ def expected_truth(path, spots, *, scale="linear"):
     """A simulator's truth: expectations of all genes, the last ten outside the panel."""
     values = spots.share * (1 / spots.share[:, :30].sum(axis=1, keepdims=True))
     log = tiny.log_cp10k(values).astype(np.float32)
-    adata = anndata.AnnData(
-        X=(values * np.linspace(1, 9, 400)[:, None]).astype(np.float32) if scale == "linear" else log,
-        obs=pd.DataFrame(index=names(spots)),
-        var=pd.DataFrame({keys.MEASURED: np.arange(40) < 30}, index=[f"G{j:03d}" for j in range(40)]),
-    )
-    adata.obsm[keys.SPATIAL_UM] = spots.xy_um
-    adata.uns["focus_truth"] = {"task": "expected", "kind": "expected", "scale": scale}
-    adata.write_h5ad(path)
+    linear = values * np.linspace(1, 9, 400)[:, None]
+    genes, measured = [f"G{j:03d}" for j in range(40)], np.arange(40) < 30
+    tiny.write_expected(path, linear if scale == "linear" else log, spots, genes, measured=measured, scale=scale)
     return log
 
 

@@ -171,6 +171,19 @@ def write_estimate(
     return path
 
 
+def write_expected(path: Path, values: np.ndarray, spots, genes, *, measured=True, scale: str = "log1p_cp10k") -> Path:
+    """Write a simulator's truth: expectations (n, G), on log1p CP10k or proportional to molecules."""
+    adata = anndata.AnnData(
+        X=values.astype(np.float32),
+        obs=pd.DataFrame(index=list(names(spots))),
+        var=pd.DataFrame({keys.MEASURED: measured}, index=list(genes)),
+    )
+    adata.obsm[keys.SPATIAL_UM] = spots.xy_um
+    adata.uns["focus_truth"] = {"task": "expected", "kind": "expected", "scale": scale}
+    adata.write_h5ad(path)
+    return path
+
+
 def genes_of(truth):
     """Scored genes of a truth file."""
     return list(read_truth(truth).genes)

@@ -48,7 +48,7 @@ def interrupt_after(monkeypatch, steps: int) -> None:
 @pytest.fixture(scope="module")
 def learned(data):
     """A model that has learnt for longer, and its log."""
-    return fit([data], TINY_NET, TINY_TRAINING.model_copy(update={"max_steps": 100, "batch_locations": 96}))
+    return fit([data], TINY_NET, TINY_TRAINING.model_copy(update={"max_steps": 100, "batch_points": 672}))
 
 
 def loss_on_fixed_views(data, trained) -> float:

@@ -27,9 +27,7 @@ MPP = 0.5
 N_GENES = 36
 N_OUTSIDE = 8
 TINY_NET = ModelConfig(width=16, layers=1, max_factors=4)
-TINY_TRAINING = TrainingConfig(
-    max_steps=12, batch_locations=32, steps_per_view=3, genes_per_view=24, checkpoint_every=5
-)
+TINY_TRAINING = TrainingConfig(max_steps=12, batch_points=224, steps_per_view=3, genes_per_view=24, checkpoint_every=5)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,61 @@
+"""How many molecules a measurement would hold where none was made: from the image and from the locations around."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from focus_cli.conditioning import SampleData
+from focus_cli.enhancement.residual import kernel
+from focus_cli.models import FocusNet
+
+WIDTH = 0.7  # of the kernel around a point, in units of the pitch
+SAMPLE_WEIGHT = 0.5  # of the sample's own level, in locations at distance 0
+
+
+@dataclass(frozen=True)
+class DepthField:
+    """Depth over the tissue of one sample: what the image says, and what measured locations leave to add.
+
+    `weight` is F; `level` the sample's log depth beside the image's part; `residual` its deviation at the measured
+    locations `xy_um`.
+    """
+
+    data: SampleData
+    weight: np.ndarray
+    level: float
+    xy_um: np.ndarray
+    residual: np.ndarray
+
+    def at(self, xy_um: np.ndarray, features: np.ndarray) -> np.ndarray:
+        """Molecules of a location like the sample's at points in µm (n × 2) with image features (n × F)."""
+        log = self.level + features @ self.weight
+        if len(self.xy_um):
+            pool = kernel(self.xy_um, xy_um, WIDTH * self.data.info.footprint.pitch_um)
+            log += (pool @ self.residual) / (np.asarray(pool.sum(axis=1)).ravel() + SAMPLE_WEIGHT)
+        return np.exp(log)
+
+    def of_locations(self) -> np.ndarray:
+        """Molecules of the sample's own locations: those counted, and those expected where none were."""
+        exposure = self.data.exposure.copy()
+        blank = np.flatnonzero(exposure == 0)
+        if len(blank):
+            xy = self.data.xy_um[blank]
+            exposure[blank] = self.at(xy, self.data.footprint_features(xy))
+        return exposure
+
+
+def depth_field(net: FocusNet, data: SampleData) -> DepthField:
+    """Put the model's map of depth on the level of a sample, or on that of its training where nothing was counted."""
+    with torch.no_grad():
+        weight = net.depth_map.weight[0].cpu().numpy().astype(np.float64)
+        level = float(net.depth_map.bias)
+    measured = np.flatnonzero(data.exposure > 0)
+    xy = data.xy_um[measured]
+    if not len(measured):
+        return DepthField(data, weight, level, xy, np.zeros(0))
+    left = np.log(data.exposure[measured]) - data.footprint_features(xy) @ weight
+    level = float(np.median(left))
+    return DepthField(data, weight, level, xy, left - level)
