@@ -21,20 +21,24 @@ _LOG = "log1p(counts per 10 000)"
 FIELDS: dict[str, Meaning] = {
     "X": Meaning(
         _LOG,
-        "posterior mean: the estimate; an inference where var['measured'] is False",
+        "posterior mean, as measured at the location's depth; an inference where var['measured'] is False",
     ),
     f"layers/{keys.COUNTS}": Meaning(
         "molecules", "raw counts as the instrument gave them, untouched; zero for genes outside the panel"
     ),
     f"layers/{keys.MEAN_COUNTS}": Meaning(
         "molecules",
-        "posterior mean of the counts, at the location's own molecules over the panel",
+        "posterior mean of the counts, at obs['exposure']",
     ),
+    f"layers/{keys.EXPRESSION}": Meaning("log1p(10 000 × share)", "the estimate with the depth taken out"),
     f"layers/{keys.STD}": Meaning(_LOG, "posterior standard deviation of X"),
     f"obs/{keys.IN_TISSUE}": Meaning("0 or 1", "1 where the vendor says that the location lies on tissue"),
     f"obs/{keys.ARRAY_ROW}": Meaning("index", "row on the capture array"),
     f"obs/{keys.ARRAY_COL}": Meaning("index", "column on the capture array"),
     f"obs/{keys.TOTAL_COUNTS}": Meaning("molecules", "molecules of the location over the measured panel"),
+    f"obs/{keys.EXPOSURE}": Meaning(
+        "molecules", "over the measured panel: those counted, else those to be expected; X and mean_counts refer to it"
+    ),
     f"obs/{keys.OBS_RELIABILITY}": Meaning("0 to 1", "how far the estimate of this location can be trusted"),
     f"obs/{keys.PARENT}": Meaning(
         "obs name", "refined files: the measured location that covers this one, or is nearest to it"
