@@ -55,6 +55,7 @@ TRAIN_FLAGS = flags(
 ENHANCE_FLAGS = flags(
     samples=RUN.enhance.samples, device=RUN.enhance.device, seed=RUN.seed
 )
+ADAPT_FLAG = flags(adapt=RUN.enhance.adapt)
 
 
 def with_retries(mem_mb):
@@ -90,7 +91,7 @@ def holdout_flags(wildcards):
 
 def fold_mode(wildcards):
     histology = PLAN.folds[wildcards.fold].task == "histology"
-    return "--histology-only" if histology else ""
+    return "--histology-only" if histology else ADAPT_FLAG
 
 
 def refine_flags(refined, resolution_um):

@@ -18,7 +18,7 @@ rule score_fold:
         mem_mb=with_retries(RUN.evaluate.mem_mb),
         runtime=RUN.evaluate.runtime,
     params:
-        stage_version=1,
+        stage_version=2,
         training=lambda wildcards, input: each("training", input.training),
         flags=f"{REFERENCE_FLAGS} --seed {RUN.seed}",
     shell:
@@ -47,7 +47,7 @@ rule score_truth:
         mem_mb=with_retries(RUN.evaluate.mem_mb),
         runtime=RUN.evaluate.runtime,
     params:
-        stage_version=1,
+        stage_version=2,
         training=lambda wildcards, input: each("training", input.training),
         flags=f"{REFERENCE_FLAGS} --seed {RUN.seed}",
     shell:
@@ -86,6 +86,6 @@ rule gather_scores:
         mem_mb=500,
         runtime=10,
     params:
-        stage_version=1,
+        stage_version=2,
     shell:
         "python -m focus_cli.workflow gather {input:q} --out {output:q} > {log:q} 2>&1"

@@ -39,6 +39,13 @@ from focus_cli.commands.options import (
     show_default=True,
     help="Layers beside X and the raw counts, by comma; an empty value writes none.",
 )
+@click.option(
+    "--adapt",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Self-supervised steps on this sample before it is enhanced; 0: the --model as it is (zero-shot).",
+)
 @click.option("--max-steps", type=click.IntRange(min=1), help="Training steps, where no --model is given.")
 @platform_option
 @image_option
@@ -58,6 +65,7 @@ def command(
     histology_only: bool,
     samples: int,
     layers: str,
+    adapt: int,
     max_steps: int | None,
     platform: str,
     image: Path | None,
@@ -77,6 +85,7 @@ def command(
     \b
         focus enhance outs/ --image he.tif --reference cells.h5ad --out enhanced.h5ad
         focus enhance samples/S1 --model model --reference reference --out S1.h5ad
+        focus enhance samples/S9 --model model --out S9.h5ad --adapt 200
         focus enhance samples/S1 --model model --out S1.h5ad --resolution-um 16 --refined S1.fine.h5ad
     """
     from focus_cli.enhancement.stage import EnhanceOptions, enhance
@@ -93,6 +102,7 @@ def command(
             resolution_um=resolution_um,
             histology_only=histology_only,
             samples=samples,
+            adapt=adapt,
             layers=tuple(layer.strip() for layer in layers.split(",") if layer.strip()),
             seed=seed,
             device=device,

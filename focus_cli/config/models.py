@@ -94,6 +94,8 @@ class Enhance(Stage):
     """Layers beside X and the raw counts, by comma, such as std; mean_counts, std, q05, q95 where not given."""
     samples: int | None = Field(None, ge=1)
     """Posterior draws of the latent state to keep in the file; none where not given."""
+    adapt: int | None = Field(None, ge=1)
+    """Self-supervised steps on each sample before it is enhanced; the model as it is where not given."""
     device: Device = "auto"
     """Where to compute."""
     gpu: int = Field(0, ge=0)

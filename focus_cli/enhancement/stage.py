@@ -29,7 +29,7 @@ from focus_cli.progress import say
 from focus_cli.reference import build_reference, is_reference, open_reference
 from focus_cli.store import StoredSample, is_sample, open_sample, refuse_existing
 from focus_cli.thinning import thin
-from focus_cli.training import TrainedModel, load_model
+from focus_cli.training import TrainedModel, adapt, load_model
 from focus_cli.training.device import choose_device
 
 DEFAULT_LAYERS = (keys.MEAN_COUNTS, keys.STD, "q05", "q95")
@@ -44,6 +44,7 @@ class EnhanceOptions:
     resolution_um: float | None = None
     histology_only: bool = False
     samples: int = 0
+    adapt: int = 0
     layers: tuple[str, ...] = DEFAULT_LAYERS
     seed: int = 0
     device: str = "auto"
@@ -83,6 +84,11 @@ def enhance(
     """
     options = options or EnhanceOptions()
     _check(sample, out, refined, options, overwrite)
+    if options.adapt and (model is None or options.histology_only):
+        raise UsageError(
+            "--adapt continues the training of a --model on this sample's counts",
+            hint="leave it away with --histology-only, or where the model is trained on this sample anyway",
+        )
     with tempfile.TemporaryDirectory(prefix="focus-") as scratch:
         stored = _stored(sample, Path(scratch), preprocess_options or {})
         reference_dir = _reference(reference, Path(scratch), options.seed)
@@ -91,7 +97,7 @@ def enhance(
         run = _Inference(stored, trained, opened, options)
         record = provenance.describe_run(
             "enhance",
-            {**options.__dict__, "layers": list(options.layers), "model": trained.info},
+            {**options.__dict__, "layers": list(options.layers), "model": run.model.info},
             _inputs(sample, stored, model, reference),
             options.seed,
         )
@@ -170,8 +176,7 @@ class _Inference:
     """One sample under one model: latents, genes, and the two outputs."""
 
     def __init__(self, stored: StoredSample, model: TrainedModel, reference, options: EnhanceOptions) -> None:
-        self.options, self.reference, self.model = options, reference, model
-        model.net.to(choose_device(options.device))
+        self.options, self.reference = options, reference
         self.adata = stored.read()
         data = load_sample_data(stored)
         if data.raster is None or list(data.raster.names) != model.feature_names:
@@ -186,7 +191,11 @@ class _Inference:
             data = _without_counts(data)
         if not options.histology_only and not (data.exposure > 0).any():
             say("enhance: no location has a molecule; this is histology only")
-        self.data = data
+        device = choose_device(options.device)
+        if options.adapt:
+            model = adapt(model, data, options.adapt, reference=reference, seed=options.seed, device=device)
+        model.net.to(device)
+        self.data, self.model = data, model
         self.prior = extend_prior(model.prior, data.genes, data.panel_share(), reference)
         self.genes: OutputGenes = choose_genes(options.genes, data.names, self.prior)
         self.states = state_latents(reference, self.prior)

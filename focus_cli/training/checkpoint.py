@@ -18,7 +18,7 @@ from focus_cli.models import FocusNet, ModelConfig
 from focus_cli.priors import SpatialPrior
 from focus_cli.store import atomic_directory, require_files
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _ARRAYS = ("baseline", "loadings", "reference_loadings", "measured", "in_reference", "variance")
 
 

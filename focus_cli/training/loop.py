@@ -25,6 +25,7 @@ from focus_cli.training.objective import compute_losses
 from focus_cli.training.views import ViewMaker
 
 LOG_EVERY = 20
+LOG_HEADER = "step,learning_rate,prior,counts,flow,total\n"
 MIN_LOCATIONS = 4
 WARMUP_SHARE = 0.1
 
@@ -135,21 +136,43 @@ def fit(
     optimiser = torch.optim.AdamW(learnt, lr=config.learning_rate, weight_decay=config.weight_decay)
     makers = [ViewMaker(s, prior, states, config) for s in trained_on]
     key = _run_key(usable, model, config, seed, prior, states)
-    start, log, running = 0, "step,learning_rate,prior,counts,flow,total\n", []
+    state = (0, LOG_HEADER, [])
     state_dir = checkpoint_path(out) if out is not None else None
     if resume and state_dir is not None and state_dir.exists():
-        start, log, running = load_state(state_dir, net, optimiser, key)
-        say(f"training: continuing at step {start}")
+        state = load_state(state_dir, net, optimiser, key)
+        say(f"training: continuing at step {state[0]}")
     net.train()
-    log = _loop(net, optimiser, makers, config, seed, start, log, running, state_dir, key)
+    log = run_loop(net, optimiser, makers, config, seed, state=state, state_dir=state_dir, key=key)
     net.to("cpu").eval()
     return TrainedModel(net, prior, feature_names, _describe(usable, prior, states, config, seed)), log
 
 
-def _loop(net, optimiser, makers, config, seed, start, log, running, state_dir, key) -> str:
+def run_loop(
+    net: FocusNet,
+    optimiser: torch.optim.Optimizer,
+    makers: Sequence[ViewMaker],
+    config: TrainingConfig,
+    seed: int,
+    *,
+    state: tuple[int, str, list] = (0, LOG_HEADER, []),
+    state_dir: Path | None = None,
+    key: str = "",
+    label: str = "training",
+) -> str:
+    """Take the steps of `config`, from `state` (first step, log, losses since its last line); return the log.
+
+    The state is saved into `state_dir` as it goes, under `key`.
+
+    Raises
+    ------
+    FocusError
+        If the loss stops being a number.
+    """
+    start, log, running = state
+    running = list(running)
     weights = np.sqrt([len(m.measured) for m in makers])
     view = None
-    with task("training", config.max_steps) as progress:
+    with task(label, config.max_steps) as progress:
         progress.advance(start)
         for step in range(start, config.max_steps):
             index = step // config.steps_per_view

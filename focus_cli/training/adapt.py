@@ -1,0 +1,73 @@
+"""Adapting a trained model to one more sample: a few self-supervised steps on it."""
+
+from __future__ import annotations
+
+import copy
+import json
+
+import numpy as np
+import torch
+
+from focus_cli.conditioning import SampleData
+from focus_cli.conditioning.states import state_latents
+from focus_cli.errors import BadInputError
+from focus_cli.priors.transfer import extend_prior
+from focus_cli.progress import say
+from focus_cli.training.checkpoint import TrainedModel
+from focus_cli.training.config import TrainingConfig
+from focus_cli.training.loop import MIN_LOCATIONS, run_loop
+from focus_cli.training.views import ViewMaker
+
+RATE = 0.3  # of the training's peak learning rate
+
+
+def adapt(
+    model: TrainedModel, data: SampleData, steps: int, *, reference=None, seed: int = 0, device: str = "cpu"
+) -> TrainedModel:
+    """Continue the training of a model on one sample alone; the model given is left as it is.
+
+    The masks are those of training, so nothing is learnt by copying. Gene vectors are not refitted: genes of the
+    panel that the model does not know get the reference's vector, or none.
+
+    Parameters
+    ----------
+    model
+        As loaded; its image features must be those of `data`.
+    data
+        The sample, with counts.
+    steps
+        Optimisation steps, at 0.3 of the training's learning rate.
+    reference
+        `focus_cli.reference.Reference`, or None.
+    seed
+        Of views, masks and noise.
+
+    Raises
+    ------
+    BadInputError
+        If fewer than four locations hold a molecule.
+    FocusError
+        If the loss stops being a number.
+    """
+    n_locations = int((data.exposure > 0).sum())
+    if n_locations < MIN_LOCATIONS:
+        raise BadInputError(
+            f"{n_locations} locations with molecules are too few to adapt to", hint="leave --adapt away"
+        )
+    trained = TrainingConfig(**model.info.get("training", {}))
+    settings = {"max_steps": steps, "learning_rate": RATE * trained.learning_rate}
+    config = trained.model_copy(update=settings)
+    prior = extend_prior(model.prior, data.genes, data.panel_share(), reference)
+    makers = [ViewMaker(data, prior, state_latents(reference, prior), config)]
+    net = copy.deepcopy(model.net).to(device).train()
+    learnt = [p for p in net.parameters() if p.requires_grad]
+    optimiser = torch.optim.AdamW(learnt, lr=config.learning_rate, weight_decay=config.weight_decay)
+    log = run_loop(net, optimiser, makers, config, seed, label="adapting")
+    say(f"adapted to {data.info.sample_id}: {steps} steps on {n_locations:,} locations")
+    return TrainedModel(net.to("cpu").eval(), prior, model.feature_names, {**model.info, "adapted": _summary(log)})
+
+
+def _summary(log: str) -> str:
+    """Steps and the loss at both ends, as JSON."""
+    rows = np.array([line.split(",") for line in log.splitlines()[1:]], float)
+    return json.dumps({"steps": int(rows[-1, 0]), "loss_first": rows[0, -1], "loss_last": rows[-1, -1]})

@@ -1,0 +1,65 @@
+"""Adapting: the sample is explained better, genes keep their vectors, and the model given is left alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy import sparse
+from training.tiny_cohort import TINY_TRAINING, grow, store_tissue
+
+from focus_cli.conditioning import load_sample_data
+from focus_cli.errors import BadInputError
+from focus_cli.store import open_sample
+from focus_cli.training import adapt, load_model
+from focus_cli.training.objective import compute_losses
+from focus_cli.training.views import ViewMaker
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory):
+    """A section whose genes follow the factors the other way round."""
+    tissue = grow(seed=21)
+    turned = tissue.counts[::-1]
+    path = store_tissue(tmp_path_factory.mktemp("other") / "S2", tissue, sample_id="S2", counts=turned)
+    return load_sample_data(open_sample(path))
+
+
+def loss(model, data) -> float:
+    maker = ViewMaker(data, model.prior, np.zeros((0, model.prior.n_factors), np.float32), TINY_TRAINING)
+    values = []
+    for seed in range(12):
+        view = maker.draw(np.random.default_rng([77, seed]))
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            batch = np.arange(view.n_locations)
+            values.append(float(compute_losses(model.net, view, batch, TINY_TRAINING, generator).total))
+    return float(np.mean(values))
+
+
+def weights(model) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in model.net.state_dict().items()}
+
+
+def test_the_sample_is_explained_better_and_the_model_given_is_left_alone(model, other):
+    given = load_model(model)
+    before = weights(given)
+    adapted = adapt(given, other, 60, seed=1)
+    assert loss(adapted, other) < loss(given, other) - 0.02
+    assert all(torch.equal(value, before[name]) for name, value in given.net.state_dict().items())
+    np.testing.assert_array_equal(adapted.prior.loadings, given.prior.loadings)
+    assert "adapted" in adapted.info and "adapted" not in given.info
+
+
+def test_same_seed_same_weights(model, other):
+    first, second, third = (weights(adapt(load_model(model), other, 4, seed=s)) for s in (1, 1, 2))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert not all(torch.equal(first[name], third[name]) for name in first)
+
+
+def test_a_section_without_molecules_is_refused(model, other):
+    empty = replace(other, counts=sparse.csr_matrix(other.counts.shape, dtype=np.float32))
+    with pytest.raises(BadInputError, match="too few to adapt"):
+        adapt(load_model(model), empty, 3)
