@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -198,3 +199,11 @@ def test_a_smaller_panel_turns_the_rest_into_inferred_genes(cohort, tmp_path):
     written = run(cohort, tmp_path / "a.h5ad", sample=store_tissue(tmp_path / "S1", small))
     assert written.var[keys.MEASURED].sum() == 20 and written.n_vars == N_GENES + N_OUTSIDE
     assert np.isfinite(written.X).all()
+
+
+def test_adapting_moves_the_estimate_and_says_so(cohort, tmp_path):
+    zero_shot, adapted = run(cohort, tmp_path / "a.h5ad"), run(cohort, tmp_path / "b.h5ad", adapt=6)
+    assert not np.allclose(zero_shot.X, adapted.X, atol=1e-4)
+    assert np.corrcoef(zero_shot.X.ravel(), adapted.X.ravel())[0, 1] > 0.95  # six small steps
+    made = [json.loads(a.uns[keys.UNS]["provenance"])["settings"]["model"] for a in (zero_shot, adapted)]
+    assert "adapted" not in made[0] and json.loads(made[1]["adapted"])["steps"] == 6

@@ -44,8 +44,9 @@ def test_an_existing_output_is_refused_before_work(tmp_path):
         ("a.csv", None, {}),
         ("a.h5ad", None, {"layers": ("nosuch",)}),
         ("a.h5ad", None, {"genes": "nosuch.txt"}),
+        ("a.h5ad", None, {"adapt": 5}),
     ],
-    ids=["no-resolution", "no-refined", "same-file", "suffix", "layer", "genes-file"],
+    ids=["no-resolution", "no-refined", "same-file", "suffix", "layer", "genes-file", "adapt-without-model"],
 )
 def test_options_that_make_no_sense_are_refused_before_work(tmp_path, out, refined, options):
     with pytest.raises(UsageError):
