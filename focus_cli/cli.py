@@ -17,6 +17,7 @@ VERBS = (
     "inspect",
     "preprocess",
     "reference",
+    "prior",
     "train",
     "enhance",
     "holdout",
@@ -33,7 +34,7 @@ click.rich_click.TEXT_MARKUP = "ansi"
 click.rich_click.COMMAND_GROUPS = {
     "focus": [
         {"name": "Look", "commands": ["inspect", "explain", "doctor"]},
-        {"name": "Enhance", "commands": ["preprocess", "reference", "train", "enhance"]},
+        {"name": "Enhance", "commands": ["preprocess", "reference", "prior", "train", "enhance"]},
         {"name": "Judge", "commands": ["holdout", "evaluate", "report"]},
         {"name": "Workflow", "commands": ["init", "run", "simulate"]},
     ]

@@ -13,6 +13,7 @@ from focus_cli.commands.options import PATH, device_option, overwrite_option, se
 @click.argument("samples", metavar="SAMPLE_DIR...", nargs=-1, required=True, type=PATH)
 @click.option("--out", type=PATH, required=True, help="Model folder to make.")
 @click.option("--reference", type=PATH, help="Folder made by `focus reference`.")
+@click.option("--prior", type=PATH, help="Made by `focus prior`, or a model whose prior to take; fitted if not given.")
 @click.option("--preset", type=click.Choice(["nano", "base", "large"]), default="nano", show_default=True, help="Size.")
 @click.option("--config", type=PATH, help="YAML file of training settings (see docs/training.md).")
 @click.option("--max-steps", type=click.IntRange(min=1), help="Optimisation steps.")
@@ -24,6 +25,7 @@ def command(
     samples: tuple[Path, ...],
     out: Path,
     reference: Path | None,
+    prior: Path | None,
     preset: str,
     config: Path | None,
     max_steps: int | None,
@@ -46,6 +48,7 @@ def command(
         list(samples),
         out,
         reference=reference,
+        prior=prior,
         preset=preset,
         config=config,
         max_steps=max_steps,

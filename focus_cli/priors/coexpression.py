@@ -24,6 +24,8 @@ NODES_MAX = 3000  # locations are grouped on a grid until there are no more than
 NODE_EXPOSURE = 1500.0  # and until a node holds about this many molecules
 GRAPH_NEIGHBOURS = 8  # both rings that may be first: six of a hexagonal array, four or eight of a square one
 REFERENCE_SHARE = 0.2  # weight of the reference's cell-state covariance, as a share of the spatial trace
+GENE_SET_SHARE = 0.2  # the same for gene sets
+MIXING = 0.1  # without tissue: variance between locations as a share of that between cells, about ten to a location
 POWER_ITERATIONS = 4
 VARIANCE_FLOOR = 0.01  # of the largest factor's variance
 
@@ -170,24 +172,28 @@ def _captured(covariance, directions: np.ndarray) -> float:
     return np.sum(q * covariance(q))
 
 
-def fit_prior(samples, n_factors: int, *, reference=None, seed: int = 0) -> SpatialPrior:
-    """Fit the prior on one or many samples.
+def fit_prior(samples, n_factors: int, *, reference=None, gene_sets=None, seed: int = 0) -> SpatialPrior:
+    """Fit the prior on samples, on a reference, or on both; gene sets widen either.
 
     Parameters
     ----------
     samples
         Sequence of (genes, counts CSR locations × genes, xy_um, pitch_um); `genes` is a table indexed by
-        name, with Ensembl ids under ``gene_ids`` where they are known.
+        name, with Ensembl ids under ``gene_ids`` where they are known. May be empty with a reference: the
+        factors are then those of its cell states, and no gene counts as measured.
     n_factors
         K; fewer if there are fewer genes.
     reference
         A `focus_cli.reference.Reference`, or None.
+    gene_sets
+        Name → genes, or None; each set is a direction that the factors are drawn to.
     seed
         Of the subspace iteration.
     """
+    from focus_cli.priors.gene_sets import set_directions
     from focus_cli.priors.transfer import reference_states, transfer_loadings
 
-    panel = merge_genes([s[0] for s in samples]).sort_index()
+    panel = merge_genes([s[0] for s in samples]).sort_index() if samples else pd.DataFrame({keys.GENE_ID: []})
     measured_names = panel.index.to_numpy(str)
     states = reference_states(reference, panel) if reference is not None else None
     genes = np.union1d(measured_names, states.genes) if states is not None else measured_names
@@ -204,43 +210,66 @@ def fit_prior(samples, n_factors: int, *, reference=None, seed: int = 0) -> Spat
         totals += np.asarray(spread.sum(axis=0)).ravel()
         exposures[column] += counts.sum()
         grouped.append(_group(spread, xy_um, pitch_um))
-    # Half a molecule each: a gene that was never seen is rare, not impossible.
-    baseline = np.where(measured, (totals + 0.5) / np.maximum(exposures + 0.5 * measured.sum(), 1.0), 0.0)
+    if samples:
+        # Half a molecule each: a gene that was never seen is rare, not impossible.
+        baseline = np.where(measured, (totals + 0.5) / np.maximum(exposures + 0.5 * measured.sum(), 1.0), 0.0)
+    else:
+        baseline = states.proportions.mean(axis=0) + 1e-9
     baseline = baseline / baseline.sum()
     scale = residual_scale(baseline)
     rng = np.random.default_rng(seed)
     residuals = [_Residuals(counts, xy, _own_baseline(counts, baseline), scale, rng) for counts, xy in grouped]
 
-    def spatial(directions: np.ndarray) -> np.ndarray:
+    deviations = states.deviations(genes, baseline, scale).astype(np.float32) if states is not None else None
+
+    def varies(directions: np.ndarray) -> np.ndarray:
+        """Covariance over tissue, or between the cell states where there is no tissue."""
+        if not samples:
+            return MIXING / len(deviations) * (deviations.T @ (deviations @ directions))
         applied = (r.between_neighbours(directions) + r.between_halves(directions) for r in residuals)
         return sum(applied) / (2 * len(residuals))
 
-    k = min(n_factors, int(measured.sum()))
-    covariance = spatial
-    if states is not None:
-        deviations = states.deviations(genes, baseline, scale).astype(np.float32)
-        # Unit trace first, then the share of the spatial covariance's own trace on the states' directions.
-        deviations /= max(np.linalg.norm(deviations), 1e-12)
-        share = REFERENCE_SHARE * max(float(_captured(spatial, deviations)), 1e-6)
-
-        def covariance(directions: np.ndarray) -> np.ndarray:
-            return spatial(directions) + share * (deviations.T @ (deviations @ directions))
-
+    guides = []
+    if samples and states is not None:
+        guides.append((deviations, REFERENCE_SHARE))
+    if gene_sets is not None:
+        guides.append((set_directions(gene_sets, genes) * (baseline > 0), GENE_SET_SHARE))
+    covariance = _guided(varies, guides)
+    k = min(n_factors, int(measured.sum()) if samples else len(deviations) - 1 + sum(len(g) for g, _ in guides))
     eigenvalues, vectors = _top_eigenvectors(covariance, len(genes), k, rng)
     variance = np.maximum(eigenvalues, VARIANCE_FLOOR * max(eigenvalues[0], 1e-6))
     relative = np.zeros_like(vectors)
-    np.divide(vectors * np.sqrt(variance), (baseline * scale)[:, None], out=relative, where=measured[:, None])
+    fitted = measured if samples else baseline > 0
+    np.divide(vectors * np.sqrt(variance), (baseline * scale)[:, None], out=relative, where=fitted[:, None])
+    own = relative.astype(np.float32)
     prior = SpatialPrior(
         genes=genes,
         gene_ids=panel[keys.GENE_ID].reindex(genes).fillna("").to_numpy(str),
         baseline=baseline,
-        loadings=relative.astype(np.float32),
-        reference_loadings=np.zeros_like(relative, dtype=np.float32),
+        loadings=own,
+        reference_loadings=np.zeros_like(own) if samples else own,
         measured=measured,
-        in_reference=np.zeros(len(genes), bool),
+        in_reference=np.zeros(len(genes), bool) if samples else fitted,
         variance=variance.astype(np.float32),
     )
-    return transfer_loadings(prior, states) if states is not None else prior
+    return transfer_loadings(prior, states) if samples and states is not None else prior
+
+
+def _guided(varies, guides):
+    """The covariance, widened by directions that cell states or gene sets span.
+
+    Each guide (directions × genes) is brought to unit trace and then to its share of the covariance's own trace on
+    its directions, so that what does not vary over this tissue weighs little.
+    """
+    weighed = []
+    for directions, share in guides:
+        directions = directions / max(np.linalg.norm(directions), 1e-12)
+        weighed.append((directions, share * max(float(_captured(varies, directions)), 1e-6)))
+
+    def covariance(vectors: np.ndarray) -> np.ndarray:
+        return sum((weight * (d.T @ (d @ vectors)) for d, weight in weighed), varies(vectors))
+
+    return covariance
 
 
 def merge_genes(tables: list[pd.DataFrame]) -> pd.DataFrame:

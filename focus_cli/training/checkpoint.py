@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -15,11 +14,10 @@ from safetensors.torch import load_file, save_file
 from focus_cli import keys
 from focus_cli.errors import BadInputError
 from focus_cli.models import FocusNet, ModelConfig
-from focus_cli.priors import SpatialPrior
+from focus_cli.priors import SpatialPrior, read_prior, write_prior
 from focus_cli.store import atomic_directory, require_files
 
 SCHEMA_VERSION = 2
-_ARRAYS = ("baseline", "loadings", "reference_loadings", "measured", "in_reference", "variance")
 
 
 @dataclass(frozen=True)
@@ -32,18 +30,15 @@ class TrainedModel:
     info: dict[str, Any]
 
 
-def model_tensors(net: FocusNet, prior: SpatialPrior) -> dict[str, torch.Tensor]:
-    """All tensors of a model under stable names."""
-    tensors = {f"net.{name}": value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
-    for name in _ARRAYS:
-        tensors[f"prior.{name}"] = torch.from_numpy(np.ascontiguousarray(getattr(prior, name)))
-    return tensors
+def model_tensors(net: FocusNet) -> dict[str, torch.Tensor]:
+    """Weights of a network under stable names."""
+    return {name: value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
 
 
 def save_model(path: Path, model: TrainedModel, log: str = "", *, overwrite: bool = False) -> None:
-    """Write MODEL_DIR: ``model.safetensors``, ``model.json``, ``prior.json`` and ``training.csv``."""
+    """Write MODEL_DIR: ``model.safetensors``, ``model.json``, ``training.csv`` and the files of the prior."""
     with atomic_directory(path, overwrite) as temporary:
-        save_file(model_tensors(model.net, model.prior), temporary / keys.WEIGHTS)
+        save_file(model_tensors(model.net), temporary / keys.WEIGHTS)
         description = {
             "schema_version": SCHEMA_VERSION,
             "config": model.net.config.model_dump(),
@@ -51,9 +46,7 @@ def save_model(path: Path, model: TrainedModel, log: str = "", *, overwrite: boo
             **model.info,
         }
         (temporary / keys.MODEL_JSON).write_text(json.dumps(description, indent=2, sort_keys=True) + "\n")
-        (temporary / keys.PRIOR_JSON).write_text(
-            json.dumps({"genes": model.prior.genes.tolist(), "gene_ids": model.prior.gene_ids.tolist()}) + "\n"
-        )
+        write_prior(temporary, model.prior, {"samples": model.info.get("samples", [])})
         (temporary / keys.TRAINING_LOG).write_text(log)
 
 
@@ -73,25 +66,24 @@ def load_model(path: Path) -> TrainedModel:
         If a file is damaged, of another version, or its tensors do not fit its description.
     """
     path = Path(path)
-    require_files(path, (keys.MODEL_JSON, keys.PRIOR_JSON, keys.WEIGHTS), "model", "train")
+    require_files(path, (keys.MODEL_JSON, keys.WEIGHTS), "model", "train")
+    prior = read_prior(path)
     try:
         info = json.loads((path / keys.MODEL_JSON).read_text())
-        named = json.loads((path / keys.PRIOR_JSON).read_text())
-        genes, gene_ids = (np.array(named[name], dtype=str) for name in ("genes", "gene_ids"))
         feature_names = info.pop("feature_names")
         version = info.pop("schema_version")
         if version != SCHEMA_VERSION:
             raise BadInputError(f"{path} has schema version {version}, this FOCUS reads {SCHEMA_VERSION}")
         net = FocusNet(ModelConfig(**info.pop("config")))
-        tensors = load_file(path / keys.WEIGHTS)
-        arrays = {name: tensors.pop(f"prior.{name}").numpy() for name in _ARRAYS}
-        if not len(arrays["loadings"]) == len(genes) == len(gene_ids):
-            raise BadInputError(f"{path}: {len(genes)} gene names for {len(arrays['loadings'])} gene vectors")
-        net.load_state_dict({name.removeprefix("net."): value for name, value in tensors.items()})
+        if net.config.n_factors != prior.n_factors:
+            raise BadInputError(
+                f"{path}: {net.config.n_factors} factors in the network, {prior.n_factors} in the prior"
+            )
+        net.load_state_dict(load_file(path / keys.WEIGHTS))
     except (ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise BadInputError(f"{path} is damaged: {str(error).splitlines()[0]}", hint="train it again") from error
     net.eval()
-    return TrainedModel(net, SpatialPrior(genes=genes, gene_ids=gene_ids, **arrays), feature_names, info)
+    return TrainedModel(net, prior, feature_names, info)
 
 
 def checkpoint_path(out: Path) -> Path:

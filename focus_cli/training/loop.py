@@ -17,6 +17,7 @@ from focus_cli.conditioning.states import state_latents
 from focus_cli.errors import BadInputError, FocusError
 from focus_cli.models import FocusNet, ModelConfig
 from focus_cli.priors import SpatialPrior, fit_prior
+from focus_cli.priors.transfer import MIN_SHARED_GENES, extend_prior
 from focus_cli.progress import say, task
 from focus_cli.training.checkpoint import TrainedModel, checkpoint_path, load_state, save_state
 from focus_cli.training.config import TrainingConfig
@@ -74,6 +75,7 @@ def fit(
     config: TrainingConfig,
     *,
     reference=None,
+    prior: SpatialPrior | None = None,
     seed: int = 0,
     device: str = "cpu",
     out: Path | None = None,
@@ -89,6 +91,8 @@ def fit(
         Sizes of the network.
     reference
         `focus_cli.reference.Reference`, or None.
+    prior
+        One fitted before, which is given the samples' genes; by default one is fitted on the samples.
     seed
         Of weights, views, masks and noise; the same seed gives the same model.
     out
@@ -117,7 +121,10 @@ def fit(
             hint=f"give at least {MIN_LOCATIONS}",
         )
     feature_names = _shared_features(usable)
-    prior = fit_prior([_for_prior(s) for s in usable], preset.max_factors, reference=reference, seed=seed)
+    if prior is None:
+        prior = fit_prior([_for_prior(s) for s in usable], preset.max_factors, reference=reference, seed=seed)
+    else:
+        prior = _with_panels(prior, usable, reference)
     states = state_latents(reference, prior)
     say(
         f"training: {len(usable)} samples, {n_locations} locations, "
@@ -209,6 +216,19 @@ def run_loop(
                 save_state(state_dir, net, optimiser, done, key, log, running)
             progress.advance()
     return log
+
+
+def _with_panels(prior: SpatialPrior, samples: Sequence[SampleData], reference) -> SpatialPrior:
+    known = prior.genes[(prior.loadings != 0).any(axis=1)]
+    for sample in samples:
+        shared = int(np.isin(sample.names, known).sum())
+        if shared < min(MIN_SHARED_GENES, len(sample.names)):
+            raise BadInputError(
+                f"the prior shares {shared} genes with {sample.info.sample_id}",
+                hint="use a prior of the same species and the same kind of gene names",
+            )
+        prior = extend_prior(prior, sample.genes, sample.panel_share(), reference)
+    return prior
 
 
 def _for_prior(sample: SampleData):

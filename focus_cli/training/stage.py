@@ -9,6 +9,7 @@ from focus_cli import provenance
 from focus_cli.conditioning import load_sample_data
 from focus_cli.errors import UsageError
 from focus_cli.models import PRESETS
+from focus_cli.priors import read_prior
 from focus_cli.progress import say
 from focus_cli.reference import open_reference
 from focus_cli.store import open_sample, refuse_existing
@@ -23,6 +24,7 @@ def train(
     out: Path,
     *,
     reference: Path | None = None,
+    prior: Path | None = None,
     preset: str = "nano",
     config: Path | None = None,
     max_steps: int | None = None,
@@ -49,11 +51,24 @@ def train(
         twice = next(i for i in ids if ids.count(i) > 1)
         raise UsageError(f"sample {twice!r} was given twice", hint="give each sample once")
     opened = open_reference(reference) if reference is not None else None
+    given = read_prior(prior) if prior is not None else None
     data = [load_sample_data(s) for s in stored]
-    model, log = fit(data, PRESETS[preset], settings, reference=opened, seed=seed, device=where, out=out, resume=resume)
+    model, log = fit(
+        data,
+        PRESETS[preset],
+        settings,
+        reference=opened,
+        prior=given,
+        seed=seed,
+        device=where,
+        out=out,
+        resume=resume,
+    )
     inputs = {f"sample:{s.info.sample_id}": s.path for s in stored}
     if reference is not None:
         inputs["reference"] = Path(reference)
+    if prior is not None:
+        inputs["prior"] = Path(prior)
     model.info["preset"] = preset
     model.info["provenance"] = provenance.describe_run(
         "train", {"preset": preset, **settings.model_dump(mode="json")}, inputs, seed

@@ -13,4 +13,5 @@ def rows(log: str) -> list[dict[str, str]]:
 
 
 def weights(model) -> dict[str, bytes]:
-    return {name: tensor.numpy().tobytes() for name, tensor in model_tensors(model.net, model.prior).items()}
+    found = {name: tensor.numpy().tobytes() for name, tensor in model_tensors(model.net).items()}
+    return found | {"prior": model.prior.loadings.tobytes() + model.prior.baseline.tobytes()}

@@ -23,9 +23,12 @@ def test_a_model_holds_no_pickle(model):
         keys.WEIGHTS,
         keys.MODEL_JSON,
         keys.PRIOR_JSON,
+        keys.PRIOR_ARRAYS,
+        keys.FACTORS_TSV,
         keys.TRAINING_LOG,
     }
-    load_file(model / keys.WEIGHTS)
+    for tensors in (keys.WEIGHTS, keys.PRIOR_ARRAYS):
+        load_file(model / tensors)
     described = json.loads((model / keys.MODEL_JSON).read_text())
     assert described["preset"] == "nano" and described["seed"] == 3
     assert described["training"]["max_steps"] == TINY_TRAINING.max_steps
@@ -57,13 +60,13 @@ def damage_weights(path):
 
 def drop_tensor(path):
     tensors = load_file(path)
-    del tensors["net.out.1.weight"]
+    del tensors["out.1.weight"]
     save_file(tensors, path)
 
 
 def drop_prior(path):
     tensors = load_file(path)
-    del tensors["prior.loadings"]
+    del tensors["loadings"]
     save_file(tensors, path)
 
 
@@ -81,7 +84,7 @@ def drop_entry(name):
     [
         (keys.WEIGHTS, damage_weights),
         (keys.WEIGHTS, drop_tensor),
-        (keys.WEIGHTS, drop_prior),
+        (keys.PRIOR_ARRAYS, drop_prior),
         (keys.WEIGHTS, lambda path: path.write_bytes(b"")),
         (keys.MODEL_JSON, lambda path: path.write_text("{")),
         (keys.MODEL_JSON, lambda path: path.write_text("[]")),
@@ -98,7 +101,7 @@ def test_a_damaged_model_is_refused(model, tmp_path, name, edit):
         load_model(copy)
 
 
-@pytest.mark.parametrize("name", [keys.WEIGHTS, keys.MODEL_JSON, keys.PRIOR_JSON])
+@pytest.mark.parametrize("name", [keys.WEIGHTS, keys.MODEL_JSON, keys.PRIOR_JSON, keys.PRIOR_ARRAYS])
 def test_a_missing_file_of_a_model_is_named(model, tmp_path, name):
     copy = copy_model(model, tmp_path)
     (copy / name).unlink()

@@ -1,0 +1,90 @@
+"""The stage behind ``focus prior``: samples, a reference, gene sets → a prior of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from focus_cli import keys, provenance
+from focus_cli.errors import UsageError
+from focus_cli.priors.coexpression import SpatialPrior, fit_prior
+from focus_cli.priors.gene_sets import read_gene_sets
+from focus_cli.priors.store import top_genes, write_prior
+from focus_cli.progress import say
+from focus_cli.store import StoredSample, atomic_directory, open_sample, refuse_existing
+
+
+def build_prior(
+    samples: Sequence[Path],
+    out: Path,
+    *,
+    reference: Path | None = None,
+    gene_sets: Path | None = None,
+    n_factors: int = 32,
+    seed: int = 0,
+    overwrite: bool = False,
+) -> SpatialPrior:
+    """Fit a prior and write it.
+
+    Parameters
+    ----------
+    samples
+        Folders made by ``focus preprocess``; may be empty where a reference is given.
+    out
+        Folder to make.
+    reference
+        Folder made by ``focus reference``.
+    gene_sets
+        GMT file.
+    n_factors
+        K.
+
+    Raises
+    ------
+    FocusError
+        Of the kind that fits; see `focus_cli.errors`. Nothing is written then.
+    """
+    refuse_existing(out, overwrite)
+    if not samples and reference is None:
+        raise UsageError(
+            "a prior needs samples, a reference, or both",
+            hint="gene sets say which genes belong together, not how abundant they are",
+        )
+    stored = [open_sample(path) for path in samples]
+    sets = read_gene_sets(gene_sets) if gene_sets is not None else None
+    opened = None
+    if reference is not None:
+        from focus_cli.reference import open_reference
+
+        opened = open_reference(reference)
+    prior = fit_prior([_for_prior(s) for s in stored], n_factors, reference=opened, gene_sets=sets, seed=seed)
+    inputs = {f"sample:{s.info.sample_id}": s.path for s in stored}
+    inputs |= {role: Path(p) for role, p in (("reference", reference), ("gene_sets", gene_sets)) if p is not None}
+    record = provenance.describe_run("prior", {"n_factors": n_factors}, inputs, seed)
+    with atomic_directory(out, overwrite) as folder:
+        write_prior(folder, prior, {"samples": [s.info.sample_id for s in stored], "provenance": record})
+    _tell(prior)
+    say(f"prior: {prior.n_factors} factors over {len(prior.genes):,} genes → {out}")
+    return prior
+
+
+def _for_prior(stored: StoredSample) -> tuple[pd.DataFrame, sparse.csr_matrix, np.ndarray, float]:
+    from focus_cli.reference.genes import read_gene_names
+
+    adata = stored.read()
+    counts = sparse.csr_matrix(adata.X, dtype=np.float32)
+    kept = np.flatnonzero(np.asarray(counts.sum(axis=1)).ravel() > 0)
+    genes = pd.DataFrame({keys.GENE_ID: read_gene_names(adata.var).ensembl}, index=adata.var_names.astype(str))
+    return genes, counts[kept], np.asarray(adata.obsm[keys.SPATIAL_UM])[kept], stored.info.footprint.pitch_um
+
+
+def _tell(prior: SpatialPrior, n_factors: int = 6, n_genes: int = 6) -> None:
+    """The leading factors in words."""
+    share = prior.variance / max(prior.variance.sum(), 1e-12)
+    for factor in range(min(n_factors, prior.n_factors)):
+        up, down = (" ".join(prior.genes[rows]) for rows in top_genes(prior, factor, n_genes))
+        say(f"prior: factor {factor} ({share[factor]:.0%} of the variance): {up} | {down}")
