@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from focus_cli import keys
 from focus_cli.errors import BadInputError
@@ -23,7 +23,8 @@ _ARRAYS = ("baseline", "loadings", "reference_loadings", "measured", "in_referen
 def write_prior(folder: Path, prior: SpatialPrior, info: dict[str, Any]) -> None:
     """Write ``prior.json``, ``prior.safetensors`` and ``factors.tsv`` into a folder that exists."""
     arrays = {name: np.ascontiguousarray(getattr(prior, name)) for name in _ARRAYS}
-    save_file(arrays, folder / keys.PRIOR_ARRAYS)
+    # safetensors' own save_file makes files that only their owner can read.
+    (folder / keys.PRIOR_ARRAYS).write_bytes(save(arrays))
     names = {"genes": prior.genes.tolist(), "gene_ids": prior.gene_ids.tolist()}
     text = json.dumps({"schema_version": SCHEMA_VERSION, **info, **names}, sort_keys=True)
     (folder / keys.PRIOR_JSON).write_text(text + "\n", encoding="utf-8")

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from focus_cli import keys
 from focus_cli.errors import BadInputError
@@ -38,7 +38,7 @@ def model_tensors(net: FocusNet) -> dict[str, torch.Tensor]:
 def save_model(path: Path, model: TrainedModel, log: str = "", *, overwrite: bool = False) -> None:
     """Write MODEL_DIR: ``model.safetensors``, ``model.json``, ``training.csv`` and the files of the prior."""
     with atomic_directory(path, overwrite) as temporary:
-        save_file(model_tensors(model.net), temporary / keys.WEIGHTS)
+        (temporary / keys.WEIGHTS).write_bytes(save(model_tensors(model.net)))
         description = {
             "schema_version": SCHEMA_VERSION,
             "config": model.net.config.model_dump(),
@@ -100,7 +100,7 @@ def save_state(
         for name, value in state.items():
             tensors[f"optimiser.{index}.{name}"] = torch.as_tensor(value).contiguous()
     with atomic_directory(path, overwrite=True) as temporary:
-        save_file(tensors, temporary / "state.safetensors")
+        (temporary / "state.safetensors").write_bytes(save(tensors))
         (temporary / "state.json").write_text(json.dumps({"step": step, "key": key, "log": log, "running": running}))
 
 

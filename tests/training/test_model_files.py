@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 from safetensors.torch import load_file, save_file
@@ -34,6 +35,15 @@ def test_a_model_holds_no_pickle(model):
     assert described["training"]["max_steps"] == TINY_TRAINING.max_steps
     assert described["provenance"]["inputs"]["sample:S1"]["sha256"]
     assert rows((model / keys.TRAINING_LOG).read_text())[-1]["step"] == str(TINY_TRAINING.max_steps)
+
+
+def test_a_model_can_be_read_by_whom_the_umask_lets(data, tmp_path):
+    before = os.umask(0o022)
+    try:
+        save_model(tmp_path / "model", *fit([data], TINY_NET, TINY_TRAINING))
+    finally:
+        os.umask(before)
+    assert {oct(p.stat().st_mode & 0o777) for p in (tmp_path / "model").iterdir()} == {"0o644"}
 
 
 def test_a_model_comes_back_as_it_was(data, tmp_path):
