@@ -160,7 +160,8 @@ def write_enhanced(
                     if pooled is not None:
                         pooled.update(share, share_sd, columns)
                     moments.add(columns, *expression_and_sd(share, share_sd))
-                    return {name: t.numpy() for name, t in expression_layers(share, share_sd, reading, layers).items()}
+                    values = expression_layers(share, share_sd, reading, layers, decoder.level_sd[columns])
+                    return {name: value.numpy() for name, value in values.items()}
 
                 writer.write(start, tile)
                 progress.advance(rows.stop - rows.start)

@@ -24,12 +24,14 @@ class GeneDecoder:
 
     `loadings` G × K and `baseline` G (expected share) in the output's gene order. `loading_sd` G is the
     standard deviation of each entry of a gene's vector: 0 for genes of the panel (whose own counts correct
-    them), the error of the transfer for genes that only the reference knows.
+    them), the error of the transfer for genes that only the reference knows. `level_sd` G is that of the log of the
+    baseline: one factor for all locations, so it blurs a gene's level and not its pattern.
     """
 
     loadings: Tensor
     baseline: Tensor
     loading_sd: Tensor
+    level_sd: Tensor
 
     def share(self, latent: np.ndarray, genes: np.ndarray | slice = slice(None)) -> Tensor:
         """Expected shares, rows × genes."""
@@ -115,25 +117,28 @@ class ResidualPooler:
         return Pooled(self.columns, self.kappa, counts, local @ (self.exposure[near, None] * at_locations))
 
 
-def expression_layers(share: Tensor, sd: Tensor, reading: LogNormReading, wanted: tuple[str, ...]) -> dict[str, Tensor]:
+def expression_layers(
+    share: Tensor, sd: Tensor, reading: LogNormReading, wanted: tuple[str, ...], level_sd: Tensor | float = 0.0
+) -> dict[str, Tensor]:
     """X and layers of a block from shares and their sds, rows × genes.
 
     X is what measurements at the locations' depth would read on average; `std` is its standard deviation by the
-    delta method; quantiles are the readings of the quantiles of a log-normal share with the same mean and variance.
+    delta method; quantiles are the readings of the quantiles of a log-normal share with the same mean and variance,
+    times a log-normal level of median 1 and `level_sd` (genes).
     """
     read, slope = reading.with_slope(share)
     layers = {"X": read}
     if keys.MEAN_COUNTS in wanted:
         layers[keys.MEAN_COUNTS] = share * reading.depth
     if keys.STD in wanted:
-        layers[keys.STD] = slope * sd
+        layers[keys.STD] = slope * torch.hypot(sd, share * level_sd)
     if keys.EXPRESSION in wanted:
         layers[keys.EXPRESSION] = torch.log1p(share * keys.TARGET_SUM)
     chosen = [q for q in QUANTILES if keys.quantile_layer(q) in wanted]
     if chosen:
         floor = share.clamp(min=1e-13)
         log_variance = torch.log1p((sd / floor) ** 2)
-        centre, width = torch.log(floor) - log_variance / 2, log_variance.sqrt()
+        centre, width = torch.log(floor) - log_variance / 2, (log_variance + level_sd**2).sqrt()
         for q in chosen:
             layers[keys.quantile_layer(q)] = reading(torch.exp(centre + _NORMAL_QUANTILE[q] * width))
     return layers

@@ -240,6 +240,7 @@ class _Inference:
             loadings=loadings,
             baseline=torch.exp(log_baseline + response * unmeasured),
             loading_sd=unmeasured * transfer_error(self.prior) * loadings.norm(dim=1) / loadings.shape[1] ** 0.5,
+            level_sd=unmeasured * torch.from_numpy(self.prior.level_error[rows]),
         )
 
     def _infer(self, view: View, xy_um: np.ndarray, label: str, **more) -> Latents:

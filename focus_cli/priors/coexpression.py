@@ -40,6 +40,8 @@ class SpatialPrior:
         Sorted names, G, and the Ensembl id of each, an empty string where it is not known.
     baseline
         float64, G: expected share of a location's molecules; measured genes sum to 1.
+    level_error
+        float32, G: standard deviation of the log of the baseline where the reference alone states it, else 0.
     loadings
         float32, G × K: W, relative deviation per unit of the whitened latent.
     reference_loadings
@@ -53,6 +55,7 @@ class SpatialPrior:
     genes: np.ndarray
     gene_ids: np.ndarray
     baseline: np.ndarray
+    level_error: np.ndarray
     loadings: np.ndarray
     reference_loadings: np.ndarray
     measured: np.ndarray
@@ -246,6 +249,7 @@ def fit_prior(samples, n_factors: int, *, reference=None, gene_sets=None, seed: 
         genes=genes,
         gene_ids=panel[keys.GENE_ID].reindex(genes).fillna("").to_numpy(str),
         baseline=baseline,
+        level_error=np.zeros(len(genes), np.float32),
         loadings=own,
         reference_loadings=np.zeros_like(own) if samples else own,
         measured=measured,

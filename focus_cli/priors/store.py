@@ -17,7 +17,7 @@ from focus_cli.store import require_files
 
 SCHEMA_VERSION = 1
 TOP_GENES = 20  # of each sign of a factor, in the table for people
-_ARRAYS = ("baseline", "loadings", "reference_loadings", "measured", "in_reference", "variance")
+_ARRAYS = ("baseline", "level_error", "loadings", "reference_loadings", "measured", "in_reference", "variance")
 
 
 def write_prior(folder: Path, prior: SpatialPrior, info: dict[str, Any]) -> None:

@@ -156,7 +156,7 @@ def transfer_loadings(
     Fills `reference_loadings` for every gene of the reference, and `loadings` and `baseline` of the genes
     that no sample measured. The scale of the transfer (cells vary otherwise than spots) is fitted on the
     measured genes, for loadings by least squares through the origin and for baselines by a regression
-    of log proportions.
+    of log proportions, whose error becomes `level_error`.
     """
     rows = np.searchsorted(states.genes, prior.genes).clip(max=len(states.genes) - 1)
     rows = np.where(states.genes[rows] == prior.genes, rows, -1)
@@ -175,6 +175,9 @@ def transfer_loadings(
     proportion = states.proportions.mean(axis=0)[rows]
     log_p, log_reference = np.log(np.maximum(prior.baseline, 1e-12)), np.log(np.maximum(proportion, 1e-9))
     fit = np.polyfit(log_reference[both], log_p[both], 1) if both.sum() > 2 else np.array([1.0, 0.0])
+    # How far the reference's level of a gene is off: known where a sample has measured the gene as well.
+    off = log_p[both] - np.polyval(fit, log_reference[both])
+    level_error = np.sqrt(np.mean(off**2)) if both.any() else 1.0
     # A gene seen in too few cells has a mean and no vector: it is written flat, with reliability 0.
     unseen = known & ~prior.measured
     baseline = np.where(unseen, np.exp(np.polyval(fit, log_reference)), prior.baseline)
@@ -187,6 +190,7 @@ def transfer_loadings(
     completed = replace(
         prior,
         baseline=baseline,
+        level_error=np.where(unseen, level_error, prior.level_error).astype(np.float32),
         loadings=np.where(unseen[:, None], relative, prior.loadings).astype(np.float32),
         reference_loadings=relative.astype(np.float32),
         in_reference=usable,
@@ -199,6 +203,7 @@ def transfer_loadings(
                 "genes",
                 "gene_ids",
                 "baseline",
+                "level_error",
                 "loadings",
                 "reference_loadings",
                 "measured",
@@ -255,6 +260,7 @@ def extend_prior(prior: SpatialPrior, panel: pd.DataFrame, panel_share: np.ndarr
         genes=genes,
         gene_ids=table[keys.GENE_ID].reindex(genes).fillna("").to_numpy(str),
         baseline=spread(prior.baseline),
+        level_error=spread(prior.level_error),
         loadings=spread(prior.loadings),
         reference_loadings=spread(prior.reference_loadings),
         measured=spread(prior.measured),
@@ -266,11 +272,12 @@ def extend_prior(prior: SpatialPrior, panel: pd.DataFrame, panel_share: np.ndarr
         completed = transfer_loadings(grown, states, keep_also=kept)
         # Genes the prior already knows keep their vectors, whichever reference is handed over now.
         at = completed.rows(prior.genes)
-        for name in ("baseline", "loadings", "reference_loadings", "in_reference"):
+        for name in ("baseline", "level_error", "loadings", "reference_loadings", "in_reference"):
             getattr(completed, name)[at] = getattr(prior, name)
         grown = completed
     share = dict(zip(panel.index, panel_share))
-    baseline = grown.baseline.copy()
+    baseline, level_error = grown.baseline.copy(), grown.level_error.copy()
     for name in new_panel:
-        baseline[grown.rows(np.array([name]))[0]] = max(share[name], 1e-9)
-    return replace(grown, baseline=baseline)
+        row = grown.rows(np.array([name]))[0]
+        baseline[row], level_error[row] = max(share[name], 1e-9), 0.0
+    return replace(grown, baseline=baseline, level_error=level_error)

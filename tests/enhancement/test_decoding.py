@@ -16,7 +16,7 @@ from focus_cli.models.likelihood import share_link
 @pytest.fixture
 def decoder():
     loadings = torch.tensor([[0.5, 0.0], [-0.3, 0.8], [0.0, 0.0]])
-    return GeneDecoder(loadings, torch.tensor([0.2, 0.01, 0.001]), loading_sd=torch.zeros(3))
+    return GeneDecoder(loadings, torch.tensor([0.2, 0.01, 0.001]), torch.zeros(3), torch.zeros(3))
 
 
 LATENT = np.array([[0.0, 0.0], [1.0, -1.0], [-2.0, 0.5]], np.float32)
@@ -84,3 +84,15 @@ def test_a_gene_without_spread_has_equal_quantiles(depth):
     layers = expression_layers(share, 0 * share, LogNormReading(np.array([depth])), ("q05", "q95", "std"))
     assert layers["std"] == 0
     np.testing.assert_allclose([layers["q05"], layers["q95"]], [layers["X"], layers["X"]], rtol=1e-5)
+
+
+def test_an_unknown_level_blurs_by_a_factor_and_leaves_the_estimate():
+    share, sd, reading = torch.tensor([[3e-3, 3e-3]]), torch.zeros(1, 2), LogNormReading(np.array([1e9]))
+    known, blurred = (
+        expression_layers(share, sd, reading, ("std", "q05", "q95"), level)
+        for level in (torch.zeros(2), torch.tensor([0.0, 0.5]))
+    )
+    assert torch.equal(known["X"], blurred["X"])
+    assert blurred["std"][0, 0] == 0 and blurred["std"][0, 1] == pytest.approx(0.5 * 30 / 31, rel=0.03)
+    for name, z in (("q05", -1.644854), ("q95", 1.644854)):
+        assert blurred[name][0, 1] == pytest.approx(np.log1p(30 * np.exp(z * 0.5)), rel=2e-3)

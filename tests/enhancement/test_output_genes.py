@@ -19,6 +19,7 @@ def prior():
         genes=genes,
         gene_ids=np.full(5, ""),
         baseline=np.full(5, 0.2),
+        level_error=np.zeros(5, np.float32),
         loadings=np.zeros((5, 1), np.float32),
         reference_loadings=np.zeros((5, 1), np.float32),
         measured=np.isin(genes, PANEL),

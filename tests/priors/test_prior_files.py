@@ -160,3 +160,11 @@ def test_a_damaged_prior_is_refused(folder, tmp_path, damage):
         (tmp_path / "p" / keys.PRIOR_JSON).write_text(json.dumps(named))
     with pytest.raises(BadInputError):
         read_prior(tmp_path / "p")
+
+
+def test_the_reference_knows_how_far_its_levels_are_off(folder, tissue, tmp_path):
+    """Genes of the panel say it; those that only the reference knows carry it."""
+    prior = build_prior([folder / "S1"], tmp_path / "p", reference=folder / "ref", n_factors=4)
+    assert (prior.level_error[prior.measured] == 0).all()
+    errors = np.unique(prior.level_error[~prior.measured])
+    assert len(errors) == 1 and 0.02 < errors[0] < 1.5
