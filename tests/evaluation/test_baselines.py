@@ -185,7 +185,7 @@ def test_reference_ridge_and_projection_learn_hidden_genes_from_cells(tmp_path, 
     truth = tiny.log_cp10k(tissue.share[:, hidden] / tissue.share[:, keep].sum(axis=1, keepdims=True))
     skipped = {}
     got = {p.method: p.columns(np.arange(20)) for p in run_baselines(inputs, skipped)}
-    assert set(got) == {"gene_mean", "reference_projection", "reference_ridge"}
+    assert set(got) == {"gene_mean", "reference_projection", "reference_ridge", "spage"}
     pcc = {
         m: np.mean([np.corrcoef(v[:, j], truth[:, j])[0, 1] for j in range(20)])
         for m, v in got.items()
@@ -193,7 +193,22 @@ def test_reference_ridge_and_projection_learn_hidden_genes_from_cells(tmp_path, 
     }
     assert pcc["reference_ridge"] > 0.85
     assert pcc["reference_projection"] > 0.35
+    assert pcc["spage"] > 0.6
     assert np.abs(got["reference_projection"] - truth).mean() < 1.5  # on the scale of the measured genes
+
+
+def test_spage_averages_cells_that_are_alike(tmp_path, loadings):
+    """Locations that are cells themselves find themselves: their genes are means of what the reference holds."""
+    tissue = factor_section(tmp_path / "S1", loadings, 1, "S1")
+    cells = reference_cells(loadings)
+    predicted = BASELINES["spage"](inputs_for(tissue, np.arange(20), cells=cells)).columns(np.arange(20))
+    keep = cells.X[:, 20:].sum(axis=1)
+    known = np.log1p(1e4 * np.asarray(cells.X[:, :20].todense()) / np.asarray(keep).reshape(-1, 1))
+    assert (predicted >= 0).all() and (predicted <= known.max(axis=0) + 1e-5).all()
+    blank = cells[:, :].copy()
+    blank.X = sparse.csr_matrix(np.ones(cells.shape, np.float32))
+    with pytest.raises(NotRunnable, match="varies in the reference"):
+        BASELINES["spage"](inputs_for(tissue, np.arange(20), cells=blank))
 
 
 def test_a_reference_without_types_is_projected_on_its_states(tmp_path, loadings):
@@ -227,7 +242,7 @@ def test_no_baseline_sees_a_hidden_gene(tmp_path, loadings):
     for source in (tissue, tampered):
         inputs = inputs_for(source, hidden, cells=reference_cells(loadings), training=[section])
         results.append({p.method: p.columns(np.arange(20)) for p in run_baselines(inputs, {})})
-    assert {"cohort_ridge", "reference_ridge", "reference_projection"} <= set(results[0])
+    assert {"cohort_ridge", "reference_ridge", "reference_projection", "spage"} <= set(results[0])
     for method in results[0]:
         np.testing.assert_array_equal(results[0][method], results[1][method])
 

@@ -68,7 +68,7 @@ def test_outputs_hold_what_the_contract_says(spots, held, tmp_path):
     ran = {"gene_mean", "nearest", "inverse_distance", "ridge", "ridge_residuals"}
     ran |= {"visible", "knn_smoothing", "pca_smoothing"}
     assert set(table.method) == {"focus"} | ran
-    assert set(scores["skipped"]) == {"reference_projection", "reference_ridge", "cohort_ridge"}
+    assert set(scores["skipped"]) == {"reference_projection", "reference_ridge", "spage", "cohort_ridge"}
     assert all(scores["skipped"].values())
     per_gene = pd.read_csv(tmp_path / "scores" / "per_gene.tsv", sep="\t")
     assert len(per_gene) == 20 * len(table)

@@ -153,28 +153,48 @@ def _mix(profiles: np.ndarray, seen: sparse.csr_matrix) -> np.ndarray:
     return np.divide(out, total, out=even, where=total > 0)
 
 
+def cells_and_locations(
+    inputs: Inputs,
+) -> tuple[np.ndarray, sparse.csr_matrix, sparse.csr_matrix, sparse.csr_matrix]:
+    """What carries hidden genes from cells to locations.
+
+    Returns
+    -------
+    positions
+        Scored genes that are hidden everywhere and that the reference holds.
+    targets
+        Their log1p CP10k in cells, (cells, len(positions)).
+    train, here
+        Up to 800 overdispersed genes of the observed section in cells and at locations, log1p CP10k.
+
+    Raises
+    ------
+    NotRunnable
+        If there is nothing to carry, or nothing to carry it by.
+    """
+    measured, _ = _shared(inputs)
+    positions, rows, targets = cells_on(inputs)
+    hidden = ~inputs.observed.has(inputs.genes[positions])
+    if not hidden.any():
+        raise NotRunnable("no scored gene is hidden everywhere")
+    features = measured[overdispersed_genes(inputs.observed.molecules(measured), _FEATURES)]
+    if len(features) == 0:
+        raise NotRunnable("no measured gene varies")
+    exposure = row_sums(_counts(inputs.cells, rows, measured))
+    train = log1p_cp10k(_counts(inputs.cells, rows, features), exposure)
+    if not (moments(train)[1] > 0).any():
+        raise NotRunnable("no measured gene varies in the reference")
+    here = inputs.observed.values(features, measured)[inputs.own_rows()]
+    return positions[hidden], targets[:, hidden], train, here
+
+
 def reference_ridge(inputs: Inputs) -> Prediction:
     """Ridge from measured to hidden genes, trained on the reference's cells.
 
     Up to 800 overdispersed genes of the observed section predict the hidden ones. Cells and locations are
     standardised each by themselves.
     """
-    measured, _ = _shared(inputs)
-    positions, rows, targets = cells_on(inputs)
-    locations = inputs.own_rows()
-    hidden = ~inputs.observed.has(inputs.genes[positions])
-    if not hidden.any():
-        raise NotRunnable("no scored gene is hidden everywhere")
-    positions, targets = positions[hidden], targets[:, hidden]
-    features = measured[overdispersed_genes(inputs.observed.molecules(measured), _FEATURES)]
-    if len(features) == 0:
-        raise NotRunnable("no measured gene varies")
-    exposure = row_sums(_counts(inputs.cells, rows, measured))
-    train = log1p_cp10k(_counts(inputs.cells, rows, features), exposure)
-    _, scale = moments(train)
-    if not (scale > 0).any():
-        raise NotRunnable("no measured gene varies in the reference")
-    model = fit_ridge(standardised(train), targets, random_folds(len(rows), inputs.seed))
-    here = inputs.observed.values(features, measured)[locations]
+    positions, targets, train, here = cells_and_locations(inputs)
+    model = fit_ridge(standardised(train), targets, random_folds(train.shape[0], inputs.seed))
     covered, place = covering(positions, len(inputs.genes))
     return Prediction("reference_ridge", covered, transferred(model, here, place))

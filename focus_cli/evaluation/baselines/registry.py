@@ -9,6 +9,7 @@ from focus_cli.evaluation.baselines.image import ridge, ridge_residuals
 from focus_cli.evaluation.baselines.inputs import Inputs, NotRunnable
 from focus_cli.evaluation.baselines.reference import reference_projection, reference_ridge
 from focus_cli.evaluation.baselines.smoothing import knn_smoothing, pca_smoothing, visible
+from focus_cli.evaluation.baselines.spage import spage
 from focus_cli.evaluation.baselines.spatial import gene_mean, inverse_distance, nearest
 from focus_cli.evaluation.prediction import Prediction
 
@@ -20,6 +21,7 @@ BASELINES: dict[str, Callable[[Inputs], Prediction]] = {
     "ridge_residuals": ridge_residuals,
     "reference_projection": reference_projection,
     "reference_ridge": reference_ridge,
+    "spage": spage,
     "cohort_ridge": cohort_ridge,
     "visible": visible,
     "knn_smoothing": knn_smoothing,
