@@ -20,7 +20,7 @@ rule report_sample:
         mem_mb=with_retries(RUN.report.mem_mb),
         runtime=RUN.report.runtime,
     params:
-        stage_version=1,
+        stage_version=2,
         scores=lambda wildcards, input: each("scores", input.scores),
     shell:
         "focus report {input.enhanced:q} {input.refined:q} --out {output:q} {params.scores} > {log:q} 2>&1"

@@ -172,12 +172,30 @@ def choose_genes(
 
 
 def _estimates(file: SpatialFile, columns: np.ndarray, totals: np.ndarray) -> np.ndarray | None:
-    """X of some genes; of a file of another program log1p CP10k, for its X may hold counts."""
+    """Expression of some genes; of a file of another program log1p CP10k, for its X may hold counts."""
     if file.is_focus:
-        x = file.matrix(None)
-        return None if x is None else read_columns(x, columns)
+        return read_expression(file, columns)
     source = file.counts()
     return None if source is None else read_raw_columns(source, columns, totals)
+
+
+def states_expression(file: SpatialFile) -> bool:
+    """Whether the file holds what it takes to take the depth out of an estimate."""
+    return file.is_focus and file.matrix(keys.MEAN_COUNTS) is not None and keys.EXPOSURE in file.obs
+
+
+def read_expression(file: SpatialFile, columns: np.ndarray) -> np.ndarray | None:
+    """FOCUS's estimate of some genes with the depth taken out, (n, k): log1p of 10,000 times the share.
+
+    X, which is stated at each location's depth, where the file does not hold what it takes.
+    """
+    if states_expression(file):
+        mean = file.matrix(keys.MEAN_COUNTS)
+        exposure = file.obs[keys.EXPOSURE].to_numpy(dtype=float)[:, None]
+        scale = np.divide(keys.TARGET_SUM, exposure, out=np.zeros_like(exposure), where=exposure > 0)
+        return np.log1p(read_columns(mean, columns) * scale).astype(np.float32)
+    x = file.matrix(None)
+    return None if x is None else read_columns(x, columns)
 
 
 def _pick_measured(

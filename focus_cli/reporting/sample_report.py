@@ -20,7 +20,7 @@ from focus_cli.reporting.context import (
     state_names,
     told_warnings,
 )
-from focus_cli.reporting.genes import choose_genes
+from focus_cli.reporting.genes import choose_genes, read_expression, states_expression
 from focus_cli.reporting.h5file import SpatialFile
 from focus_cli.reporting.maps import EXPRESSION, STATES, UNCERTAINTY, Canvas, data_uri, gradient, limits
 from focus_cli.reporting.matrices import CountSummary, read_columns, summarise_counts
@@ -255,6 +255,7 @@ def _genes(
     std = read_columns(std_node, choice.columns) if std_node is not None and len(names) else None
     finer = _refined_maps(refined, names, geometry) if refined is not None else {}
     trust = _column(file.var, keys.VAR_RELIABILITY)
+    caption = "enhanced, depth taken out" if states_expression(file) else "enhanced, log1p CP10k"
     rows = []
     for i, (name, column) in enumerate(zip(names, choice.columns)):
         maps, facts = [], []
@@ -276,7 +277,7 @@ def _genes(
         else:
             maps.append(_map(canvas, choice.raw[:, i], _RAW_LABEL, EXPRESSION))
         if file.is_focus:
-            maps.append(_map(canvas, choice.enhanced[:, i], "enhanced, log1p CP10k", EXPRESSION))
+            maps.append(_map(canvas, choice.enhanced[:, i], caption, EXPRESSION))
             if std is not None:
                 maps.append(_map(canvas, std[:, i], "standard deviation", UNCERTAINTY))
             if name in finer:
@@ -288,10 +289,9 @@ def _genes(
 def _refined_maps(refined: SpatialFile, names: list[str], geometry: Geometry) -> dict[str, Map]:
     place = {str(g): i for i, g in enumerate(refined.var.index)}
     shared = [n for n in names if n in place]
-    node = refined.matrix(None)
-    if node is None or not shared:
+    values = read_expression(refined, np.array([place[n] for n in shared])) if shared else None
+    if values is None:
         return {}
-    values = read_columns(node, np.array([place[n] for n in shared]))
     fine = Geometry.of(refined, geometry.side, frame=geometry.frame, with_image=False)
     canvas = Canvas(geometry.frame, refined.xy, fine.drawn_px, square=True)
     caption = f"refined, {fine.pitch_words} grid" if fine.pitch_words else "refined"

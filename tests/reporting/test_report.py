@@ -17,6 +17,8 @@ from scipy import sparse
 from focus_cli import keys
 from focus_cli.errors import BadInputError, MissingResourceError, OutputExistsError, UsageError
 from focus_cli.reporting import html, write_report
+from focus_cli.reporting.genes import read_expression
+from focus_cli.reporting.h5file import SpatialFile
 
 
 @pytest.fixture
@@ -119,6 +121,20 @@ def test_a_missing_layer_is_tolerated(tmp_path: Path, layer: str) -> None:
     said = f"The file has no layer '{layer}'" in page.text
     assert said == (layer != keys.MEAN_COUNTS)
     assert "enhanced, log1p CP10k" in page.text
+
+
+@pytest.mark.usefixtures("small_maps")
+def test_maps_show_expression_without_its_depth(tmp_path: Path) -> None:
+    adata = fake_enhanced.enhanced(side=6)
+    depth = np.where(np.arange(adata.n_obs) % 2, 5000.0, 50.0)
+    share = np.linspace(1e-4, 4e-3, adata.n_vars)
+    adata.layers[keys.MEAN_COUNTS] = (depth[:, None] * share).astype(np.float32)
+    adata.obs[keys.EXPOSURE] = depth
+    path = fake_enhanced.write(adata, tmp_path / "f.h5ad")
+    assert "enhanced, depth taken out" in Page(write_report([path], tmp_path / "r.html")).text
+    with SpatialFile(path) as file:
+        shown = read_expression(file, np.arange(3))
+    np.testing.assert_allclose(shown, np.broadcast_to(np.log1p(1e4 * share[:3]), shown.shape), rtol=1e-5)
 
 
 @pytest.mark.usefixtures("small_maps")
