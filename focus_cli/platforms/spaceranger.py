@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 
 from focus_cli import keys
 from focus_cli.errors import BadInputError, MissingResourceError, UsageError
-from focus_cli.platforms import images
-from focus_cli.platforms.checks import check_positions, check_unique
-from focus_cli.platforms.matrix import DAMAGE, damaged, open_maybe_gzip
+from focus_cli.platforms import images, pitch
+from focus_cli.platforms.checks import check_positions, check_unique, match_positions
+from focus_cli.platforms.matrix import DAMAGE, damaged, open_maybe_gzip, read_matrix
+from focus_cli.platforms.sample import RawSample
+from focus_cli.store import Footprint, PlatformInfo
 
 
 class File(StrEnum):
@@ -261,3 +265,98 @@ def version_of(attributes: dict[str, str], positions: Path) -> str:
 def preservation_of(chemistry: str) -> str:
     """How the tissue was kept, where the chemistry's name tells."""
     return "FFPE" if "FFPE" in chemistry.upper() else "unknown"
+
+
+@dataclass
+class Counted:
+    """The matrix of a folder on its positions; `matrix` is its path, `attributes` what its file says of itself."""
+
+    adata: AnnData
+    spatial: Spatial
+    matrix: Path
+    attributes: dict[str, str]
+    warnings: list[str]
+
+    def scale(
+        self, grid_um: Callable[[np.ndarray, np.ndarray], np.ndarray], given: float | None, where: Path
+    ) -> tuple[float, pitch.PitchFit | None]:
+        """µm per pixel, as given, as the vendor says, or from the pitch of the array; and the fit of the array.
+
+        `grid_um` turns rows and columns of the array into µm. The whole array is fitted, spots off the tissue too:
+        more points, and no tissue is needed.
+        """
+        table = self.spatial.positions
+        fit = pitch.fit_pitch(
+            grid_um(table[str(Column.ARRAY_ROW)].to_numpy(), table[str(Column.ARRAY_COL)].to_numpy()),
+            table[[str(Column.X_PX), str(Column.Y_PX)]].to_numpy(),
+        )
+        vendor = self.spatial.scalefactors.get(Scale.MPP)
+        mpp, notes = pitch.choose_mpp(given=given, vendor=vendor, fit=fit, where=str(where))
+        self.warnings += notes
+        return mpp, fit
+
+    def finish(
+        self,
+        platform: str,
+        footprint: Footprint,
+        mpp: float,
+        library_id: str,
+        image: Path | None,
+        image_folders: list[Path],
+    ) -> RawSample:
+        """Put image, positions and what is known of the run together."""
+        chosen, image_scale, notes = choose_image(image, image_folders, self.spatial)
+        self.warnings += notes
+        adata = self.adata
+        adata.obs, xy = take_positions(adata.obs)
+        adata.obsm[keys.SPATIAL] = xy
+        adata.obsm[keys.SPATIAL_UM] = xy * mpp
+        adata.uns[keys.UNS_SPATIAL] = {library_id: scanpy_spatial(self.spatial, self.attributes)}
+        inputs = {"matrix": self.matrix, **self.spatial.inputs}
+        if chosen is not None:
+            inputs["image"] = chosen
+        chemistry = self.attributes.get("chemistry_description", "unknown")
+        return RawSample(
+            adata=adata,
+            platform=PlatformInfo(
+                name=platform,
+                version=version_of(self.attributes, self.spatial.inputs["positions"]),
+                technology="sequencing",
+                chemistry=chemistry,
+                preservation=preservation_of(chemistry),
+                resolution_um=footprint.size_um,
+            ),
+            footprint=footprint,
+            mpp=mpp,
+            image_path=chosen,
+            image_scale=image_scale,
+            inputs=inputs,
+            warnings=self.warnings,
+        )
+
+
+def read_counted(folder: Path, called: str = "") -> Counted:
+    """Read the matrix and the positions of a folder and bring them together.
+
+    Parameters
+    ----------
+    folder
+        Holds the matrix and ``spatial``.
+    called
+        What to call the folder before the matrix's name in messages; nothing by default.
+
+    Raises
+    ------
+    MissingResourceError
+        If the matrix or the positions are not there.
+    BadInputError
+        If a file is damaged, or matrix and positions do not match.
+    """
+    matrix, filtered = require_matrix(folder)
+    spatial = read_spatial(folder / File.SPATIAL)
+    adata, attributes, warnings = read_matrix(matrix)
+    if not filtered:
+        warnings.append(f"{matrix.name} is used: there is no filtered matrix")
+    name = f"{called}/{matrix.name}" if called else matrix.name
+    adata, unmatched = match_positions(adata, spatial.positions, name, spatial.inputs["positions"].name)
+    return Counted(adata, spatial, matrix, attributes, warnings + unmatched)

@@ -6,27 +6,18 @@ from pathlib import Path
 
 import numpy as np
 
-from focus_cli import keys
 from focus_cli.platforms import pitch
-from focus_cli.platforms.checks import match_positions
-from focus_cli.platforms.matrix import read_matrix
 from focus_cli.platforms.sample import Detection, RawSample
 from focus_cli.platforms.spaceranger import (
     POSITIONS,
-    Column,
     File,
     Scale,
-    choose_image,
     find_matrix,
     find_positions,
-    preservation_of,
-    read_spatial,
-    require_matrix,
-    scanpy_spatial,
-    take_positions,
+    read_counted,
     version_of,
 )
-from focus_cli.store import Footprint, PlatformInfo
+from focus_cli.store import Footprint
 
 NAME = "visium"
 LOOKS_FOR = f"a folder with {File.FILTERED}(.h5) and {File.SPATIAL}/{File.POSITIONS_2} (Space Ranger's outs)"
@@ -91,53 +82,15 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None) -> 
         If a file is damaged or its content cannot be used.
     """
     outs = find_outs(Path(path))
-    matrix_path, filtered = require_matrix(outs)
-    spatial = read_spatial(outs / File.SPATIAL)
-    adata, attributes, warnings = read_matrix(matrix_path)
-    if not filtered:
-        warnings.append(f"{matrix_path.name} is used: there is no filtered matrix")
-    adata, unmatched = match_positions(adata, spatial.positions, matrix_path.name, spatial.inputs["positions"].name)
-    warnings += unmatched
-
-    # The whole array is fitted, off-tissue spots too: more points, and no tissue is needed.
-    table = spatial.positions
-    fit = pitch.fit_pitch(
-        pitch.hexagonal_um(table[str(Column.ARRAY_ROW)].to_numpy(), table[str(Column.ARRAY_COL)].to_numpy(), PITCH_UM),
-        table[[str(Column.X_PX), str(Column.Y_PX)]].to_numpy(),
-    )
-    scale, notes = pitch.choose_mpp(given=mpp, vendor=spatial.scalefactors.get(Scale.MPP), fit=fit, where=str(outs))
-    warnings += notes + _spot_notes(spatial.scalefactors, scale)
+    counted = read_counted(outs)
+    scale, fit = counted.scale(lambda row, column: pitch.hexagonal_um(row, column, PITCH_UM), mpp, outs)
+    counted.warnings += _spot_notes(counted.spatial.scalefactors, scale)
     if fit is not None and fit.mirrored:
-        warnings.append("the array appears mirrored on the image: were x and y exchanged, or was the image flipped?")
-
-    chosen, image_scale, notes = choose_image(image, _image_folders(outs), spatial)
-    warnings += notes
-    adata.obs, xy = take_positions(adata.obs)
-    adata.obsm[keys.SPATIAL] = xy
-    adata.obsm[keys.SPATIAL_UM] = xy * scale
-    chemistry = attributes.get("chemistry_description", "unknown")
-    version = version_of(attributes, spatial.inputs["positions"])
-    adata.uns[keys.UNS_SPATIAL] = {library_id(outs): scanpy_spatial(spatial, attributes)}
-    inputs = {"matrix": matrix_path, **spatial.inputs}
-    if chosen is not None:
-        inputs["image"] = chosen
-    return RawSample(
-        adata=adata,
-        platform=PlatformInfo(
-            name=NAME,
-            version=version,
-            technology="sequencing",
-            chemistry=chemistry,
-            preservation=preservation_of(chemistry),
-            resolution_um=SPOT_UM,
-        ),
-        footprint=Footprint("circle", SPOT_UM, PITCH_UM),
-        mpp=scale,
-        image_path=chosen,
-        image_scale=image_scale,
-        inputs=inputs,
-        warnings=warnings,
-    )
+        counted.warnings.append(
+            "the array appears mirrored on the image: were x and y exchanged, or was the image flipped?"
+        )
+    footprint = Footprint("circle", SPOT_UM, PITCH_UM)
+    return counted.finish(NAME, footprint, scale, library_id(outs), image, _image_folders(outs))
 
 
 def library_id(outs: Path) -> str:

@@ -14,26 +14,18 @@ from scipy import sparse
 from focus_cli import keys
 from focus_cli.errors import MissingResourceError, UsageError
 from focus_cli.platforms import pitch
-from focus_cli.platforms.checks import match_positions
-from focus_cli.platforms.matrix import read_matrix
 from focus_cli.platforms.sample import Detection, RawSample
 from focus_cli.platforms.spaceranger import (
     POSITIONS,
     Column,
     File,
     Scale,
-    choose_image,
     find_matrix,
     find_positions,
-    preservation_of,
-    read_spatial,
-    require_matrix,
-    scanpy_spatial,
-    take_positions,
-    version_of,
+    read_counted,
 )
 from focus_cli.platforms.visium import library_id
-from focus_cli.store import Footprint, PlatformInfo
+from focus_cli.store import Footprint
 
 NAME = "visium_hd"
 DEFAULT_BIN_UM = 8
@@ -154,60 +146,18 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None, bin
     size_um, factor = choose_bin(folders, wanted, binned.name)
     folder, side_um = folders[size_um], size_um * factor
 
-    matrix_path, filtered = require_matrix(folder)
-    spatial = read_spatial(folder / File.SPATIAL)
-    adata, attributes, warnings = read_matrix(matrix_path)
-    if not filtered:
-        warnings.append(f"{matrix_path.name} is used: there is no filtered matrix")
-    matrix_name = f"{folder.name}/{matrix_path.name}"
-    adata, unmatched = match_positions(adata, spatial.positions, matrix_name, spatial.inputs["positions"].name)
-    warnings += unmatched
-    table = spatial.positions
-    fit = pitch.fit_pitch(
-        pitch.square_um(table[str(Column.ARRAY_ROW)].to_numpy(), table[str(Column.ARRAY_COL)].to_numpy(), size_um),
-        table[[str(Column.X_PX), str(Column.Y_PX)]].to_numpy(),
-    )
-    scale, notes = pitch.choose_mpp(given=mpp, vendor=spatial.scalefactors.get(Scale.MPP), fit=fit, where=str(folder))
-    warnings += notes
+    counted = read_counted(folder, folder.name)
+    scale, _ = counted.scale(lambda row, column: pitch.square_um(row, column, size_um), mpp, folder)
     if factor > 1:
-        adata = merge_bins(adata, table, factor, side_um)
-        spatial.scalefactors = {
-            **spatial.scalefactors,
-            str(Scale.BIN): float(side_um),
-            str(Scale.SPOT): side_um / scale,
-        }
+        counted.adata = merge_bins(counted.adata, counted.spatial.positions, factor, side_um)
+        sizes = {str(Scale.BIN): float(side_um), str(Scale.SPOT): side_um / scale}
+        counted.spatial.scalefactors = {**counted.spatial.scalefactors, **sizes}
 
     root = binned.parent if binned.name == HDFile.BINNED else binned
     above = [root.parent] if root.name == File.OUTS else []
-    chosen, image_scale, notes = choose_image(
-        image, [root, root / File.SPATIAL, *above, binned, folder, folder / File.SPATIAL], spatial
-    )
-    warnings += notes
-    adata.obs, xy = take_positions(adata.obs)
-    adata.obsm[keys.SPATIAL] = xy
-    adata.obsm[keys.SPATIAL_UM] = xy * scale
-    chemistry = attributes.get("chemistry_description", "unknown")
-    adata.uns[keys.UNS_SPATIAL] = {library_id(root): scanpy_spatial(spatial, attributes)}
-    inputs = {"matrix": matrix_path, **spatial.inputs}
-    if chosen is not None:
-        inputs["image"] = chosen
-    return RawSample(
-        adata=adata,
-        platform=PlatformInfo(
-            name=NAME,
-            version=version_of(attributes, spatial.inputs["positions"]),
-            technology="sequencing",
-            chemistry=chemistry,
-            preservation=preservation_of(chemistry),
-            resolution_um=float(side_um),
-        ),
-        footprint=Footprint("square", float(side_um), float(side_um)),
-        mpp=scale,
-        image_path=chosen,
-        image_scale=image_scale,
-        inputs=inputs,
-        warnings=warnings,
-    )
+    image_folders = [root, root / File.SPATIAL, *above, binned, folder, folder / File.SPATIAL]
+    footprint = Footprint("square", float(side_um), float(side_um))
+    return counted.finish(NAME, footprint, scale, library_id(root), image, image_folders)
 
 
 def merge_bins(adata: anndata.AnnData, positions: pd.DataFrame, factor: int, side_um: int) -> anndata.AnnData:
