@@ -45,12 +45,12 @@ PROTOTYPES_H5AD = "prototypes.h5ad"  # cell states × genes, mean proportions
 # --- files of a model ----------------------------------------------------------------------------
 MODEL_JSON = "model.json"
 WEIGHTS = "model.safetensors"
+TRAINING_LOG = "training.csv"
 
 # --- files of a prior, which a model holds too ---------------------------------------------------
 PRIOR_JSON = "prior.json"  # gene names, and what the prior was fitted on
 PRIOR_ARRAYS = "prior.safetensors"
 FACTORS_TSV = "factors.tsv"  # the leading genes of every factor
-TRAINING_LOG = "training.csv"
 
 # Scale of X: log1p of counts per this many molecules.
 TARGET_SUM = 10_000.0

@@ -38,20 +38,19 @@ class LogNormReading:
     def __init__(self, depth: np.ndarray) -> None:
         depth = np.asarray(depth, np.float64)
         known = depth > 0
-        # Unknown depth is read as one so large that reading and share agree.
-        self._depth = np.where(known, depth, 1e9)
         nodes = int(np.ceil(np.log1p(depth.max(initial=1.0)) / _STEP)) + 2
+        # Unknown depth is read as one so large that reading and share agree.
+        depth = np.where(known, depth, 1e9)
         mean = np.expm1(_STEP * np.arange(nodes))
-        scale = keys.TARGET_SUM / self._depth[:, None]
+        scale = keys.TARGET_SUM / depth[:, None]
         table = np.log1p(scale * mean) - (scale / (1 + scale * mean)) ** 2 * mean / 2
         summed = mean <= _SUMMED_UP_TO
-        if summed.any():
-            weights = _weights(mean[summed])
-            table[:, summed] = np.log1p(scale * np.arange(weights.shape[1])) @ weights.T
+        weights = _weights(mean[summed])
+        table[:, summed] = np.log1p(scale * np.arange(weights.shape[1])) @ weights.T
         self._nodes = nodes
         self._table = torch.from_numpy(np.ascontiguousarray(table, np.float32))
         self._known, self._all_known = torch.from_numpy(known)[:, None], bool(known.all())
-        self._exposure = torch.from_numpy(self._depth.astype(np.float32))[:, None]
+        self._exposure = torch.from_numpy(depth.astype(np.float32))[:, None]
         self._row = torch.arange(len(depth))[:, None] * nodes
 
     @property

@@ -14,7 +14,7 @@ from focus_cli.errors import BadInputError
 from focus_cli.features import MorphologyRaster
 from focus_cli.priors import Pooling, SpatialPrior, build_pooling
 from focus_cli.priors.statistics import REFERENCE_EXPOSURE
-from focus_cli.reference.genes import read_gene_names
+from focus_cli.reference.genes import gene_table
 from focus_cli.store import SampleInfo, StoredSample
 
 FEATURE_CLIP = 5.0
@@ -86,6 +86,11 @@ class SampleData:
         ring = 0.33 * footprint.size_um * np.stack([np.cos(angle), np.sin(angle)], axis=1)
         return np.concatenate([np.zeros((1, 2)), ring])
 
+    @cached_property
+    def location_features(self) -> np.ndarray:
+        """Image features of the locations themselves, averaged over their footprints, float32, locations × F."""
+        return self.footprint_features(self.xy_um)
+
     def footprint_features(self, xy_um: np.ndarray) -> np.ndarray:
         """Image features averaged over the footprint of locations at `xy_um`, float32, points × F."""
         offsets = self.footprint_points()
@@ -156,7 +161,7 @@ def load_sample_data(sample: StoredSample) -> SampleData:
     return SampleData(
         info=sample.info,
         counts=counts,
-        genes=pd.DataFrame({keys.GENE_ID: read_gene_names(adata.var).ensembl}, index=adata.var_names.astype(str)),
+        genes=gene_table(adata.var),
         obs_names=adata.obs_names.to_numpy(str),
         xy_um=np.asarray(adata.obsm[keys.SPATIAL_UM], np.float64),
         raster=raster,

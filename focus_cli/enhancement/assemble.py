@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from scipy import sparse
 from torch import Tensor
 
 from focus_cli import keys
-from focus_cli.enhancement.decode import GeneDecoder, ResidualPooler, expression_and_sd, expression_layers
+from focus_cli.enhancement.decode import GeneDecoder, Pooled, ResidualPooler, expression_and_sd, expression_layers
 from focus_cli.enhancement.genes import OutputGenes
 from focus_cli.enhancement.infer import Latents
 from focus_cli.enhancement.writer import DenseWriter
@@ -145,6 +146,16 @@ def write_enhanced(
     with atomic_file(out, overwrite) as temporary:
         adata.write_h5ad(temporary, compression="gzip", compression_opts=1)
         moments = _Moments(*shape)
+
+        def tile(mean, sd, reading: LogNormReading, pooled: Pooled | None, columns: slice) -> dict[str, np.ndarray]:
+            """X and layers of a block's rows at a range of genes; the moments take them in on the way."""
+            share, share_sd = decoder.share_and_sd(mean, sd, columns)
+            if pooled is not None:
+                pooled.update(share, share_sd, columns)
+            moments.add(columns, *expression_and_sd(share, share_sd))
+            values = expression_layers(share, share_sd, reading, layers, decoder.level_sd[columns])
+            return {name: value.numpy() for name, value in values.items()}
+
         with (
             DenseWriter(temporary, ["X", *layers], shape) as writer,
             task(f"writing {outputs.kind} expression", n) as progress,
@@ -154,16 +165,7 @@ def write_enhanced(
                 mean, sd = outputs.latents.mean[rows], outputs.latents.sd[rows]
                 reading = LogNormReading(outputs.exposure[rows])
                 pooled = pooler.around(outputs.xy_um[rows]) if pooler is not None else None
-
-                def tile(columns: slice, mean=mean, sd=sd, reading=reading, pooled=pooled) -> dict[str, np.ndarray]:
-                    share, share_sd = decoder.share_and_sd(mean, sd, columns)
-                    if pooled is not None:
-                        pooled.update(share, share_sd, columns)
-                    moments.add(columns, *expression_and_sd(share, share_sd))
-                    values = expression_layers(share, share_sd, reading, layers, decoder.level_sd[columns])
-                    return {name: value.numpy() for name, value in values.items()}
-
-                writer.write(start, tile)
+                writer.write(start, partial(tile, mean, sd, reading, pooled))
                 progress.advance(rows.stop - rows.start)
         _write_gene_reliability(temporary, moments.reliability())
     say(

@@ -42,8 +42,7 @@ class DepthField:
         exposure = self.data.exposure.copy()
         blank = np.flatnonzero(exposure == 0)
         if len(blank):
-            xy = self.data.xy_um[blank]
-            exposure[blank] = self.at(xy, self.data.footprint_features(xy))
+            exposure[blank] = self.at(self.data.xy_um[blank], self.data.location_features[blank])
         return exposure
 
 
@@ -56,6 +55,6 @@ def depth_field(net: FocusNet, data: SampleData) -> DepthField:
     xy = data.xy_um[measured]
     if not len(measured):
         return DepthField(data, weight, level, xy, np.zeros(0))
-    left = np.log(data.exposure[measured]) - data.footprint_features(xy) @ weight
+    left = np.log(data.exposure[measured]) - data.location_features[measured] @ weight
     level = float(np.median(left))
     return DepthField(data, weight, level, xy, left - level)

@@ -83,12 +83,7 @@ def enhance(
         Of the kind that fits; see `focus_cli.errors`. Nothing is written then.
     """
     options = options or EnhanceOptions()
-    _check(sample, out, refined, options, overwrite)
-    if options.adapt and (model is None or options.histology_only):
-        raise UsageError(
-            "--adapt continues the training of a --model on this sample's counts",
-            hint="leave it away with --histology-only, or where the model is trained on this sample anyway",
-        )
+    _check(model, out, refined, options, overwrite)
     with tempfile.TemporaryDirectory(prefix="focus-") as scratch:
         stored = _stored(sample, Path(scratch), preprocess_options or {})
         reference_dir = _reference(reference, Path(scratch), options.seed)
@@ -112,7 +107,7 @@ def _inputs(sample: Path, stored: StoredSample, model: Path | None, reference: P
     return inputs | {role: Path(p) for role, p in (("model", model), ("reference", reference)) if p is not None}
 
 
-def _check(sample, out, refined, options: EnhanceOptions, overwrite: bool) -> None:
+def _check(model, out, refined, options: EnhanceOptions, overwrite: bool) -> None:
     if (refined is None) != (options.resolution_um is None):
         raise UsageError("--resolution-um and --refined go together", hint="give both, or neither")
     for path in (out, refined):
@@ -123,6 +118,11 @@ def _check(sample, out, refined, options: EnhanceOptions, overwrite: bool) -> No
         refuse_existing(path, overwrite)
     if refined is not None and Path(refined).absolute() == Path(out).absolute():
         raise UsageError("--refined and --out are the same file")
+    if options.adapt and (model is None or options.histology_only):
+        raise UsageError(
+            "--adapt continues the training of a --model on this sample's counts",
+            hint="leave it away with --histology-only, or where the model is trained on this sample anyway",
+        )
     unknown = set(options.layers) - set(LAYERS)
     if unknown:
         raise UsageError(f"unknown layer {sorted(unknown)[0]!r}", hint=f"layers: {', '.join(LAYERS)}")
@@ -218,7 +218,7 @@ class _Inference:
             exposure,
             encoder,
             self.data.pooling,
-            self.data.footprint_features(self.data.xy_um),
+            self.data.location_features,
             self.states,
             self.data.descriptors(),
             use_image=self.data.raster is not None,

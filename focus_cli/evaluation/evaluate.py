@@ -185,7 +185,8 @@ def _score_file(
     exposure = truth.exposure if truth.task == "impute" else None
     covered = columns >= 0
     rate = None
-    depth = _depth(file, match) if layer == "X" else None
+    states_mean = layer == "X" and file.by_focus and keys.MEAN_COUNTS in file.layers
+    depth = _depth(file, match) if states_mean else None
     expression = None
     if depth is not None:
         expression = GatheredColumns(file, keys.MEAN_COUNTS, match, columns, "per_exposure", scratch)
@@ -193,7 +194,7 @@ def _score_file(
         values = expression
     else:
         values = GatheredColumns(file, layer, match, columns, scale, scratch, exposure)
-    if truth.task == "denoise" and layer == "X" and file.by_focus and keys.MEAN_COUNTS in file.layers:
+    if truth.task == "denoise" and states_mean:
         mean = GatheredColumns(file, keys.MEAN_COUNTS, match, columns, "linear", scratch)
         hidden_per_visible = (1 - truth.visible_fraction) / truth.visible_fraction
 
@@ -220,8 +221,8 @@ def _score_file(
 
 
 def _depth(file: EstimateFile, match: Match) -> np.ndarray | None:
-    """Molecules at which a file of FOCUS states X at each location of the truth; None for other files."""
-    stated = file.exposure() if file.by_focus and keys.MEAN_COUNTS in file.layers else None
+    """Molecules at which the file states X at each location of the truth; None where it does not say."""
+    stated = file.exposure()
     if stated is None:
         return None
     total = np.bincount(match.pair_truth, stated[match.pair_file], minlength=len(match.truth_rows))

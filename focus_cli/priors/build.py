@@ -73,13 +73,17 @@ def build_prior(
 
 
 def _for_prior(stored: StoredSample) -> tuple[pd.DataFrame, sparse.csr_matrix, np.ndarray, float]:
-    from focus_cli.reference.genes import read_gene_names
+    from focus_cli.reference.genes import gene_table
 
     adata = stored.read()
     counts = sparse.csr_matrix(adata.X, dtype=np.float32)
     kept = np.flatnonzero(np.asarray(counts.sum(axis=1)).ravel() > 0)
-    genes = pd.DataFrame({keys.GENE_ID: read_gene_names(adata.var).ensembl}, index=adata.var_names.astype(str))
-    return genes, counts[kept], np.asarray(adata.obsm[keys.SPATIAL_UM])[kept], stored.info.footprint.pitch_um
+    return (
+        gene_table(adata.var),
+        counts[kept],
+        np.asarray(adata.obsm[keys.SPATIAL_UM])[kept],
+        stored.info.footprint.pitch_um,
+    )
 
 
 def _tell(prior: SpatialPrior, n_factors: int = 6, n_genes: int = 6) -> None:

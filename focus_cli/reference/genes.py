@@ -32,6 +32,11 @@ def _is_ensembl(values: pd.Series) -> bool:
     return len(sample) > 0 and sample.map(lambda v: bool(_ENSEMBL.fullmatch(v))).mean() > 0.5
 
 
+def gene_table(var: pd.DataFrame) -> pd.DataFrame:
+    """Genes of an AnnData's ``var`` as priors take them: names as index, Ensembl ids (or "") under ``gene_ids``."""
+    return pd.DataFrame({keys.GENE_ID: read_gene_names(var).ensembl}, index=var.index.astype(str))
+
+
 def read_gene_names(var: pd.DataFrame) -> GeneNames:
     """Find Ensembl ids and symbols in the index and columns of `var`.
 

@@ -6,7 +6,6 @@ import copy
 import json
 
 import numpy as np
-import torch
 
 from focus_cli.conditioning import SampleData
 from focus_cli.conditioning.states import state_latents
@@ -15,7 +14,7 @@ from focus_cli.priors.transfer import extend_prior
 from focus_cli.progress import say
 from focus_cli.training.checkpoint import TrainedModel
 from focus_cli.training.config import TrainingConfig
-from focus_cli.training.loop import MIN_LOCATIONS, run_loop
+from focus_cli.training.loop import MIN_LOCATIONS, make_optimiser, run_loop
 from focus_cli.training.views import ViewMaker
 
 RATE = 0.3  # of the training's peak learning rate
@@ -60,9 +59,7 @@ def adapt(
     prior = extend_prior(model.prior, data.genes, data.panel_share(), reference)
     makers = [ViewMaker(data, prior, state_latents(reference, prior), config)]
     net = copy.deepcopy(model.net).to(device).train()
-    learnt = [p for p in net.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(learnt, lr=config.learning_rate, weight_decay=config.weight_decay)
-    log = run_loop(net, optimiser, makers, config, seed, label="adapting")
+    log = run_loop(net, make_optimiser(net, config), makers, config, seed, label="adapting")
     say(f"adapted to {data.info.sample_id}: {steps} steps on {n_locations:,} locations")
     return TrainedModel(net.to("cpu").eval(), prior, model.feature_names, {**model.info, "adapted": _summary(log)})
 

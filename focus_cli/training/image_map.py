@@ -56,7 +56,7 @@ def _sums(
     features, cross = np.zeros((FOLDS, n, n)), np.zeros((FOLDS, n, targets.shape[1]))
     for start in range(0, len(kept), _ROWS):
         part = slice(start, start + _ROWS)
-        f = data.footprint_features(data.xy_um[kept[part]]).astype(np.float64)
+        f = data.location_features[kept[part]].astype(np.float64)
         f = np.concatenate([f, np.ones((len(f), 1))], axis=1)
         for k in range(FOLDS):
             here = fold[part] == k

@@ -26,7 +26,8 @@ from focus_cli.training.objective import compute_losses
 from focus_cli.training.views import ViewMaker
 
 LOG_EVERY = 20
-LOG_HEADER = "step,learning_rate,prior,counts,flow,total\n"
+# First step, log, losses since the log's last line.
+START = (0, "step,learning_rate,prior,counts,flow,total\n", ())
 MIN_LOCATIONS = 4
 WARMUP_SHARE = 0.1
 
@@ -139,11 +140,10 @@ def fit(
     depth_weight, level = fit_depth_map(trained_on)
     net.start_from((torch.from_numpy(weight), torch.from_numpy(bias)), (torch.from_numpy(depth_weight), level))
     net.to(device)
-    learnt = [p for p in net.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(learnt, lr=config.learning_rate, weight_decay=config.weight_decay)
+    optimiser = make_optimiser(net, config)
     makers = [ViewMaker(s, prior, states, config) for s in trained_on]
     key = _run_key(usable, model, config, seed, prior, states)
-    state = (0, LOG_HEADER, [])
+    state = START
     state_dir = checkpoint_path(out) if out is not None else None
     if resume and state_dir is not None and state_dir.exists():
         state = load_state(state_dir, net, optimiser, key)
@@ -154,6 +154,12 @@ def fit(
     return TrainedModel(net, prior, feature_names, _describe(usable, prior, states, config, seed)), log
 
 
+def make_optimiser(net: FocusNet, config: TrainingConfig) -> torch.optim.Optimizer:
+    """AdamW over what is learnt by gradient; maps fitted in closed form are left out."""
+    learnt = [p for p in net.parameters() if p.requires_grad]
+    return torch.optim.AdamW(learnt, lr=config.learning_rate, weight_decay=config.weight_decay)
+
+
 def run_loop(
     net: FocusNet,
     optimiser: torch.optim.Optimizer,
@@ -161,7 +167,7 @@ def run_loop(
     config: TrainingConfig,
     seed: int,
     *,
-    state: tuple[int, str, list] = (0, LOG_HEADER, []),
+    state: tuple[int, str, Sequence] = START,
     state_dir: Path | None = None,
     key: str = "",
     label: str = "training",

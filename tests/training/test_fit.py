@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from training.reading import rows, weights
+from training.reading import loss_on_fixed_views, rows, weights
 from training.tiny_cohort import TINY_NET, TINY_TRAINING, cells, grow, store_tissue, write_cells
 
 from focus_cli import keys
@@ -23,9 +23,7 @@ from focus_cli.store import open_sample
 from focus_cli.training import fit
 from focus_cli.training import loop as training_loop
 from focus_cli.training.checkpoint import checkpoint_path
-from focus_cli.training.objective import compute_losses
 from focus_cli.training.stage import train
-from focus_cli.training.views import ViewMaker
 
 
 class Interrupted(Exception):
@@ -49,19 +47,6 @@ def interrupt_after(monkeypatch, steps: int) -> None:
 def learned(data):
     """A model that has learnt for longer, and its log."""
     return fit([data], TINY_NET, TINY_TRAINING.model_copy(update={"max_steps": 100, "batch_points": 672}))
-
-
-def loss_on_fixed_views(data, trained) -> float:
-    """Mean loss over the same views and noise, whatever the model."""
-    maker = ViewMaker(data, trained.prior, np.zeros((0, trained.prior.n_factors), np.float32), TINY_TRAINING)
-    losses = []
-    for seed in range(12):
-        view = maker.draw(np.random.default_rng([99, seed]))
-        generator = torch.Generator().manual_seed(seed)
-        with torch.no_grad():
-            rows = np.arange(view.n_locations)
-            losses.append(float(compute_losses(trained.net, view, rows, TINY_TRAINING, generator).total))
-    return float(np.mean(losses))
 
 
 def test_the_loss_falls(data, learned):
