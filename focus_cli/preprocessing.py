@@ -37,6 +37,8 @@ def preprocess(
     mpp: float | None = None,
     bin_um: float | None = None,
     step_um: float = 8.0,
+    organ: str = "",
+    species: str = "",
     overwrite: bool = False,
     force: bool = False,
     use_image: bool = True,
@@ -55,6 +57,8 @@ def preprocess(
         As for `focus_cli.platforms.read`.
     step_um
         Pitch of the raster of image features, in µm.
+    organ, species
+        What the tissue is, in the user's words; a condition of the model where it was trained on several.
     overwrite
         Replace `out` if it exists.
     force
@@ -106,13 +110,15 @@ def preprocess(
         "bin_um": bin_um,
         "force": force,
         "mpp": mpp,
+        "organ": organ,
         "platform": platform,
         "sample_id": sample_id,
+        "species": species,
         "step_um": step_um,
         "use_image": use_image,
     }
     if sample.image_path is None:
-        return _store(out, sample_id, sample, adata, warnings, settings, inputs, entry, overwrite)
+        return _store(out, settings, sample, adata, warnings, inputs, entry, overwrite)
 
     from focus_cli.features import write_morphology
     from focus_cli.slides import open_slide
@@ -130,11 +136,10 @@ def preprocess(
 
         return _store(
             out,
-            sample_id,
+            settings,
             sample,
             adata,
             warnings,
-            settings,
             inputs,
             entry,
             overwrite,
@@ -260,11 +265,10 @@ def _vendor_entry(adata: AnnData) -> dict[str, Any]:
 
 def _store(
     out: Path,
-    sample_id: str,
+    settings: dict[str, Any],
     sample: RawSample,
     adata: AnnData,
     warnings: list[str],
-    settings: dict[str, Any],
     inputs: dict[str, Path],
     entry: dict[str, Any],
     overwrite: bool,
@@ -272,7 +276,7 @@ def _store(
     figures: dict[str, Any] | None = None,
     morphology=None,
 ) -> StoredSample:
-    record = describe_run("preprocess", settings, inputs)
+    record, sample_id = describe_run("preprocess", settings, inputs), settings["sample_id"]
     image_info = None
     if slide is not None:
         image_info = ImageInfo(
@@ -304,6 +308,8 @@ def _store(
         n_locations=adata.n_obs,
         n_genes=adata.n_vars,
         image=image_info,
+        organ=settings["organ"],
+        species=settings["species"],
         alignment=figures or {},
         warnings=warnings,
         provenance=record,

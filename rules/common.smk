@@ -76,6 +76,8 @@ def preprocess_flags(wildcards):
         mpp=row.mpp,
         bin_um=row.bin_um,
         step_um=RUN.preprocess.step_um,
+        organ=row.organ,
+        species=row.species,
     )
 
 

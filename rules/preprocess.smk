@@ -14,7 +14,7 @@ rule preprocess:
         mem_mb=with_retries(RUN.preprocess.mem_mb),
         runtime=RUN.preprocess.runtime,
     params:
-        stage_version=1,
+        stage_version=2,
         raw=lambda wildcards, input: input[0],
         flags=preprocess_flags,
     shell:

@@ -19,7 +19,7 @@ rule train:
         runtime=RUN.train.runtime,
         gpu=RUN.train.gpu,
     params:
-        stage_version=2,
+        stage_version=3,
         flags=f"{REFERENCE_FLAGS} {TRAIN_FLAGS}",
     shell:
         "focus train {input.samples:q} --out {output:q} {params.flags} > {log:q} 2>&1"
@@ -44,7 +44,7 @@ rule train_fold:
         runtime=RUN.train.runtime,
         gpu=RUN.train.gpu,
     params:
-        stage_version=2,
+        stage_version=3,
         flags=f"{REFERENCE_FLAGS} {TRAIN_FLAGS}",
     shell:
         "focus train {input.samples:q} --out {output:q} {params.flags} > {log:q} 2>&1"

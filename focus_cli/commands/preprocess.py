@@ -32,6 +32,8 @@ from focus_cli.commands.options import (
     show_default=True,
     help="Pitch of the raster of image features, in µm.",
 )
+@click.option("--organ", default="", help="What the tissue is, for instance breast: a condition of the model.")
+@click.option("--species", default="", help="For instance human: a condition of the model.")
 @click.option(
     "--force",
     is_flag=True,
@@ -48,6 +50,8 @@ def command(
     mpp: float | None,
     bin_um: float | None,
     step_um: float,
+    organ: str,
+    species: str,
     force: bool,
     overwrite: bool,
 ) -> None:
@@ -59,7 +63,7 @@ def command(
     \b
         focus preprocess outs/ --out samples/S1 --sample S1
         focus preprocess outs/ --out samples/S1 --sample S1 --image S1_HE.tif --bin-um 16
-        focus preprocess ST-cnts/C2.tsv.gz --out samples/C2 --sample C2
+        focus preprocess ST-cnts/C2.tsv.gz --out samples/C2 --sample C2 --organ breast --species human
     """
     from focus_cli.preprocessing import preprocess
     from focus_cli.progress import say
@@ -73,6 +77,8 @@ def command(
         mpp=mpp,
         bin_um=bin_um,
         step_um=step_um,
+        organ=organ,
+        species=species,
         overwrite=overwrite,
         force=force,
         use_image=not no_image,

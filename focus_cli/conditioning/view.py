@@ -21,6 +21,7 @@ class View:
     nodes: Nodes
     states: Tensor
     descriptors: Tensor
+    labels: Tensor
 
     def query(self, xy_um: np.ndarray, features: np.ndarray) -> Query:
         """Find the neighbours of points.
@@ -40,6 +41,7 @@ class View:
             nodes=self.nodes,
             states=self.states,
             descriptors=self.descriptors.expand(len(xy_um), -1),
+            labels=self.labels.expand(len(xy_um), -1),
         )
 
 
@@ -51,6 +53,7 @@ def make_view(
     features: np.ndarray,
     states: np.ndarray,
     descriptors: np.ndarray,
+    labels: np.ndarray,
     *,
     use_image: bool = True,
 ) -> View:
@@ -66,6 +69,8 @@ def make_view(
         Locations × F, standardised.
     states
         C × K, cell states on the factors (see `state_latents`).
+    descriptors, labels
+        D and V, of the sample.
     """
     t, e = encoder(counts, exposure)
     summed: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
@@ -92,4 +97,5 @@ def make_view(
         nodes=nodes,
         states=torch.from_numpy(np.ascontiguousarray(states, np.float32)),
         descriptors=torch.from_numpy(descriptors)[None],
+        labels=torch.from_numpy(labels)[None],
     )

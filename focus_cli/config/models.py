@@ -181,9 +181,9 @@ class SampleRow(Section):
     donor: Text | None = None
     """Who it comes from: samples of one donor never sit on both sides of a split."""
     organ: Text | None = None
-    """For the reader."""
+    """What the tissue is; a condition of the model."""
     species: Text | None = None
-    """For the reader."""
+    """A condition of the model."""
     truth: Text | None = None
     """Known expression at the sample's locations (.h5ad): the enhanced file is scored against it."""
     truth_fine: Text | None = None

@@ -13,6 +13,7 @@ from scipy import sparse
 
 from focus_cli import keys, provenance
 from focus_cli.conditioning import SampleData, View, load_sample_data, make_view
+from focus_cli.conditioning.labels import label_codes
 from focus_cli.conditioning.sample import without_image
 from focus_cli.conditioning.states import state_latents
 from focus_cli.enhancement.assemble import Outputs, write_enhanced
@@ -221,6 +222,7 @@ class _Inference:
             self.data.location_features,
             self.states,
             self.data.descriptors(),
+            label_codes(self.data.info, self.model.net.config.labels),
             use_image=self.data.raster is not None,
         )
 

@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 class ModelConfig(BaseModel):
     """Hyperparameters that shape the weights.
 
-    `n_features` (image features), `n_factors` (K) and `n_scales` come from the data and the prior.
+    `n_features` (image features), `n_factors` (K), `n_scales` and `labels` (organs, platforms, species that were met)
+    come from the data and the prior.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -20,6 +21,7 @@ class ModelConfig(BaseModel):
     n_features: int = Field(0, ge=0)
     n_factors: int = Field(0, ge=0)
     n_scales: int = Field(5, ge=1)
+    labels: tuple[str, ...] = ()
 
 
 PRESETS: dict[str, ModelConfig] = {

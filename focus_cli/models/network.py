@@ -1,6 +1,7 @@
 """The network: a Gaussian field as prior, three signals as conditions, a flow from one to the other.
 
-Shapes: Q queries, S scales, M neighbours, K factors, F image features, C cell states, D descriptors.
+Shapes: Q queries, S scales, M neighbours, K factors, F image features, C cell states, D descriptors,
+V labels.
 """
 
 from __future__ import annotations
@@ -50,6 +51,8 @@ class Query:
         C × K, cell states on the factors; C may be 0.
     descriptors
         Q × D, of the platform.
+    labels
+        Q × V, codes of organ, species and platform; zeros where they are not known.
     """
 
     features: Tensor
@@ -58,6 +61,7 @@ class Query:
     nodes: Nodes
     states: Tensor
     descriptors: Tensor
+    labels: Tensor
 
 
 @dataclass
@@ -121,6 +125,7 @@ class FocusNet(nn.Module):
         self.join = nn.Linear(f + 1 + s * k + s + k, width)
         self.latent_in = nn.Linear(k, width)
         self.describe = nn.Linear(N_DESCRIPTORS, width)
+        self.label_vectors = nn.Parameter(torch.zeros(len(config.labels), width))
         self.time = nn.Sequential(nn.Linear(16, width), nn.GELU(), nn.Linear(width, width))
         self.blocks = nn.ModuleList(_Block(width, config.dropout) for _ in range(config.layers))
         self.out = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, k))
@@ -208,7 +213,7 @@ class FocusNet(nn.Module):
         h = self.join(torch.cat([query.features * seen, seen, flat, log_exposure, mean], dim=1))
         attention, recalled = self._recall(h, query.states)
         log_variance = self.spread(torch.cat([log_exposure, seen], dim=1)).clamp(-6, 3)
-        context = h + recalled + self.describe(query.descriptors)
+        context = h + recalled + self.describe(query.descriptors) + query.labels @ self.label_vectors
         return Condition(mean, log_variance, context, attention)
 
     def _recall(self, h: Tensor, states: Tensor) -> tuple[Tensor, Tensor]:

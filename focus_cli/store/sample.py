@@ -65,7 +65,10 @@ class ImageInfo:
 
 @dataclass(frozen=True)
 class SampleInfo:
-    """The content of ``sample.json``. All lengths in µm; `mpp` is µm per full-resolution pixel."""
+    """The content of ``sample.json``. All lengths in µm; `mpp` is µm per full-resolution pixel.
+
+    `organ` and `species` are words of the user, empty where they are not known.
+    """
 
     sample_id: str
     platform: PlatformInfo
@@ -74,6 +77,8 @@ class SampleInfo:
     n_locations: int
     n_genes: int
     image: ImageInfo | None = None
+    organ: str = ""
+    species: str = ""
     alignment: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     provenance: dict[str, Any] = field(default_factory=dict)

@@ -57,7 +57,7 @@ def adapt(
     settings = {"max_steps": steps, "learning_rate": RATE * trained.learning_rate}
     config = trained.model_copy(update=settings)
     prior = extend_prior(model.prior, data.genes, data.panel_share(), reference)
-    makers = [ViewMaker(data, prior, state_latents(reference, prior), config)]
+    makers = [ViewMaker(data, prior, state_latents(reference, prior), config, model.net.config.labels)]
     net = copy.deepcopy(model.net).to(device).train()
     log = run_loop(net, make_optimiser(net, config), makers, config, seed, label="adapting")
     say(f"adapted to {data.info.sample_id}: {steps} steps on {n_locations:,} locations")

@@ -17,7 +17,7 @@ from focus_cli.models import FocusNet, ModelConfig
 from focus_cli.priors import SpatialPrior, read_prior, write_prior
 from focus_cli.store import atomic_directory, require_files
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 @dataclass(frozen=True)

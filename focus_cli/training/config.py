@@ -30,6 +30,7 @@ class TrainingConfig(BaseModel):
     drop_image: float = Field(0.15, ge=0, le=1)
     drop_reference: float = Field(0.15, ge=0, le=1)
     drop_platform: float = Field(0.2, ge=0, le=1)
+    drop_labels: float = Field(0.3, ge=0, le=1)
     weight_prior: float = Field(1.0, ge=0)
     weight_counts: float = Field(1.0, ge=0)
     weight_flow: float = Field(0.3, ge=0)

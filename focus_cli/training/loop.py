@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from focus_cli.conditioning import SampleData
+from focus_cli.conditioning.labels import vocabulary
 from focus_cli.conditioning.states import state_latents
 from focus_cli.errors import BadInputError, FocusError
 from focus_cli.models import FocusNet, ModelConfig
@@ -133,7 +134,8 @@ def fit(
         f"{len(states)} cell states, {len(feature_names)} image features"
     )
     torch.manual_seed(seed)
-    model = preset.model_copy(update={"n_features": len(feature_names), "n_factors": prior.n_factors})
+    found = {"n_features": len(feature_names), "n_factors": prior.n_factors}
+    model = preset.model_copy(update={**found, "labels": vocabulary(s.info for s in usable)})
     net = FocusNet(model)
     trained_on = [_with_features(s, len(feature_names)) for s in usable]
     weight, bias = fit_image_map(trained_on, prior)
@@ -141,7 +143,7 @@ def fit(
     net.start_from((torch.from_numpy(weight), torch.from_numpy(bias)), (torch.from_numpy(depth_weight), level))
     net.to(device)
     optimiser = make_optimiser(net, config)
-    makers = [ViewMaker(s, prior, states, config) for s in trained_on]
+    makers = [ViewMaker(s, prior, states, config, model.labels) for s in trained_on]
     key = _run_key(usable, model, config, seed, prior, states)
     state = START
     state_dir = checkpoint_path(out) if out is not None else None

@@ -12,10 +12,12 @@ import numpy as np
 
 from focus_cli.training.config import TrainingConfig
 
+LABEL_KINDS = ("organ", "platform", "species")
+
 
 @dataclass(frozen=True)
 class Mask:
-    """What may be seen: share of molecules, genes, locations, image, reference, platform."""
+    """What may be seen: share of molecules, genes, locations, image, reference, platform; which labels may not."""
 
     share: float
     gene_visible: np.ndarray
@@ -23,6 +25,7 @@ class Mask:
     image: bool
     reference: bool
     platform: bool
+    labels_dropped: frozenset[str]
 
 
 def draw_mask(
@@ -58,4 +61,5 @@ def draw_mask(
         image=bool(everything or rng.random() >= config.drop_image),
         reference=bool(rng.random() >= config.drop_reference),
         platform=bool(rng.random() >= config.drop_platform),
+        labels_dropped=frozenset(kind for kind in LABEL_KINDS if rng.random() < config.drop_labels),
     )

@@ -11,6 +11,7 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from focus_cli.conditioning import SampleData, View, make_view
+from focus_cli.conditioning.labels import label_codes
 from focus_cli.priors import SpatialPrior, build_pooling, panel_statistics
 from focus_cli.priors.statistics import residual_scale
 from focus_cli.thinning import thin
@@ -66,10 +67,19 @@ class ViewMaker:
         C × K, cell states.
     config
         Masks and sizes.
+    labels
+        The network's vocabulary of organs, species and platforms.
     """
 
-    def __init__(self, data: SampleData, prior: SpatialPrior, states: np.ndarray, config: TrainingConfig) -> None:
-        self.data, self.prior, self.states, self.config = data, prior, states, config
+    def __init__(
+        self,
+        data: SampleData,
+        prior: SpatialPrior,
+        states: np.ndarray,
+        config: TrainingConfig,
+        labels: tuple[str, ...] = (),
+    ) -> None:
+        self.data, self.prior, self.states, self.config, self.labels = data, prior, states, config, labels
         self.measured = np.flatnonzero(data.exposure > 0)
         self.rows = prior.rows(data.names)
         self.tree = cKDTree(data.xy_um[self.measured])
@@ -121,6 +131,7 @@ class ViewMaker:
             features.mean(axis=1),
             self.states if mask.reference else self.states[:0],
             data.descriptors() * (1.0 if mask.platform else 0.0),
+            label_codes(data.info, self.labels, mask.labels_dropped),
             use_image=mask.image and data.raster is not None,
         )
         genes, columns = self._genes(mask.gene_visible, rng)

@@ -48,6 +48,7 @@ def view_of(data, prior, *, use_image=True, counts=None):
         data.features(data.xy_um),
         np.zeros((0, prior.n_factors), np.float32),
         data.descriptors(),
+        np.zeros(0, np.float32),
         use_image=use_image,
     )
 

@@ -53,6 +53,7 @@ def make_query(nodes, q):
         nodes=nodes,
         states=randn(C, K, seed=4),
         descriptors=randn(q, D, seed=6),
+        labels=torch.zeros(q, 0),
     )
 
 
@@ -63,6 +64,7 @@ def part(query, rows):
         node_index=query.node_index[:, rows],
         node_weight=query.node_weight[:, rows],
         descriptors=query.descriptors[rows],
+        labels=query.labels[rows],
     )
 
 
@@ -209,6 +211,7 @@ def test_more_molecules_pull_the_field_to_what_they_say():
             nodes=nodes,
             states=torch.zeros(0, K),
             descriptors=torch.zeros(1, D),
+            labels=torch.zeros(1, 0),
         )
         expected = truth * exposure * precision / (1 + exposure * precision)
         torch.testing.assert_close(made.condition(here).mean, expected, atol=1e-5, rtol=1e-4)
@@ -238,3 +241,16 @@ def test_a_gene_without_a_vector_gets_none(net):
     corrected, log_theta, platform = net.gene_parameters(torch.zeros(2, K), torch.tensor([-9.0, -12.0]))
     assert corrected.abs().max() < 1e-5
     assert torch.isfinite(log_theta).all() and torch.isfinite(platform).all()
+
+
+@torch.no_grad()
+def test_labels_reach_the_estimate_and_a_sample_without_any_is_one_more_condition(query):
+    torch.manual_seed(0)
+    made = FocusNet(ModelConfig(width=16, layers=1, n_features=F, n_factors=K, labels=("organ:a", "organ:b"))).eval()
+    for parameter in made.parameters():
+        parameter.add_(0.3 * torch.randn_like(parameter))
+    none, first, second = (
+        made.posterior_mean(made.condition(replace(query, labels=torch.tensor([codes]).expand(9, -1))))
+        for codes in ([0.0, 0.0], [1.0, 0.0], [0.0, 1.0])
+    )
+    assert not torch.allclose(none, first) and not torch.allclose(first, second)

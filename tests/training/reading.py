@@ -25,7 +25,8 @@ def weights(model) -> dict[str, bytes]:
 
 def loss_on_fixed_views(data, trained) -> float:
     """Mean loss over the same views and noise, whatever the model."""
-    maker = ViewMaker(data, trained.prior, np.zeros((0, trained.prior.n_factors), np.float32), TINY_TRAINING)
+    states = np.zeros((0, trained.prior.n_factors), np.float32)
+    maker = ViewMaker(data, trained.prior, states, TINY_TRAINING, trained.net.config.labels)
     losses = []
     for seed in range(12):
         view = maker.draw(np.random.default_rng([99, seed]))
