@@ -46,6 +46,12 @@ from focus_cli.commands.options import (
     show_default=True,
     help="Self-supervised steps on this sample before it is enhanced; 0: the --model as it is (zero-shot).",
 )
+@click.option(
+    "--ablate",
+    multiple=True,
+    metavar="SIGNAL=WAY",
+    help="Take a signal away to see what rests on it: image, reference or spatial, =drop or =shuffle. Repeatable.",
+)
 @click.option("--max-steps", type=click.IntRange(min=1), help="Training steps, where no --model is given.")
 @platform_option
 @image_option
@@ -66,6 +72,7 @@ def command(
     samples: int,
     layers: str,
     adapt: int,
+    ablate: tuple[str, ...],
     max_steps: int | None,
     platform: str,
     image: Path | None,
@@ -103,6 +110,7 @@ def command(
             histology_only=histology_only,
             samples=samples,
             adapt=adapt,
+            ablate=ablate,
             layers=tuple(layer.strip() for layer in layers.split(",") if layer.strip()),
             seed=seed,
             device=device,

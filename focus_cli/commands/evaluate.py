@@ -6,7 +6,7 @@ from pathlib import Path
 
 import rich_click as click
 
-from focus_cli.commands.options import PATH, overwrite_option, seed_option
+from focus_cli.commands.options import PATH, named_files, overwrite_option, seed_option
 
 
 @click.command("evaluate")
@@ -17,6 +17,12 @@ from focus_cli.commands.options import PATH, overwrite_option, seed_option
 @click.option("--reference", type=PATH, help="Reference folder, for the baselines that use one.")
 @click.option(
     "--training", type=PATH, multiple=True, help="Sample folder that was trained on; may be given many times."
+)
+@click.option(
+    "--also",
+    multiple=True,
+    metavar="NAME=FILE",
+    help="Another estimate of the same locations, scored in the same run; may be given many times.",
 )
 @click.option("--layer", default="X", show_default=True, help="Layer that holds the estimate.")
 @click.option(
@@ -29,7 +35,7 @@ from focus_cli.commands.options import PATH, overwrite_option, seed_option
 @click.option("--name", help="Name of the method in the tables; focus for a file that FOCUS wrote.")
 @seed_option
 @overwrite_option
-def command(file: Path, truth: Path, out: Path, **options) -> None:
+def command(file: Path, truth: Path, out: Path, also: tuple[str, ...], **options) -> None:
     """Score an enhanced file against a truth, beside the baselines.
 
     Any AnnData with genes and locations of the truth can be scored. Writes `scores.json`, `scores.tsv`,
@@ -46,7 +52,11 @@ def command(file: Path, truth: Path, out: Path, **options) -> None:
     The output of another tool:
 
         focus evaluate magic.h5ad --truth truth.h5ad --observed held/S1 --name MAGIC --out scores
+
+    Beside ours, in the same table:
+
+        focus evaluate S1.h5ad --truth truth.h5ad --observed held/S1 --also magic=magic.h5ad --out scores
     """
     from focus_cli.evaluation import evaluate, print_scores
 
-    print_scores(evaluate(file, truth, out, **options))
+    print_scores(evaluate(file, truth, out, also=named_files(also, "--also"), **options))

@@ -63,6 +63,7 @@ def _box(text: str | None, name: str) -> tuple[float, float, float, float] | Non
     show_default=True,
     help="histology: margin of the hidden part that is hidden too, but not scored.",
 )
+@click.option("--sample", "sample_id", help="Name of the visible sample, where it is not that of the whole.")
 @click.option("--crop", metavar="X0,Y0,X1,Y1", help="Use only this box of the section, in µm.")
 @seed_option
 @overwrite_option

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import rich_click as click
+
+from focus_cli.errors import UsageError
 
 # Existence is checked by the stages, whose errors name the file and carry FOCUS's own exit codes.
 PATH = click.Path(path_type=Path)
@@ -37,3 +40,22 @@ bin_option = click.option(
     type=click.FloatRange(min=0, min_open=True),
     help="Bin side in µm (Visium HD); fine bins are merged when this one is not on disk.",
 )
+
+
+def named_files(texts: Sequence[str], option: str) -> dict[str, Path]:
+    """Read ``NAME=FILE`` pairs.
+
+    Raises
+    ------
+    UsageError
+        If one has no name or no file, or a name comes twice.
+    """
+    found: dict[str, Path] = {}
+    for text in texts:
+        name, _, path = text.partition("=")
+        if not name or not path:
+            raise UsageError(f"{option} {text}: not NAME=FILE", hint=f"for instance {option} magic=magic.h5ad")
+        if name in found:
+            raise UsageError(f"{option} names {name!r} twice", hint="give each estimate a name of its own")
+        found[name] = Path(path)
+    return found

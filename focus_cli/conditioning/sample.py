@@ -47,6 +47,7 @@ class SampleData:
     raster: MorphologyRaster | None
     feature_mean: np.ndarray
     feature_sd: np.ndarray
+    own_pooling: Pooling | None = None
 
     @property
     def names(self) -> np.ndarray:
@@ -65,8 +66,8 @@ class SampleData:
 
     @cached_property
     def pooling(self) -> Pooling:
-        """Neighbourhoods at every scale."""
-        return build_pooling(self.xy_um, self.info.footprint.pitch_um)
+        """Neighbourhoods at every scale: those of the positions, unless the sample has its own."""
+        return self.own_pooling or build_pooling(self.xy_um, self.info.footprint.pitch_um)
 
     def features(self, xy_um: np.ndarray) -> np.ndarray:
         """Standardised image features at points in µm, float32, points × F."""

@@ -13,6 +13,7 @@ from scipy import sparse
 
 from focus_cli import keys, provenance
 from focus_cli.conditioning import SampleData, View, load_sample_data, make_view
+from focus_cli.conditioning.ablation import ablate_reference, ablate_sample, parse_ablations
 from focus_cli.conditioning.labels import label_codes
 from focus_cli.conditioning.sample import without_image
 from focus_cli.conditioning.states import state_latents
@@ -46,6 +47,7 @@ class EnhanceOptions:
     histology_only: bool = False
     samples: int = 0
     adapt: int = 0
+    ablate: tuple[str, ...] = ()
     layers: tuple[str, ...] = DEFAULT_LAYERS
     seed: int = 0
     device: str = "auto"
@@ -124,6 +126,7 @@ def _check(model, out, refined, options: EnhanceOptions, overwrite: bool) -> Non
             "--adapt continues the training of a --model on this sample's counts",
             hint="leave it away with --histology-only, or where the model is trained on this sample anyway",
         )
+    parse_ablations(options.ablate)
     unknown = set(options.layers) - set(LAYERS)
     if unknown:
         raise UsageError(f"unknown layer {sorted(unknown)[0]!r}", hint=f"layers: {', '.join(LAYERS)}")
@@ -178,6 +181,7 @@ class _Inference:
 
     def __init__(self, stored: StoredSample, model: TrainedModel, reference, options: EnhanceOptions) -> None:
         self.options, self.reference = options, reference
+        self.ablations = parse_ablations(options.ablate)
         self.adata = stored.read()
         data = load_sample_data(stored)
         if data.raster is None or list(data.raster.names) != model.feature_names:
@@ -196,10 +200,13 @@ class _Inference:
         if options.adapt:
             model = adapt(model, data, options.adapt, reference=reference, seed=options.seed, device=device)
         model.net.to(device)
+        data = ablate_sample(data, self.ablations, options.seed)
         self.data, self.model = data, model
-        self.prior = extend_prior(model.prior, data.genes, data.panel_share(), reference)
-        self.genes: OutputGenes = choose_genes(options.genes, data.names, self.prior)
-        self.states = state_latents(reference, self.prior)
+        prior = extend_prior(model.prior, data.genes, data.panel_share(), reference)
+        self.genes: OutputGenes = choose_genes(options.genes, data.names, prior)
+        self.prior, self.states = ablate_reference(
+            prior, state_latents(reference, prior), data.names, self.ablations, options.seed
+        )
         self.view = self._view(data.counts, data.exposure)
         self.decoder = self._decoder(self.genes.prior_rows, self.genes.measured)
         self.area = data.footprint_points()
@@ -274,7 +281,9 @@ class _Inference:
         v = visible[measured].tocsr()
         seen = np.asarray(v.sum(axis=1)).ravel()
         exposures = (seen, data.exposure[measured] - seen)
-        residual = fit_residual(v, rest[measured], exposures, share, window, data.info.footprint.pitch_um)
+        # A kernel far narrower than the pitch holds a location alone.
+        pitch_um = data.info.footprint.pitch_um * (1e-3 if "spatial" in self.ablations else 1)
+        residual = fit_residual(v, rest[measured], exposures, share, window, pitch_um)
         written = np.flatnonzero(self.genes.panel_columns >= 0)
         return ResidualPooler(
             GeneResidual(residual.kappa[written], residual.width_um),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ def evaluate(
     observed: Path | None = None,
     reference: Path | None = None,
     training: Sequence[Path] = (),
+    also: Mapping[str, Path] | None = None,
     layer: str = "X",
     scale: str = "auto",
     name: str | None = None,
@@ -63,6 +64,8 @@ def evaluate(
     training
         Sample folders of other sections. One with the id of the scored section is left out: it would hold
         the truth.
+    also
+        Name → further estimates of the same locations, scored in the same run: other tools, ablations.
     layer
         ``"X"`` or the name of a layer with the estimate.
     scale
@@ -91,6 +94,7 @@ def evaluate(
     refuse_existing(out, overwrite)
     seen = None if observed is None else open_sample(observed)
     others = [open_sample(path) for path in training]
+    also = {name: Path(path) for name, path in (also or {}).items()}
     if reference is not None and not Path(reference).exists():
         raise MissingResourceError(f"no such reference: {reference}", hint="focus reference makes one")
     with EstimateFile(enhanced) as file, atomic_directory(out, overwrite) as folder:
@@ -110,6 +114,8 @@ def evaluate(
         skipped: dict[str, str] = {}
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             table, extra = _score_file(file, layer, chosen, method, match, target, columns, scorer, Path(scratch))
+            for other, path in also.items():
+                table.append(_score_other(path, other, full, match, target, scorer, Path(scratch)))
         inputs = _inputs(target, seen, others, reference, seed, skipped)
         ours = table[0]
         for prediction in track(run_baselines(inputs, skipped), "scoring baselines"):
@@ -142,7 +148,7 @@ def evaluate(
             "rules": _rules(target),
             "groups": {group: [str(g) for g in target.genes[part]] for group, part in target.groups.items()},
             "truth": {k: v for k, v in full.info.items() if k != "genes"},
-            "provenance": _provenance(enhanced, truth, seen, others, reference, layer, chosen, method, seed),
+            "provenance": _provenance(enhanced, truth, seen, others, also, reference, layer, chosen, method, seed),
         }
         record = plain(record)
         text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
@@ -218,6 +224,21 @@ def _score_file(
                 inside, width = coverage(truth.n, known, (low, high), held)
                 extra[group] = {"coverage_90": inside, "width_90": width}
     return scores, extra
+
+
+def _score_other(
+    path: Path, method: str, full: Truth, match: Match, target: Truth, scorer: Scorer, scratch: Path
+) -> MethodScores:
+    """Scores of a further estimate, on the locations of the first."""
+    with EstimateFile(path) as file:
+        own = match_locations(full.names, full.xy_um, file.obs_names, file.xy_um)
+        if not np.array_equal(own.truth_rows, match.truth_rows):
+            raise BadInputError(
+                f"{path} does not estimate the same locations as the first file", hint="score it in a run of its own"
+            )
+        columns = _columns(file, target)
+        table, _ = _score_file(file, "X", file.looks_like("X"), method, own, target, columns, scorer, scratch)
+    return table[0]
 
 
 def _depth(file: EstimateFile, match: Match) -> np.ndarray | None:
@@ -325,6 +346,7 @@ def _provenance(
     truth: Path,
     seen: StoredSample | None,
     others: list[StoredSample],
+    also: dict[str, Path],
     reference: Path | None,
     layer: str,
     scale: str,
@@ -336,5 +358,6 @@ def _provenance(
         inputs["observed"] = seen.counts_path
     if reference is not None:
         inputs["reference"] = Path(reference)
+    inputs |= {f"also_{name}": path for name, path in also.items()}
     inputs |= {f"training_{i + 1}": sample.counts_path for i, sample in enumerate(others)}
     return describe_run("evaluate", {"layer": layer, "scale": scale, "method": method}, inputs, seed)

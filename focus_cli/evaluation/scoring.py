@@ -177,7 +177,7 @@ class Scorer:
         return row
 
     def difference(self, ours: MethodScores, other: MethodScores, group: str) -> dict[str, float]:
-        """Mean PCC of ours minus another's, with the interval of the paired bootstrap."""
+        """Mean PCC of ours minus another's, and over another's, with intervals of the paired bootstrap."""
         genes = self.truth.groups[group]
         genes = genes[~self.flat[genes]]
         gap = [
@@ -186,7 +186,17 @@ class Scorer:
         ]
         first, second = (mean_pearson_draws(scores.moments, self.draws, genes) for scores in (ours, other))
         low, high = interval(first - second)
-        return {"pcc_mean": float(gap[0] - gap[1]), "lo": low, "hi": high}
+        # Where the other's mean is zero or below, no ratio says anything.
+        ratios = np.divide(first, second, out=np.full_like(first, np.nan), where=second > 0)
+        ratio_low, ratio_high = interval(ratios)
+        return {
+            "pcc_mean": float(gap[0] - gap[1]),
+            "lo": low,
+            "hi": high,
+            "ratio": _ratio(gap[0], gap[1]),
+            "ratio_lo": ratio_low,
+            "ratio_hi": ratio_high,
+        }
 
 
 def _mean(values: np.ndarray) -> float:

@@ -45,6 +45,12 @@ class Pooling:
     levels: tuple[Level, ...]
     trees: tuple[cKDTree, ...]
 
+    @property
+    def of_locations(self) -> list[int]:
+        """Scales whose nodes are the locations themselves."""
+        n = len(self.levels[0].member)
+        return [s for s, level in enumerate(self.levels) if level.n_nodes == n]
+
     def neighbours(self, xy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Nearest nodes of each query and their weights.
 

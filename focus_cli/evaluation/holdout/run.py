@@ -22,6 +22,7 @@ from focus_cli.evaluation.truth import TASKS, UNS_TRUTH
 from focus_cli.progress import say
 from focus_cli.provenance import describe_run
 from focus_cli.store import StoredSample, atomic_file, open_sample, refuse_existing, write_sample
+from focus_cli.store.sample import check_sample_id
 
 DEFAULT_N_GENES = {"denoise": 1000, "impute": 1000, "refine": 200, "histology": 200}
 Box = tuple[float, float, float, float]
@@ -45,6 +46,7 @@ def hold_out(
     buffer_um: float = 150.0,
     region: Box | None = None,
     crop: Box | None = None,
+    sample_id: str | None = None,
     overwrite: bool = False,
 ) -> StoredSample:
     """Split a stored sample into what a method may see and the truth it is scored against.
@@ -81,6 +83,8 @@ def hold_out(
         ``(x0, y0, x1, y1)`` in µm that is hidden, and the margin in µm that is hidden but not scored.
     crop
         Use only this box ``(x0, y0, x1, y1)`` of the section, µm.
+    sample_id
+        Name of the visible sample; that of the source if None.
     overwrite
         Replace `out` and `truth`.
 
@@ -99,6 +103,8 @@ def hold_out(
     if n_genes is not None and n_genes < 1:
         raise UsageError(f"--n-genes must be at least 1, got {n_genes}")
     _check_places(sample_dir, out, truth)
+    if sample_id is not None:
+        check_sample_id(sample_id)
     refuse_existing(out, overwrite)
     refuse_existing(truth, overwrite)
     sample = open_sample(sample_dir)
@@ -118,7 +124,8 @@ def hold_out(
     else:
         region = None if region is None else parse_box(region, "--region")
         split = split_histology(source, test_fraction, buffer_um, region)
-    return _write(sample, split, out, truth, {**settings, **split.settings}, seed, overwrite)
+    settings = {**settings, **split.settings, "sample_id": sample_id or sample.info.sample_id}
+    return _write(sample, split, out, truth, settings, seed, overwrite)
 
 
 def _check_places(sample_dir: Path, out: Path, truth: Path) -> None:
@@ -173,6 +180,7 @@ def _write(
     told = split.truth.uns[UNS_TRUTH]
     info = replace(
         sample.info,
+        sample_id=settings["sample_id"],
         platform=split.platform or sample.info.platform,
         footprint=split.footprint or sample.info.footprint,
         n_locations=split.visible.n_obs,
@@ -180,6 +188,8 @@ def _write(
         warnings=[*sample.info.warnings, f"part of this sample is held out for the task {told['task']}"],
         provenance=provenance,
     )
+    if (entry := split.visible.uns.get(keys.UNS_SPATIAL)) is not None:
+        split.visible.uns[keys.UNS_SPATIAL] = {info.sample_id: next(iter(entry.values()))}
     copy = None
     if sample.morphology_path is not None:
 
