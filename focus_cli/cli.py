@@ -23,6 +23,7 @@ VERBS = (
     "holdout",
     "evaluate",
     "report",
+    "benchmark",
     "simulate",
     "run",
     "init",
@@ -35,7 +36,7 @@ click.rich_click.COMMAND_GROUPS = {
     "focus": [
         {"name": "Look", "commands": ["inspect", "explain", "doctor"]},
         {"name": "Enhance", "commands": ["preprocess", "reference", "prior", "train", "enhance"]},
-        {"name": "Judge", "commands": ["holdout", "evaluate", "report"]},
+        {"name": "Judge", "commands": ["holdout", "evaluate", "report", "benchmark"]},
         {"name": "Workflow", "commands": ["init", "run", "simulate"]},
     ]
 }

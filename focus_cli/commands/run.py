@@ -42,7 +42,7 @@ def command(configfiles: tuple[Path, ...], profile: str, options: tuple[str, ...
     On a Slurm cluster, with a profile of your own:
         focus run --configfile study.yaml --profile my-slurm
     """
-    from focus_cli.workflow.launch import launch
+    from focus_cli.workflow.launch import check, launch
 
     found = list(configfiles) or [path for path in _DEFAULT_CONFIGS if path.is_file()][:1]
     if not found:
@@ -50,4 +50,5 @@ def command(configfiles: tuple[Path, ...], profile: str, options: tuple[str, ...
             "no configuration: there is no config.yaml here",
             hint="give --configfile, or: focus init DIR",
         )
+    check(found, options)
     launch(found, profile, options)

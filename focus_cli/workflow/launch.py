@@ -27,15 +27,17 @@ _OVERRIDES = {"--config", "-C"}
 _ELSEWHERE = {"--directory", "-d"}
 
 
-def snakemake_command(configfiles: Sequence[Path], profile: str, options: Sequence[str]) -> list[str]:
-    """The command line that runs the workflow, without the interpreter in front of it."""
+def snakemake_command(
+    configfiles: Sequence[Path], profile: str, options: Sequence[str], snakefile: str = "Snakefile"
+) -> list[str]:
+    """The command line that runs a workflow, without the interpreter in front of it."""
     # --configfile takes any number of words: what follows it must be an option, or a target would be eaten.
     return [
         "snakemake",
         "--configfile",
         *(str(path) for path in configfiles),
         "--snakefile",
-        _short(locate.snakefile()),
+        _short(locate.snakefile(snakefile)),
         "--profile",
         _short(locate.profile(profile)),
         *options,
@@ -66,22 +68,21 @@ def check(configfiles: Sequence[Path], options: Sequence[str]) -> None:
             raise MissingResourceError(f"{key}: no such file: {expand(path)}", hint="correct it in the config")
 
 
-def launch(configfiles: Sequence[Path], profile: str, options: Sequence[str]) -> NoReturn:
-    """Check, settle what is left of a killed run, print the command, and become Snakemake.
+def launch(configfiles: Sequence[Path], profile: str, options: Sequence[str], snakefile: str = "Snakefile") -> NoReturn:
+    """Settle what is left of a killed run, print the command, and become Snakemake; the configuration is checked.
 
     Raises
     ------
     FocusError
-        If something named by the configuration is missing or wrong, or a run of this folder is alive.
+        If a run of this folder is alive, or the profile is not there.
     """
-    command = snakemake_command(configfiles, profile, options)
-    check(configfiles, options)
+    command = snakemake_command(configfiles, profile, options, snakefile)
     use_this_environment()
     environment = dict(os.environ)
     python = [sys.executable, "-m"]
     if not _NO_JOBS & set(options):
         folder = _folder(options)
-        bare = snakemake_command(configfiles, profile, [])
+        bare = snakemake_command(configfiles, profile, [], snakefile)
         restart.settle(folder, [*python, *bare, "--unlock"])
         environment = restart.register(folder)
     say(shlex.join(command))

@@ -34,9 +34,14 @@ def home() -> Path:
     )
 
 
-def snakefile() -> Path:
-    """The Snakefile."""
-    return home() / "workflows" / "Snakefile"
+def snakefile(name: str = "Snakefile") -> Path:
+    """The Snakefile of a workflow."""
+    return home() / "workflows" / name
+
+
+def config(name: str) -> Path:
+    """A configuration that FOCUS ships."""
+    return home() / "config" / name
 
 
 def profile(name: str) -> Path:
