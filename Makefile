@@ -1,6 +1,7 @@
 # make install      a virtual environment with FOCUS in it (.venv)
 # make demo         simulate a small study and run the whole workflow on it
 # make demo-breast  the real breast sections;  make demo-kidney  the real Visium HD kidney (FOCUS_DATA)
+# make nano         train the checkpoint that FOCUS ships;  make benchmark  the benchmark of docs/results.md (FOCUS_DATA)
 # make test         the fast tests;  make test-slow  the rest;  make lint  style;  make clean
 #
 # On a machine without a GPU the CPU build of PyTorch is installed, otherwise the ordinary one.
@@ -23,7 +24,7 @@ FOCUS := $(BIN)/focus
 TORCH_SPEC ?=
 TORCH_INDEX ?=
 
-.PHONY: help install demo demo-breast demo-kidney real-data test test-slow lint schemas clean
+.PHONY: help install demo demo-breast demo-kidney nano benchmark real-data test test-slow lint schemas clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
@@ -49,6 +50,14 @@ demo: install demo/study/samples.tsv
 demo-breast demo-kidney: demo-%: install real-data
 	$(FOCUS) run --configfile config/$*.yaml --cores $(CORES)
 	@$(BIN)/python -m focus_cli.workflow summary results/$*
+
+nano: install real-data
+	$(FOCUS) run --configfile config/nano.yaml --cores $(CORES) results/nano/models/all
+	$(BIN)/python -m focus_cli.workflow pack results/nano/models/all --out focus_cli/checkpoints/focus-nano
+
+benchmark: install real-data
+	$(BIN)/python benchmarks/osmfish.py --out results/benchmark/osmfish.h5ad
+	$(FOCUS) benchmark config/benchmark.yaml --cores $(CORES)
 
 real-data:
 	@test -d "$(FOCUS_DATA)/scrna" || \

@@ -98,9 +98,7 @@ rule reference:
 rule hold_out:
     input:
         sample=lambda wildcards: PLAN.section(PLAN.cases[wildcards.case].section),
-        reference=lambda wildcards: PLAN.reference(
-            PLAN.cases[wildcards.case].reference
-        ),
+        reference=lambda wildcards: PLAN.reference(PLAN.cases[wildcards.case].reference),
     output:
         observed=directory(f"{CASE}/observed"),
         truth=f"{CASE}/truth.h5ad",
@@ -141,15 +139,13 @@ rule train_shared:
 rule train_case:
     input:
         samples=lambda wildcards: PLAN.training_of(wildcards.case),
-        reference=lambda wildcards: PLAN.reference(
-            PLAN.cases[wildcards.case].reference
-        ),
+        reference=lambda wildcards: PLAN.reference(PLAN.cases[wildcards.case].reference),
     output:
         directory(f"{CASE}/model"),
-    wildcard_constraints:
-        case=one_of(OWN_MODEL),
     log:
         f"{OUT}/logs/train_case/{{case}}.log",
+    wildcard_constraints:
+        case=one_of(OWN_MODEL),
     threads: THREADS
     params:
         flags=PLAN.train_flags(),
@@ -164,15 +160,13 @@ rule enhance:
         sample=f"{CASE}/observed",
         model=lambda wildcards: PLAN.model_of(wildcards.case),
         genes=f"{CASE}/genes.txt",
-        reference=lambda wildcards: PLAN.reference(
-            PLAN.cases[wildcards.case].reference
-        ),
+        reference=lambda wildcards: PLAN.reference(PLAN.cases[wildcards.case].reference),
     output:
         enhanced=f"{CASE}/enhanced.h5ad",
-    wildcard_constraints:
-        case=one_of(set(PLAN.cases) - REFINING),
     log:
         f"{OUT}/logs/enhance/{{case}}.log",
+    wildcard_constraints:
+        case=one_of(set(PLAN.cases) - REFINING),
     threads: THREADS
     params:
         flags=lambda wildcards, output: PLAN.enhance_flags(wildcards.case, output[-1]),
@@ -188,21 +182,21 @@ use rule enhance as refine with:
     output:
         enhanced=f"{CASE}/enhanced.h5ad",
         refined=f"{CASE}/refined.h5ad",
-    wildcard_constraints:
-        case=one_of(REFINING),
     log:
         f"{OUT}/logs/refine/{{case}}.log",
+    wildcard_constraints:
+        case=one_of(REFINING),
 
 
 use rule enhance as ablate with:
     output:
         enhanced=f"{CASE}/ablations/{{signal}}_{{way}}.h5ad",
+    log:
+        f"{OUT}/logs/ablate/{{case}}.{{signal}}_{{way}}.log",
     wildcard_constraints:
         case=one_of(set(PLAN.cases) - REFINING),
         signal=one_of(PLAN.signals),
         way=one_of(PLAN.ways),
-    log:
-        f"{OUT}/logs/ablate/{{case}}.{{signal}}_{{way}}.log",
     params:
         flags=lambda wildcards, output: PLAN.enhance_flags(wildcards.case, output[-1]),
         reference=lambda wildcards, input: each("reference", input.reference),
@@ -213,12 +207,12 @@ use rule ablate as ablate_refine with:
     output:
         enhanced=temp(f"{CASE}/ablations/{{signal}}_{{way}}.locations.h5ad"),
         refined=f"{CASE}/ablations/{{signal}}_{{way}}.h5ad",
+    log:
+        f"{OUT}/logs/ablate_refine/{{case}}.{{signal}}_{{way}}.log",
     wildcard_constraints:
         case=one_of(REFINING),
         signal=one_of(PLAN.signals),
         way=one_of(PLAN.ways),
-    log:
-        f"{OUT}/logs/ablate_refine/{{case}}.{{signal}}_{{way}}.log",
 
 
 # Peers live in an environment of their own: FOCUS_PEERS is its Python. See benchmarks/peers/README.md.
@@ -226,9 +220,7 @@ rule peer:
     input:
         sample=f"{CASE}/observed",
         genes=f"{CASE}/genes.txt",
-        reference=lambda wildcards: PLAN.reference(
-            PLAN.cases[wildcards.case].reference
-        ),
+        reference=lambda wildcards: PLAN.reference(PLAN.cases[wildcards.case].reference),
     output:
         f"{CASE}/peers/{{peer}}.h5ad",
     log:
@@ -249,9 +241,7 @@ rule score:
         observed=f"{CASE}/observed",
         others=lambda wildcards: PLAN.others_of(wildcards.case),
         also=lambda wildcards: list(PLAN.also_of(wildcards.case).values()),
-        reference=lambda wildcards: PLAN.reference(
-            PLAN.cases[wildcards.case].reference
-        ),
+        reference=lambda wildcards: PLAN.reference(PLAN.cases[wildcards.case].reference),
     output:
         directory(f"{CASE}/scores"),
     log:

@@ -51,7 +51,9 @@ def read_prior(path: Path) -> SpatialPrior:
             )
         genes, gene_ids = (np.array(named[name], dtype=str) for name in ("genes", "gene_ids"))
         found = load_file(path / keys.PRIOR_ARRAYS)
-        arrays = {name: found[name] for name in _ARRAYS}
+        # A shipped model holds its vectors in half precision.
+        arrays = {name: a.astype(np.float32) if a.dtype == np.float16 else a for name, a in found.items()}
+        arrays = {name: arrays[name] for name in _ARRAYS}
         sizes = {len(genes), len(gene_ids), *(len(a) for name, a in arrays.items() if name != "variance")}
         if len(sizes) > 1 or arrays["loadings"].shape[1] != len(arrays["variance"]):
             raise BadInputError(f"{path}: {len(genes)} gene names for {len(arrays['loadings'])} gene vectors")

@@ -1,4 +1,4 @@
-"""Small services of the workflow: ``python -m focus_cli.workflow gather|summary|schemas|genes``."""
+"""Small services of the workflow: ``python -m focus_cli.workflow gather|genes|summary|pack|schemas``."""
 
 from __future__ import annotations
 
@@ -41,6 +41,16 @@ def summary(results: Path) -> None:
     from focus_cli.workflow.scores import summarise
 
     click.echo(summarise(results))
+
+
+@services.command()
+@click.argument("model", type=PATH)
+@click.option("--out", required=True, type=PATH)
+def pack(model: Path, out: Path) -> None:
+    """Make a trained model small enough to ship."""
+    from focus_cli.checkpoints.pack import pack_model
+
+    pack_model(model, out)
 
 
 @services.command()

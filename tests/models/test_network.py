@@ -8,7 +8,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from focus_cli.models import PRESETS, FocusNet, ModelConfig, Nodes, Query
+from focus_cli.models import PRESETS, FocusNet, ModelConfig, Nodes, Query, to_device
 
 K, F, S, M, C, D = 4, 3, 5, 6, 7, 5
 N_NODES = (30, 30, 12, 6, 2)
@@ -78,12 +78,23 @@ def without_molecules(query):
 
 
 @pytest.mark.parametrize("preset", sorted(PRESETS))
-def test_every_preset_builds(preset):
-    config = PRESETS[preset].model_copy(update={"n_features": 40, "n_factors": PRESETS[preset].max_factors})
+def test_every_preset_is_built_and_takes_a_step(preset, query):
+    """The same code at every size; on the meta device shapes are all that is computed."""
+    labels = ("organ:a", "species:b")
+    update = {"n_features": F, "n_factors": K, "labels": labels}
     with torch.device("meta"):
-        made = FocusNet(config)
+        made = FocusNet(PRESETS[preset].model_copy(update=update))
     counts = {"nano": (5e4, 1e6), "base": (2e7, 2e8), "large": (2e8, 2e9)}[preset]
     assert counts[0] < sum(p.numel() for p in made.parameters()) < counts[1]
+    before = [p.shape for p in made.parameters()]
+    optimiser = torch.optim.AdamW((p for p in made.parameters() if p.requires_grad), lr=1e-3, foreach=False)
+    loss = (
+        made.posterior_mean(made.condition(to_device(replace(query, labels=torch.zeros(9, 2)), "meta"))).square().mean()
+    )
+    loss.backward()
+    optimiser.step()
+    assert loss.device.type == "meta" and [p.shape for p in made.parameters()] == before
+    assert made.image_linear.weight.grad is not None and made.label_vectors.grad is not None
 
 
 def test_nano_takes_a_step(query):
