@@ -6,7 +6,12 @@ A table stands between two comments; the first names a folder that ``focus evalu
     …
     <!-- end -->
 
-What is between them is replaced by that folder's ``scores.tsv``; the words around it are left alone.
+What is between them is replaced by that folder's ``scores.tsv``; the words around it are left alone. A section of the
+report of ``focus benchmark`` is named by its title::
+
+    <!-- report: results/benchmark/report.md # What must be reached -->
+    …
+    <!-- end -->
 """
 
 from __future__ import annotations
@@ -18,6 +23,7 @@ from pathlib import Path
 import click
 
 BLOCK = re.compile(r"(<!-- scores: (?P<folder>\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+SECTION = re.compile(r"(<!-- report: (?P<file>\S+) # (?P<title>[^\n]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 COLUMNS = {
     "PCC": lambda row: _number(row["pcc_mean"]),
     "95 % interval": lambda row: f"{_number(row['lo'])} to {_number(row['hi'])}",
@@ -45,12 +51,13 @@ def table(scores: Path) -> str:
 
 
 def refresh(page: str, root: Path) -> str:
-    """Fill every block of `page` from the folders under `root`.
+    """Fill every block of `page` from the runs under `root`.
 
     Raises
     ------
     click.ClickException
-        If a folder that the page names holds no scores: a page is of one piece or not written.
+        If a folder that the page names holds no scores, or a report no such section: a page is of one piece or
+        not written.
     """
 
     def fill(match: re.Match) -> str:
@@ -59,7 +66,16 @@ def refresh(page: str, root: Path) -> str:
             raise click.ClickException(f"{scores} is missing: run what makes it first")
         return f"{match[1]}\n{table(scores)}\n{match[3]}"
 
-    return BLOCK.sub(fill, page)
+    def copy(match: re.Match) -> str:
+        report = root / match["file"]
+        text = report.read_text(encoding="utf-8") if report.is_file() else ""
+        parts = re.split(r"^## (.+)\n", text, flags=re.MULTILINE)
+        sections = dict(zip(parts[1::2], parts[2::2]))
+        if match["title"] not in sections:
+            raise click.ClickException(f"{report} has no section {match['title']!r}: run the benchmark first")
+        return f"{match[1]}\n{sections[match['title']].strip()}\n\n{match[4]}"
+
+    return SECTION.sub(copy, BLOCK.sub(fill, page))
 
 
 @click.command()

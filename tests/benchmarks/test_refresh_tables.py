@@ -46,3 +46,11 @@ def test_refreshing_twice_is_refreshing_once(root):
 def test_a_page_is_not_filled_by_halves(root):
     with pytest.raises(click.ClickException, match="other/scores"):
         refresh(PAGE + PAGE.replace("run/", "other/"), root)
+
+
+def test_a_section_of_the_report_is_copied_as_it_is(root):
+    (root / "report.md").write_text("# Benchmark\n\n## Floors\n\n| a |\n|---|\n| 1 |\n\n## Other\n\nnot this\n")
+    page = "<!-- report: report.md # Floors -->\nold\n<!-- end -->\n"
+    assert refresh(page, root) == "<!-- report: report.md # Floors -->\n\n| a |\n|---|\n| 1 |\n\n<!-- end -->\n"
+    with pytest.raises(click.ClickException, match="no section"):
+        refresh(page.replace("Floors", "Ceilings"), root)
