@@ -15,7 +15,7 @@ from focus_cli.features import MorphologyRaster
 from focus_cli.priors import Pooling, SpatialPrior, build_pooling
 from focus_cli.priors.statistics import REFERENCE_EXPOSURE
 from focus_cli.reference.genes import gene_table
-from focus_cli.store import SampleInfo, StoredSample
+from focus_cli.store import Footprint, PlatformInfo, SampleInfo, StoredSample
 
 FEATURE_CLIP = 5.0
 STANDARDISE_STEP_UM = 32.0
@@ -80,12 +80,7 @@ class SampleData:
 
     def footprint_points(self) -> np.ndarray:
         """Offsets (points × 2, µm) that sample the footprint: one for small locations, seven for spots."""
-        footprint = self.info.footprint
-        if self.raster is None or footprint.size_um < MIN_FOOTPRINT_TO_SPLIT_UM:
-            return np.zeros((1, 2))
-        angle = np.arange(6) * np.pi / 3
-        ring = 0.33 * footprint.size_um * np.stack([np.cos(angle), np.sin(angle)], axis=1)
-        return np.concatenate([np.zeros((1, 2)), ring])
+        return np.zeros((1, 2)) if self.raster is None else points_of(self.info.footprint)
 
     @cached_property
     def location_features(self) -> np.ndarray:
@@ -94,23 +89,16 @@ class SampleData:
 
     def footprint_features(self, xy_um: np.ndarray) -> np.ndarray:
         """Image features averaged over the footprint of locations at `xy_um`, float32, points × F."""
-        offsets = self.footprint_points()
+        return self.features_within(xy_um, self.footprint_points())
+
+    def features_within(self, xy_um: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+        """Image features averaged over points at `offsets` (points × 2, µm) around each position."""
         points = (np.asarray(xy_um)[:, None] + offsets).reshape(-1, 2)
         return self.features(points).reshape(len(xy_um), len(offsets), -1).mean(axis=1)
 
     def descriptors(self) -> np.ndarray:
-        """What the platform is, float32: log resolution, log pitch, imaging, square, known."""
-        footprint, platform = self.info.footprint, self.info.platform
-        return np.array(
-            [
-                np.log2(max(footprint.size_um, 0.1) / 55.0),
-                np.log2(max(footprint.pitch_um, 0.1) / 100.0),
-                platform.technology == "imaging",
-                footprint.shape == "square",
-                1.0,
-            ],
-            np.float32,
-        )
+        """What the platform is, float32, D."""
+        return describe_platform(self.info.platform, self.info.footprint)
 
     def panel_share(self) -> np.ndarray:
         """Share of the sample's molecules that each panel gene holds, float64; even without molecules."""
@@ -133,6 +121,29 @@ class SampleData:
         result = prior.baseline / share
         result[rows] = own
         return result
+
+
+def points_of(footprint: Footprint) -> np.ndarray:
+    """Offsets (points × 2, µm) that sample a footprint: one for small locations, seven for spots."""
+    if footprint.size_um < MIN_FOOTPRINT_TO_SPLIT_UM:
+        return np.zeros((1, 2))
+    angle = np.arange(6) * np.pi / 3
+    ring = 0.33 * footprint.size_um * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    return np.concatenate([np.zeros((1, 2)), ring])
+
+
+def describe_platform(platform: PlatformInfo, footprint: Footprint) -> np.ndarray:
+    """Log resolution, log pitch, imaging, square, known; float32."""
+    return np.array(
+        [
+            np.log2(max(footprint.size_um, 0.1) / 55.0),
+            np.log2(max(footprint.pitch_um, 0.1) / 100.0),
+            platform.technology == "imaging",
+            footprint.shape == "square",
+            1.0,
+        ],
+        np.float32,
+    )
 
 
 def without_image(data: SampleData, n_features: int) -> SampleData:

@@ -27,6 +27,7 @@ class TrainingConfig(BaseModel):
     hide_genes: float = Field(0.4, ge=0, le=1)
     hide_locations: float = Field(0.5, ge=0, le=1)
     hide_all_locations: float = Field(0.2, ge=0, le=1)
+    aggregate: float = Field(0.3, ge=0, le=1)
     drop_image: float = Field(0.15, ge=0, le=1)
     drop_reference: float = Field(0.15, ge=0, le=1)
     drop_platform: float = Field(0.2, ge=0, le=1)

@@ -12,11 +12,14 @@ from torch import Tensor
 
 from focus_cli.conditioning import SampleData, View, make_view
 from focus_cli.conditioning.labels import label_codes
-from focus_cli.priors import SpatialPrior, build_pooling, panel_statistics
+from focus_cli.conditioning.sample import describe_platform, points_of
+from focus_cli.priors import Pooling, SpatialPrior, build_pooling, panel_statistics
 from focus_cli.priors.statistics import residual_scale
+from focus_cli.pseudospots import sum_by
 from focus_cli.thinning import thin
+from focus_cli.training.aggregation import SPOT, is_fine, lay_spots, window_size
 from focus_cli.training.config import TrainingConfig
-from focus_cli.training.masks import draw_mask
+from focus_cli.training.masks import Mask, draw_mask
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,17 @@ class TrainingView:
         return len(self.points)
 
 
+@dataclass(frozen=True)
+class _Hidden:
+    """Locations that are asked for: all their counts, those kept by thinning, those seen; whether any may be seen."""
+
+    xy_um: np.ndarray
+    counts: sparse.csr_matrix
+    kept: sparse.csr_matrix
+    visible: sparse.csr_matrix
+    location_visible: np.ndarray
+
+
 class ViewMaker:
     """Draws training views of one sample.
 
@@ -84,7 +98,6 @@ class ViewMaker:
         self.rows = prior.rows(data.names)
         self.tree = cKDTree(data.xy_um[self.measured])
         self.offsets = data.footprint_points()
-        self.whole = len(self.measured) <= config.view_locations
         sample_baseline = data.baseline(prior)[self.rows]
         self.full = panel_statistics(prior.loadings[self.rows], sample_baseline, np.ones(len(self.rows), bool))
         self.sample_baseline = sample_baseline
@@ -94,49 +107,73 @@ class ViewMaker:
         self.gene_weight = np.sqrt(signal) / max(np.sqrt(signal).sum(), 1e-12) + 1 / len(signal)
         self.gene_weight /= self.gene_weight.sum()
 
-    def _window(self, rng: np.random.Generator) -> np.ndarray:
-        if self.whole:
+    def _window(self, rng: np.random.Generator, size: int) -> np.ndarray:
+        if len(self.measured) <= size:
             return self.measured
         centre = self.data.xy_um[rng.choice(self.measured)]
-        _, nearest = self.tree.query(centre, k=self.config.view_locations)
+        _, nearest = self.tree.query(centre, k=size)
         return self.measured[np.sort(nearest)]
 
     def draw(self, rng: np.random.Generator) -> TrainingView:
         """Draw a window, a mask, and split the counts into visible and hidden."""
-        data, prior, config = self.data, self.prior, self.config
-        window = self._window(rng)
+        data, config = self.data, self.config
+        # Only fine samples are asked, so that the others meet the same views with this mask or without.
+        coarse = is_fine(data.info.footprint) and rng.random() < config.aggregate
+        size = max(window_size(data.info.footprint), config.view_locations) if coarse else config.view_locations
+        window = self._window(rng, size)
         xy, counts = data.xy_um[window], data.counts[window]
         mask = draw_mask(config, xy, len(self.rows), data.raster is not None, rng)
-        # A window has edges of its own; its neighbourhoods end there, as those of a section do.
-        pooling = data.pooling if len(window) == len(data.xy_um) else build_pooling(xy, data.info.footprint.pitch_um)
+        location_visible = mask.location_visible
+        if coarse:
+            spot, centres = lay_spots(xy, rng)
+            location_visible = location_visible & (spot >= 0)
 
         kept, _ = thin(counts, mask.share, rng)
-        kept = (sparse.diags(mask.location_visible.astype(np.float32)) @ kept).tocsr()
+        kept = (sparse.diags(location_visible.astype(np.float32)) @ kept).tocsr()
         visible = (kept @ sparse.diags(mask.gene_visible.astype(np.float32))).tocsr()
-        hidden = (counts - visible).tocsr()
-        exposure_visible = np.asarray(visible.sum(axis=1)).ravel()
-        encoder = panel_statistics(prior.loadings[self.rows], self.sample_baseline, mask.gene_visible)
+        if coarse:
+            seen = sum_by(visible, spot, len(centres))
+            pooling = build_pooling(centres, SPOT.pitch_um)
+            features = data.features_within(centres, points_of(SPOT))
+            view = self._view(seen, pooling, features, describe_platform(data.info.platform, SPOT), mask)
+            asked = np.sort(rng.choice(len(xy), min(config.view_locations, len(xy)), replace=False))
+        else:
+            # A window has edges of its own; its neighbourhoods end there, as those of a section do.
+            whole = len(window) == len(data.xy_um)
+            pooling = data.pooling if whole else build_pooling(xy, data.info.footprint.pitch_um)
+            features = data.features_within(xy, self.offsets)
+            view = self._view(visible, pooling, features, data.descriptors(), mask)
+            asked = np.arange(len(xy))
+        hidden = _Hidden(xy[asked], counts[asked], kept[asked], visible[asked], location_visible[asked])
+        return self._ask(view, hidden, mask, rng)
 
-        # The latent target rests on molecules that were not seen, over all genes of the panel.
-        unseen_molecules = (counts - kept).tocsr()
-        target, target_exposure = self.full(unseen_molecules, np.asarray(unseen_molecules.sum(axis=1)).ravel())
-
-        points = xy[:, None] + self.offsets
-        features = data.features(points.reshape(-1, 2)).reshape(len(xy), len(self.offsets), -1)
-        view = make_view(
+    def _view(
+        self, visible: sparse.csr_matrix, pooling: Pooling, features: np.ndarray, descriptors: np.ndarray, mask: Mask
+    ) -> View:
+        """What the network may see; rows of `visible` and of `features` are the pooling's locations."""
+        return make_view(
             visible,
-            exposure_visible,
-            encoder,
+            np.asarray(visible.sum(axis=1)).ravel(),
+            panel_statistics(self.prior.loadings[self.rows], self.sample_baseline, mask.gene_visible),
             pooling,
-            features.mean(axis=1),
+            features,
             self.states if mask.reference else self.states[:0],
-            data.descriptors() * (1.0 if mask.platform else 0.0),
-            label_codes(data.info, self.labels, mask.labels_dropped),
-            use_image=mask.image and data.raster is not None,
+            descriptors * (1.0 if mask.platform else 0.0),
+            label_codes(self.data.info, self.labels, mask.labels_dropped),
+            use_image=mask.image and self.data.raster is not None,
         )
+
+    def _ask(self, view: View, hidden: _Hidden, mask: Mask, rng: np.random.Generator) -> TrainingView:
+        """The view with its questions: what is hidden of each location."""
+        points = hidden.xy_um[:, None] + self.offsets
+        features = self.data.features(points.reshape(-1, 2)).reshape(*points.shape[:2], -1)
+        # The latent target rests on molecules that were not seen, over all genes of the panel.
+        unseen = (hidden.counts - hidden.kept).tocsr()
+        target, target_exposure = self.full(unseen, np.asarray(unseen.sum(axis=1)).ravel())
         genes, columns = self._genes(mask.gene_visible, rng)
-        total = np.asarray(counts.sum(axis=1)).ravel()
-        share_hidden = np.where(mask.location_visible[:, None] & mask.gene_visible[columns], 1 - mask.share, 1.0)
+        total = np.asarray(hidden.counts.sum(axis=1)).ravel()
+        shown = hidden.location_visible[:, None] & mask.gene_visible[columns]
+        asked = (hidden.counts - hidden.visible).tocsc()[:, columns]
         return TrainingView(
             view=view,
             points=points,
@@ -146,8 +183,8 @@ class ViewMaker:
             target_basis=torch.from_numpy(self.full.basis),
             target_precision=torch.from_numpy(self.full.precision),
             genes=genes,
-            counts=torch.from_numpy(hidden.tocsc()[:, columns].toarray().astype(np.float32)),
-            count_exposure=torch.from_numpy((total[:, None] * share_hidden).astype(np.float32)),
+            counts=torch.from_numpy(asked.toarray().astype(np.float32)),
+            count_exposure=torch.from_numpy((total[:, None] * np.where(shown, 1 - mask.share, 1.0)).astype(np.float32)),
         )
 
     def _genes(self, gene_visible: np.ndarray, rng: np.random.Generator) -> tuple[GeneBatch, np.ndarray]:

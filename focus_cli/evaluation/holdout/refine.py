@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 from scipy import sparse
-from scipy.spatial import cKDTree
 
 from focus_cli import keys
 from focus_cli.errors import BadInputError, UsageError
@@ -16,41 +15,8 @@ from focus_cli.evaluation.holdout.parts import Source, Split, require_genes, vis
 from focus_cli.evaluation.normalise import row_sums
 from focus_cli.evaluation.space import pitch_of
 from focus_cli.evaluation.truth import make_truth
+from focus_cli.pseudospots import assign_spots, hexagonal_grid, sum_by
 from focus_cli.store import Footprint
-
-
-def hexagonal_grid(xy_um: np.ndarray, pitch_um: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Centres of a hexagonal grid over all positions, numbered as on a Visium slide.
-
-    Returns
-    -------
-    centres
-        float64 (m, 2), µm.
-    row, col
-        int (m,); odd rows hold odd columns, neighbours in a row are two columns apart.
-    """
-    low, span = xy_um.min(axis=0), np.ptp(xy_um, axis=0)
-    step_x, step_y = pitch_um / 2, pitch_um * np.sqrt(3) / 2
-    rows = np.arange(int(np.ceil(span[1] / step_y)) + 1)
-    cols = np.arange(int(np.ceil(span[0] / step_x)) + 2)
-    row, col = (part.ravel() for part in np.meshgrid(rows, cols, indexing="ij"))
-    on_grid = (row % 2) == (col % 2)
-    row, col = row[on_grid], col[on_grid]
-    return low + np.column_stack([col * step_x, row * step_y]), row, col
-
-
-def assign_spots(xy_um: np.ndarray, centres: np.ndarray, spot_um: float) -> np.ndarray:
-    """Spot of each bin whose centre lies within a disc of diameter `spot_um`, else −1; int (n,)."""
-    distance, nearest = cKDTree(centres).query(xy_um)
-    return np.where(distance <= spot_um / 2, nearest, -1)
-
-
-def _sum_by(counts: sparse.csr_matrix, group: np.ndarray, n_groups: int) -> sparse.csr_matrix:
-    members = np.flatnonzero(group >= 0)
-    gather = sparse.csr_matrix(
-        (np.ones(len(members), dtype=np.float32), (group[members], members)), shape=(n_groups, len(group))
-    )
-    return sparse.csr_matrix(gather @ counts)
 
 
 def merge_bins(source: Source, bin_um: float) -> tuple[sparse.csr_matrix, pd.DataFrame, np.ndarray]:
@@ -94,7 +60,7 @@ def merge_bins(source: Source, bin_um: float) -> tuple[sparse.csr_matrix, pd.Dat
     centres = np.column_stack([col * factor + middle, row * factor + middle, np.ones(len(row))]) @ affine
     names = [f"bin_{r}x{c}" for r, c in merged]
     obs = pd.DataFrame({keys.ARRAY_ROW: row, keys.ARRAY_COL: col}, index=names)
-    return _sum_by(source.counts, group.ravel(), len(merged)), obs, centres
+    return sum_by(source.counts, group.ravel(), len(merged)), obs, centres
 
 
 def split_refine(source: Source, spot_um: float, pitch_um: float, truth_bin_um: float) -> Split:
@@ -124,7 +90,7 @@ def split_refine(source: Source, spot_um: float, pitch_um: float, truth_bin_um: 
         )
     bins, bin_obs, bin_um = merge_bins(source, truth_bin_um)
     centres, row, col = hexagonal_grid(source.xy_um, pitch_um)
-    shown = _sum_by(source.counts, assign_spots(source.xy_um, centres, spot_um), len(centres))
+    shown = sum_by(source.counts, assign_spots(source.xy_um, centres, spot_um), len(centres))
     filled = row_sums(shown) > 0
     shown, centres, row, col = shown[filled], centres[filled], row[filled], col[filled]
     if len(centres) < 2:
