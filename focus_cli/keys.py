@@ -15,6 +15,8 @@ SYMBOL = "gene_symbols"  # gene symbol as the vendor wrote it
 FEATURE_TYPE = "feature_types"  # "Gene Expression", "Antibody Capture", … (scanpy's own key)
 MEASURED = "measured"  # False for a gene that the panel does not hold: its values are inferred
 VAR_RELIABILITY = "reliability"  # 0..1, how far the estimate of this gene can be trusted
+LEVEL_SD = "level_sd"  # sd of the log of the gene's level, one factor for all locations; 0 for measured genes
+ABSTAIN = "abstain"  # obs and var: the estimate of this location, of this gene, should not be read
 
 # --- obsm ----------------------------------------------------------------------------------------
 SPATIAL = "spatial"  # (x, y) in full-resolution pixels

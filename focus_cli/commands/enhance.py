@@ -21,7 +21,11 @@ from focus_cli.commands.options import (
 @click.command("enhance")
 @click.argument("sample", metavar="SAMPLE_DIR|RAW", type=PATH)
 @click.option("--out", type=PATH, required=True, help="Enhanced .h5ad to write.")
-@click.option("--model", type=PATH, help="Model folder; without one, a model is trained on this sample alone.")
+@click.option(
+    "--model",
+    type=PATH,
+    help="Model folder, or self to train one on this sample alone; by default focus-nano, which is installed.",
+)
 @click.option("--reference", type=PATH, help="Folder made by `focus reference`, or an scRNA-seq .h5ad.")
 @click.option(
     "--genes",
@@ -52,7 +56,7 @@ from focus_cli.commands.options import (
     metavar="SIGNAL=WAY",
     help="Take a signal away to see what rests on it: image, reference or spatial, =drop or =shuffle. Repeatable.",
 )
-@click.option("--max-steps", type=click.IntRange(min=1), help="Training steps, where no --model is given.")
+@click.option("--max-steps", type=click.IntRange(min=1), help="Training steps of --model self.")
 @platform_option
 @image_option
 @mpp_option
@@ -85,12 +89,14 @@ def command(
     """Enhance a sample: denoise measured genes, impute unmeasured ones, refine the resolution.
 
     SAMPLE_DIR is a folder made by `focus preprocess`; a RAW platform folder is preprocessed first. Without
-    --model, a model is trained on this one section by self-supervision.
+    --model the installed model is used as it is; --adapt continues its training on this section, and --model self
+    trains a new one on it.
 
     Examples:
 
     \b
         focus enhance outs/ --image he.tif --reference cells.h5ad --out enhanced.h5ad
+        focus enhance outs/ --image he.tif --model self --out enhanced.h5ad
         focus enhance samples/S1 --model model --reference reference --out S1.h5ad
         focus enhance samples/S9 --model model --out S9.h5ad --adapt 200
         focus enhance samples/S1 --model model --out S1.h5ad --resolution-um 16 --refined S1.fine.h5ad

@@ -12,12 +12,13 @@ import pandas as pd
 import torch
 from anndata import AnnData
 from scipy import sparse
-from torch import Tensor
 
 from focus_cli import keys
+from focus_cli.enhancement.calibration import Calibration
 from focus_cli.enhancement.decode import GeneDecoder, Pooled, ResidualPooler, expression_and_sd, expression_layers
 from focus_cli.enhancement.genes import OutputGenes
 from focus_cli.enhancement.infer import Latents
+from focus_cli.enhancement.reliability import ABSTAIN, Moments, location_reliability
 from focus_cli.enhancement.writer import DenseWriter
 from focus_cli.lognorm import LogNormReading
 from focus_cli.progress import say, task
@@ -34,40 +35,14 @@ class Outputs:
     obs_names: np.ndarray
     xy_um: np.ndarray
     exposure: np.ndarray
+    counted: np.ndarray  # bool: the location has molecules of its own
+    blind: np.ndarray  # bool: neither molecules nor an image
     counts: sparse.csr_matrix | None
     panel_var: pd.DataFrame
     uns_spatial: dict | None
     latents: Latents
     state_names: np.ndarray | None
     resolution_um: float | None = None
-
-
-class _Moments:
-    """Running moments per gene, for reliabilities."""
-
-    def __init__(self, n_rows: int, n_genes: int) -> None:
-        self.n = n_rows
-        self.sum, self.square, self.spread = (np.zeros(n_genes) for _ in range(3))
-
-    def add(self, genes: slice, x: Tensor, sd: Tensor) -> None:
-        """Take in a tile: estimates and their standard deviations, rows × genes."""
-        self.sum[genes] += x.sum(dim=0, dtype=torch.float64).numpy()
-        self.square[genes] += x.square().sum(dim=0, dtype=torch.float64).numpy()
-        self.spread[genes] += sd.square().sum(dim=0, dtype=torch.float64).numpy()
-
-    def reliability(self) -> np.ndarray:
-        """Share of the total variance that the estimates carry: var(mean) / (var(mean) + E[var])."""
-        between = np.maximum(self.square / self.n - (self.sum / self.n) ** 2, 0)
-        total = between + self.spread / self.n
-        return np.divide(between, total, out=np.zeros_like(total), where=total > 1e-12)
-
-
-def location_reliability(latents: Latents) -> np.ndarray:
-    """Per location: share of the latent's variance over tissue that its own uncertainty leaves, 0..1."""
-    between = latents.mean.var(axis=0)
-    left = between / (between + latents.sd**2 + 1e-12)
-    weight = between / max(between.sum(), 1e-12)
-    return (left @ weight).astype(np.float32)
 
 
 def _var(genes: OutputGenes, panel_var: pd.DataFrame) -> pd.DataFrame:
@@ -96,18 +71,26 @@ def write_enhanced(
     genes: OutputGenes,
     decoder: GeneDecoder,
     pooler: ResidualPooler | None,
+    calibration: Calibration,
+    evidence: np.ndarray,
     layers: tuple[str, ...],
     record: dict,
     *,
     overwrite: bool = False,
 ) -> None:
-    """Write one output file; memory is bounded by a block of rows, whatever the number of genes."""
+    """Write one output file; memory is bounded by a block of rows, whatever the number of genes.
+
+    `evidence` for the vectors of the genes is that of `rehearsal.evidence`.
+    """
     n, shape = len(outputs.obs_names), (len(outputs.obs_names), len(genes.names))
     obs = outputs.obs.copy()
     obs.index = pd.Index(outputs.obs_names)
     obs[keys.EXPOSURE] = outputs.exposure.astype(np.float32)
     obs[keys.OBS_RELIABILITY] = location_reliability(outputs.latents)
+    obs[keys.ABSTAIN] = (obs[keys.OBS_RELIABILITY] < ABSTAIN) | outputs.blind
     adata = AnnData(obs=obs, var=_var(genes, outputs.panel_var))
+    level_sd = decoder.level_sd * calibration.levels.value
+    adata.var[keys.LEVEL_SD] = level_sd.numpy()
     adata.obsm[keys.SPATIAL] = outputs.xy_um / outputs.info.mpp
     adata.obsm[keys.SPATIAL_UM] = outputs.xy_um
     adata.obsm[keys.LATENT] = outputs.latents.mean
@@ -135,6 +118,7 @@ def write_enhanced(
         "n_measured": int(genes.measured.sum()),
         "n_imputed": int((~genes.measured).sum()),
         "scale_of_X": "posterior mean of log1p of counts per 10,000 of the panel, as measured at obs['exposure']",
+        "calibration": json.dumps(calibration.record(), sort_keys=True),
         "alignment": json.dumps(outputs.info.alignment, sort_keys=True, default=str),
         "warnings": json.dumps(outputs.info.warnings),
         "provenance": json.dumps(record, sort_keys=True, default=str),
@@ -145,15 +129,17 @@ def write_enhanced(
         adata.uns[keys.UNS_SPATIAL] = _spatial_uns(outputs)
     with atomic_file(out, overwrite) as temporary:
         adata.write_h5ad(temporary, compression="gzip", compression_opts=1)
-        moments = _Moments(*shape)
+        moments = Moments(*shape)
+        measured = torch.from_numpy(genes.measured)
 
-        def tile(mean, sd, reading: LogNormReading, pooled: Pooled | None, columns: slice) -> dict[str, np.ndarray]:
+        def tile(mean, sd, counted, reading, pooled: Pooled | None, columns: slice) -> dict[str, np.ndarray]:
             """X and layers of a block's rows at a range of genes; the moments take them in on the way."""
             share, share_sd = decoder.share_and_sd(mean, sd, columns)
             if pooled is not None:
                 pooled.update(share, share_sd, columns)
+            share_sd *= calibration.of_shares(counted, measured[columns])
             moments.add(columns, *expression_and_sd(share, share_sd))
-            values = expression_layers(share, share_sd, reading, layers, decoder.level_sd[columns])
+            values = expression_layers(share, share_sd, reading, layers, level_sd[columns])
             return {name: value.numpy() for name, value in values.items()}
 
         with (
@@ -165,9 +151,9 @@ def write_enhanced(
                 mean, sd = outputs.latents.mean[rows], outputs.latents.sd[rows]
                 reading = LogNormReading(outputs.exposure[rows])
                 pooled = pooler.around(outputs.xy_um[rows]) if pooler is not None else None
-                writer.write(start, partial(tile, mean, sd, reading, pooled))
+                writer.write(start, partial(tile, mean, sd, outputs.counted[rows], reading, pooled))
                 progress.advance(rows.stop - rows.start)
-        _write_gene_reliability(temporary, moments.reliability())
+        _write_gene_reliability(temporary, _judged(moments.reliability(), genes.measured, calibration, evidence))
     say(
         f"{outputs.kind}: {n:,} locations × {shape[1]:,} genes "
         f"({int(genes.measured.sum()):,} measured, {int((~genes.measured).sum()):,} inferred) → {out}"
@@ -184,12 +170,22 @@ def _spatial_uns(outputs: Outputs) -> dict:
     return spatial
 
 
-def _write_gene_reliability(path: Path, reliability: np.ndarray) -> None:
-    """Add ``var["reliability"]``, known only after all rows went by."""
+def _judged(
+    stated: np.ndarray, measured: np.ndarray, calibration: Calibration, evidence: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Reliability per gene, and whether it is too low: what is stated, and what was learnt of genes not measured."""
+    if calibration.reliability is None:
+        return stated, (stated < ABSTAIN) | ~measured
+    reliability = np.where(measured, stated, calibration.reliability(evidence))
+    return reliability, reliability < ABSTAIN
+
+
+def _write_gene_reliability(path: Path, judged: tuple[np.ndarray, np.ndarray]) -> None:
+    """Add ``var["reliability"]`` and ``var["abstain"]``, known only after all rows went by."""
     import h5py
     from anndata.io import read_elem, write_elem
 
     with h5py.File(path, "r+") as file:
         var = read_elem(file["var"])
-        var[keys.VAR_RELIABILITY] = reliability.astype(np.float32)
+        var[keys.VAR_RELIABILITY], var[keys.ABSTAIN] = judged[0].astype(np.float32), judged[1]
         write_elem(file, "var", var)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from focus_cli.conditioning import SampleData, View
-from focus_cli.models import FocusNet, to_device
+from focus_cli.models import FocusNet, every, to_device
 from focus_cli.models.flow import DEFAULT_STEPS, integrate
 from focus_cli.progress import task
 
@@ -83,21 +83,21 @@ def infer_latents(
             def area(values: torch.Tensor, n: int = rows.stop - rows.start) -> torch.Tensor:
                 return values.view(n, len(offsets), -1).mean(dim=1).cpu()
 
-            centre = area(net.posterior_mean(condition))
+            points_mean = net.posterior_mean(condition)
+            mean[rows] = area(points_mean).numpy()
             spread = condition.log_variance.exp().sqrt()
-            square = torch.zeros_like(centre)
+            # One draw for a whole footprint, at its centre: its points are no independent witnesses.
+            centre = every(condition, len(offsets))
+            square = torch.zeros_like(centre.mean)
             for draw in range(max(n_spread, n_samples)):
-                # One draw for a whole footprint: its points are no independent witnesses.
-                noise = _noise(seed, draw, rows, k).repeat_interleave(len(offsets), dim=0).to(device)
-                source = condition.mean + spread * noise
-                z = integrate(lambda z, t, c=condition: net.predict(z, t, c), source, DEFAULT_STEPS)
-                z = area(z)
+                source = centre.mean + spread[:: len(offsets)] * _noise(seed, draw, rows, k).to(device)
+                z = integrate(lambda z, t, c=centre: net.predict(z, t, c), source, DEFAULT_STEPS)
+                deviation = z - points_mean[:: len(offsets)]
                 if draw < n_spread:
-                    square += (z - centre) ** 2
+                    square += deviation**2
                 if draw < n_samples:
-                    samples[draw, rows] = z.numpy()
-            mean[rows] = centre.numpy()
-            sd[rows] = (square / n_spread).sqrt().numpy() if n_spread else area(spread).numpy()
+                    samples[draw, rows] = mean[rows] + deviation.cpu().numpy()
+            sd[rows] = (square / n_spread).sqrt().cpu().numpy() if n_spread else area(spread).numpy()
             attention[rows] = area(condition.attention).numpy() if attention.shape[1] else 0.0
             progress.advance(rows.stop - rows.start)
     return Latents(mean, sd, attention, samples)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 from scipy.spatial import cKDTree
+from scipy.special import gammaln
 
 KAPPAS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 256.0, np.inf)
 WIDTHS = (0.3, 0.7, 1.2)  # kernel widths in units of the pitch
@@ -24,6 +25,8 @@ VISIBLE_SHARE = 0.5
 GROUPS = 20  # of genes, by abundance
 MIN_GAIN = 2.0  # log-likelihood that own molecules must add before they are trusted
 BORROWED = 5.0  # genes' worth of evidence that a gene takes from its group
+SPREADS = (0.0, 0.06, 0.12, 0.18, 0.25, 0.35, 0.5, 0.7, 1.0)  # of own_spread
+EM_STEPS = 100
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,33 @@ def fit_residual(
     score[:, -1] += MIN_GAIN  # the factors alone, unless a gene's own molecules say more
     best = int(score.max(axis=1).sum(axis=1).argmax())
     return GeneResidual(np.array(KAPPAS)[score[best].argmax(axis=0)], WIDTHS[best] * pitch_um)
+
+
+def own_spread(counts: np.ndarray, expected: np.ndarray, relative_sd: np.ndarray) -> float:
+    """Spread of genes around what the factors expect of them, relative to it: root mean square over genes.
+
+    How the spread is distributed over genes is found by maximum likelihood (EM over `SPREADS`): each gene's counts are
+    negative binomial around their expectation. It is lent to genes whose own counts are too few to show any.
+
+    Parameters
+    ----------
+    counts, expected
+        Hidden molecules and what the factors expect of them, locations × genes.
+    relative_sd
+        Of the factors' share, the same shape.
+    """
+    mean = np.maximum(expected.astype(np.float64), 1e-9)
+    likelihood = np.empty((counts.shape[1], len(SPREADS)))
+    for c, spread in enumerate(SPREADS):
+        shape = 1 / np.maximum(relative_sd.astype(np.float64) ** 2 + spread**2, 1e-6)
+        terms = gammaln(counts + shape) - gammaln(shape) - shape * np.log1p(mean / shape)
+        likelihood[:, c] = (terms - counts * np.log1p(shape / mean)).sum(axis=0)
+    likelihood = np.exp(likelihood - likelihood.max(axis=1, keepdims=True))
+    weight = np.full(len(SPREADS), 1 / len(SPREADS))
+    for _ in range(EM_STEPS):
+        belief = likelihood * weight
+        weight = (belief / belief.sum(axis=1, keepdims=True)).mean(axis=0)
+    return float(np.sqrt(weight @ np.square(SPREADS)))
 
 
 def apply_residual(

@@ -8,32 +8,33 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from scipy import sparse
 
 from focus_cli import keys, provenance
-from focus_cli.conditioning import SampleData, View, load_sample_data, make_view
+from focus_cli.checkpoints import NANO, shipped_model
+from focus_cli.conditioning import SampleData, load_sample_data
 from focus_cli.conditioning.ablation import ablate_reference, ablate_sample, parse_ablations
-from focus_cli.conditioning.labels import label_codes
 from focus_cli.conditioning.sample import without_image
 from focus_cli.conditioning.states import state_latents
 from focus_cli.enhancement.assemble import Outputs, write_enhanced
-from focus_cli.enhancement.decode import GeneDecoder, ResidualPooler
+from focus_cli.enhancement.calibration import Calibration, calibrate
+from focus_cli.enhancement.decode import ResidualPooler
 from focus_cli.enhancement.depth import depth_field
 from focus_cli.enhancement.genes import OutputGenes, choose_genes
 from focus_cli.enhancement.grid import refined_grid
-from focus_cli.enhancement.infer import Latents, infer_latents
-from focus_cli.enhancement.residual import MAX_FIT_LOCATIONS, VISIBLE_SHARE, GeneResidual, fit_residual
+from focus_cli.enhancement.rehearsal import MIN_LOCATIONS, Rehearsal, evidence
+from focus_cli.enhancement.residual import GeneResidual
+from focus_cli.enhancement.section import Section
 from focus_cli.errors import BadInputError, UsageError
-from focus_cli.priors import panel_statistics
-from focus_cli.priors.transfer import extend_prior, transfer_error
+from focus_cli.priors import SpatialPrior
+from focus_cli.priors.transfer import MIN_SHARED_GENES, extend_prior
 from focus_cli.progress import say
 from focus_cli.reference import build_reference, is_reference, open_reference
 from focus_cli.store import StoredSample, is_sample, open_sample, refuse_existing
-from focus_cli.thinning import thin
 from focus_cli.training import TrainedModel, adapt, load_model
 from focus_cli.training.device import choose_device
 
+SELF = Path("self")
 DEFAULT_LAYERS = (keys.MEAN_COUNTS, keys.STD, "q05", "q95")
 LAYERS = (*DEFAULT_LAYERS, keys.EXPRESSION)
 
@@ -74,7 +75,7 @@ def enhance(
     out
         Enhanced .h5ad to write: the same locations, all chosen genes.
     model
-        Model folder; without one, a nano model is trained on this sample alone.
+        Model folder; ``self`` trains one on this sample alone; by default the model that travels with the package.
     reference
         Reference folder, or an .h5ad, which is prepared first.
     refined
@@ -90,13 +91,16 @@ def enhance(
     with tempfile.TemporaryDirectory(prefix="focus-") as scratch:
         stored = _stored(sample, Path(scratch), preprocess_options or {})
         reference_dir = _reference(reference, Path(scratch), options.seed)
-        trained = _model(model, stored, reference_dir, Path(scratch), options, training_options or {})
+        given = shipped_model() if model is None else Path(model)
+        if model is None:
+            say(f"enhance: no model given; {NANO} is used as it is (--adapt N adapts it, --model self trains one here)")
+        trained = _model(given, stored, reference_dir, Path(scratch), options, training_options or {})
         opened = open_reference(reference_dir) if reference_dir else None
-        run = _Inference(stored, trained, opened, options)
+        run = _Inference(stored, trained, opened, options, own=given == SELF)
         record = provenance.describe_run(
             "enhance",
             {**options.__dict__, "layers": list(options.layers), "model": run.model.info},
-            _inputs(sample, stored, model, reference),
+            _inputs(sample, stored, None if given == SELF else given, reference),
             options.seed,
         )
         # The refined file first: if it fails, the enhanced one is not there either.
@@ -121,10 +125,15 @@ def _check(model, out, refined, options: EnhanceOptions, overwrite: bool) -> Non
         refuse_existing(path, overwrite)
     if refined is not None and Path(refined).absolute() == Path(out).absolute():
         raise UsageError("--refined and --out are the same file")
-    if options.adapt and (model is None or options.histology_only):
+    own = model is not None and Path(model) == SELF
+    if options.adapt and (own or options.histology_only):
         raise UsageError(
-            "--adapt continues the training of a --model on this sample's counts",
+            "--adapt continues the training of a model on this sample's counts",
             hint="leave it away with --histology-only, or where the model is trained on this sample anyway",
+        )
+    if own and options.histology_only:
+        raise UsageError(
+            "--histology-only needs a model that was trained on other samples", hint="leave --model self away"
         )
     parse_ablations(options.ablate)
     unknown = set(options.layers) - set(LAYERS)
@@ -158,14 +167,12 @@ def _reference(reference: Path | None, scratch: Path, seed: int) -> Path | None:
     return scratch / "reference"
 
 
-def _model(model, stored: StoredSample, reference, scratch: Path, options, settings: dict) -> TrainedModel:
-    if model is not None:
+def _model(model: Path, stored: StoredSample, reference, scratch: Path, options, settings: dict) -> TrainedModel:
+    if model != SELF:
         return load_model(model)
     from focus_cli.training.stage import train
 
-    if options.histology_only:
-        raise UsageError("--histology-only needs a --model that was trained on other samples")
-    say("enhance: no model given; training one on this sample by self-supervision")
+    say("enhance: training a model on this sample by self-supervision")
     return train(
         [stored.path],
         scratch / "model",
@@ -176,10 +183,22 @@ def _model(model, stored: StoredSample, reference, scratch: Path, options, setti
     )
 
 
+def _require_shared_genes(prior: SpatialPrior, data: SampleData) -> None:
+    known = prior.loadings[prior.rows(data.names)].any(axis=1)
+    if known.sum() < min(MIN_SHARED_GENES, len(known)):
+        raise BadInputError(
+            f"the model knows {int(known.sum())} of the {len(known):,} genes of {data.info.sample_id} "
+            f"(sample: {data.names[0]}, …; model: {prior.genes[0]}, …)",
+            hint="use a model of the same species and kind of gene names, or --model self",
+        )
+
+
 class _Inference:
     """One sample under one model: latents, genes, and the two outputs."""
 
-    def __init__(self, stored: StoredSample, model: TrainedModel, reference, options: EnhanceOptions) -> None:
+    def __init__(
+        self, stored: StoredSample, model: TrainedModel, reference, options: EnhanceOptions, *, own: bool = False
+    ) -> None:
         self.options, self.reference = options, reference
         self.ablations = parse_ablations(options.ablate)
         self.adata = stored.read()
@@ -203,97 +222,53 @@ class _Inference:
         data = ablate_sample(data, self.ablations, options.seed)
         self.data, self.model = data, model
         prior = extend_prior(model.prior, data.genes, data.panel_share(), reference)
+        if not own:
+            _require_shared_genes(prior, data)
         self.genes: OutputGenes = choose_genes(options.genes, data.names, prior)
         self.prior, self.states = ablate_reference(
             prior, state_latents(reference, prior), data.names, self.ablations, options.seed
         )
-        self.view = self._view(data.counts, data.exposure)
-        self.decoder = self._decoder(self.genes.prior_rows, self.genes.measured)
-        self.area = data.footprint_points()
+        self.section = Section(data, model.net, self.prior, self.states, options.seed)
+        self.view = self.section.view(data.counts)
         self.depth = depth_field(model.net, data)
-        self.latents = self._infer(
-            self.view, data.xy_um, "inferring locations", footprint=self.area, n_samples=options.samples
+        self.latents = self.section.infer(
+            self.view, data.xy_um, "inferring locations", footprint=self.section.area, n_samples=options.samples
         )
-        self.pooler = self._pooler()
+        rehearsal = self._rehearse()
+        self.decoder = self.section.decoder(self.genes.prior_rows, self.genes.measured, own_sd=self._own_sd(rehearsal))
+        self.pooler = self._pooler(rehearsal) if rehearsal is not None else None
+        self.calibration = calibrate(rehearsal, reference) if rehearsal is not None else Calibration()
 
-    def _view(self, counts: sparse.csr_matrix, exposure: np.ndarray) -> View:
-        rows = self.prior.rows(self.data.names)
-        encoder = panel_statistics(
-            self.prior.loadings[rows], self.data.baseline(self.prior)[rows], np.ones(len(rows), bool)
-        )
-        return make_view(
-            counts,
-            exposure,
-            encoder,
-            self.data.pooling,
-            self.data.location_features,
-            self.states,
-            self.data.descriptors(),
-            label_codes(self.data.info, self.model.net.config.labels),
-            use_image=self.data.raster is not None,
-        )
-
-    def _decoder(self, rows: np.ndarray, measured: np.ndarray) -> GeneDecoder:
-        data = self.data
-        baseline = data.baseline(self.prior)[rows]
-        log_baseline = torch.from_numpy(np.log(np.maximum(baseline, 1e-12)).astype(np.float32))
-        with torch.no_grad():
-            net = self.model.net
-            device = next(net.parameters()).device
-            vectors = torch.from_numpy(self.prior.loadings[rows]).to(device)
-            parameters = net.gene_parameters(vectors, log_baseline.to(device))
-            loadings, _, platform = (p.cpu() for p in parameters)
-            response = platform @ torch.from_numpy(data.descriptors())
-        unmeasured = torch.from_numpy(~measured).float()
-        return GeneDecoder(
-            loadings=loadings,
-            baseline=torch.exp(log_baseline + response * unmeasured),
-            loading_sd=unmeasured * transfer_error(self.prior) * loadings.norm(dim=1) / loadings.shape[1] ** 0.5,
-            level_sd=unmeasured * torch.from_numpy(self.prior.level_error[rows]),
-        )
-
-    def _infer(self, view: View, xy_um: np.ndarray, label: str, **more) -> Latents:
-        net, seed = self.model.net, self.options.seed
-        return infer_latents(net, view, self.data, xy_um, seed=seed, label=label, **more)
-
-    def _pooler(self) -> ResidualPooler | None:
-        """Fit what genes keep to themselves, on a thinned half of (a window of) the sample's own counts."""
-        data, options = self.data, self.options
-        measured = np.flatnonzero(data.exposure > 0)
-        if len(measured) < 10:
+    def _rehearse(self) -> Rehearsal | None:
+        """What counts of the sample's own can tell; None where there are hardly any."""
+        if (self.data.exposure > 0).sum() < MIN_LOCATIONS:
             return None
-        rng = np.random.default_rng([options.seed, 4])
-        visible, rest = thin(data.counts, VISIBLE_SHARE, rng)
-        view = self._view(visible, np.asarray(visible.sum(axis=1)).ravel())
-        if len(measured) > MAX_FIT_LOCATIONS:
-            centre = np.median(data.xy_um[measured], axis=0)
-            distance = np.linalg.norm(data.xy_um[measured] - centre, axis=1)
-            measured = measured[np.sort(np.argsort(distance, kind="stable")[:MAX_FIT_LOCATIONS])]
-        window = data.xy_um[measured]
-        latent = self._infer(view, window, "fitting gene residuals", n_spread=0, footprint=self.area).mean
-        rows = self.prior.rows(data.names)
-        panel = self._decoder(rows, np.ones(len(rows), bool))
-
-        def share(locations: np.ndarray, genes: np.ndarray) -> np.ndarray:
-            return panel.share(latent[locations], torch.from_numpy(genes)).numpy()
-
-        # Fitted on the whole panel, so that a gene does not depend on which others are written.
-        v = visible[measured].tocsr()
-        seen = np.asarray(v.sum(axis=1)).ravel()
-        exposures = (seen, data.exposure[measured] - seen)
         # A kernel far narrower than the pitch holds a location alone.
-        pitch_um = data.info.footprint.pitch_um * (1e-3 if "spatial" in self.ablations else 1)
-        residual = fit_residual(v, rest[measured], exposures, share, window, pitch_um)
+        pitch_um = self.data.info.footprint.pitch_um * (1e-3 if "spatial" in self.ablations else 1)
+        return Rehearsal(self.section, pitch_um)
+
+    def _pooler(self, rehearsal: Rehearsal) -> ResidualPooler:
+        # Fitted on the whole panel, so that a gene does not depend on which others are written.
         written = np.flatnonzero(self.genes.panel_columns >= 0)
+        residual = rehearsal.residual
         return ResidualPooler(
             GeneResidual(residual.kappa[written], residual.width_um),
             self.decoder,
-            data.counts[:, written].tocsr(),
-            data.exposure,
+            self.data.counts[:, written].tocsr(),
+            self.data.exposure,
             self.genes.panel_columns[written],
-            data.xy_um,
+            self.data.xy_um,
             self.latents.mean,
         )
+
+    def _own_sd(self, rehearsal: Rehearsal | None) -> np.ndarray:
+        """Per output gene: what it keeps to itself where none of its own counts tell."""
+        if rehearsal is None:
+            return np.zeros(len(self.genes.names))
+        own = np.full(len(self.genes.names), rehearsal.own_sd)
+        written = np.flatnonzero(self.genes.panel_columns >= 0)
+        own[self.genes.panel_columns[written]] = rehearsal.own_sd_of(written)
+        return own
 
     def write_locations(self, out: Path, record: dict, overwrite: bool) -> None:
         """The same locations, every chosen gene."""
@@ -306,6 +281,8 @@ class _Inference:
             obs_names=self.data.obs_names,
             xy_um=self.data.xy_um,
             exposure=self.depth.of_locations(),
+            counted=self.data.exposure > 0,
+            blind=(self.data.exposure == 0) & (self.data.raster is None),
             counts=None if self.options.histology_only else self.data.counts,
             latents=self.latents,
         )
@@ -322,8 +299,10 @@ class _Inference:
             obs_names=names,
             xy_um=xy_um,
             exposure=self.depth.at(xy_um, self.data.features(xy_um)) * area_share,
+            counted=np.zeros(len(names), bool),
+            blind=(self.data.exposure[parent] == 0) & (self.data.raster is None),
             counts=None,
-            latents=self._infer(self.view, xy_um, "refining"),
+            latents=self.section.infer(self.view, xy_um, "refining"),
             resolution_um=self.options.resolution_um,
         )
 
@@ -337,7 +316,16 @@ class _Inference:
             **rows,
         )
         write_enhanced(
-            out, outputs, self.genes, self.decoder, self.pooler, self.options.layers, record, overwrite=overwrite
+            out,
+            outputs,
+            self.genes,
+            self.decoder,
+            self.pooler,
+            self.calibration,
+            evidence(self.prior.loadings[self.genes.prior_rows], self.section.baseline[self.genes.prior_rows]),
+            self.options.layers,
+            record,
+            overwrite=overwrite,
         )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from focus_cli import keys
 from focus_cli.errors import BadInputError, MissingResourceError, UsageError
+from focus_cli.evaluation import predictive
 from focus_cli.evaluation.baselines import Inputs, Section, name_alike, run_baselines
 from focus_cli.evaluation.calibration import coverage
 from focus_cli.evaluation.depth import read_at_depth
@@ -20,6 +21,7 @@ from focus_cli.evaluation.matching import Match, match_locations
 from focus_cli.evaluation.prediction import GatheredColumns, Prediction
 from focus_cli.evaluation.reading import EstimateFile
 from focus_cli.evaluation.scoring import SUBSET, MethodScores, Scorer
+from focus_cli.evaluation.stated import stated_shares
 from focus_cli.evaluation.table import COLUMNS, write_tsv
 from focus_cli.evaluation.truth import Truth, plain, read_truth
 from focus_cli.progress import say, track
@@ -29,6 +31,7 @@ from focus_cli.store import StoredSample, atomic_directory, open_sample, refuse_
 SCORES_JSON = "scores.json"
 SCORES_TSV = "scores.tsv"
 PER_GENE_TSV = "per_gene.tsv"
+CALIBRATION_TSV = "calibration.tsv"
 SCORES_PNG = "scores.png"
 
 
@@ -56,7 +59,8 @@ def evaluate(
     truth
         Written by `hold_out`, or by a simulator.
     out
-        Folder to write: ``scores.json``, ``scores.tsv``, ``per_gene.tsv``, ``scores.png``.
+        Folder to write: ``scores.json``, ``scores.tsv``, ``per_gene.tsv``, ``scores.png``; ``calibration.tsv`` where
+        the file says how far it may be off and the truth is counts.
     observed
         Sample folder that the method saw: most baselines need it.
     reference
@@ -113,7 +117,9 @@ def evaluate(
         scorer = Scorer(target, seed)
         skipped: dict[str, str] = {}
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
-            table, extra = _score_file(file, layer, chosen, method, match, target, columns, scorer, Path(scratch))
+            table, extra, strata = _score_file(
+                file, layer, chosen, method, match, target, columns, scorer, Path(scratch)
+            )
             for other, path in also.items():
                 table.append(_score_other(path, other, full, match, target, scorer, Path(scratch)))
         inputs = _inputs(target, seen, others, reference, seed, skipped)
@@ -136,6 +142,7 @@ def evaluate(
                 group: {s.method: scorer.difference(ours, s, group) for s in table[1:] if _covers(s, target, group)}
                 for group in target.groups
             },
+            "calibration": strata,
             "skipped": skipped,
             "matching": {
                 "how": match.how,
@@ -155,6 +162,8 @@ def evaluate(
         (folder / SCORES_JSON).write_text(text, encoding="utf-8")
         write_tsv(folder / SCORES_TSV, record["rows"], COLUMNS)
         write_tsv(folder / PER_GENE_TSV, _per_gene(scorer, table), _PER_GENE)
+        if strata:
+            write_tsv(folder / CALIBRATION_TSV, record["calibration"], predictive.STRATA_COLUMNS)
         draw_scores(record["rows"], folder / SCORES_PNG, method)
     return record
 
@@ -185,8 +194,8 @@ def _score_file(
     columns: np.ndarray,
     scorer: Scorer,
     scratch: Path,
-) -> tuple[list[MethodScores], dict[str, dict[str, float]]]:
-    """Scores of the file and of what depth adds to them; per group of genes what only intervals give."""
+) -> tuple[list[MethodScores], dict[str, dict[str, float]], list[dict[str, Any]]]:
+    """Scores of the file and of what depth adds to them; per group of genes what intervals give, and its details."""
     # Hidden genes are no part of a size factor: counts are divided by the exposure of the measured ones.
     exposure = truth.exposure if truth.task == "impute" else None
     covered = columns >= 0
@@ -213,6 +222,15 @@ def _score_file(
         flat = read_at_depth(expression, depth, flat=True)
         scores.append(scorer.score(Prediction("gene_mean_at_depth", covered, flat)))
     extra: dict[str, dict[str, float]] = {}
+    strata: list[dict[str, Any]] = []
+    if expression is not None and truth.kind == "counts":
+        stated = stated_shares(file, match, columns, expression, depth, scratch)
+        for group, genes in truth.groups.items() if stated is not None else ():
+            held = genes[covered[genes]]
+            if len(held):
+                drawn = predictive.draw_pairs(truth, stated, held, scorer.seed)
+                extra[group], rows = predictive.describe(*drawn, scorer.seed)
+                strata += [{"genes": group, **row} for row in rows]
     bounds = [keys.quantile_layer(q) for q in (0.05, 0.95)]
     if truth.kind == "expected" and layer == "X" and set(bounds) <= set(file.layers):
         low, high = (GatheredColumns(file, b, match, columns, "log1p", scratch) for b in bounds)
@@ -223,7 +241,7 @@ def _score_file(
             if len(held):
                 inside, width = coverage(truth.n, known, (low, high), held)
                 extra[group] = {"coverage_90": inside, "width_90": width}
-    return scores, extra
+    return scores, extra, strata
 
 
 def _score_other(
@@ -237,7 +255,7 @@ def _score_other(
                 f"{path} does not estimate the same locations as the first file", hint="score it in a run of its own"
             )
         columns = _columns(file, target)
-        table, _ = _score_file(file, "X", file.looks_like("X"), method, own, target, columns, scorer, scratch)
+        table, *_ = _score_file(file, "X", file.looks_like("X"), method, own, target, columns, scorer, scratch)
     return table[0]
 
 

@@ -75,7 +75,7 @@ class GatheredColumns:
         self._place[held] = np.arange(len(held))
         shape = (len(held), len(match.truth_rows))
         if 4 * shape[0] * shape[1] > _IN_MEMORY:
-            self._values = np.memmap(scratch / f"{layer}.f32", dtype=np.float32, mode="w+", shape=shape)
+            self._values = np.memmap(scratch / f"{layer}.{scale}.f32", dtype=np.float32, mode="w+", shape=shape)
         else:
             self._values = np.zeros(shape, dtype=np.float32)
         self._gather(file, layer, match, columns[held], scale, exposure)

@@ -57,7 +57,7 @@ class Scorer:
     """
 
     def __init__(self, truth: Truth, seed: int = 0) -> None:
-        self.truth = truth
+        self.truth, self.seed = truth, seed
         n, n_genes = truth.n, len(truth.genes)
         rng = np.random.default_rng(seed)
         draw = rng.choice(n, SUBSET, replace=False) if n > SUBSET else np.arange(n)

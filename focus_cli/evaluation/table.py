@@ -8,6 +8,8 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from focus_cli.evaluation import predictive
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -37,6 +39,7 @@ COLUMNS = (
     "poisson_ll_per_umi",
     "coverage_90",
     "width_90",
+    *predictive.COLUMNS,
 )
 _SHOWN = {
     "task": "task",

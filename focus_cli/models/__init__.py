@@ -2,6 +2,6 @@
 
 from focus_cli.models.config import PRESETS, ModelConfig
 from focus_cli.models.device import to_device
-from focus_cli.models.network import FocusNet, Nodes, Query
+from focus_cli.models.network import FocusNet, Nodes, Query, every
 
-__all__ = ["PRESETS", "FocusNet", "ModelConfig", "Nodes", "Query", "to_device"]
+__all__ = ["PRESETS", "FocusNet", "ModelConfig", "Nodes", "Query", "every", "to_device"]

@@ -7,7 +7,7 @@ V labels.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor, nn
@@ -72,6 +72,11 @@ class Condition:
     log_variance: Tensor
     context: Tensor
     attention: Tensor  # Q × C, over cell states, without the null
+
+
+def every(condition: Condition, n: int) -> Condition:
+    """Every n-th row of a condition."""
+    return Condition(*(getattr(condition, field.name)[::n] for field in fields(condition)))
 
 
 class _Block(nn.Module):

@@ -16,7 +16,7 @@ from focus_cli.models.likelihood import share_link
 @pytest.fixture
 def decoder():
     loadings = torch.tensor([[0.5, 0.0], [-0.3, 0.8], [0.0, 0.0]])
-    return GeneDecoder(loadings, torch.tensor([0.2, 0.01, 0.001]), torch.zeros(3), torch.zeros(3))
+    return GeneDecoder(loadings, torch.tensor([0.2, 0.01, 0.001]), *(torch.zeros(3) for _ in range(3)))
 
 
 LATENT = np.array([[0.0, 0.0], [1.0, -1.0], [-2.0, 0.5]], np.float32)

@@ -156,8 +156,8 @@ def test_histology_only_needs_an_image_and_a_model(cohort, tmp_path):
     blind = store_tissue(tmp_path / "S1", cohort.tissue, image=False)
     with pytest.raises(BadInputError, match="no image"):
         run(cohort, tmp_path / "a.h5ad", sample=blind, histology_only=True)
-    with pytest.raises(UsageError, match="--model"):
-        enhance(cohort.sample, tmp_path / "a.h5ad", options=EnhanceOptions(histology_only=True))
+    with pytest.raises(UsageError, match="other samples"):
+        enhance(cohort.sample, tmp_path / "a.h5ad", model="self", options=EnhanceOptions(histology_only=True))
     assert not (tmp_path / "a.h5ad").exists()
 
 

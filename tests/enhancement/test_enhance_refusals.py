@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import anndata
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ from training.tiny_cohort import (
 from focus_cli import keys
 from focus_cli.enhancement import enhance
 from focus_cli.enhancement.stage import EnhanceOptions
-from focus_cli.errors import MissingResourceError, OutputExistsError, UsageError
+from focus_cli.errors import BadInputError, MissingResourceError, OutputExistsError, UsageError
 
 
 def test_an_existing_output_is_refused_before_work(tmp_path):
@@ -44,9 +46,10 @@ def test_an_existing_output_is_refused_before_work(tmp_path):
         ("a.csv", None, {}),
         ("a.h5ad", None, {"layers": ("nosuch",)}),
         ("a.h5ad", None, {"genes": "nosuch.txt"}),
-        ("a.h5ad", None, {"adapt": 5}),
+        ("a.h5ad", None, {"adapt": 5, "histology_only": True}),
+        ("a.h5ad", None, {"ablate": ("colour=drop",)}),
     ],
-    ids=["no-resolution", "no-refined", "same-file", "suffix", "layer", "genes-file", "adapt-without-model"],
+    ids=["no-resolution", "no-refined", "same-file", "suffix", "layer", "genes-file", "adapt-to-nothing", "ablate"],
 )
 def test_options_that_make_no_sense_are_refused_before_work(tmp_path, out, refined, options):
     with pytest.raises(UsageError):
@@ -80,8 +83,18 @@ def test_a_reference_file_is_prepared_on_the_way(cohort, tmp_path):
     assert keys.PROPORTIONS in written.obsm and written.n_vars == N_GENES + N_OUTSIDE
 
 
-def test_without_a_model_one_is_trained_on_the_section(tmp_path):
+def test_a_model_of_other_genes_is_refused_before_anything_is_written(cohort, tmp_path):
+    mouse = grow(side=6)
+    mouse = replace(mouse, names=np.array([f"Mouse{j}" for j in range(N_GENES)]))
+    sample = store_tissue(tmp_path / "S1", mouse, gene_ids=[""] * N_GENES)
+    with pytest.raises(BadInputError, match="knows 0 of the 36 genes"):
+        enhance(sample, tmp_path / "a.h5ad", model=cohort.model)
+    assert not (tmp_path / "a.h5ad").exists()
+
+
+def test_a_model_is_trained_on_the_section_where_it_is_asked_for(tmp_path):
     sample = store_tissue(tmp_path / "S1", grow(side=6))
-    enhance(sample, tmp_path / "a.h5ad", options=EnhanceOptions(device="cpu"), training_options={"max_steps": 2})
+    options = EnhanceOptions(device="cpu")
+    enhance(sample, tmp_path / "a.h5ad", model="self", options=options, training_options={"max_steps": 2})
     written = anndata.read_h5ad(tmp_path / "a.h5ad")
     assert written.shape == (36, N_GENES) and np.isfinite(written.X).all()

@@ -84,7 +84,7 @@ def test_counts_at_their_expectation_change_nothing():
 def around(kappa: np.ndarray, columns: np.ndarray) -> tuple[Pooled, torch.Tensor]:
     """Molecules around 9 locations, and shares of 12 output genes there."""
     rng = np.random.default_rng(3)
-    decoder = GeneDecoder(*(torch.from_numpy(rng.random(s, np.float32)) for s in ((12, 4), 12)), *torch.zeros(2, 12))
+    decoder = GeneDecoder(*(torch.from_numpy(rng.random(s, np.float32)) for s in ((12, 4), 12)), *torch.zeros(3, 12))
     latent, xy = rng.normal(size=(9, 4)).astype(np.float32), rng.uniform(0, 200, (9, 2))
     counts = sparse.csr_matrix(rng.poisson(3.0, (9, len(kappa))).astype(np.float32))
     pooler = ResidualPooler(GeneResidual(kappa, 50.0), decoder, counts, np.full(9, 20.0), columns, xy, latent)

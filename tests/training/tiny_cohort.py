@@ -108,13 +108,14 @@ def store_tissue(
     image: bool = True,
     sample_id: str = "S1",
     counts: sparse.csr_matrix | None = None,
+    gene_ids: list[str] | None = None,
 ) -> Path:
-    """Store a tissue as a sample folder; `counts` replace its own."""
+    """Store a tissue as a sample folder; `counts` and `gene_ids` replace its own."""
     counts = tissue.counts if counts is None else sparse.csr_matrix(counts, dtype=np.float32)
     obs = pd.DataFrame(index=[f"spot{i:04d}" for i in range(len(tissue.xy_um))])
     obs[keys.IN_TISSUE] = 1
     obs[keys.TOTAL_COUNTS] = np.asarray(counts.sum(axis=1)).ravel()
-    ids = [f"ENSG{j:011d}" for j in range(len(tissue.names))]
+    ids = gene_ids or [f"ENSG{j:011d}" for j in range(len(tissue.names))]
     adata = anndata.AnnData(counts.copy(), obs=obs, var=pd.DataFrame({keys.GENE_ID: ids}, index=list(tissue.names)))
     adata.obsm[keys.SPATIAL], adata.obsm[keys.SPATIAL_UM] = tissue.xy_um / MPP, tissue.xy_um
     adata.uns[keys.UNS_SPATIAL] = {

@@ -1,0 +1,123 @@
+"""Factors that make intervals hold what they promise, fitted on what the sample's own counts show in rehearsal.
+
+The spirit is that of split conformal prediction (Vovk, Gammerman & Shafer 2005; Romano, Patterson & Candès 2019,
+arXiv:1905.03222): how far off the estimate is where the answer was hidden sets the width where there is no answer. It
+holds as far as the two are exchangeable. Molecules are: which of them were hidden was drawn by lot. Places are as long
+as what is asked for lies among the measured locations and is as large as they are. Genes are only if those outside the
+panel are like those on it, which no sample can tell.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from focus_cli.enhancement.rehearsal import Rehearsal
+from focus_cli.enhancement.reliability import LearntReliability, learn_reliability
+from focus_cli.predictive import PredictedCounts, central_coverage
+
+LEVELS = (0.5, 0.8, 0.95)
+PAIRS = 10_000  # that tell most: those with the largest expected counts
+# Molecules and places are asked of the most abundant genes, which are known best: what holds there may only widen.
+WIDEN = (1.0, 4.0)
+EITHER = (0.5, 4.0)
+TOLERANCE = 0.01  # of coverage, on average over the levels
+ERROR = 1 / 3  # standard deviation of that average for one pair
+PRECISION = 2e-3  # of the factor's logarithm
+
+
+@dataclass(frozen=True)
+class Factor:
+    """What standard deviations are multiplied with, and what it rests on.
+
+    `coverage` holds, for each level of `LEVELS`, the share of hidden counts inside the central interval: before, after.
+    """
+
+    value: float = 1.0
+    n_pairs: int = 0
+    n_genes: int = 0
+    coverage: dict | None = None
+    why: str = "not fitted"
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What rehearsals teach.
+
+    Factors of the sd of shares: of measured genes where there are counts (`molecules`) and where there are none
+    (`places`), of other genes' pattern (`genes`); that of the sd of other genes' `levels`; and the `reliability` of
+    other genes, None where they could not be judged.
+    """
+
+    molecules: Factor = Factor()
+    places: Factor = Factor()
+    genes: Factor = Factor()
+    levels: Factor = Factor()
+    reliability: LearntReliability | None = None
+
+    def of_shares(self, counted: np.ndarray, measured: Tensor) -> Tensor:
+        """Factor of each sd, rows × genes: rows with counts or without, genes of the panel or not."""
+        rows = np.where(counted, self.molecules.value, self.places.value).astype(np.float32)
+        return torch.where(measured[None], torch.from_numpy(rows)[:, None], self.genes.value)
+
+    def record(self) -> dict:
+        """For ``uns``, JSON-safe."""
+        found = asdict(self)
+        if self.reliability is not None:
+            found["reliability"] = {name: values.round(4).tolist() for name, values in found["reliability"].items()}
+        return found
+
+
+def calibrate(rehearsal: Rehearsal, reference) -> Calibration:
+    """Fit all factors; without a reference those of genes outside the panel stay 1."""
+    molecules, places = rehearsal.molecules(), rehearsal.places()
+    factors = {
+        "molecules": fit_factor(molecules.pairs(), molecules.count.shape[1], WIDEN, "half of the molecules hidden"),
+        "places": fit_factor(places.pairs(), places.count.shape[1], WIDEN, "a quarter of the locations hidden"),
+    }
+    answers = rehearsal.genes(reference) if reference is not None else None
+    if answers is None:
+        unknown = Factor(why="no reference, or it shares too few genes with the panel")
+        return Calibration(**factors, genes=unknown, levels=unknown)
+    n_genes = answers.count.shape[1]
+    return Calibration(
+        **factors,
+        genes=fit_factor(answers.levelled().pairs(), n_genes, EITHER, "half of the panel hidden, levels set right"),
+        levels=fit_factor(answers.totals(), n_genes, EITHER, "half of the panel hidden, totals"),
+        reliability=learn_reliability(answers),
+    )
+
+
+def fit_factor(pairs: PredictedCounts, n_genes: int, limits: tuple[float, float], why: str) -> Factor:
+    """The factor nearest to 1, within `limits`, at which central intervals nearly hold what they promise.
+
+    On average over `LEVELS`, within `TOLERANCE` or the error of that average. Counts that are expected to be small are
+    nearly all noise of counting: only the pairs that tell most are used, and where even these cannot tell the factor
+    is 1.
+    """
+    if len(pairs) > PAIRS:
+        pairs = pairs.take(np.sort(np.argsort(-pairs.mean, kind="stable")[:PAIRS]))
+    uniform = np.random.default_rng(0).random(len(pairs))
+
+    def coverage(factor: float) -> list[float]:
+        pit = pairs.widened(factor).pit(uniform)
+        return [central_coverage(pit, level) for level in LEVELS]
+
+    def excess(factor: float) -> float:
+        return float(np.mean(coverage(factor)) - np.mean(LEVELS))
+
+    value, at_one = 1.0, excess(1.0)
+    tolerance = max(TOLERANCE, ERROR / len(pairs) ** 0.5)
+    if abs(at_one) > tolerance:
+        # Coverage rises with the factor.
+        goal = np.copysign(tolerance, at_one)
+        low, high = (0.0, np.log(limits[1])) if at_one < 0 else (np.log(limits[0]), 0.0)
+        while high - low > PRECISION:
+            middle = (low + high) / 2
+            low, high = (middle, high) if excess(np.exp(middle)) < goal else (low, middle)
+        value = round(float(np.exp(high)), 4)
+    held = {str(x): [round(a, 4), round(b, 4)] for x, a, b in zip(LEVELS, coverage(1.0), coverage(value))}
+    return Factor(value, len(pairs), n_genes, held, why)

@@ -1,0 +1,100 @@
+r"""The distribution of a count whose expected share is itself not known exactly.
+
+A share has a mean :math:`s` and a standard deviation :math:`\sigma`, and is taken for gamma distributed, with the shape
+:math:`r = s^2 / \sigma^2`. A count out of :math:`E` molecules is then negative binomial, with the mean
+:math:`\mu = E s` and the variance :math:`\mu + E^2 \sigma^2`; a Poisson where :math:`\sigma` vanishes. The level of a
+gene that was never measured adds a factor common to all locations: log-normal, with the median 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+from scipy.special import betaincc, ndtri, pdtr
+
+POISSON_SHAPE = 1e8  # from this shape on a negative binomial is taken for a Poisson
+_LEVELS = 64  # equally probable levels that stand for a log-normal one
+_LEVEL_NODES = ndtri((np.arange(_LEVELS) + 0.5) / _LEVELS)
+_BLOCK = 1 << 15
+
+
+@dataclass(frozen=True)
+class PredictedCounts:
+    """Counts that were found beside what was predicted for them, all (n,).
+
+    Attributes
+    ----------
+    count
+        Molecules found.
+    mean
+        Molecules expected, above 0.
+    shape
+        Of the gamma distribution of the share; inf where the share is known exactly.
+    level_sd
+        Standard deviation of the log of the gene's level.
+    """
+
+    count: np.ndarray
+    mean: np.ndarray
+    shape: np.ndarray
+    level_sd: np.ndarray
+
+    @classmethod
+    def from_shares(cls, count, exposure, share, sd, level_sd=0.0) -> PredictedCounts:
+        """Of shares and their standard deviations, broadcast to the shape of `count` and flattened."""
+        share = np.maximum(np.asarray(share, np.float64), 1e-12)
+        shape = np.clip((share / np.maximum(sd, 1e-12 * share)) ** 2, 1e-6, None)
+        parts = (count, np.maximum(exposure * share, 1e-12), shape, level_sd)
+        return cls(*(np.broadcast_to(part, np.shape(count)).ravel().astype(np.float64) for part in parts))
+
+    def __len__(self) -> int:
+        return len(self.count)
+
+    def take(self, which: np.ndarray) -> PredictedCounts:
+        """Some of the pairs."""
+        return PredictedCounts(*(getattr(self, field.name)[which] for field in fields(self)))
+
+    def poisson(self) -> PredictedCounts:
+        """The same means, as if they were known exactly."""
+        return replace(self, shape=np.full(len(self), np.inf), level_sd=np.zeros(len(self)))
+
+    def widened(self, factor: float) -> PredictedCounts:
+        """With the standard deviations of shares and of levels times a factor."""
+        return replace(self, shape=self.shape / factor**2, level_sd=self.level_sd * factor)
+
+    def cumulative(self, count: np.ndarray) -> np.ndarray:
+        """P(Y ≤ count) for one count a pair, (n,); 0 below 0."""
+        out = np.zeros(len(self))
+        blurred = self.level_sd > 0
+        sharp = np.flatnonzero(~blurred)
+        out[sharp] = negative_binomial_cdf(count[sharp], self.mean[sharp], self.shape[sharp])
+        for at in np.array_split(np.flatnonzero(blurred), -(-int(blurred.sum()) // _BLOCK) or 1):
+            mean = self.mean[at, None] * np.exp(self.level_sd[at, None] * _LEVEL_NODES)
+            out[at] = negative_binomial_cdf(count[at, None], mean, self.shape[at, None]).mean(axis=1)
+        return out
+
+    def pit(self, uniform: np.ndarray) -> np.ndarray:
+        """Randomised probability integral transform F(y − 1) + v (F(y) − F(y − 1)), `uniform` v in 0..1.
+
+        Uniform where the predictions are right (Czado, Gneiting & Held 2009, doi:10.1111/j.1541-0420.2009.01191.x).
+        """
+        below = self.cumulative(self.count - 1)
+        return below + uniform * (self.cumulative(self.count) - below)
+
+
+def negative_binomial_cdf(count: np.ndarray, mean: np.ndarray, shape: np.ndarray) -> np.ndarray:
+    """P(Y ≤ count) of negative binomials with these means (above 0) and shapes, broadcast; 0 below 0."""
+    count, mean, shape = np.broadcast_arrays(count, mean, shape)
+    out = np.zeros(count.shape)
+    valid, exact = count >= 0, shape >= POISSON_SHAPE
+    at = valid & exact
+    out[at] = pdtr(count[at], mean[at])
+    at = valid & ~exact
+    out[at] = betaincc(count[at] + 1, shape[at], mean[at] / (mean[at] + shape[at]))
+    return out
+
+
+def central_coverage(pit: np.ndarray, level: float) -> float:
+    """Share of transforms within the central interval of `level`; NaN of none."""
+    return float((np.abs(2 * pit - 1) <= level).mean()) if len(pit) else float("nan")
