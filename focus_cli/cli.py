@@ -42,6 +42,12 @@ click.rich_click.COMMAND_GROUPS = {
 }
 
 
+_LESS_MEMORY = (
+    "train: lower batch_points, view_locations or genes_per_view (--config), or a smaller --preset; "
+    "enhance: fewer --genes; preprocess: coarser --bin-um"
+)
+
+
 class LazyGroup(click.RichGroup):
     """A group that imports a verb's module when the verb is called, not before."""
 
@@ -90,7 +96,10 @@ def main() -> NoReturn:
         code = EXIT_INTERRUPTED
     except BrokenPipeError:
         code = 0
-    except MemoryError:
-        click.echo("focus: error: out of memory\n  hint: lower --chunk or use coarser bins", err=True)
+    except (MemoryError, RuntimeError) as error:
+        # PyTorch has a RuntimeError of its own for a full GPU, and is not imported here.
+        if not isinstance(error, MemoryError) and type(error).__name__ != "OutOfMemoryError":
+            raise
+        click.echo(f"focus: error: out of memory\n  hint: {_LESS_MEMORY}", err=True)
         code = EXIT_INTERNAL
     sys.exit(code if isinstance(code, int) else 0)

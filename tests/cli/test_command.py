@@ -121,6 +121,15 @@ def test_a_refusal_is_one_line_a_hint_and_its_own_exit_code(raised, code):
     assert lines[1] == "  hint: try this"
 
 
+@pytest.mark.parametrize("kind", ["MemoryError", "type('OutOfMemoryError', (RuntimeError,), {})"])
+def test_out_of_memory_says_what_to_lower(kind):
+    program = f"from focus_cli import cli\ndef burst(**kwargs): raise {kind}()\ncli.cli.main = burst\ncli.main()"
+    done = focus(code=program)
+    assert done.returncode == errors.EXIT_INTERNAL
+    first, second = done.stderr.splitlines()
+    assert first == "focus: error: out of memory" and "batch_points" in second
+
+
 def test_an_interrupt_is_not_a_traceback():
     program = (
         "from focus_cli import cli\n"

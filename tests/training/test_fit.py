@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -91,6 +93,23 @@ def test_the_log_of_a_resumed_run_is_that_of_an_unbroken_one(data, tmp_path, mon
         with pytest.raises(Interrupted):
             fit([data], TINY_NET, config, out=tmp_path / "model")
     assert fit([data], TINY_NET, config, out=tmp_path / "model", resume=True)[1] == unbroken
+
+
+def test_a_loss_that_is_not_a_number_stops_the_training_and_keeps_the_last_good_state(data, tmp_path, monkeypatch):
+    honest, calls = training_loop.compute_losses, []
+
+    def spoilt(*args):
+        calls.append(1)
+        losses = honest(*args)
+        return replace(losses, total=losses.total * float("nan")) if len(calls) == 8 else losses
+
+    monkeypatch.setattr(training_loop, "compute_losses", spoilt)
+    with pytest.raises(FocusError, match="not a number at step 7") as refusal:
+        fit([data], TINY_NET, TINY_TRAINING, out=tmp_path / "model")
+    assert "learning_rate" in refusal.value.hint and str(checkpoint_path(tmp_path / "model")) in refusal.value.hint
+    assert not (tmp_path / "model").exists()
+    kept = load_file(checkpoint_path(tmp_path / "model") / "state.safetensors")
+    assert all(torch.isfinite(tensor).all() for tensor in kept.values())
 
 
 def test_a_state_of_other_settings_is_not_continued(data, tmp_path, monkeypatch):
