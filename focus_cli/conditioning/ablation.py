@@ -56,6 +56,10 @@ class _OtherPlaces:
         _, nearest = cKDTree(self.xy_um).query(xy_um)
         return self.raster.sample(xy_um + self.xy_um[self.other[nearest]] - self.xy_um[nearest])
 
+    def tissue(self, xy_um: np.ndarray) -> np.ndarray:
+        # Where tissue is, is not what is asked: estimates stay at the same places.
+        return self.raster.tissue(xy_um)
+
 
 @dataclass(frozen=True)
 class _Alone(Pooling):

@@ -38,6 +38,11 @@ def test_a_shuffled_image_holds_the_same_features_elsewhere(data):
     np.testing.assert_array_equal(other, again)
 
 
+def test_where_tissue_is_stays(data):
+    shuffled = ablate_sample(data, {"image": "shuffle"}, 0)
+    np.testing.assert_array_equal(shuffled.raster.tissue(data.xy_um), data.raster.tissue(data.xy_um))
+
+
 def test_a_footprint_is_moved_as_a_whole(data):
     shuffled = ablate_sample(data, {"image": "shuffle"}, 0)
     offset = np.array([20.0, -10.0])
