@@ -250,10 +250,11 @@ def _score_other(
     """Scores of a further estimate, on the locations of the first."""
     with EstimateFile(path) as file:
         own = match_locations(full.names, full.xy_um, file.obs_names, file.xy_um)
-        if not np.array_equal(own.truth_rows, match.truth_rows):
+        if not np.isin(match.truth_rows, own.truth_rows).all():
             raise BadInputError(
-                f"{path} does not estimate the same locations as the first file", hint="score it in a run of its own"
+                f"{path} does not estimate all locations of the first file", hint="score it in a run of its own"
             )
+        own = own.restricted_to(match.truth_rows)
         columns = _columns(file, target)
         table, *_ = _score_file(file, "X", file.looks_like("X"), method, own, target, columns, scorer, scratch)
     return table[0]

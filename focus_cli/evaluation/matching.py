@@ -36,6 +36,13 @@ class Match:
     pair_file: np.ndarray
     how: str
 
+    def restricted_to(self, truth_rows: np.ndarray) -> Match:
+        """The same pairs for some of the matched locations of the truth, ascending."""
+        place = np.searchsorted(truth_rows, self.truth_rows).clip(max=len(truth_rows) - 1)
+        kept = truth_rows[place] == self.truth_rows
+        pairs = kept[self.pair_truth]
+        return Match(truth_rows, place[self.pair_truth[pairs]], self.pair_file[pairs], self.how)
+
     @property
     def one_to_one(self) -> bool:
         """Whether every matched location has exactly one partner."""
