@@ -106,9 +106,10 @@ def _floor(result: CaseResult, floor: Floor, other: str) -> FloorResult:
         reached, lo, hi = (number(gap[key]) for key in ("ratio", "ratio_lo", "ratio_hi"))
     elif floor.points is not None:
         asked, measure, wanted = f"+ {floor.points:g} points of the ceiling", "fraction_of_ceiling", floor.points
-        ceiling = number(ours["ceiling_mean"]) / 100
         reached = 100 * (number(ours[measure]) - number(theirs[measure]))
-        lo, hi = number(gap["lo"]) / ceiling, number(gap["hi"]) / ceiling
+        # The interval of the difference of mean PCC, in the unit of the points.
+        unit = reached / number(gap["pcc_mean"]) if gap["pcc_mean"] else math.nan
+        lo, hi = number(gap["lo"]) * unit, number(gap["hi"]) * unit
     else:
         asked, measure, wanted = f"+ {floor.likelihood:g} log-likelihood", "poisson_ll_per_umi", floor.likelihood
         reached = number(ours[measure]) - number(theirs[measure])
