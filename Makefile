@@ -72,7 +72,7 @@ test-slow: install
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/snakefmt --check workflows/Snakefile rules
+	$(BIN)/snakefmt --check workflows/Snakefile workflows/benchmark.smk rules
 	$(BIN)/snakemake --lint
 
 schemas: install
