@@ -13,8 +13,8 @@ from scvi.external import GIMVI
 
 PACKAGE = "scvi-tools"
 EPOCHS = 200
-# Both networks and the likelihood run over all genes in every step: with the whole transcriptome the time is six
-# times as long. 2,000 variable genes beside the scored ones are what single-cell analyses take.
+# Both networks and the likelihood run over all genes in every step: with the whole transcriptome it takes five times as
+# long. 2,000 variable genes beside the scored ones are what single-cell analyses take.
 VARIABLE_GENES = 2000
 
 
