@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from focus_cli.errors import BadInputError, MissingResourceError, UsageError
 from focus_cli.platforms.sample import Detection, RawSample
@@ -54,14 +56,7 @@ def detect(path: Path) -> Detection:
     raise BadInputError(f"{path}: no known platform wrote this", hint=f"give {wanted}")
 
 
-def read(
-    path: Path,
-    platform: str = "auto",
-    *,
-    image: Path | None = None,
-    mpp: float | None = None,
-    bin_um: float | None = None,
-) -> RawSample:
+def read(path: Path, platform: str = "auto", **options: Any) -> RawSample:
     """Read one raw sample of any platform.
 
     Parameters
@@ -70,12 +65,10 @@ def read(
         What the instrument's software wrote.
     platform
         One of `PLATFORMS`, or ``"auto"``.
-    image
-        The H&E, where it does not lie beside the data.
-    mpp
-        µm per full-resolution pixel, where the vendor's files do not say.
-    bin_um
-        Side of a bin in µm, for Visium HD.
+    options
+        Keyword parameters of the platform's own ``read``: ``image`` (the H&E, where it does not lie beside the
+        data), ``mpp`` (µm per full-resolution pixel, where the vendor's files do not say), ``bin_um`` (side of
+        a bin in µm), …; None means not given.
 
     Raises
     ------
@@ -87,15 +80,23 @@ def read(
     path = Path(path)
     if platform != "auto" and platform not in PLATFORMS:
         raise UsageError(f"unknown platform {platform!r}", hint=f"choose auto, {', '.join(PLATFORMS)}")
+    mpp = options.get("mpp")
     if mpp is not None and not (0 < mpp < 1e4):
         raise UsageError(f"--mpp {mpp} is not a length in µm", hint="most slides have 0.2 to 1 µm per pixel")
     if platform == "auto":
         platform = detect(path).platform
     elif not path.exists() and platform != "legacy_st":
         raise MissingResourceError(f"no such file or folder: {path}", hint="check the path")
-    options = {"image": image, "mpp": mpp}
-    if platform == "visium_hd":
-        options["bin_um"] = bin_um
-    elif bin_um is not None:
-        raise UsageError(f"--bin-um is for visium_hd, this is {platform}", hint="leave --bin-um out")
-    return _reader(platform).read(path, **options)
+    given = {name: value for name, value in options.items() if value is not None}
+    understood = reader_options(platform)
+    for name in sorted(given.keys() - understood):
+        flag = "--" + name.replace("_", "-")
+        takers = [other for other in PLATFORMS if name in reader_options(other)]
+        raise UsageError(f"{flag} is for {', '.join(takers)}, this is {platform}", hint=f"leave {flag} out")
+    return _reader(platform).read(path, **given)
+
+
+def reader_options(platform: str) -> frozenset[str]:
+    """The keyword parameters that the reader of a platform takes."""
+    parameters = inspect.signature(_reader(platform).read).parameters.values()
+    return frozenset(p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from focus_cli.coordinates import Affine
 from focus_cli.store import Footprint, PlatformInfo
 
 if TYPE_CHECKING:
@@ -47,6 +48,9 @@ class RawSample:
         The H&E to tile, or None.
     image_scale
         Image pixels per full-resolution pixel.
+    to_image
+        Full-resolution pixels → image pixels, where the image was taken apart from the positions and may be
+        turned or shifted; None where it is scaled alone.
     inputs
         Role → every file or folder that was read.
     warnings
@@ -59,5 +63,6 @@ class RawSample:
     mpp: float
     image_path: Path | None = None
     image_scale: float = 1.0
+    to_image: Affine | None = None
     inputs: dict[str, Path] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from focus_cli.simulation.streams import stream
-from focus_cli.simulation.tissue import DOMAINS, OUTSIDE, Tissue
+from focus_cli.simulation.tissue import DOMAINS, OUTSIDE, Cells, Tissue
 
-PLATFORMS = ("visium", "visium_hd", "legacy_st", "anndata")
 FINE_UM = 16.0  # pitch of the fine truth
 
 _VISIUM_ROWS, _VISIUM_COLS = 78, 128
@@ -18,6 +19,7 @@ _VISIUM_SPOT_UM = 55.0
 _HD_BIN_UM = 8.0
 _HD_SIDE = 838  # 8 µm bins along the side of an HD capture area
 _LEGACY_PITCH_UM, _LEGACY_SPOT_UM = 200.0, 100.0
+_CELL_UM = 10.0  # how wide a segmented cell is taken to be
 
 
 @dataclass(frozen=True)
@@ -70,13 +72,9 @@ class Locations:
         return self.take(on[np.argsort(self.names[on], kind="stable")])
 
 
-def make_locations(platform: str, tissue: Tissue, mpp: float, seed: int, section: int) -> Locations:
-    """Lay the array of a platform over a section."""
-    if platform == "visium_hd":
-        return square_grid(tissue, mpp, _HD_BIN_UM, mirrored=True)
-    if platform == "legacy_st":
-        return _legacy(tissue, mpp, seed, section)
-    return _visium(tissue, mpp)
+def make_locations(platform: str, tissue: Tissue, cells: Cells, mpp: float, seed: int, section: int) -> Locations:
+    """Lay the array of a platform over a section, or take its cells where the platform images them."""
+    return _ARRAYS[platform](tissue, cells, mpp, seed, section)
 
 
 def square_grid(tissue: Tissue, mpp: float, bin_um: float, *, mirrored: bool = False) -> Locations:
@@ -161,3 +159,22 @@ def _legacy(tissue: Tissue, mpp: float, seed: int, section: int) -> Locations:
     names = np.array([f"{x}x{y}" for x, y in zip(column, row)])
     on = tissue.domain_at(px * mpp) != OUTSIDE
     return Locations(names, row, column, px, mpp, on, "circle", _LEGACY_SPOT_UM, _LEGACY_PITCH_UM)
+
+
+def _cell_centres(tissue: Tissue, cells: Cells, mpp: float) -> Locations:
+    """One location for each cell, as instruments see them that image and segment; numbered from 1."""
+    names = np.array([str(i) for i in range(1, len(cells) + 1)])
+    on = tissue.domain_at(cells.xy_um) != OUTSIDE
+    zero = np.zeros(len(cells), dtype=np.int64)
+    pitch = round(float(np.median(cKDTree(cells.xy_um).query(cells.xy_um, k=2)[0][:, 1])), 3)
+    return Locations(names, zero, zero, cells.xy_um / mpp, mpp, on, "circle", _CELL_UM, pitch)
+
+
+# How each platform's locations lie: one line for each.
+_ARRAYS: dict[str, Callable[[Tissue, Cells, float, int, int], Locations]] = {
+    "visium": lambda tissue, cells, mpp, seed, section: _visium(tissue, mpp),
+    "visium_hd": lambda tissue, cells, mpp, seed, section: square_grid(tissue, mpp, _HD_BIN_UM, mirrored=True),
+    "legacy_st": lambda tissue, cells, mpp, seed, section: _legacy(tissue, mpp, seed, section),
+    "anndata": lambda tissue, cells, mpp, seed, section: _visium(tissue, mpp),
+}
+PLATFORMS = tuple(_ARRAYS)

@@ -82,7 +82,7 @@ def simulate(
     out
         Folder to make: ``sections/``, ``truth/``, ``reference.h5ad``, ``samples.tsv``.
     platform
-        ``visium``, ``visium_hd``, ``legacy_st`` or ``anndata``. The tissue of a seed is the same on all.
+        One of `arrays.PLATFORMS`. The tissue of a seed is the same on all.
     n_sections
         Sections, one donor each.
     seed
@@ -129,7 +129,7 @@ def _make_section(folder: Path, design: Design, programs: Programs, number: int)
     tissue = make_tissue(seed, number, design.size_um)
     cells = place_cells(tissue, seed, number)
     donor = donor_programs(programs, seed, number)
-    everywhere = make_locations(design.platform, tissue, mpp, seed, number)
+    everywhere = make_locations(design.platform, tissue, cells, mpp, seed, number)
     here = everywhere.counted()
     weights = capture_weights(here, cells)
     how = plan_measurement(design.platform, tissue, cells, donor, here, weights, seed=seed, section=number)
