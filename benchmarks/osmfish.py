@@ -13,31 +13,21 @@ import os
 from pathlib import Path
 
 import anndata
-import h5py
-import numpy as np
 import pandas as pd
-from scipy import sparse
 
-UM_PER_PX = 0.065  # of the microscope, Codeluppi et al. 2018
+from focus_cli.platforms import read
+
 FILE = Path("native") / "osmfish" / "osmFISH_SScortex_mouse_all_cells.loom"
 
 
 def convert(loom: Path) -> anndata.AnnData:
-    """Cells that the authors kept: counts, positions, types and regions."""
-    with h5py.File(loom, "r") as file:
-        names = ("CellID", "X", "Y", "Valid", "ClusterName", "Region")
-        columns = {name: file[f"col_attrs/{name}"][:] for name in names}
-        counts = file["matrix"][:].T
-        genes = np.char.upper(file["row_attrs/Gene"][:].astype(str))
-    kept = columns["Valid"] == 1
-    obs = pd.DataFrame(
-        {"cell_type": columns["ClusterName"][kept].astype(str), "region": columns["Region"][kept].astype(str)},
-        index=np.char.add("cell", columns["CellID"][kept].astype(str)),
-    )
-    adata = anndata.AnnData(sparse.csr_matrix(counts[kept], dtype=np.float32), obs=obs, var=pd.DataFrame(index=genes))
-    px = np.column_stack([columns["X"], columns["Y"]])[kept]
-    px -= px.min(axis=0)
-    adata.obsm["spatial"], adata.obsm["spatial_um"] = px, px * UM_PER_PX
+    """Cells that the authors kept: counts, positions from the section's corner, types and regions."""
+    sample = read(loom)
+    source = sample.adata
+    obs = source.obs[["cell_type", "region"]].set_axis("cell" + source.obs_names, axis=0)
+    adata = anndata.AnnData(source.X, obs=obs, var=pd.DataFrame(index=source.var_names.str.upper()))
+    px = source.obsm["spatial"] - source.obsm["spatial"].min(axis=0)
+    adata.obsm["spatial"], adata.obsm["spatial_um"] = px, px * sample.mpp
     return adata
 
 

@@ -29,12 +29,13 @@ VERBS = (
     "init",
     "doctor",
     "explain",
+    "genes",
 )
 
 click.rich_click.TEXT_MARKUP = "ansi"
 click.rich_click.COMMAND_GROUPS = {
     "focus": [
-        {"name": "Look", "commands": ["inspect", "explain", "doctor"]},
+        {"name": "Look", "commands": ["inspect", "genes", "explain", "doctor"]},
         {"name": "Enhance", "commands": ["preprocess", "reference", "prior", "train", "enhance"]},
         {"name": "Judge", "commands": ["holdout", "evaluate", "report", "benchmark"]},
         {"name": "Workflow", "commands": ["init", "run", "simulate"]},

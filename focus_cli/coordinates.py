@@ -90,6 +90,10 @@ class Affine:
         stretches = np.linalg.svd(np.array(self.matrix)[:2, :2], compute_uv=False)
         return float(stretches[0] / stretches[1])
 
+    def scaled(self, factor: float) -> Affine:
+        """The same map between pictures whose pixels are both multiplied by `factor`."""
+        return Affine.scaling(factor) @ self @ Affine.scaling(1 / factor)
+
     def is_scaling(self, tolerance: float = 1e-9) -> bool:
         """Whether this only multiplies, without turning, shearing or shifting."""
         return bool(np.allclose(self.matrix, Affine.scaling(self.scale).matrix, rtol=tolerance, atol=tolerance))
@@ -117,6 +121,14 @@ class Coordinates:
         """State one transform; an earlier one between the same two systems is replaced."""
         others = [k for k in self.links if {k.source, k.target} != {source, target}]
         self.links = (*others, Link(System(source), System(target), transform, origin))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Coordinates) and self.links == other.links
+
+    __hash__ = None  # links can be added
+
+    def __repr__(self) -> str:
+        return f"Coordinates({', '.join(f'{k.source} → {k.target}' for k in self.links)})"
 
     def knows(self, system: System) -> bool:
         """Whether any transform leads to or from `system`."""
@@ -168,5 +180,5 @@ class Coordinates:
                 Link(System(e["source"]), System(e["target"]), Affine.of(e["matrix"]), str(e["origin"]))
                 for e in entries
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, BadInputError) as error:
             raise BadInputError(f"damaged coordinates: {error}", hint="run focus preprocess again") from error

@@ -22,6 +22,7 @@ ABSTAIN = "abstain"  # obs and var: the estimate of this location, of this gene,
 SPATIAL = "spatial"  # (x, y) in full-resolution pixels
 SPATIAL_UM = "spatial_um"  # (x, y) in µm, the same origin and axes
 LATENT = "focus_latent"  # posterior mean of the latent state
+OWN_FACTORS = "focus_own_factors"  # scores of factors of the sample's own, which no other sample shares
 PROPORTIONS = "cell_state_proportions"  # attention over the reference's cell states, rows sum to 1
 
 # --- layers --------------------------------------------------------------------------------------
@@ -38,6 +39,7 @@ UNS_SPATIAL = "spatial"  # scanpy's images and scale factors, by library id
 SAMPLE_JSON = "sample.json"  # schema version, platform, scale, footprint, provenance
 COUNTS_H5AD = "counts.h5ad"  # locations × genes, raw counts as CSR, positions, thumbnails
 MORPHOLOGY_ZARR = "morphology.zarr"  # image features on a regular grid in µm
+REGISTRATION_PNG = "registration.png"  # locations over an H&E that was imaged apart
 
 # --- files of a reference ------------------------------------------------------------------------
 REFERENCE_JSON = "reference.json"

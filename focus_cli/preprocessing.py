@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from focus_cli import keys
+from focus_cli.coordinates import Affine, Coordinates, System
 from focus_cli.errors import BadInputError, UsageError
+from focus_cli.image_fit import (
+    HIRES_SIDE,
+    check_alignment,
+    check_fit,
+    check_histology,
+    draw_registration,
+    picture_entry,
+)
+from focus_cli.placing import Placing, link, place_image
 from focus_cli.progress import say
 from focus_cli.provenance import describe_run
 from focus_cli.store import ImageInfo, SampleInfo, StoredSample, is_sample, refuse_existing, write_sample
@@ -21,10 +32,7 @@ if TYPE_CHECKING:
     from focus_cli.platforms import RawSample
     from focus_cli.slides import Slide
 
-HIRES_SIDE = 2000  # px, as Space Ranger's
-LOWRES_SIDE = 600
 MARGIN_UM = 150.0  # image features reach this far beyond the outermost locations
-_MPP_TOLERANCE = 0.05
 
 
 def preprocess(
@@ -42,6 +50,12 @@ def preprocess(
     overwrite: bool = False,
     force: bool = False,
     use_image: bool = True,
+    align: Path | None = None,
+    align_from: str | None = None,
+    landmarks: Path | None = None,
+    register: bool = False,
+    orient: str | None = None,
+    shift_um: str | None = None,
 ) -> StoredSample:
     """Read a raw sample, check it against its image, and store it.
 
@@ -65,6 +79,8 @@ def preprocess(
         Go on, with a warning, where the image is not an H&E or does not fit the locations.
     use_image
         False leaves the image aside, even where there is one.
+    align, align_from, landmarks, register, orient, shift_um
+        How image and positions relate, where the vendor's files do not say; see `focus_cli.placing.Placing`.
 
     Returns
     -------
@@ -83,6 +99,7 @@ def preprocess(
         If a file's content cannot be used, or the image does not fit the locations.
     """
     from focus_cli import platforms
+    from focus_cli.alignment import fit_array
 
     raw, out = Path(raw), Path(out)
     check_sample_id(sample_id)
@@ -91,6 +108,12 @@ def preprocess(
         raise UsageError(f"--step-um {step_um:g} is not a raster pitch", hint="8 is the default; 4 to 50 is sensible")
     if image is not None and not use_image:
         raise UsageError("--image and --no-image contradict each other", hint="choose one")
+    how = Placing(align, align_from, landmarks, register, orient, shift_um)
+    how.check()
+    if how.given() and not use_image:
+        raise UsageError(
+            f"{(how.named() or ['--shift-um'])[0]} and --no-image contradict each other", hint="choose one"
+        )
     if is_sample(raw):
         raise UsageError(
             f"{raw} is a FOCUS sample already", hint="give the folder that the instrument's software wrote"
@@ -99,6 +122,7 @@ def preprocess(
     sample = platforms.read(raw, platform, image=image, mpp=mpp, bin_um=bin_um)
     warnings = list(sample.warnings)
     inputs = dict(sample.inputs)
+    array = _fit_array(sample, fit_array)
     adata, dropped = keep_locations(sample.adata)
     warnings += dropped
     entry = _vendor_entry(adata)
@@ -116,37 +140,64 @@ def preprocess(
         "species": species,
         "step_um": step_um,
         "use_image": use_image,
+        **how.settings(),
     }
     if sample.image_path is None:
-        return _store(out, settings, sample, adata, warnings, inputs, entry, overwrite)
+        if how.given():
+            raise UsageError(f"{how.named()[0]} needs an image, and none was found", hint="pass --image")
+        coordinates = link(sample, adata, None, array)
+        return _store(out, settings, sample, adata, coordinates, warnings, inputs, entry, overwrite)
 
     from focus_cli.features import write_morphology
     from focus_cli.slides import open_slide
 
-    mpp_image = sample.mpp / sample.image_scale
-    with open_slide(sample.image_path, mpp=mpp_image) as slide:
-        figures, entry, notes = fit_image(slide, sample, adata, entry, force=force)
-        warnings += notes
+    with open_slide(sample.image_path) as slide:
+        thumbnail = slide.thumbnail(HIRES_SIDE)
+        warnings += check_histology(slide.path.name, thumbnail, force=force)
+        placed = place_image(slide, thumbnail, sample, adata, entry, how, force=force)
+        inputs |= how.inputs()
+        old_mpp = sample.mpp
+        coordinates = link(sample, adata, placed, array)
+        slide.mpp = sample.mpp / coordinates.between(System.FULLRES, System.IMAGE).scale
+        figures, notes = check_fit(slide, thumbnail, sample, adata, force=force)
+        if align is not None:
+            check_alignment(figures, align_from or "image", force=force)
+        warnings += placed.warnings + notes
+        entry = picture_entry(entry, thumbnail, slide, coordinates, sample.mpp / old_mpp)
 
         def morphology(path: Path) -> None:
             from focus_cli.alignment import bounding_box
 
             bounds = bounding_box(adata.obsm[keys.SPATIAL_UM], MARGIN_UM)
-            write_morphology(slide, path, mpp_image=mpp_image, step_um=step_um, bounds_um=bounds)
+            write_morphology(slide, path, mpp_image=slide.mpp, step_um=step_um, bounds_um=bounds)
+
+        def pictures(folder: Path) -> None:
+            if coordinates.knows(System.VENDOR):
+                draw_registration(folder / keys.REGISTRATION_PNG, thumbnail, slide, sample, adata)
 
         return _store(
             out,
             settings,
             sample,
             adata,
+            coordinates,
             warnings,
             inputs,
             entry,
             overwrite,
             slide,
-            figures,
+            figures | placed.figures,
             morphology,
+            pictures,
         )
+
+
+def _fit_array(sample: RawSample, fit_array) -> tuple[Affine, float] | None:
+    obs = sample.adata.obs
+    if keys.ARRAY_ROW not in obs or keys.ARRAY_COL not in obs:
+        return None
+    row, column = (obs[k].to_numpy() for k in (keys.ARRAY_ROW, keys.ARRAY_COL))
+    return fit_array(row, column, sample.adata.obsm[keys.SPATIAL])
 
 
 def keep_locations(adata: AnnData) -> tuple[AnnData, list[str]]:
@@ -183,79 +234,6 @@ def keep_locations(adata: AnnData) -> tuple[AnnData, list[str]]:
     return adata, warnings
 
 
-def fit_image(
-    slide: Slide, sample: RawSample, adata: AnnData, entry: dict[str, Any], *, force: bool
-) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
-    """Check that the slide is the H&E of these locations, and make its thumbnails.
-
-    Returns
-    -------
-    figures
-        For ``sample.json``: agreement in all eight orientations.
-    entry
-        ``uns["spatial"][sample_id]``: images uint8, scale factors, metadata.
-    warnings
-        One line each.
-
-    Raises
-    ------
-    BadInputError
-        If it is no H&E, or the locations do not fit it, unless `force`.
-    """
-    from focus_cli.alignment import check_orientation
-    from focus_cli.slides import is_histology, tissue_mask
-    from focus_cli.slides.stain import optical_density, unmix
-
-    warnings = []
-    mpp_image = sample.mpp / sample.image_scale
-    if slide.file_mpp is not None and abs(slide.file_mpp / mpp_image - 1) > _MPP_TOLERANCE:
-        warnings.append(
-            f"{slide.path.name} states {slide.file_mpp:.4g} µm per pixel, the positions say {mpp_image:.4g}; "
-            "the latter is used"
-        )
-    thumbnail = slide.thumbnail(HIRES_SIDE)
-    real, seen = is_histology(thumbnail)
-    if not real:
-        message = f"{slide.path.name} is not an H&E image: {seen.reason}"
-        if not force:
-            raise BadInputError(
-                message,
-                hint="give the H&E with --image, or leave it aside with --no-image; --force overrides",
-            )
-        warnings.append(f"{message} (forced)")
-    um_per_px = mpp_image * slide.width / thumbnail.shape[1]
-    figures, notes = check_orientation(
-        adata.obsm[keys.SPATIAL_UM],
-        adata.obs[keys.TOTAL_COUNTS].to_numpy(),
-        unmix(optical_density(thumbnail))[..., 0],
-        tissue_mask(thumbnail, um_per_px),
-        um_per_px=um_per_px,
-        pitch_um=sample.footprint.pitch_um,
-        force=force,
-    )
-    small = _shrink(thumbnail, LOWRES_SIDE)
-    full_width = slide.width / sample.image_scale
-    factors = {
-        **entry.get("scalefactors", {}),
-        "tissue_hires_scalef": thumbnail.shape[1] / full_width,
-        "tissue_lowres_scalef": small.shape[1] / full_width,
-    }
-    return (
-        figures,
-        {"images": {"hires": thumbnail, "lowres": small}, "scalefactors": factors},
-        warnings + notes,
-    )
-
-
-def _shrink(rgb: np.ndarray, side: int) -> np.ndarray:
-    from PIL import Image
-
-    height, width = rgb.shape[:2]
-    scale = min(1.0, side / max(height, width))
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return np.asarray(Image.fromarray(rgb).resize(size, Image.Resampling.BOX))
-
-
 def _vendor_entry(adata: AnnData) -> dict[str, Any]:
     """Take the vendor's thumbnails and scale factors out of `uns`; they are stored under the sample's id."""
     spatial = adata.uns.pop(keys.UNS_SPATIAL, {})
@@ -268,13 +246,15 @@ def _store(
     settings: dict[str, Any],
     sample: RawSample,
     adata: AnnData,
+    coordinates: Coordinates,
     warnings: list[str],
     inputs: dict[str, Path],
     entry: dict[str, Any],
     overwrite: bool,
     slide: Slide | None = None,
     figures: dict[str, Any] | None = None,
-    morphology=None,
+    morphology: Callable[[Path], None] | None = None,
+    pictures: Callable[[Path], None] | None = None,
 ) -> StoredSample:
     record, sample_id = describe_run("preprocess", settings, inputs), settings["sample_id"]
     image_info = None
@@ -285,8 +265,8 @@ def _store(
             sha256=record["inputs"]["image"]["sha256"],
             width=slide.width,
             height=slide.height,
-            scale=sample.image_scale,
-            mpp=sample.mpp / sample.image_scale,
+            scale=coordinates.between(System.FULLRES, System.IMAGE).scale,
+            mpp=slide.mpp,
         )
     factors = {
         **entry["scalefactors"],
@@ -311,9 +291,10 @@ def _store(
         organ=settings["organ"],
         species=settings["species"],
         alignment=figures or {},
+        coordinates=coordinates,
         warnings=warnings,
         provenance=record,
     )
     for warning in warnings:
         say(f"warning: {warning}")
-    return write_sample(out, info, adata, write_morphology=morphology, overwrite=overwrite)
+    return write_sample(out, info, adata, write_morphology=morphology, write_pictures=pictures, overwrite=overwrite)

@@ -19,7 +19,7 @@ rule enhance:
         runtime=RUN.enhance.runtime,
         gpu=RUN.enhance.gpu,
     params:
-        stage_version=3,
+        stage_version=4,
         flags=f"{REFERENCE_FLAGS} {ENHANCE_FLAGS} {ADAPT_FLAG}",
         genes=flags(
             genes=GENES_FILE[0] if GENES_FILE else GENES, layers=RUN.enhance.layers
@@ -54,7 +54,7 @@ rule enhance_fold:
         runtime=RUN.enhance.runtime,
         gpu=RUN.enhance.gpu,
     params:
-        stage_version=3,
+        stage_version=4,
         flags=f"{REFERENCE_FLAGS} {ENHANCE_FLAGS}",
         mode=fold_mode,
     shell:
@@ -73,7 +73,7 @@ use rule enhance_fold as refine_fold with:
     wildcard_constraints:
         fold=one_of(REFINE_FOLDS),
     params:
-        stage_version=3,
+        stage_version=4,
         flags=f"{REFERENCE_FLAGS} {ENHANCE_FLAGS} {ADAPT_FLAG}",
         mode=lambda wildcards, output: refine_flags(
             [output.refined], PLAN.folds[wildcards.fold].truth_bin_um

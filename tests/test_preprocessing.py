@@ -1,6 +1,7 @@
 """The stage: raw folder in, sample folder out; what is kept, stored and refused; nothing is half-written."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -11,16 +12,21 @@ from click.testing import CliRunner
 from PIL import Image
 from scipy import sparse
 
+from focus_cli.alignment import ORIENTATIONS
 from focus_cli.commands.inspect import command as inspect_command
 from focus_cli.commands.preprocess import command as preprocess_command
-from focus_cli.errors import BadInputError, OutputExistsError, UsageError
+from focus_cli.coordinates import Affine, System
+from focus_cli.errors import BadInputError, MissingResourceError, OutputExistsError, UsageError
 from focus_cli.features import MorphologyRaster
 from focus_cli.platforms import read
 from focus_cli.preprocessing import keep_locations, preprocess
 from focus_cli.store import open_sample
 
-sys.path.insert(0, str(Path(__file__).parent / "platforms"))
-from raw_folders import write_visium, write_visium_hd
+sys.path[:0] = [str(Path(__file__).parent / "platforms"), str(Path(__file__).parent / "alignment")]
+from raw_folders import write_visium, write_visium_hd  # noqa: E402
+from turned import turn  # noqa: E402
+
+TURN = {"degrees": 140.0, "mirrored": True, "shift": (40, 90)}
 
 
 @pytest.fixture(scope="module")
@@ -147,6 +153,158 @@ def turned(raw, tmp_path, how):
     return tmp_path / "turned.png"
 
 
+def test_coordinates_are_stored_and_lead_everywhere(raw, stored):
+    known, adata = stored.info.coordinates, stored.read()
+    xy = adata.obsm["spatial"]
+    np.testing.assert_allclose(known.between(System.FULLRES, System.UM)(xy), adata.obsm["spatial_um"], rtol=1e-6)
+    np.testing.assert_allclose(known.between(System.FULLRES, System.IMAGE)(xy), xy)
+    places = adata.obs[["array_col", "array_row"]].to_numpy()
+    assert np.abs(known.between(System.ARRAY, System.FULLRES)(places) - xy).max() < 1.0
+    assert not known.knows(System.VENDOR) and not (stored.path / "registration.png").exists()
+    assert stored.info.alignment["shift"]["best_um"] == [0.0, 0.0]
+
+
+class TestAnImageImagedApart:
+    """Its place is given or found; positions move onto it, and the vendor's can be had back."""
+
+    @pytest.fixture(scope="class")
+    def apart(self, raw, tmp_path_factory):
+        folder = tmp_path_factory.mktemp("apart")
+        with Image.open(raw.path / "tissue_image.png") as image:
+            picture, to_image = turn(np.asarray(image), **TURN)
+        Image.fromarray(picture).save(folder / "apart.png")
+        return folder, to_image
+
+    def check(self, raw, stored, to_image, within_um=1e-3):
+        adata, known, info = stored.read(), stored.info.coordinates, stored.info
+        vendor = raw.positions.loc[adata.obs_names, ["pxl_col_in_fullres", "pxl_row_in_fullres"]].to_numpy(float)
+        off = np.linalg.norm(adata.obsm["spatial"] - to_image(vendor), axis=1) * info.mpp
+        assert np.sqrt(np.mean(off**2)) < within_um
+        np.testing.assert_allclose(
+            known.between(System.FULLRES, System.VENDOR)(adata.obsm["spatial"]), vendor, atol=1e-6
+        )
+        np.testing.assert_allclose(adata.obsm["spatial_um"], adata.obsm["spatial"] * info.mpp)
+        assert info.mpp == pytest.approx(raw.mpp / to_image.scale, rel=0.05) and info.image.scale == 1.0
+        places = adata.obs[["array_col", "array_row"]].to_numpy()
+        assert np.abs(known.between(System.ARRAY, System.VENDOR)(places) - vendor).max() < 1.0
+        assert info.alignment["correlation"] > 0.5 and info.alignment["on_tissue"] > 0.85
+        raster = MorphologyRaster(stored.morphology_path)
+        assert (raster.tissue(adata.obsm["spatial_um"]) > 0.5).mean() > 0.8
+        entry = adata.uns["spatial"]["S1"]
+        side = entry["images"]["hires"].shape[1] / entry["scalefactors"]["tissue_hires_scalef"]
+        assert side == pytest.approx(info.image.width)
+        with Image.open(stored.path / "registration.png") as drawn:
+            assert np.abs(np.asarray(drawn).astype(int) - entry["images"]["hires"]).max() > 50
+
+    def run(self, raw, apart, tmp_path, **options):
+        return preprocess(
+            raw.path, tmp_path / "out", "S1", image=apart[0] / "apart.png", step_um=50.0, overwrite=True, **options
+        )
+
+    @pytest.mark.parametrize("align_from", ["image", "positions"])
+    def test_by_a_file(self, raw, apart, tmp_path, align_from):
+        matrix = apart[1].inverse() if align_from == "image" else apart[1]
+        (tmp_path / "a.csv").write_text("\n".join(",".join(map(repr, row)) for row in matrix.matrix))
+        stored = self.run(raw, apart, tmp_path, align=tmp_path / "a.csv", align_from=align_from)
+        self.check(raw, stored, apart[1])
+        assert "alignment" in stored.info.provenance["inputs"]
+        assert stored.info.provenance["settings"]["align"] == "a.csv"
+
+    def test_the_wrong_direction_is_refused(self, raw, apart, tmp_path):
+        (tmp_path / "a.csv").write_text("\n".join(",".join(map(repr, row)) for row in apart[1].matrix))
+        with pytest.raises(BadInputError, match="43% of the locations on tissue") as refusal:
+            self.run(raw, apart, tmp_path, align=tmp_path / "a.csv")
+        assert "--align-from positions" in refusal.value.hint
+        assert not (tmp_path / "out").exists()
+
+    def test_by_landmarks(self, raw, apart, tmp_path):
+        xy = raw.positions[["pxl_col_in_fullres", "pxl_row_in_fullres"]].to_numpy(float)[[0, 9, 90, 130, 197]]
+        rows = np.column_stack([apart[1](xy), xy * raw.mpp])
+        lines = ["x_image,y_image,x_um,y_um", *(",".join(f"{v:.3f}" for v in row) for row in rows)]
+        (tmp_path / "l.csv").write_text("\n".join(lines))
+        stored = self.run(raw, apart, tmp_path, landmarks=tmp_path / "l.csv")
+        self.check(raw, stored, apart[1], within_um=0.1)
+        assert stored.info.alignment["landmarks"]["left_out_um"] < 0.1
+
+    def test_by_itself(self, raw, apart, tmp_path):
+        stored = self.run(raw, apart, tmp_path, register=True)
+        self.check(raw, stored, apart[1], within_um=40.0)
+        figures = stored.info.alignment["registration"]
+        assert figures["mirrored"] and figures["margin"] > 0.2
+
+    def test_an_image_of_other_tissue_is_not_registered(self, raw, tmp_path):
+        other = write_visium(tmp_path / "other", seed=5)
+        with Image.open(other.path / "tissue_image.png") as image:
+            noise = np.asarray(image)[::-1]
+            picture = np.concatenate([noise[:200], noise[::-1][200:]])[:, ::-1]
+        Image.fromarray(np.rot90(picture[: picture.shape[0] // 2])).save(tmp_path / "t.png")
+        with pytest.raises(BadInputError, match=r"t\.png cannot be registered") as refusal:
+            preprocess(raw.path, tmp_path / "out", "S1", image=tmp_path / "t.png", register=True)
+        assert "--landmarks" in refusal.value.hint and not (tmp_path / "out").exists()
+
+    @pytest.mark.parametrize("k", [1, 5, 7])
+    def test_the_refusal_names_the_option_that_helps(self, raw, tmp_path, k):
+        how = (None, 0, 1, 3, 5, 4, 2, 6)[k]  # PIL's number of the same turn
+        image = turned(raw, tmp_path, Image.Transpose(how))
+        with pytest.raises(BadInputError) as refusal:
+            preprocess(raw.path, tmp_path / "out", "S1", image=image)
+        name = refusal.value.hint.split('"')[1]
+        assert name == ORIENTATIONS[k]
+        stored = preprocess(raw.path, tmp_path / "out", "S1", image=image, orient=name, step_um=50.0)
+        assert stored.info.alignment["best_orientation"] == "as given"
+        with Image.open(image) as picture:
+            to_image = orientation(*picture.size, k)
+        self.check(raw, stored, to_image)
+
+    def test_a_shifted_image_is_refused_with_the_shift_that_helps(self, raw, tmp_path):
+        with Image.open(raw.path / "tissue_image.png") as image:
+            rgb = np.asarray(image)
+        glass = np.full_like(rgb[: round(200 / raw.mpp)], 248)
+        Image.fromarray(np.concatenate([glass, rgb])).save(tmp_path / "down.png")
+        with pytest.raises(BadInputError, match=r"µm down: .* on tissue") as refusal:
+            preprocess(raw.path, tmp_path / "out", "S1", image=tmp_path / "down.png")
+        named = re.search(r"--shift-um (\S+),(\S+),", refusal.value.hint)
+        assert np.abs(np.array([float(v) for v in named.groups()]) - (0, 200)).max() <= 25  # a quarter spacing
+        options = {"image": tmp_path / "down.png", "step_um": 50.0}
+        forced = preprocess(raw.path, tmp_path / "forced", "S1", force=True, **options)
+        assert any("µm down" in w and "forced" in w for w in forced.info.warnings)
+        stored = preprocess(raw.path, tmp_path / "out", "S1", shift_um="0,200", **options)
+        self.check(raw, stored, Affine.scaling(1.0, (0.0, 200 / raw.mpp)))
+
+    def test_a_stretched_transform_and_another_scale_warn(self, raw, apart, tmp_path):
+        stretched = apart[1] @ Affine.of([[1.05, 0, -20], [0, 1, 0]])
+        (tmp_path / "a.csv").write_text("\n".join(",".join(map(repr, row)) for row in stretched.matrix))
+        stored = self.run(raw, apart, tmp_path, align=tmp_path / "a.csv", align_from="positions", force=True)
+        assert any("sheared or stretched by 5.0 %" in w for w in stored.info.warnings)
+
+    def test_options_that_contradict_each_other(self, raw, tmp_path):
+        for options, words in (
+            ({"align": "a.csv", "register": True}, "--align and --register contradict"),
+            ({"orient": "as given", "landmarks": "l.csv"}, "--landmarks and --orient contradict"),
+            ({"align_from": "image"}, "--align-from says nothing"),
+            ({"orient": "sideways"}, "--orient 'sideways' is unknown"),
+            ({"shift_um": "far"}, "--shift-um 'far' is not a shift"),
+            ({"shift_um": "1,2,3"}, "is not a shift"),
+            ({"shift_um": "nan,0"}, "is not a shift"),
+            ({"register": True, "use_image": False}, "--register and --no-image contradict"),
+        ):
+            with pytest.raises(UsageError, match=words):
+                preprocess(raw.path, tmp_path / "out", "S1", **options)
+        with pytest.raises(MissingResourceError, match=r"no such file: .*none\.csv"):
+            preprocess(raw.path, tmp_path / "out", "S1", align=tmp_path / "none.csv")
+        bare = write_visium(tmp_path / "bare", image=None)
+        (bare.path / "spatial" / "tissue_hires_image.png").unlink()
+        with pytest.raises(UsageError, match="--register needs an image"):
+            preprocess(bare.path, tmp_path / "out", "S1", register=True)
+        assert not (tmp_path / "out").exists()
+
+
+def orientation(width, height, k):
+    from focus_cli.alignment import orientation_transform
+
+    return orientation_transform(width, height, k)
+
+
 class TestRefusals:
     """Each leaves nothing behind."""
 
@@ -179,6 +337,30 @@ class TestRefusals:
             rgb = np.full_like(rgb, 240)
         Image.fromarray(rgb).save(tmp_path / "other.png")
         self.refuse(raw, tmp_path, BadInputError, "not an H&E", image=tmp_path / "other.png")
+
+    @pytest.mark.realdata
+    @pytest.mark.parametrize(
+        "picture",
+        [
+            "merscope/images/mosaic_PolyT_z0.tif",
+            "merscope_cellbound/images/mosaic_DAPI_z2.tif",
+            "merscope_cellbound/images/mosaic_Cellbound1_z3.tif",
+            "xenium/morphology_mip.ome.tif",
+            "xenium/morphology_focus.ome.tif",
+            "visium_v2/spatial/aligned_fiducials.jpg",
+            "visium_v2/spatial/detected_tissue_image.jpg",
+        ],
+    )
+    def test_a_real_picture_that_is_no_he(self, raw, tmp_path, focus_data, picture):
+        path = focus_data / "native" / picture
+        if not path.exists():
+            pytest.skip(f"no {picture} among the real data")
+        for name in (path.name, f"HE{path.suffix}"):  # under its own name, and under an innocent one
+            (tmp_path / name).write_bytes(path.read_bytes())
+            with pytest.raises(BadInputError) as refusal:
+                preprocess(raw.path, tmp_path / "out", "S1", image=tmp_path / name)
+            assert "\n" not in refusal.value.message and name in refusal.value.message
+            assert not (tmp_path / "out").exists()
 
     def test_image_too_small(self, raw, tmp_path):
         with Image.open(raw.path / "tissue_image.png") as image:

@@ -1,23 +1,40 @@
-"""Where locations lie on the image: coordinates in px and µm, and the eight-orientation check."""
+"""Where locations lie on the image: extents, orientation, shifts, and registration of an H&E imaged apart."""
 
-from focus_cli.alignment.coordinates import bounding_box, image_mpp, inside, px_to_um, um_to_px
+from focus_cli.alignment.array import fit_array
+from focus_cli.alignment.extent import bounding_box, inside
+from focus_cli.alignment.files import fit_landmarks, read_landmarks, read_transform
 from focus_cli.alignment.orientation import (
     ORIENTATIONS,
     Agreement,
     check_orientation,
     compare_orientations,
+    named_orientation,
+    orientation_frame,
+    orientation_frames,
+    orientation_transform,
     reorient,
 )
+from focus_cli.alignment.pictures import draw_locations, shrink
+from focus_cli.alignment.shifts import check_shifts, compare_shifts
 
 __all__ = [
     "ORIENTATIONS",
     "Agreement",
     "bounding_box",
     "check_orientation",
+    "check_shifts",
     "compare_orientations",
-    "image_mpp",
+    "compare_shifts",
+    "draw_locations",
+    "fit_array",
+    "fit_landmarks",
     "inside",
-    "px_to_um",
+    "named_orientation",
+    "orientation_frame",
+    "orientation_frames",
+    "orientation_transform",
+    "read_landmarks",
+    "read_transform",
     "reorient",
-    "um_to_px",
+    "shrink",
 ]

@@ -10,16 +10,26 @@ correlation by what two unrelated fields of the same smoothness would show by ch
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from scipy import ndimage
-from scipy.spatial.distance import pdist
-from scipy.stats import rankdata
 
-from focus_cli.alignment.coordinates import inside
-from focus_cli.errors import BadInputError
+from focus_cli.alignment.agreement import (
+    BLOCK_STEPS,
+    POOL_UM,
+    at,
+    block_draws,
+    chance_variances,
+    pool,
+    standard_ranks,
+)
+from focus_cli.alignment.extent import inside
+from focus_cli.coordinates import Affine
+from focus_cli.errors import BadInputError, UsageError
 
 ORIENTATIONS = (
     "as given",
@@ -37,10 +47,6 @@ MIN_SIGMA_BOTH = 2.5  # combined standard errors where both speak for it
 _FOR, _AGAINST = 0.5, -1.0  # standard errors from which a signal counts as for, or against
 MAX_OUTSIDE = 0.05
 MIN_ON_TISSUE = 0.02
-_POOL_UM = 100.0  # finer locations are pooled: a lone 8 µm bin holds too few molecules to correlate
-_BLOCK_STEPS = 4  # a bootstrap block is this many location spacings wide
-_DRAWS = 400
-_PAIRED = 1500  # locations whose pairs are enough to measure how smooth a field is
 
 
 @dataclass(frozen=True)
@@ -79,30 +85,61 @@ class Agreement:
         return self.gain >= MIN_GAIN and (alone or both)
 
 
-def reorient(xy: np.ndarray, width: float, height: float, orientation: int) -> np.ndarray:
-    """Lay positions on an image in one of the eight orientations.
+def named_orientation(name: str) -> int:
+    """The index of an orientation; blanks, dashes and underscores are the same, capitals do not matter.
+
+    Raises
+    ------
+    UsageError
+        If there is no such orientation.
+    """
+    wanted = " ".join(re.split(r"[\s_-]+", name.strip().lower()))
+    known = [" ".join(re.split(r"[\s_-]+", known)) for known in ORIENTATIONS]
+    if wanted not in known:
+        raise UsageError(f"--orient {name!r} is unknown", hint="one of: " + "; ".join(ORIENTATIONS))
+    return known.index(wanted)
+
+
+def orientation_transform(width: float, height: float, orientation: int) -> Affine:
+    """The transform that lays positions on an image in one of the eight orientations.
 
     Parameters
     ----------
-    xy
-        float (n, 2). Where the axes are exchanged, x was measured along the image's height.
     width, height
-        The image, in the unit of `xy`.
+        The image, in the unit of the positions.
     orientation
-        Index into `ORIENTATIONS`; 0 changes nothing.
+        Index into `ORIENTATIONS`; 0 changes nothing. Where the axes are exchanged, x was measured along the
+        image's height.
     """
-    x, y = np.asarray(xy, float).T
-    columns = (
-        (x, y),
-        (width - x, y),
-        (x, height - y),
-        (width - x, height - y),
-        (y, x),
-        (width - y, x),
-        (y, height - x),
-        (width - y, height - x),
-    )[orientation]
-    return np.column_stack(columns)
+    return Affine.of(
+        (
+            [[1, 0, 0], [0, 1, 0]],
+            [[-1, 0, width], [0, 1, 0]],
+            [[1, 0, 0], [0, -1, height]],
+            [[-1, 0, width], [0, -1, height]],
+            [[0, 1, 0], [1, 0, 0]],
+            [[0, -1, width], [1, 0, 0]],
+            [[0, 1, 0], [-1, 0, height]],
+            [[0, -1, width], [-1, 0, height]],
+        )[orientation]
+    )
+
+
+def reorient(xy: np.ndarray, width: float, height: float, orientation: int) -> np.ndarray:
+    """Lay positions, float (n, 2), on an image in one of the eight orientations; see `orientation_transform`."""
+    return orientation_transform(width, height, orientation)(xy)
+
+
+def orientation_frames(width: float, height: float, orientation: int) -> list[tuple[float, float]]:
+    """The frames in which positions of an orientation may have been turned.
+
+    Where the axes are exchanged, either the image was turned after the positions were made (its own frame), or
+    the positions were turned within the image (the frame with width and height exchanged).
+    """
+    frames = [(width, height)]
+    if orientation >= 4 and width != height:
+        frames.append((height, width))
+    return frames
 
 
 def compare_orientations(
@@ -139,24 +176,13 @@ def compare_orientations(
     list of Agreement
         In the order of `ORIENTATIONS`.
     """
-    spacing = max(pitch_um, _POOL_UM)
-    xy, level = _pool(np.asarray(xy_um, float), np.asarray(counts, float), spacing, pitch_um)
-    height, width = nuclei.shape
-    smooth = ndimage.gaussian_filter(nuclei.astype(np.float32), spacing / 4 / um_per_px)
-    share = ndimage.gaussian_filter(tissue.astype(np.float32), spacing / 4 / um_per_px)
-    level = _standard_ranks(level)
-
-    tried = []
-    for orientation in range(len(ORIENTATIONS)):
-        options = []
-        for place in _places(xy / um_per_px, width, height, orientation):
-            on, density = _at(share, place) >= 0.5, _standard_ranks(_at(smooth, place))
-            within = float(inside(place, width, height).mean())
-            options.append((float(on.mean()), float(np.mean(level * density)), within, on, density))
-        tried.append(max(options, key=lambda option: option[0] + option[1]))
-
-    draws = _block_draws(xy, _BLOCK_STEPS * spacing, seed)
-    chance = _chance_variances(xy, level, [density for *_, density in tried], spacing)
+    spacing = max(pitch_um, POOL_UM)
+    xy, level = pool(np.asarray(xy_um, float), np.asarray(counts, float), spacing, pitch_um)
+    level = standard_ranks(level)
+    looks = _looks(xy, level, nuclei, tissue, um_per_px, spacing)
+    tried = [max(options, key=lambda look: look[0] + look[1]) for options in looks]
+    draws = block_draws(xy, BLOCK_STEPS * spacing, seed)
+    chance = chance_variances(xy, level, [density for *_, density in tried], spacing)
     found = []
     for name, (on_tissue, correlation, within, on, _), variance in zip(ORIENTATIONS, tried, chance):
         more_on, more_like = on_tissue - tried[0][0], correlation - tried[0][1]
@@ -175,6 +201,59 @@ def compare_orientations(
             )
         )
     return found
+
+
+def orientation_frame(
+    xy_um: np.ndarray,
+    counts: np.ndarray,
+    nuclei: np.ndarray,
+    tissue: np.ndarray,
+    orientation: int,
+    *,
+    um_per_px: float,
+    pitch_um: float,
+) -> tuple[float, float]:
+    """The frame in µm, of those an orientation may have been turned in, that agrees best with the image.
+
+    Parameters
+    ----------
+    xy_um, counts, nuclei, tissue, um_per_px, pitch_um
+        As for `compare_orientations`.
+    orientation
+        Index into `ORIENTATIONS`.
+    """
+    spacing = max(pitch_um, POOL_UM)
+    xy, level = pool(np.asarray(xy_um, float), np.asarray(counts, float), spacing, pitch_um)
+    looks = _looks(xy, standard_ranks(level), nuclei, tissue, um_per_px, spacing, (orientation,))[0]
+    frames = orientation_frames(nuclei.shape[1], nuclei.shape[0], orientation)
+    best = max(range(len(frames)), key=lambda i: looks[i][0] + looks[i][1])
+    width, height = frames[best]
+    return width * um_per_px, height * um_per_px
+
+
+def _looks(
+    xy: np.ndarray,
+    level: np.ndarray,
+    nuclei: np.ndarray,
+    tissue: np.ndarray,
+    um_per_px: float,
+    spacing: float,
+    orientations: Sequence[int] = range(len(ORIENTATIONS)),
+) -> list[list[tuple[float, float, float, np.ndarray, np.ndarray]]]:
+    """Share on tissue, correlation, share inside, and both by location: for each orientation and its frames."""
+    height, width = nuclei.shape
+    smooth = ndimage.gaussian_filter(nuclei.astype(np.float32), spacing / 4 / um_per_px)
+    share = ndimage.gaussian_filter(tissue.astype(np.float32), spacing / 4 / um_per_px)
+    looks = []
+    for orientation in orientations:
+        options = []
+        for frame in orientation_frames(width, height, orientation):
+            place = reorient(xy / um_per_px, *frame, orientation)
+            on, density = at(share, place) >= 0.5, standard_ranks(at(smooth, place))
+            within = float(inside(place, width, height).mean())
+            options.append((float(on.mean()), float(np.mean(level * density)), within, on, density))
+        looks.append(options)
+    return looks
 
 
 def check_orientation(
@@ -247,7 +326,7 @@ def _problem(
             f"the locations fit the image better {best.orientation}: "
             f"{given.on_tissue:.0%} → {best.on_tissue:.0%} on tissue, "
             f"correlation with nuclei {given.correlation:.2f} → {best.correlation:.2f}",
-            "wrong orientation: turn the image back, or check that it is of this section",
+            f'pass --orient "{best.orientation}", after checking that the image is of this section',
         )
     if outside > MAX_OUTSIDE:
         reach = np.max(xy_um, axis=0)
@@ -264,75 +343,3 @@ def _problem(
             "is it the H&E of this section?",
         )
     return None
-
-
-def _places(xy_px: np.ndarray, width: float, height: float, orientation: int) -> list[np.ndarray]:
-    """Where the locations lie in one orientation; exchanged axes may have been turned in either frame."""
-    places = [reorient(xy_px, width, height, orientation)]
-    if orientation >= 4 and width != height:
-        places.append(reorient(xy_px, height, width, orientation))
-    return places
-
-
-def _pool(xy: np.ndarray, counts: np.ndarray, spacing: float, pitch_um: float) -> tuple[np.ndarray, np.ndarray]:
-    """Mean position and log mean count in squares of `spacing`; locations that far apart are left alone."""
-    if pitch_um >= spacing:
-        return xy, np.log1p(counts)
-    _, square = np.unique(np.floor(xy / spacing).astype(np.int64), axis=0, return_inverse=True)
-    square = square.ravel()
-    held = np.bincount(square)
-    pooled = np.column_stack([np.bincount(square, weights=axis) / held for axis in xy.T])
-    level = np.log1p(np.bincount(square, weights=counts) / held)
-    full = held >= 0.25 * np.percentile(held, 90)  # slivers at the rim are noise
-    return pooled[full], level[full]
-
-
-def _at(raster: np.ndarray, xy_px: np.ndarray) -> np.ndarray:
-    """Value of the pixel under each position; 0 outside."""
-    column, row = np.floor(xy_px).astype(np.int64).T
-    here = (row >= 0) & (row < raster.shape[0]) & (column >= 0) & (column < raster.shape[1])
-    values = np.zeros(len(xy_px))
-    values[here] = raster[row[here], column[here]]
-    return values
-
-
-def _block_draws(xy: np.ndarray, side: float, seed: int) -> np.ndarray:
-    """float (draws, n): how often each location is drawn when whole blocks are drawn with replacement."""
-    _, block = np.unique(np.floor(xy / side).astype(np.int64), axis=0, return_inverse=True)
-    n_blocks = int(block.max()) + 1
-    rng = np.random.default_rng(seed)
-    times = rng.multinomial(n_blocks, np.full(n_blocks, 1 / n_blocks), size=_DRAWS)
-    return times[:, block.ravel()].astype(float)
-
-
-def _standard_ranks(values: np.ndarray) -> np.ndarray:
-    """Ranks of mean 0 and variance 1; all 0 where every value is the same."""
-    ranks = rankdata(values)
-    ranks -= ranks.mean()
-    spread = ranks.std()
-    return ranks / spread if spread > 1e-9 else np.zeros(len(values))
-
-
-def _chance_variances(xy: np.ndarray, level: np.ndarray, densities: list[np.ndarray], spacing: float) -> list[float]:
-    """Variance of the correlation of `level` with each density, were they unrelated but as smooth.
-
-    The mean over all pairs of locations of the product of both autocorrelations at the pair's distance.
-    Source: Clifford, Richardson & Hémon, Biometrics 45 (1989) 123-134.
-    """
-    some = np.linspace(0, len(xy) - 1, min(len(xy), _PAIRED)).astype(int)
-    distance = (pdist(xy[some]) / spacing).astype(np.int64)
-    pairs = np.maximum(np.bincount(distance), 1)
-    first, second = np.triu_indices(len(some), k=1)
-
-    def autocorrelation(field: np.ndarray) -> np.ndarray:
-        field = field[some]
-        return np.bincount(distance, weights=field[first] * field[second]) / pairs
-
-    # Distances with few pairs, and chance products below 0, must not make us surer than we are.
-    reach = np.arange(len(pairs)) <= len(pairs) / 2
-    ours = autocorrelation(level)
-    variances = []
-    for density in densities:
-        products = pairs * np.maximum(ours * autocorrelation(density), 0)
-        variances.append(1 / len(xy) + 2 * float(products[reach].sum()) / len(some) ** 2)
-    return variances

@@ -10,6 +10,7 @@ from focus_cli.commands.options import (
     PATH,
     bin_option,
     device_option,
+    gene_table_option,
     image_option,
     mpp_option,
     overwrite_option,
@@ -27,6 +28,11 @@ from focus_cli.commands.options import (
     help="Model folder, or self to train one on this sample alone; by default focus-nano, which is installed.",
 )
 @click.option("--reference", type=PATH, help="Folder made by `focus reference`, or an scRNA-seq .h5ad.")
+@click.option(
+    "--orthologues",
+    is_flag=True,
+    help="A --reference .h5ad of the other species (human, mouse) is meant: its one-to-one orthologues are used.",
+)
 @click.option(
     "--genes",
     default="all",
@@ -61,6 +67,7 @@ from focus_cli.commands.options import (
 @image_option
 @mpp_option
 @bin_option
+@gene_table_option
 @device_option
 @seed_option
 @overwrite_option
@@ -69,6 +76,7 @@ def command(
     out: Path,
     model: Path | None,
     reference: Path | None,
+    orthologues: bool,
     genes: str,
     resolution_um: float | None,
     refined: Path | None,
@@ -109,6 +117,7 @@ def command(
         out,
         model=model,
         reference=reference,
+        orthologues=orthologues,
         refined=refined,
         options=EnhanceOptions(
             genes=genes,

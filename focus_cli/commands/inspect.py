@@ -7,7 +7,7 @@ from pathlib import Path
 
 import rich_click as click
 
-from focus_cli.commands.options import PATH, bin_option, image_option, mpp_option, platform_option
+from focus_cli.commands.options import PATH, bin_option, gene_table_option, image_option, mpp_option, platform_option
 
 
 @click.command("inspect")
@@ -17,6 +17,7 @@ from focus_cli.commands.options import PATH, bin_option, image_option, mpp_optio
 @image_option
 @mpp_option
 @bin_option
+@gene_table_option
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -84,6 +85,10 @@ def _lines(report: dict):
     if "locations" in report:
         yield "locations", f"{report['locations']:,} ({report['in_tissue']:,} in tissue)"
         yield "genes", f"{report['genes']:,}"
+        if "gene_names" in report:
+            from focus_cli.genes import report_lines
+
+            yield from report_lines(report["gene_names"])[1:]
         if "molecules" in report:
             yield "molecules", f"{report['molecules']:,} (median {report['median_molecules']:,.0f} in tissue)"
         shape = report["footprint"]

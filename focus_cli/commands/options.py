@@ -38,7 +38,25 @@ mpp_option = click.option(
 bin_option = click.option(
     "--bin-um",
     type=click.FloatRange(min=0, min_open=True),
-    help="Bin side in µm (Visium HD); fine bins are merged when this one is not on disk.",
+    help="Bin side in µm (Visium HD, Stereo-seq: finer bins are merged), or width of a channel (DBiT-seq).",
+)
+
+
+def _use_gene_table(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:
+    if path is not None and not ctx.resilient_parsing:
+        from focus_cli.genes import use_gene_table
+
+        use_gene_table(path)
+        ctx.call_on_close(lambda: use_gene_table(None))
+
+
+# Nothing is handed to the command: every stage asks for the table where it matches genes.
+gene_table_option = click.option(
+    "--gene-table",
+    type=PATH,
+    expose_value=False,
+    callback=_use_gene_table,
+    help="Gene names of your own in the place of the installed table (docs/genes.md). $FOCUS_GENE_TABLE does the same.",
 )
 
 

@@ -26,6 +26,33 @@ from focus_cli.commands.options import (
 @mpp_option
 @bin_option
 @click.option(
+    "--align",
+    type=PATH,
+    help="How an H&E that was imaged apart lies: 3 × 3 or 2 × 3 numbers (csv) that map its pixels to those of the "
+    "positions, as Xenium Explorer exports them.",
+)
+@click.option(
+    "--align-from",
+    type=click.Choice(["image", "positions"]),
+    help="Which pixels --align maps from.  [default: image]",
+)
+@click.option(
+    "--landmarks",
+    type=PATH,
+    help="The same places on H&E and positions (csv): x_image, y_image, and x, y in px or x_um, y_um.",
+)
+@click.option("--register", is_flag=True, help="Find how an H&E that was imaged apart lies on the locations.")
+@click.option(
+    "--orient",
+    metavar="NAME",
+    help='Turn the positions on the image, for instance "flipped left-right"; a refusal names the right one.',
+)
+@click.option(
+    "--shift-um",
+    metavar="RIGHT,DOWN",
+    help="Shift the positions on the image, in µm, after everything else.",
+)
+@click.option(
     "--step-um",
     type=click.FloatRange(min=0, min_open=True),
     default=8.0,
@@ -49,6 +76,12 @@ def command(
     no_image: bool,
     mpp: float | None,
     bin_um: float | None,
+    align: Path | None,
+    align_from: str | None,
+    landmarks: Path | None,
+    register: bool,
+    orient: str | None,
+    shift_um: str | None,
     step_um: float,
     organ: str,
     species: str,
@@ -63,6 +96,7 @@ def command(
     \b
         focus preprocess outs/ --out samples/S1 --sample S1
         focus preprocess outs/ --out samples/S1 --sample S1 --image S1_HE.tif --bin-um 16
+        focus preprocess xenium/ --out samples/X1 --sample X1 --image X1_HE.ome.tif --register
         focus preprocess ST-cnts/C2.tsv.gz --out samples/C2 --sample C2 --organ breast --species human
     """
     from focus_cli.preprocessing import preprocess
@@ -82,6 +116,12 @@ def command(
         overwrite=overwrite,
         force=force,
         use_image=not no_image,
+        align=align,
+        align_from=align_from,
+        landmarks=landmarks,
+        register=register,
+        orient=orient,
+        shift_um=shift_um,
     )
     info = stored.info
     say(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import rich_click as click
 
-from focus_cli.commands.options import PATH, overwrite_option, seed_option
+from focus_cli.commands.options import PATH, gene_table_option, overwrite_option, seed_option
 
 
 @click.command("prior")
@@ -16,6 +16,7 @@ from focus_cli.commands.options import PATH, overwrite_option, seed_option
 @click.option("--gene-sets", "gene_sets", type=PATH, help="Gene sets in GMT format that the factors are drawn to.")
 @click.option("--factors", "n_factors", type=click.IntRange(min=1), default=32, show_default=True, help="At most.")
 @seed_option
+@gene_table_option
 @overwrite_option
 def command(
     samples: tuple[Path, ...],

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import rich_click as click
 
-from focus_cli.commands.options import PATH, device_option, overwrite_option, seed_option
+from focus_cli.commands.options import PATH, device_option, gene_table_option, overwrite_option, seed_option
 
 
 @click.command("train")
@@ -18,6 +18,7 @@ from focus_cli.commands.options import PATH, device_option, overwrite_option, se
 @click.option("--config", type=PATH, help="YAML file of training settings (see docs/training.md).")
 @click.option("--max-steps", type=click.IntRange(min=1), help="Optimisation steps.")
 @device_option
+@gene_table_option
 @seed_option
 @click.option("--resume", is_flag=True, help="Continue an interrupted training of the same settings.")
 @overwrite_option

@@ -12,9 +12,9 @@ from scipy import sparse
 from focus_cli import keys
 from focus_cli.errors import BadInputError
 from focus_cli.features import MorphologyRaster
+from focus_cli.genes import gene_table
 from focus_cli.priors import Pooling, SpatialPrior, build_pooling
 from focus_cli.priors.statistics import REFERENCE_EXPOSURE
-from focus_cli.reference.genes import gene_table
 from focus_cli.store import Footprint, PlatformInfo, SampleInfo, StoredSample
 
 FEATURE_CLIP = 5.0
@@ -158,11 +158,16 @@ def load_sample_data(sample: StoredSample) -> SampleData:
     Raises
     ------
     BadInputError
-        If there are no locations or no genes.
+        If there are no locations or no genes, or the panel is of proteins.
     """
     adata = sample.read()
     if min(adata.shape) == 0:
         raise BadInputError(f"{sample.path}: the sample has {adata.n_obs} locations and {adata.n_vars} genes")
+    if keys.FEATURE_TYPE in adata.var and (adata.var[keys.FEATURE_TYPE] == "protein").any():
+        raise BadInputError(
+            f"{sample.path}: the panel is of proteins: the model is one of counted molecules, not of intensities",
+            hint="give a sample with a panel of genes",
+        )
     counts = sparse.csr_matrix(adata.X, dtype=np.float32)
     raster = MorphologyRaster(sample.morphology_path) if sample.morphology_path else None
     mean = sd = np.zeros(0, np.float32)

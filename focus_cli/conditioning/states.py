@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from focus_cli.genes import match_genes
 from focus_cli.priors import SpatialPrior
 from focus_cli.priors.statistics import residual_scale
-from focus_cli.reference.genes import match_genes
 
 STATE_CLIP = 10.0
 LATENT_CLIP = 4.0

@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
+from focus_cli import keys
 from focus_cli.errors import BadInputError, UsageError
+from focus_cli.genes import match_genes
 from focus_cli.priors import SpatialPrior
 
 
@@ -27,6 +30,9 @@ class OutputGenes:
 def choose_genes(wanted: str, panel: np.ndarray, prior: SpatialPrior) -> OutputGenes:
     """Resolve ``--genes``: ``measured``, ``all``, or a file with one name per line.
 
+    A name that is none of the sample's, the model's or the reference's own may be an Ensembl id, a previous symbol or
+    an alias; the gene is written under its own name all the same.
+
     Raises
     ------
     UsageError
@@ -43,14 +49,18 @@ def choose_genes(wanted: str, panel: np.ndarray, prior: SpatialPrior) -> OutputG
         asked = [line.strip() for line in Path(wanted).read_text().splitlines() if line.strip()]
         if not asked:
             raise BadInputError(f"{wanted} names no gene", hint="one gene name per line")
-        known = set(panel) | set(inferred)
-        missing = sorted(set(asked) - known)
+        own = np.concatenate([panel, inferred])
+        foreign = sorted(set(asked) - set(own))
+        table = pd.DataFrame({keys.GENE_ID: ""}, index=own)
+        table.loc[prior.genes, keys.GENE_ID] = prior.gene_ids
+        found = dict(zip(foreign, match_genes(pd.DataFrame(index=foreign), table, exclusive=False).tolist()))
+        missing = [name for name in foreign if found[name] < 0]
         if missing:
             raise UsageError(
                 f"{len(missing)} of {len(set(asked))} genes of {wanted} are unknown: {', '.join(missing[:5])}",
                 hint="a gene outside the panel needs a --reference (or a model) that knows it",
             )
-        chosen = set(asked)
+        chosen = set(asked) | {own[row] for row in found.values()}
         names = np.array([g for g in np.concatenate([panel, inferred]) if g in chosen])
     column = {name: i for i, name in enumerate(names)}
     return OutputGenes(

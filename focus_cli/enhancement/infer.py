@@ -14,17 +14,21 @@ from focus_cli.progress import task
 
 CHUNK = 8192  # points of a forward pass
 NOISE_BLOCK = 256
-SPREAD_DRAWS = 8
+SPREAD_DRAWS = 4
 
 
 @dataclass(frozen=True)
 class Latents:
-    """Per query: mean and sd (float32, Q × K), attention over cell states (Q × C), samples or None."""
+    """Per query: mean and sd (float32, Q × K), attention over cell states (Q × C), samples or None.
+
+    The last `n_own` of the K columns are scores of factors of the sample's own, which no other sample shares.
+    """
 
     mean: np.ndarray
     sd: np.ndarray
     attention: np.ndarray
     samples: np.ndarray | None
+    n_own: int = 0
 
 
 def _noise(seed: int, draw: int, rows: slice, k: int) -> torch.Tensor:

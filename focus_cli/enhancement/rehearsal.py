@@ -16,6 +16,8 @@ import torch
 from scipy import sparse
 
 from focus_cli.enhancement.decode import GeneDecoder, ResidualPooler
+from focus_cli.enhancement.infer import Latents
+from focus_cli.enhancement.own_factors import OwnFactors, choose_width, fit_own_factors, panel_share
 from focus_cli.enhancement.residual import (
     MAX_FIT_LOCATIONS,
     VISIBLE_SHARE,
@@ -80,7 +82,7 @@ class Rehearsal:
     """
 
     def __init__(self, section: Section, pitch_um: float) -> None:
-        self.section, data = section, section.data
+        self.plain, data = section, section.data
         measured = np.flatnonzero(data.exposure > 0)
         self.measured = measured
         if len(measured) > MAX_FIT_LOCATIONS:
@@ -89,33 +91,95 @@ class Rehearsal:
             measured = measured[np.sort(np.argsort(distance, kind="stable")[:MAX_FIT_LOCATIONS])]
         self.window = measured
         self.xy_um = data.xy_um[measured]
-        self.visible, self.rest = thin(data.counts, VISIBLE_SHARE, self._rng(4))
+        visible, rest = thin(data.counts[measured], VISIBLE_SHARE, self._rng(4))
+        self.visible, self.rest = self._around(visible), self._in_window(rest)
         self.halved = section.view(self.visible)
-        self.latent = self._latent(self.halved, "fitting gene residuals")
         self.seen = self._exposure(self.visible)
         self.unseen = self._exposure(self.rest)
-        panel = section.decoder(section.panel_rows, np.ones(len(section.panel_rows), bool))
-
-        def share(locations: np.ndarray, genes: np.ndarray) -> np.ndarray:
-            return panel.share(self.latent[locations], torch.from_numpy(genes)).numpy()
-
+        self._network_latent = latent = self._latent(self.halved, "fitting gene residuals")
+        # Factors of the sample's own, for the output; in rehearsal they are those that the visible half alone shows.
+        self.own, self._own_of_half = self._own_factors(latent, pitch_um)
+        self.section = section if self.own is None else self._with(self._own_of_half)
+        self.latent = self._extended(_plain(latent), self.xy_um, self.visible, latent).mean
         self.residual: GeneResidual = fit_residual(
             self.visible[measured].tocsr(),
             self.rest[measured],
             (self.seen[measured], self.unseen[measured]),
-            share,
+            panel_share(self._panel(self.section), self.latent),
             self.xy_um,
             pitch_um,
         )
 
+    def _own_factors(self, latent: np.ndarray, pitch_um: float) -> tuple[OwnFactors | None, OwnFactors | None]:
+        """Factors fitted on both halves of the molecules, and on the visible half alone; None where they do not help.
+
+        Whether they help, and how far neighbours do, is asked of the hidden half, which the second know nothing of.
+        """
+        section, here = self.plain, self.window
+        decoder, baseline = self._panel(section), section.baseline[section.panel_rows]
+
+        def fit(halves, latent: np.ndarray) -> OwnFactors | None:
+            return fit_own_factors(halves, panel_share(decoder, latent), baseline, section.seed)
+
+        quarters = thin(self.visible[here], VISIBLE_SHARE, self._rng(12))
+        quarter = section.view(self._around(quarters[0]))
+        of_half = fit(quarters, self._latent(quarter, "looking for factors of its own"))
+        if of_half is None:
+            return None, None
+        extended = self._panel(self._with(of_half))
+        of_half = choose_width(
+            of_half,
+            (self.visible[here].tocsr(), self.seen[here]),
+            (self.rest[here].tocsr(), self.unseen[here]),
+            latent,
+            lambda z, genes: extended.share(z, torch.from_numpy(genes)).numpy(),
+            panel_share(decoder, latent),
+            self.xy_um,
+            pitch_um,
+        )
+        whole = fit((self.visible[here].tocsr(), self.rest[here].tocsr()), latent) if of_half is not None else None
+        if whole is None:
+            return None, None
+        return replace(whole, width_um=of_half.width_um), of_half
+
+    def _with(self, own: OwnFactors) -> Section:
+        return replace(self.plain, own_loadings=own.on_prior(self.plain.prior, self.plain.panel_rows))
+
+    @staticmethod
+    def _panel(section: Section) -> GeneDecoder:
+        return section.decoder(section.panel_rows, np.ones(len(section.panel_rows), bool))
+
+    def _extended(self, latents: Latents, xy_um: np.ndarray, shown: sparse.csr_matrix, around: np.ndarray) -> Latents:
+        """The network's latents with the scores of the sample's own factors, given what is shown in the window."""
+        if self._own_of_half is None:
+            return latents
+        here = self.window
+        share = panel_share(self._panel(self.plain), around)
+        field = self._own_of_half.field(shown[here].tocsr(), self._exposure(shown)[here], share, self.xy_um)
+        return field.extend(latents, xy_um, self.plain.seed)
+
     def _rng(self, purpose: int) -> np.random.Generator:
-        return np.random.default_rng([self.section.seed, purpose])
+        return np.random.default_rng([self.plain.seed, purpose])
+
+    def _in_window(self, counts: sparse.csr_matrix) -> sparse.csr_matrix:
+        """Counts of the window on the rows of the section."""
+        n, rows = len(self.plain.data.xy_um), self.window
+        ones = np.ones(len(rows), np.float32)
+        return (sparse.csr_matrix((ones, (rows, np.arange(len(rows)))), (n, len(rows))) @ counts).tocsr()
+
+    def _around(self, counts: sparse.csr_matrix) -> sparse.csr_matrix:
+        """Counts of the window, among all of its surroundings."""
+        counted = np.ones(len(self.plain.data.xy_um), np.float32)
+        counted[self.window] = 0
+        if not counted.any():
+            return counts
+        return (self._in_window(counts) + sparse.diags(counted) @ self.plain.data.counts).tocsr()
 
     def _exposure(self, counts: sparse.csr_matrix) -> np.ndarray:
         return np.asarray(counts.sum(axis=1), np.float64).ravel()
 
     def _latent(self, view, label: str) -> np.ndarray:
-        return self.section.infer(view, self.xy_um, label, n_spread=0, footprint=self.section.area).mean
+        return self.plain.infer(view, self.xy_um, label, n_spread=0, footprint=self.plain.area).mean
 
     def _some(self, candidates: np.ndarray, purpose: int) -> np.ndarray:
         """At most `LOCATIONS` of them, ascending."""
@@ -136,7 +200,8 @@ class Rehearsal:
     @cached_property
     def _halved_latents(self):
         xy = self.section.data.xy_um[self._asked]
-        return self.section.infer(self.halved, xy, "rehearsing molecules", footprint=self.section.area)
+        latents = self.section.infer(self.halved, xy, "rehearsing molecules", footprint=self.section.area)
+        return self._extended(latents, xy, self.visible, self._network_latent)
 
     @cached_property
     def own_sd(self) -> float:
@@ -164,9 +229,10 @@ class Rehearsal:
         shown = (sparse.diags((~hidden).astype(np.float32)) @ data.counts).tocsr()
         view = self.section.view(shown)
         latents = self.section.infer(view, data.xy_um[at], "rehearsing places", footprint=self.section.area)
-        return self._answers(
-            at, latents, self._latent(view, "rehearsing places"), shown, data.counts, data.exposure[at]
-        )
+        around = self._latent(view, "rehearsing places")
+        latents = self._extended(latents, data.xy_um[at], shown, around)
+        around = self._extended(_plain(around), self.xy_um, shown, around).mean
+        return self._answers(at, latents, around, shown, data.counts, data.exposure[at])
 
     def _answers(self, at, latents, around: np.ndarray, shown, asked, exposure: np.ndarray) -> Answers:
         """Shares of abundant genes at locations `at`, corrected by the genes' own molecules among those shown."""
@@ -190,7 +256,7 @@ class Rehearsal:
 
     def genes(self, reference) -> Answers | None:
         """Genes of the panel that the reference knows, asked of the others and of the reference; None if too few."""
-        section, rng = self.section, self._rng(8)
+        section, rng = self.plain, self._rng(8)
         rows, data, prior = section.panel_rows, section.data, section.prior
         hidden = rng.random(len(rows)) < HIDDEN_GENES
         known = np.flatnonzero(hidden & prior.in_reference[rows])
@@ -219,6 +285,11 @@ class Rehearsal:
             decoder.level_sd.numpy(),
             evidence(prior.reference_loadings[rows[known]], prior.baseline[rows[known]]),
         )
+
+
+def _plain(mean: np.ndarray) -> Latents:
+    """Latents of which nothing but the mean is asked."""
+    return Latents(mean, np.zeros_like(mean), np.zeros((len(mean), 0), np.float32), None)
 
 
 def evidence(loadings: np.ndarray, baseline: np.ndarray) -> np.ndarray:

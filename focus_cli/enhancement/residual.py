@@ -81,14 +81,17 @@ def fit_residual(
         genes = np.arange(start, min(start + gene_block, n_genes))
         mean = share(locations, genes)
         y_v = columns_v[:, genes].tocsr()
-        y_h = columns_h[:, genes].toarray()
+        # Most counts are zero: their logarithm is not needed.
+        y_h = columns_h[:, genes].tocoo()
+        where, expected_h = (y_h.row, y_h.col), exposure_h[:, None] * mean
         for w, pool in enumerate(kernels):
             pooled = np.asarray((pool @ y_v).todense())
             expected = pool @ (exposure_v[:, None] * mean)
             for c, kappa in enumerate(KAPPAS):
                 factor = 1.0 if np.isinf(kappa) else (kappa + pooled) / (kappa + expected)
-                rate = np.maximum(exposure_h[:, None] * mean * factor, 1e-9)
-                score[w, c, genes] = (y_h * np.log(rate) - rate).sum(axis=0)
+                rate = expected_h * factor
+                told = y_h.data * np.log(np.maximum(rate[where], 1e-9))
+                score[w, c, genes] = np.bincount(y_h.col, told, len(genes)) - rate.sum(axis=0)
     # One gene's half is noisy: it borrows from genes of like abundance.
     abundance = np.argsort(np.argsort(np.asarray(visible.sum(axis=0)).ravel(), kind="stable"), kind="stable")
     group = abundance * min(GROUPS, n_genes) // n_genes

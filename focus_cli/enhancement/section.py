@@ -20,13 +20,18 @@ from focus_cli.priors.transfer import transfer_error
 
 @dataclass(frozen=True)
 class Section:
-    """One sample, one network, the gene vectors and the cell states (C × K) that go with them."""
+    """One sample, one network, the gene vectors and the cell states (C × K) that go with them.
+
+    `own_loadings` (genes of the prior × L) are those of factors of the sample's own; in its decoders they stand behind
+    the network's.
+    """
 
     data: SampleData
     net: FocusNet
     prior: SpatialPrior
     states: np.ndarray
     seed: int
+    own_loadings: np.ndarray | None = None
 
     @cached_property
     def panel_rows(self) -> np.ndarray:
@@ -91,10 +96,13 @@ class Section:
             loadings, _, platform = (p.cpu() for p in self.net.gene_parameters(vectors, log_baseline.to(device)))
             response = platform @ torch.from_numpy(self.data.descriptors())
         unmeasured = torch.from_numpy(~measured).float()
+        loading_sd = unmeasured * transfer_error(self.prior) * loadings.norm(dim=1) / loadings.shape[1] ** 0.5
+        if self.own_loadings is not None:
+            loadings = torch.cat([loadings, torch.from_numpy(self.own_loadings[rows])], dim=1)
         return GeneDecoder(
             loadings=loadings,
             baseline=torch.exp(log_baseline + response * unmeasured),
-            loading_sd=unmeasured * transfer_error(self.prior) * loadings.norm(dim=1) / loadings.shape[1] ** 0.5,
+            loading_sd=loading_sd,
             level_sd=unmeasured * torch.from_numpy(prior.level_error[rows]),
             own_sd=torch.from_numpy(np.broadcast_to(own_sd, len(rows)).astype(np.float32)),
         )

@@ -22,10 +22,12 @@ from focus_cli.enhancement.decode import ResidualPooler
 from focus_cli.enhancement.depth import depth_field
 from focus_cli.enhancement.genes import OutputGenes, choose_genes
 from focus_cli.enhancement.grid import refined_grid
+from focus_cli.enhancement.own_factors import OwnFactors, OwnField, panel_share
 from focus_cli.enhancement.rehearsal import MIN_LOCATIONS, Rehearsal, evidence
 from focus_cli.enhancement.residual import GeneResidual
 from focus_cli.enhancement.section import Section
 from focus_cli.errors import BadInputError, UsageError
+from focus_cli.genes import SPECIES, gene_table_inputs, read_gene_names, species_of
 from focus_cli.priors import SpatialPrior
 from focus_cli.priors.transfer import MIN_SHARED_GENES, extend_prior
 from focus_cli.progress import say
@@ -60,6 +62,7 @@ def enhance(
     *,
     model: Path | None = None,
     reference: Path | None = None,
+    orthologues: bool = False,
     refined: Path | None = None,
     options: EnhanceOptions | None = None,
     preprocess_options: dict | None = None,
@@ -78,6 +81,8 @@ def enhance(
         Model folder; ``self`` trains one on this sample alone; by default the model that travels with the package.
     reference
         Reference folder, or an .h5ad, which is prepared first.
+    orthologues
+        The .h5ad may be of the other species; its one-to-one orthologues are used then.
     refined
         Second .h5ad on a grid of ``options.resolution_um``.
 
@@ -90,7 +95,8 @@ def enhance(
     _check(model, out, refined, options, overwrite)
     with tempfile.TemporaryDirectory(prefix="focus-") as scratch:
         stored = _stored(sample, Path(scratch), preprocess_options or {})
-        reference_dir = _reference(reference, Path(scratch), options.seed)
+        goal = _species(stored) if orthologues else None
+        reference_dir = _reference(reference, Path(scratch), options.seed, goal)
         given = shipped_model() if model is None else Path(model)
         if model is None:
             say(f"enhance: no model given; {NANO} is used as it is (--adapt N adapts it, --model self trains one here)")
@@ -99,7 +105,8 @@ def enhance(
         run = _Inference(stored, trained, opened, options, own=given == SELF)
         record = provenance.describe_run(
             "enhance",
-            {**options.__dict__, "layers": list(options.layers), "model": run.model.info},
+            {**options.__dict__, "layers": list(options.layers), "model": run.model.info}
+            | ({"orthologues": goal} if orthologues else {}),
             _inputs(sample, stored, None if given == SELF else given, reference),
             options.seed,
         )
@@ -110,7 +117,7 @@ def enhance(
 
 
 def _inputs(sample: Path, stored: StoredSample, model: Path | None, reference: Path | None) -> dict[str, Path]:
-    inputs = {"sample": stored.path} if is_sample(sample) else {}
+    inputs = ({"sample": stored.path} if is_sample(sample) else {}) | gene_table_inputs()
     return inputs | {role: Path(p) for role, p in (("model", model), ("reference", reference)) if p is not None}
 
 
@@ -158,12 +165,28 @@ def _safe_name(name: str) -> str:
     return safe.strip("_-")[:100] or "sample"
 
 
-def _reference(reference: Path | None, scratch: Path, seed: int) -> Path | None:
-    if reference is None or is_reference(reference):
+def _species(stored: StoredSample) -> str:
+    species = species_of(read_gene_names(stored.read().var))
+    if species not in SPECIES:
+        raise BadInputError(
+            f"{stored.path}: the species of its genes is {species or 'not to be told'}; --orthologues needs one of "
+            f"{' and '.join(SPECIES)}",
+            hint="leave --orthologues away, or prepare the reference with focus reference --orthologues SPECIES",
+        )
+    return species
+
+
+def _reference(reference: Path | None, scratch: Path, seed: int, orthologues: str | None) -> Path | None:
+    if reference is None:
+        if orthologues is not None:
+            raise UsageError("--orthologues is about the --reference", hint="give one, or leave it away")
+        return None
+    if is_reference(reference):
+        # A prepared one says its species where the samples and it are put together.
         return reference
     if Path(reference).is_dir():
         open_reference(reference)  # raises: it names what is missing
-    build_reference(reference, scratch / "reference", seed=seed)
+    build_reference(reference, scratch / "reference", seed=seed, orthologues=orthologues)
     return scratch / "reference"
 
 
@@ -235,6 +258,12 @@ class _Inference:
             self.view, data.xy_um, "inferring locations", footprint=self.section.area, n_samples=options.samples
         )
         rehearsal = self._rehearse()
+        self.own_field: OwnField | None = None
+        if rehearsal is not None and rehearsal.own is not None:
+            self.own_field = self._own_field(rehearsal.own)
+            own_loadings = rehearsal.own.on_prior(self.prior, self.section.panel_rows, reference)
+            self.section = replace(self.section, own_loadings=own_loadings)
+            self.latents = self.own_field.extend(self.latents, data.xy_um, options.seed)
         self.decoder = self.section.decoder(self.genes.prior_rows, self.genes.measured, own_sd=self._own_sd(rehearsal))
         self.pooler = self._pooler(rehearsal) if rehearsal is not None else None
         self.calibration = calibrate(rehearsal, reference) if rehearsal is not None else Calibration()
@@ -246,6 +275,13 @@ class _Inference:
         # A kernel far narrower than the pitch holds a location alone.
         pitch_um = self.data.info.footprint.pitch_um * (1e-3 if "spatial" in self.ablations else 1)
         return Rehearsal(self.section, pitch_um)
+
+    def _own_field(self, own: OwnFactors) -> OwnField:
+        """Scores of the sample's own factors over the whole section."""
+        data, rows = self.data, self.section.panel_rows
+        decoder = self.section.decoder(rows, np.ones(len(rows), bool))
+        say(f"enhance: {len(own.precision)} factors of the sample's own beside the model's {self.prior.n_factors}")
+        return own.field(data.counts, data.exposure, panel_share(decoder, self.latents.mean), data.xy_um)
 
     def _pooler(self, rehearsal: Rehearsal) -> ResidualPooler:
         # Fitted on the whole panel, so that a gene does not depend on which others are written.
@@ -290,6 +326,9 @@ class _Inference:
     def write_refined(self, out: Path, record: dict, overwrite: bool) -> None:
         """A regular grid over the tissue under the locations."""
         xy_um, names, parent, area_share = refined_grid(self.data, self.options.resolution_um)
+        latents = self.section.infer(self.view, xy_um, "refining")
+        if self.own_field is not None:
+            latents = self.own_field.extend(latents, xy_um, self.options.seed)
         self._write(
             out,
             record,
@@ -302,7 +341,7 @@ class _Inference:
             counted=np.zeros(len(names), bool),
             blind=(self.data.exposure[parent] == 0) & (self.data.raster is None),
             counts=None,
-            latents=self.section.infer(self.view, xy_um, "refining"),
+            latents=latents,
             resolution_um=self.options.resolution_um,
         )
 

@@ -173,9 +173,10 @@ def _columns(file: EstimateFile, truth: Truth) -> np.ndarray:
     columns = np.array([place.get(gene, -1) for gene in truth.genes])
     unknown = np.flatnonzero(columns < 0)
     if len(unknown):  # the other tool, or the reference, may name them in another system
-        from focus_cli.reference import match_genes
+        from focus_cli.genes import match_genes
 
-        columns[unknown] = match_genes(truth.var.iloc[unknown], file.var)
+        found = match_genes(truth.var.iloc[unknown], file.var)
+        columns[unknown] = np.where(np.isin(found, columns), -1, found)
     if (columns < 0).all():
         raise BadInputError(
             f"{file.path} holds none of the {len(columns):,} scored genes, such as {truth.genes[0]}",

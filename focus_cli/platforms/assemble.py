@@ -71,7 +71,7 @@ def assemble(
     to_image
         Full-resolution pixels → pixels of `image`; the identity by default.
     allow_real
-        The platform's values are intensities: numbers that are not whole pass.
+        The values are intensities: numbers that are not whole pass, and proteins stay where there is no gene.
 
     Raises
     ------
@@ -90,13 +90,14 @@ def assemble(
     xy_px = np.asarray(xy_px, dtype=np.float64)
     check_positions(xy_px, where)
     said = list(warnings)
-    var, keep, notes = name_genes(list(genes["id"]), list(genes["name"]), list(genes["type"]), where)
+    var, keep, notes = name_genes(
+        list(genes["id"]), list(genes["name"]), list(genes["type"]), where, proteins=allow_real
+    )
     said += notes
     counts = sparse.csr_matrix(counts)
     if not keep.all():
         counts = counts[:, np.flatnonzero(keep)]
-    if not allow_real:
-        check_counts(counts, where)
+    check_counts(counts, where, whole=not allow_real)
     counts = counts.astype(np.float32, copy=False)
     counts.sort_indices()
     obs = pd.DataFrame(index=names) if obs is None else obs.set_axis(names, axis=0)

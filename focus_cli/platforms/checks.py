@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from focus_cli import keys
-from focus_cli.errors import BadInputError
+from focus_cli.errors import BadInputError, UsageError
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from scipy import sparse
 
 GENE_EXPRESSION = "Gene Expression"
+# What vendors and laboratories call the rows of a protein panel; `PROTEIN` is what FOCUS calls them.
+PROTEIN = "protein"
+_PROTEINS = ("protein", "proteins", "protein expression", "antibody capture", "adt")
 # log1p of counts scaled to at most a million stays below this.
 _LOG_CEILING = 20.0
+_RAW_HINT = "give raw counts; in an AnnData, put them in layers['counts'], and mark proteins by var['feature_types']"
+# Counts are kept as float32, which holds every whole number up to here; intensities up to there.
+_LARGEST_COUNT, _LARGEST_FLOAT = 2.0**24, 1e30
+_FARTHEST_PX = 1e9
 
 
 def check_unique(names: Sequence[str], what: str, where: str) -> None:
@@ -42,7 +50,12 @@ def whole_numbers(values: np.ndarray) -> bool:
     return np.issubdtype(values.dtype, np.integer) or bool(np.all(values == np.rint(values)))
 
 
-def check_counts(matrix: sparse.spmatrix, where: str) -> None:
+def is_protein(feature_types: Sequence[str]) -> np.ndarray:
+    """Which features are proteins, whatever the vendor calls them: bool (n,)."""
+    return np.array([str(kind).strip().lower() in _PROTEINS for kind in feature_types], dtype=bool)
+
+
+def check_counts(matrix: sparse.spmatrix, where: str, *, whole: bool = True) -> None:
     """Refuse a matrix that does not hold raw counts.
 
     Parameters
@@ -51,6 +64,8 @@ def check_counts(matrix: sparse.spmatrix, where: str) -> None:
         Sparse, locations × genes.
     where
         File or key to name in the message.
+    whole
+        False where the values are intensities, which need not be whole numbers.
 
     Raises
     ------
@@ -73,15 +88,19 @@ def check_counts(matrix: sparse.spmatrix, where: str) -> None:
             f"{where}: {int(np.sum(data < 0))} counts are negative (lowest {data.min():.4g})",
             hint="give the raw counts, not scaled or centred values",
         )
-    if not whole_numbers(data):
+    if whole and not whole_numbers(data):
         if data.max() <= _LOG_CEILING:
             raise BadInputError(
                 f"{where}: values look log-normalised (not whole numbers, highest {data.max():.3g})",
-                hint="give raw counts; in an AnnData, put them in layers['counts']",
+                hint=_RAW_HINT,
             )
         raise BadInputError(
             f"{where}: values are not whole numbers (highest {data.max():.4g}): normalised?",
-            hint="give raw counts; in an AnnData, put them in layers['counts']",
+            hint=_RAW_HINT,
+        )
+    if data.size and data.max() > (_LARGEST_COUNT if whole else _LARGEST_FLOAT):
+        raise BadInputError(
+            f"{where}: a value of {data.max():.4g} is no number of molecules", hint="is the matrix file damaged?"
         )
     if not np.any(data):
         raise BadInputError(
@@ -91,20 +110,47 @@ def check_counts(matrix: sparse.spmatrix, where: str) -> None:
 
 
 def check_positions(xy_px: np.ndarray, where: str) -> None:
-    """Refuse positions that are not finite.
+    """Refuse positions that are not finite, or beyond any image.
 
     Raises
     ------
     BadInputError
-        If any coordinate is NaN or infinite.
+        If any coordinate is NaN, infinite or huge.
     """
     bad = int(np.sum(~np.isfinite(xy_px).all(axis=1)))
     if bad:
         raise BadInputError(f"{where}: {bad} positions are NaN or infinite", hint="check the positions file")
+    if len(xy_px) and np.abs(xy_px).max() > _FARTHEST_PX:
+        raise BadInputError(
+            f"{where}: a position of {np.abs(xy_px).max():.4g} is no pixel of an image", hint="check the positions file"
+        )
+
+
+def choose_region(path: Path, names: list[str], region: str | None, *, what: str = "region") -> str:
+    """The region (or table) that is meant.
+
+    Raises
+    ------
+    UsageError
+        If it is not among `names`, or there are several and none is chosen.
+    """
+    listed = ", ".join(sorted(names)[:8]) + (", …" if len(names) > 8 else "")
+    if region is not None:
+        if region not in names:
+            raise UsageError(f"{path}: no {what} {region!r}", hint=f"--{what} is one of {listed}")
+        return region
+    if len(names) != 1:
+        raise UsageError(f"{path} holds {len(names)} {what}s ({listed})", hint=f"choose one with --{what}")
+    return names[0]
 
 
 def name_genes(
-    gene_ids: Sequence[str], symbols: Sequence[str], feature_types: Sequence[str], where: str
+    gene_ids: Sequence[str],
+    symbols: Sequence[str],
+    feature_types: Sequence[str],
+    where: str,
+    *,
+    proteins: bool = False,
 ) -> tuple[pd.DataFrame, np.ndarray, list[str]]:
     """Make `var` of the expressed genes.
 
@@ -114,13 +160,15 @@ def name_genes(
         One entry per feature of the matrix.
     where
         File to name in messages.
+    proteins
+        Keep the proteins, as features of type `PROTEIN`, where the panel holds no gene.
 
     Returns
     -------
     var
         Index: unique names; columns ``gene_ids``, ``gene_symbols``, ``feature_types``.
     keep
-        bool (n_features,): the features of type "Gene Expression".
+        bool (n_features,): the features of type "Gene Expression", or the proteins.
     warnings
         What was dropped or renamed.
 
@@ -133,11 +181,14 @@ def name_genes(
         {keys.GENE_ID: gene_ids, keys.SYMBOL: symbols, keys.FEATURE_TYPE: feature_types}, dtype=object
     ).astype(str)
     warnings: list[str] = []
-    keep = (features[keys.FEATURE_TYPE] == GENE_EXPRESSION).to_numpy()
+    keep, wanted = (features[keys.FEATURE_TYPE] == GENE_EXPRESSION).to_numpy(), "gene expression"
+    if proteins and not keep.any():
+        keep, wanted = is_protein(features[keys.FEATURE_TYPE]), "proteins"
+        features.loc[keep, keys.FEATURE_TYPE] = PROTEIN
     if not keep.all():
         others = features.loc[~keep, keys.FEATURE_TYPE].value_counts().sort_index()
         listed = ", ".join(f"{count} {kind}" for kind, count in others.items())
-        warnings.append(f"{where}: features that are not gene expression were left out: {listed}")
+        warnings.append(f"{where}: features that are not {wanted} were left out: {listed}")
     var = features[keep]
     if var.empty:
         raise BadInputError(

@@ -9,6 +9,7 @@ import numpy as np
 
 from focus_cli import keys
 from focus_cli.errors import FocusError
+from focus_cli.genes import gene_report, report_warnings
 from focus_cli.platforms.detect import detect, read
 from focus_cli.platforms.images import image_size
 
@@ -29,7 +30,7 @@ def describe(
         JSON-safe. Always ``path``, ``kind``, ``platform``, ``version``, ``evidence``, ``warnings`` and
         ``problems`` (each with ``message``, ``hint``, ``exit_code``); where the data can be read also
         ``locations``, ``in_tissue``, ``genes``, ``molecules``, ``median_molecules``, ``mpp``, ``extent_um``,
-        ``footprint`` and ``image``.
+        ``footprint``, ``image`` and ``gene_names`` (see `focus_cli.genes.gene_report`).
 
     Raises
     ------
@@ -50,6 +51,8 @@ def describe(
         sample = read(path, report["platform"], image=image, mpp=mpp, bin_um=bin_um)
         report["warnings"] = [*missing, *sample.warnings]
         report |= _figures(sample)
+        report["gene_names"] = gene_report(sample.adata.var)
+        report["warnings"] += report_warnings(report["gene_names"])
     except FocusError as error:
         report["warnings"] = [line for line in missing if line not in error.message]
         report["problems"].append({"message": error.message, "hint": error.hint or "", "exit_code": error.exit_code})

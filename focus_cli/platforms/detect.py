@@ -12,15 +12,24 @@ from focus_cli.errors import BadInputError, MissingResourceError, UsageError
 from focus_cli.platforms.sample import Detection, RawSample
 
 # In the order of asking: the more special layout first.
-PLATFORMS = ("visium_hd", "visium", "legacy_st", "anndata")
-
-# Layouts of other instruments that can be told by one file, so that the refusal can name them.
-_OTHERS = {
-    "Xenium": ("experiment.xenium", "cell_feature_matrix.h5", "transcripts.parquet"),
-    "MERSCOPE": ("detected_transcripts.csv",),
-    "CosMx": ("*_exprMat_file.csv", "*_exprMat_file.csv.gz"),
-    "Slide-seq": ("BeadLocationsForR.csv", "*_bead_locations.csv"),
-}
+PLATFORMS = (
+    "visium_hd",
+    "visium",
+    "legacy_st",
+    "xenium",
+    "cosmx",
+    "merscope",
+    "stereoseq",
+    "slideseq",
+    "dbit",
+    "openst",
+    "spatialdata",
+    "seqfish",
+    "osmfish",
+    "starmap",
+    "merfish",
+    "anndata",
+)
 
 
 def _reader(platform: str) -> ModuleType:
@@ -46,13 +55,6 @@ def detect(path: Path) -> Detection:
     if not path.exists():
         raise MissingResourceError(f"no such file or folder: {path}", hint="check the path")
     wanted = "; ".join(_reader(platform).LOOKS_FOR for platform in PLATFORMS)
-    if path.is_dir():
-        for name, patterns in _OTHERS.items():
-            if any(next(path.glob(pattern), None) for pattern in patterns):
-                raise BadInputError(
-                    f"{path} looks like {name}, which this version does not read",
-                    hint="convert it to .h5ad with raw counts and obsm['spatial'] in pixels",
-                )
     raise BadInputError(f"{path}: no known platform wrote this", hint=f"give {wanted}")
 
 

@@ -16,7 +16,8 @@ SUFFIXES = (".tif", ".tiff", ".btf", ".svs", ".ndpi", ".scn", ".mrxs", ".bif", "
 # the instrument's own picture of the slide.
 _NEVER = re.compile(
     r"fiducial|detected_tissue|aligned_tissue|cytassist_image|tissue_(hi|low)res|thumbnail|mask|overlay"
-    r"|dapi|fluorescence|spatial_enrichment|^cytassist.*(?<!tissue)_image$",
+    r"|tissue_?(cut|seg)|cell_?(cut|seg)|dapi|fluorescence|spatial_enrichment|morphology|polyt|cellbound"
+    r"|(^|_)if_image|^cytassist.*(?<!tissue)_image$",
     re.IGNORECASE,
 )
 # From the surest name to the vaguest.

@@ -66,3 +66,8 @@ class RawSample:
     to_image: Affine | None = None
     inputs: dict[str, Path] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+
+    @property
+    def image_transform(self) -> Affine:
+        """Full-resolution pixels → image pixels, whichever way it is stated."""
+        return Affine.scaling(self.image_scale) if self.to_image is None else self.to_image

@@ -11,6 +11,7 @@ from scipy import sparse
 
 from focus_cli import keys, provenance
 from focus_cli.errors import UsageError
+from focus_cli.genes import common_names, gene_table, gene_table_inputs
 from focus_cli.priors.coexpression import SpatialPrior, fit_prior
 from focus_cli.priors.gene_sets import read_gene_sets
 from focus_cli.priors.store import top_genes, write_prior
@@ -61,9 +62,13 @@ def build_prior(
         from focus_cli.reference import open_reference
 
         opened = open_reference(reference)
-    prior = fit_prior([_for_prior(s) for s in stored], n_factors, reference=opened, gene_sets=sets, seed=seed)
+    read = [_for_prior(s) for s in stored]
+    tables = common_names([table for table, *_ in read])
+    read = [(table, *rest) for table, (_, *rest) in zip(tables, read)]
+    prior = fit_prior(read, n_factors, reference=opened, gene_sets=sets, seed=seed)
     inputs = {f"sample:{s.info.sample_id}": s.path for s in stored}
     inputs |= {role: Path(p) for role, p in (("reference", reference), ("gene_sets", gene_sets)) if p is not None}
+    inputs |= gene_table_inputs()
     record = provenance.describe_run("prior", {"n_factors": n_factors}, inputs, seed)
     with atomic_directory(out, overwrite) as folder:
         write_prior(folder, prior, {"samples": [s.info.sample_id for s in stored], "provenance": record})
@@ -73,8 +78,6 @@ def build_prior(
 
 
 def _for_prior(stored: StoredSample) -> tuple[pd.DataFrame, sparse.csr_matrix, np.ndarray, float]:
-    from focus_cli.reference.genes import gene_table
-
     adata = stored.read()
     counts = sparse.csr_matrix(adata.X, dtype=np.float32)
     kept = np.flatnonzero(np.asarray(counts.sum(axis=1)).ravel() > 0)

@@ -16,6 +16,7 @@ import pandas as pd
 from scipy import sparse
 
 from focus_cli import keys
+from focus_cli.genes import require_one_species
 from focus_cli.priors.covariance import Covariance, TissueCovariance, believed_share, group_locations, top_eigenvectors
 from focus_cli.priors.statistics import residual_scale
 
@@ -98,6 +99,8 @@ def fit_prior(samples, n_factors: int, *, reference=None, gene_sets=None, seed: 
     if not samples:
         return _fit_on_states(reference_states(reference, _no_genes()), n_factors, gene_sets, rng)
     panel = merge_genes([s[0] for s in samples]).sort_index()
+    if reference is not None:
+        require_one_species(panel, reference.cells.var, "the samples' species", "the reference's")
     states = reference_states(reference, panel) if reference is not None else None
     measured_names = panel.index.to_numpy(str)
     genes = np.union1d(measured_names, states.genes) if states is not None else measured_names
@@ -109,7 +112,8 @@ def fit_prior(samples, n_factors: int, *, reference=None, gene_sets=None, seed: 
     directions = []
     if states is not None:
         directions.append((states.deviations(genes, baseline, scale).astype(np.float32), REFERENCE_SHARE))
-    directions += _set_guides(gene_sets, genes, baseline)
+    gene_ids = panel[keys.GENE_ID].reindex(genes).fillna("").to_numpy(str)
+    directions += _set_guides(gene_sets, genes, gene_ids, baseline)
 
     def widen(covariance: Covariance) -> Covariance:
         return _guided(covariance, directions)
@@ -120,7 +124,7 @@ def fit_prior(samples, n_factors: int, *, reference=None, gene_sets=None, seed: 
     loadings, variance = _loadings(vectors, variance, baseline * scale, measured)
     prior = SpatialPrior(
         genes=genes,
-        gene_ids=panel[keys.GENE_ID].reindex(genes).fillna("").to_numpy(str),
+        gene_ids=gene_ids,
         baseline=baseline,
         level_error=np.zeros(len(genes), np.float32),
         loadings=loadings,
@@ -139,7 +143,8 @@ def _fit_on_states(states, n_factors: int, gene_sets, rng: np.random.Generator) 
     baseline = baseline / baseline.sum()
     scale = residual_scale(baseline)
     deviations = states.deviations(genes, baseline, scale).astype(np.float32)
-    guides = _set_guides(gene_sets, genes, baseline)
+    gene_ids = np.full(n_genes, "")
+    guides = _set_guides(gene_sets, genes, gene_ids, baseline)
 
     def mixtures(directions: np.ndarray) -> np.ndarray:
         return MIXING / len(deviations) * (deviations.T @ (deviations @ directions))
@@ -149,7 +154,7 @@ def _fit_on_states(states, n_factors: int, gene_sets, rng: np.random.Generator) 
     loadings, variance = _loadings(vectors, variance, baseline * scale, baseline > 0)
     return SpatialPrior(
         genes=genes,
-        gene_ids=np.full(n_genes, ""),
+        gene_ids=gene_ids,
         baseline=baseline,
         level_error=np.zeros(n_genes, np.float32),
         loadings=loadings,
@@ -192,10 +197,15 @@ def _loadings(
     return relative.astype(np.float32), variance.astype(np.float32)
 
 
-def _set_guides(gene_sets, genes: np.ndarray, baseline: np.ndarray) -> list[tuple[np.ndarray, float]]:
+def _set_guides(
+    gene_sets, genes: np.ndarray, gene_ids: np.ndarray, baseline: np.ndarray
+) -> list[tuple[np.ndarray, float]]:
     from focus_cli.priors.gene_sets import set_directions
 
-    return [] if gene_sets is None else [(set_directions(gene_sets, genes) * (baseline > 0), GENE_SET_SHARE)]
+    if gene_sets is None:
+        return []
+    table = pd.DataFrame({keys.GENE_ID: gene_ids}, index=genes)
+    return [(set_directions(gene_sets, table) * (baseline > 0), GENE_SET_SHARE)]
 
 
 def _guided(varies: Covariance, guides: Sequence[tuple[np.ndarray, float]]) -> Covariance:

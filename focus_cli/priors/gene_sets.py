@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from focus_cli.errors import BadInputError, MissingResourceError
+from focus_cli.genes import match_genes
 
 MIN_GENES = 3  # of a set that are known, for it to say anything
 
@@ -46,20 +48,22 @@ def read_gene_sets(path: Path) -> dict[str, list[str]]:
     return sets
 
 
-def set_directions(sets: Mapping[str, Sequence[str]], genes: np.ndarray) -> np.ndarray:
-    """Directions of the sets in gene space, of unit length, sets × `genes` (sorted names).
+def set_directions(sets: Mapping[str, Sequence[str]], genes: pd.DataFrame) -> np.ndarray:
+    """Directions of the sets in gene space, of unit length, sets × genes.
 
-    Sets with fewer than three known genes are left out.
+    Sets with fewer than three known genes are left out. `genes` is a table by name, with Ensembl ids under
+    ``gene_ids``; the members of a set are found in it as everywhere in FOCUS, by symbols of any time or by ids.
 
     Raises
     ------
     BadInputError
         If none is left.
     """
-    place = {name: i for i, name in enumerate(genes)}
+    members = pd.DataFrame(index=sorted({gene for members in sets.values() for gene in members}))
+    place = dict(zip(members.index, match_genes(members, genes, exclusive=False).tolist()))
     rows = []
     for members in sets.values():
-        known = sorted({place[gene] for gene in members if gene in place})
+        known = sorted({place[gene] for gene in members if place[gene] >= 0})
         if len(known) >= MIN_GENES:
             row = np.zeros(len(genes), np.float32)
             row[known] = 1 / np.sqrt(len(known))

@@ -14,6 +14,7 @@ from scipy import sparse
 
 from focus_cli import keys
 from focus_cli.errors import BadInputError
+from focus_cli.genes import common_names, match_genes, read_gene_names, require_one_species
 from focus_cli.priors.coexpression import SpatialPrior, merge_genes
 from focus_cli.priors.statistics import residual_scale
 
@@ -24,6 +25,17 @@ MAX_CELLS = 2000  # cells in the regression: its cost grows with their square
 GENE_BLOCK = 2000
 PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # in units of the mean eigenvalue of the cells' Gram matrix
 PENALTY_GENES = 300
+# Fields of a prior that hold one entry per gene.
+GENE_ARRAYS = (
+    "genes",
+    "gene_ids",
+    "baseline",
+    "level_error",
+    "loadings",
+    "reference_loadings",
+    "measured",
+    "in_reference",
+)
 
 
 @dataclass(frozen=True)
@@ -52,7 +64,6 @@ def reference_states(reference, panel: pd.DataFrame) -> ReferenceStates:
     BadInputError
         If fewer than ten genes are shared.
     """
-    from focus_cli.reference.genes import match_genes, read_gene_names
     from focus_cli.reference.prototypes import log_normalise
 
     cells, prototypes = reference.cells, reference.prototypes
@@ -69,7 +80,10 @@ def reference_states(reference, panel: pd.DataFrame) -> ReferenceStates:
     names = np.where((symbols == "") | (symbols == "nan"), cells.var_names.to_numpy(str), symbols).astype(object)
     names[matched[matched >= 0]] = measured_names[matched >= 0]
     names = names.astype(str)
-    unique, first = np.unique(names, return_index=True)
+    # A gene of the reference that is called like one of the panel and is another gene has no name here.
+    own = np.flatnonzero(np.isin(np.arange(len(names)), matched) | ~np.isin(names, measured_names))
+    unique, first = np.unique(names[own], return_index=True)
+    first = own[first]
     return ReferenceStates(
         genes=unique,
         cells=log_normalise(cells.X)[:, first].tocsr(),
@@ -197,19 +211,7 @@ def transfer_loadings(
     )
     return replace(
         completed,
-        **{
-            name: getattr(completed, name)[keep]
-            for name in (
-                "genes",
-                "gene_ids",
-                "baseline",
-                "level_error",
-                "loadings",
-                "reference_loadings",
-                "measured",
-                "in_reference",
-            )
-        },
+        **{name: getattr(completed, name)[keep] for name in GENE_ARRAYS},
     )
 
 
@@ -227,6 +229,16 @@ def transfer_error(prior: SpatialPrior) -> float:
     return float(np.sqrt(((true - predicted) ** 2).sum() / max((predicted**2).sum(), 1e-12)))
 
 
+def adopt_names(prior: SpatialPrior, panel: pd.DataFrame) -> SpatialPrior:
+    """The same prior with its genes called as a sample calls them (`panel`: names, and ids under ``gene_ids``)."""
+    named = common_names([panel, prior.var])[1].index.to_numpy(str)
+    if (named == prior.genes).all():
+        return prior
+    order = np.argsort(named, kind="stable")
+    moved = {name: getattr(prior, name)[order] for name in GENE_ARRAYS}
+    return replace(prior, **moved | {"genes": named[order]})
+
+
 def extend_prior(prior: SpatialPrior, panel: pd.DataFrame, panel_share: np.ndarray, reference) -> SpatialPrior:
     """Give a trained prior the genes of another panel and of another reference.
 
@@ -242,6 +254,9 @@ def extend_prior(prior: SpatialPrior, panel: pd.DataFrame, panel_share: np.ndarr
     reference
         `focus_cli.reference.Reference`, or None.
     """
+    if reference is not None:
+        require_one_species(panel, reference.cells.var, "the sample's species", "the reference's")
+    prior = adopt_names(prior, panel)
     table = merge_genes([prior.var, panel])
     new_panel = np.setdiff1d(panel.index.to_numpy(str), prior.genes)
     states = reference_states(reference, table) if reference is not None else None

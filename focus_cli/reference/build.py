@@ -12,6 +12,7 @@ import numpy as np
 
 from focus_cli import keys, provenance
 from focus_cli.errors import BadInputError, MissingResourceError, UsageError
+from focus_cli.genes import gene_report, gene_table_inputs, read_gene_names, report_warnings, species_of, to_species
 from focus_cli.progress import say
 from focus_cli.store import atomic_directory, refuse_existing, require_files
 
@@ -117,11 +118,14 @@ def _choose_type_column(obs, key: str | None) -> str | None:
     return next((column for column in _TYPE_COLUMNS if column in obs), None)
 
 
-def load_cells(path: Path, cell_type_key: str | None = None) -> tuple[AnnData, dict[str, Any]]:
+def load_cells(
+    path: Path, cell_type_key: str | None = None, orthologues: str | None = None
+) -> tuple[AnnData, dict[str, Any]]:
     """Read a reference file into count-like CSR values; the file itself is never changed.
 
     Raw counts are taken from ``layers["counts"]``, ``raw`` or X, whichever first holds whole numbers;
-    log1p values are turned back by expm1.
+    log1p values are turned back by expm1. With `orthologues`, the name of a species, genes of another one become
+    their one-to-one orthologues in it; the others are left out.
 
     Returns
     -------
@@ -133,8 +137,6 @@ def load_cells(path: Path, cell_type_key: str | None = None) -> tuple[AnnData, d
     import anndata
     import pandas as pd
     from scipy import sparse
-
-    from focus_cli.reference.genes import read_gene_names
 
     path = Path(path)
     if not path.is_file():
@@ -164,6 +166,14 @@ def load_cells(path: Path, cell_type_key: str | None = None) -> tuple[AnnData, d
     if scale == "log1p":
         x = x.copy()
         x.data = np.expm1(x.data)
+    names = read_gene_names(var)
+    clean = pd.DataFrame(index=var.index.astype(str))
+    clean[keys.GENE_ID], clean[keys.SYMBOL] = names.ensembl, names.symbol
+    crossed = None
+    if orthologues is not None:
+        kept, clean, crossed = to_species(clean, orthologues, str(path))
+        x = x[:, kept]
+        names = read_gene_names(clean)
     filled = np.asarray(x.sum(axis=1)).ravel() > 0
     if filled.sum() < MIN_CELLS:
         raise BadInputError(
@@ -173,9 +183,6 @@ def load_cells(path: Path, cell_type_key: str | None = None) -> tuple[AnnData, d
     column = _choose_type_column(raw.obs, cell_type_key)
     types = raw.obs[column].astype(str).to_numpy() if column else np.full(raw.n_obs, "cell")
     obs = pd.DataFrame({"cell_type": types}, index=raw.obs_names.astype(str))[filled]
-    names = read_gene_names(var)
-    clean = pd.DataFrame(index=var.index.astype(str))
-    clean[keys.GENE_ID], clean[keys.SYMBOL] = names.ensembl, names.symbol
     cells = anndata.AnnData(x[filled], obs=obs, var=clean)
     info = {
         "schema_version": SCHEMA_VERSION,
@@ -187,7 +194,10 @@ def load_cells(path: Path, cell_type_key: str | None = None) -> tuple[AnnData, d
         "cell_type_key": column,
         "cell_types": {str(k): int(v) for k, v in obs["cell_type"].value_counts().sort_index().items()},
         "gene_collisions": names.collisions,
+        "species": species_of(names),
     }
+    if crossed is not None:
+        info["orthologues"] = crossed
     return cells, info
 
 
@@ -199,6 +209,7 @@ def build_reference(
     n_states: int = 64,
     max_cells: int = 20_000,
     seed: int = 0,
+    orthologues: str | None = None,
     overwrite: bool = False,
 ) -> Reference:
     """Prepare a reference for training and enhancement.
@@ -215,6 +226,8 @@ def build_reference(
         Cell states to make.
     max_cells
         Cells kept (drawn by `seed`), which bounds memory and disk.
+    orthologues
+        Species to take the reference to, "human" or "mouse", by one-to-one orthologues.
 
     Raises
     ------
@@ -223,7 +236,14 @@ def build_reference(
     from focus_cli.reference.prototypes import build_prototypes
 
     refuse_existing(out, overwrite)
-    cells, info = load_cells(path, cell_type_key)
+    cells, info = load_cells(path, cell_type_key, orthologues)
+    if crossed := info.get("orthologues"):
+        say(
+            f"reference: {crossed['n_orthologues']:,} of {crossed['n_genes']:,} {crossed['from']} genes "
+            f"as their one-to-one orthologues in {crossed['to']}"
+        )
+    for warning in report_warnings(gene_report(cells.var, species=info["species"])):
+        say(f"reference: {warning}")
     if info["scale"] != "counts":
         say(f"reference: {info['source']} holds {info['scale']} values, not counts; using them as relative expression")
     if info["gene_collisions"]:
@@ -238,8 +258,9 @@ def build_reference(
         "n_states": int(prototypes.n_obs),
         "provenance": provenance.describe_run(
             "reference",
-            {"cell_type_key": cell_type_key, "n_states": n_states, "max_cells": max_cells},
-            {"reference": path},
+            {"cell_type_key": cell_type_key, "n_states": n_states, "max_cells": max_cells}
+            | ({"orthologues": orthologues} if orthologues else {}),
+            {"reference": path} | gene_table_inputs(),
             seed,
         ),
     }

@@ -24,6 +24,7 @@ from focus_cli.reporting.genes import choose_genes, read_expression, states_expr
 from focus_cli.reporting.h5file import SpatialFile
 from focus_cli.reporting.maps import EXPRESSION, STATES, UNCERTAINTY, Canvas, data_uri, gradient, limits
 from focus_cli.reporting.matrices import CountSummary, read_columns, summarise_counts
+from focus_cli.reporting.placement import PlacedPicture, placement_pictures
 from focus_cli.reporting.run_record import RunRecord, run_record
 
 N_STATES = 6
@@ -77,6 +78,8 @@ class SampleSection:
     state_bars: list[tuple[str, float]]
     warnings: list[str]
     run: RunRecord
+    placed: PlacedPicture | None = None
+    turned: list[PlacedPicture] = field(default_factory=list)
     refined_run: RunRecord | None = None
     refined_facts: list[Fact] = field(default_factory=list)
 
@@ -136,6 +139,8 @@ def sample_section(
         run=run_record(focus),
     )
     section.states, section.state_bars = _states(file, canvas)
+    if section.alignment or section.orientations:
+        section.placed, section.turned = placement_pictures(file)
     if refined is not None:
         section.refined_run = run_record(refined.focus)
         section.refined_facts = [

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 from scipy.spatial import cKDTree
 
 from focus_cli.simulation.streams import stream
@@ -19,6 +20,11 @@ _VISIUM_SPOT_UM = 55.0
 _HD_BIN_UM = 8.0
 _HD_SIDE = 838  # 8 µm bins along the side of an HD capture area
 _LEGACY_PITCH_UM, _LEGACY_SPOT_UM = 200.0, 100.0
+COSMX_FIELD_UM = 512.0
+_STEREO_BIN_UM = 16.0  # 32 nanoballs, counted from the chip's origin
+_BEAD_UM, _BEAD_PITCH_UM, _BEAD_SLIP_UM = 10.0, 14.0, 1.5
+_BEADS_READ = 0.7  # share of the beads whose barcode was read
+_DBIT_CHANNELS = 50
 _CELL_UM = 10.0  # how wide a segmented cell is taken to be
 
 
@@ -170,11 +176,86 @@ def _cell_centres(tissue: Tissue, cells: Cells, mpp: float) -> Locations:
     return Locations(names, zero, zero, cells.xy_um / mpp, mpp, on, "circle", _CELL_UM, pitch)
 
 
+def _xenium_cells(tissue: Tissue, cells: Cells, mpp: float) -> Locations:
+    """Cells named as Xenium does since 1.3: a number to the base of 16, in letters a to p."""
+    letters = np.array(list("abcdefghijklmnop"))
+    digits = letters[np.arange(1, len(cells) + 1)[:, None] // 16 ** np.arange(7, -1, -1) % 16]
+    return replace(_cell_centres(tissue, cells, mpp), names=np.array(["".join(word) + "-1" for word in digits]))
+
+
+def _cosmx_cells(tissue: Tissue, cells: Cells, mpp: float) -> Locations:
+    """Cells named ``c_SLIDE_FIELD_CELL``; fields of view are numbered along rows, cells within their field."""
+    across = int(np.ceil(tissue.size_um / COSMX_FIELD_UM))
+    column, row = np.floor(cells.xy_um / COSMX_FIELD_UM).astype(int).clip(0, across - 1).T
+    field = row * across + column + 1
+    within = pd.Series(field).groupby(field).cumcount().to_numpy() + 1
+    return replace(_cell_centres(tissue, cells, mpp), names=np.array([f"c_1_{f}_{c}" for f, c in zip(field, within)]))
+
+
+def _merscope_cells(tissue: Tissue, cells: Cells, mpp: float) -> Locations:
+    """Cells named by whole numbers that no float holds."""
+    return replace(
+        _cell_centres(tissue, cells, mpp),
+        names=np.array([str(112_824_700_230_101_249 + 3 * i) for i in range(len(cells))]),
+    )
+
+
+def _stereoseq(tissue: Tissue, mpp: float) -> Locations:
+    """Bins of Stereo-seq's nanoballs, named by the nanoball at their corner."""
+    n = int(tissue.size_um // _STEREO_BIN_UM)
+    row, column = (a.ravel() for a in np.mgrid[0:n, 0:n])
+    xy = (np.stack([column, row], axis=1) + 0.5) * _STEREO_BIN_UM
+    side = round(_STEREO_BIN_UM / 0.5)
+    names = np.array([f"{c * side}_{r * side}" for r, c in zip(row, column)])
+    on = tissue.domain_at(xy) != OUTSIDE
+    return Locations(names, row, column, xy / mpp, mpp, on, "square", _STEREO_BIN_UM, _STEREO_BIN_UM)
+
+
+def _beads(tissue: Tissue, mpp: float, seed: int, section: int) -> Locations:
+    """Beads in a loose layer, three of ten unread, each with a barcode of 14 letters."""
+    rng = stream(seed, "beads", section)
+    n = int(tissue.size_um // _BEAD_PITCH_UM)
+    row, column = (a.ravel() for a in np.mgrid[0:n, 0:n])
+    xy = (np.stack([column + 0.5 * (row % 2), row], axis=1) + 0.5) * _BEAD_PITCH_UM
+    xy += rng.uniform(-_BEAD_SLIP_UM, _BEAD_SLIP_UM, xy.shape)
+    xy = xy[rng.permutation(len(xy))[: round(_BEADS_READ * len(xy))]]
+    codes = rng.permutation(np.unique(rng.integers(0, 4**14, size=2 * len(xy) + 100)))[: len(xy)]
+    letters = np.array(list("ACGT"))[codes[:, None] // 4 ** np.arange(14) % 4]
+    names = np.array(["".join(word) for word in letters])
+    px = np.round(xy / mpp, 6)  # as many digits as the file holds
+    on = tissue.domain_at(px * mpp) != OUTSIDE
+    zero = np.zeros(len(xy), dtype=np.int64)
+    pitch = round(float(np.median(cKDTree(px * mpp).query(px * mpp, k=2)[0][:, 1])), 3)
+    return Locations(names, zero, zero, px, mpp, on, "circle", _BEAD_UM, pitch)
+
+
+def _dbit(tissue: Tissue, mpp: float) -> Locations:
+    """Crossings of 50 channels with 50, their walls as wide as they are, over the whole frame."""
+    width = tissue.size_um / (2 * _DBIT_CHANNELS - 1)
+    row, column = (a.ravel() for a in np.mgrid[0:_DBIT_CHANNELS, 0:_DBIT_CHANNELS])
+    xy = (2 * np.stack([column, row], axis=1) + 0.5) * width
+    names = np.array([f"{c + 1}x{r + 1}" for r, c in zip(row, column)])
+    on = tissue.domain_at(xy) != OUTSIDE
+    return Locations(names, row + 1, column + 1, xy / mpp, mpp, on, "square", width, 2 * width)
+
+
 # How each platform's locations lie: one line for each.
 _ARRAYS: dict[str, Callable[[Tissue, Cells, float, int, int], Locations]] = {
     "visium": lambda tissue, cells, mpp, seed, section: _visium(tissue, mpp),
     "visium_hd": lambda tissue, cells, mpp, seed, section: square_grid(tissue, mpp, _HD_BIN_UM, mirrored=True),
     "legacy_st": lambda tissue, cells, mpp, seed, section: _legacy(tissue, mpp, seed, section),
+    "xenium": lambda tissue, cells, mpp, seed, section: _xenium_cells(tissue, cells, mpp),
+    "cosmx": lambda tissue, cells, mpp, seed, section: _cosmx_cells(tissue, cells, mpp),
+    "merscope": lambda tissue, cells, mpp, seed, section: _merscope_cells(tissue, cells, mpp),
+    "seqfish": lambda tissue, cells, mpp, seed, section: _cell_centres(tissue, cells, mpp),
+    "osmfish": lambda tissue, cells, mpp, seed, section: _cell_centres(tissue, cells, mpp),
+    "starmap": lambda tissue, cells, mpp, seed, section: _cell_centres(tissue, cells, mpp),
+    "merfish": lambda tissue, cells, mpp, seed, section: _cell_centres(tissue, cells, mpp),
+    "stereoseq": lambda tissue, cells, mpp, seed, section: _stereoseq(tissue, mpp),
+    "slideseq": lambda tissue, cells, mpp, seed, section: _beads(tissue, mpp, seed, section),
+    "dbit": lambda tissue, cells, mpp, seed, section: _dbit(tissue, mpp),
+    "openst": lambda tissue, cells, mpp, seed, section: _cell_centres(tissue, cells, mpp),
+    "spatialdata": lambda tissue, cells, mpp, seed, section: _cell_centres(tissue, cells, mpp),
     "anndata": lambda tissue, cells, mpp, seed, section: _visium(tissue, mpp),
 }
 PLATFORMS = tuple(_ARRAYS)

@@ -25,7 +25,24 @@ from focus_cli.simulation.tissue import Cells, Tissue
 AMBIENT = 0.03
 DISPERSION = 0.05
 # Molecules of the median location for each gene of the panel: 1,500 in a Visium spot at 400 genes.
-UMI_PER_GENE = {"visium": 3.75, "visium_hd": 0.15, "legacy_st": 6.25, "anndata": 3.75}
+UMI_PER_GENE = {
+    "visium": 3.75,
+    "visium_hd": 0.15,
+    "legacy_st": 6.25,
+    "xenium": 0.5,
+    "cosmx": 0.4,
+    "merscope": 0.6,
+    "seqfish": 0.6,
+    "osmfish": 4.0,
+    "starmap": 0.4,
+    "merfish": 0.6,
+    "stereoseq": 0.6,
+    "slideseq": 0.3,
+    "dbit": 3.0,
+    "openst": 0.6,
+    "spatialdata": 0.5,
+    "anndata": 3.75,
+}
 
 EXPECTATION = "E[count] = obs.efficiency * ((1 - ambient) * X + ambient * var.ambient_profile)"
 VARIANCE = "Var[count] = E[count] + dispersion * E[count] ** 2"

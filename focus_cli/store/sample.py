@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from focus_cli import keys
+from focus_cli.coordinates import Coordinates
 from focus_cli.errors import BadInputError, UsageError
 from focus_cli.store.atomic import atomic_directory
 from focus_cli.store.folder import require_files
@@ -67,7 +68,8 @@ class ImageInfo:
 class SampleInfo:
     """The content of ``sample.json``. All lengths in µm; `mpp` is µm per full-resolution pixel.
 
-    `organ` and `species` are words of the user, empty where they are not known.
+    `organ` and `species` are words of the user, empty where they are not known. `coordinates` links the systems
+    that the sample knows; older files have none.
     """
 
     sample_id: str
@@ -80,13 +82,15 @@ class SampleInfo:
     organ: str = ""
     species: str = ""
     alignment: dict[str, Any] = field(default_factory=dict)
+    coordinates: Coordinates = field(default_factory=Coordinates)
     warnings: list[str] = field(default_factory=list)
     provenance: dict[str, Any] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
 
     def to_json(self) -> str:
         """Serialise with sorted keys, so that equal samples give equal bytes."""
-        return json.dumps(asdict(self), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+        raw = asdict(self) | {"coordinates": self.coordinates.to_json()}
+        return json.dumps(raw, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> SampleInfo:
@@ -109,6 +113,7 @@ class SampleInfo:
                 platform=PlatformInfo(**raw.pop("platform")),
                 footprint=Footprint(**raw.pop("footprint")),
                 image=image,
+                coordinates=Coordinates.from_json(raw.pop("coordinates", [])),
                 **raw,
             )
         except (KeyError, TypeError, ValueError) as error:
@@ -190,6 +195,7 @@ def write_sample(
     adata: AnnData,
     *,
     write_morphology: Callable[[Path], None] | None = None,
+    write_pictures: Callable[[Path], None] | None = None,
     overwrite: bool = False,
 ) -> StoredSample:
     """Write a sample folder atomically.
@@ -204,6 +210,8 @@ def write_sample(
         X: raw counts, CSR, locations × genes; ``obsm["spatial"]`` px and ``obsm["spatial_um"]`` µm.
     write_morphology
         Called with the path of ``morphology.zarr`` to write, if the sample has an image.
+    write_pictures
+        Called with the folder, to write pictures for people to look at.
     overwrite
         Replace an existing folder.
 
@@ -230,5 +238,7 @@ def write_sample(
         adata.write_h5ad(temporary / keys.COUNTS_H5AD, compression="gzip", compression_opts=1)
         if write_morphology is not None:
             write_morphology(temporary / keys.MORPHOLOGY_ZARR)
+        if write_pictures is not None:
+            write_pictures(temporary)
         (temporary / keys.SAMPLE_JSON).write_text(info.to_json())
     return open_sample(path)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +18,17 @@ from focus_cli.conditioning import SampleData
 from focus_cli.conditioning.labels import vocabulary
 from focus_cli.conditioning.states import state_latents
 from focus_cli.errors import BadInputError, FocusError
+from focus_cli.genes import common_names
 from focus_cli.models import FocusNet, ModelConfig
 from focus_cli.priors import SpatialPrior, fit_prior
 from focus_cli.priors.transfer import MIN_SHARED_GENES, extend_prior
 from focus_cli.progress import say, task
+from focus_cli.training.ahead import drawn_ahead
 from focus_cli.training.checkpoint import TrainedModel, checkpoint_path, load_state, save_state
 from focus_cli.training.config import TrainingConfig
 from focus_cli.training.image_map import fit_depth_map, fit_image_map
 from focus_cli.training.objective import compute_losses
-from focus_cli.training.views import ViewMaker
+from focus_cli.training.views import TrainingView, ViewMaker
 
 LOG_EVERY = 20
 # First step, log, losses since the log's last line.
@@ -123,6 +127,7 @@ def fit(
             hint=f"give at least {MIN_LOCATIONS}",
         )
     feature_names = _shared_features(usable)
+    usable = _under_common_names(usable, prior)
     if prior is None:
         prior = fit_prior([_for_prior(s) for s in usable], preset.max_factors, reference=reference, seed=seed)
     else:
@@ -186,15 +191,20 @@ def run_loop(
     start, log, running = state
     running = list(running)
     weights = np.sqrt([len(m.measured) for m in makers])
+
+    def draw(index: int) -> TrainingView:
+        # Every view has its own stream, so that a resumed run meets the same views.
+        rng = np.random.default_rng([seed, 1, index])
+        return makers[rng.choice(len(makers), p=weights / weights.sum())].draw(rng)
+
+    last = (config.max_steps - 1) // config.steps_per_view
+    views = drawn_ahead(draw, range(start // config.steps_per_view, last + 1))
     view = None
-    with task(label, config.max_steps) as progress:
+    with task(label, config.max_steps) as progress, contextlib.closing(views):
         progress.advance(start)
         for step in range(start, config.max_steps):
-            index = step // config.steps_per_view
             if view is None or step % config.steps_per_view == 0:
-                # Every view has its own stream, so that a resumed run meets the same views.
-                rng = np.random.default_rng([seed, 1, index])
-                view = makers[rng.choice(len(makers), p=weights / weights.sum())].draw(rng)
+                view = next(views)
             rng = np.random.default_rng([seed, 2, step])
             generator = torch.Generator().manual_seed(int(rng.integers(1 << 62)))
             torch.manual_seed(int(rng.integers(1 << 62)))  # dropout
@@ -224,6 +234,13 @@ def run_loop(
                 save_state(state_dir, net, optimiser, done, key, log, running)
             progress.advance()
     return log
+
+
+def _under_common_names(samples: Sequence[SampleData], prior: SpatialPrior | None) -> list[SampleData]:
+    """The samples with their genes called alike: as the prior calls them, else as the first sample that has them."""
+    first = [] if prior is None else [prior.var]
+    tables = common_names([*first, *(s.genes for s in samples)])[len(first) :]
+    return [s if table is s.genes else replace(s, genes=table) for s, table in zip(samples, tables)]
 
 
 def _with_panels(prior: SpatialPrior, samples: Sequence[SampleData], reference) -> SpatialPrior:

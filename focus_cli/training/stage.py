@@ -8,6 +8,7 @@ from pathlib import Path
 from focus_cli import provenance
 from focus_cli.conditioning import load_sample_data
 from focus_cli.errors import UsageError
+from focus_cli.genes import gene_table_inputs
 from focus_cli.models import PRESETS
 from focus_cli.priors import read_prior
 from focus_cli.progress import say
@@ -64,7 +65,7 @@ def train(
         out=out,
         resume=resume,
     )
-    inputs = {f"sample:{s.info.sample_id}": s.path for s in stored}
+    inputs = {f"sample:{s.info.sample_id}": s.path for s in stored} | gene_table_inputs()
     if reference is not None:
         inputs["reference"] = Path(reference)
     if prior is not None:

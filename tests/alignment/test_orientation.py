@@ -1,13 +1,24 @@
 """The eight orientations: the right passes, wrong ones are refused where there is signal, noise is not."""
 
+import re
+
 import numpy as np
 import pytest
 from scipy import ndimage
 
-from focus_cli.alignment import ORIENTATIONS, check_orientation, compare_orientations, reorient
-from focus_cli.errors import BadInputError
+from focus_cli.alignment import (
+    ORIENTATIONS,
+    check_orientation,
+    compare_orientations,
+    named_orientation,
+    orientation_frame,
+    orientation_transform,
+    reorient,
+)
+from focus_cli.errors import BadInputError, UsageError
 
 UM_PER_PX = 10.0
+INVERSE = (0, 1, 2, 3, 4, 6, 5, 7)  # the two quarter turns undo each other, the others themselves
 
 # The same eight, done to an image: index k undoes what `reorient` k does to positions.
 TURN = (
@@ -56,6 +67,25 @@ def test_reorient_keeps_distances_and_undoes_the_turn_of_the_image():
         place = reorient(xy, turned.shape[1], turned.shape[0], k)
         at = turned[tuple((place[:, ::-1] - 0.5).round().astype(int).T)]
         np.testing.assert_array_equal(at, raster.ravel(), err_msg=ORIENTATIONS[k])
+
+
+def test_the_inverse_of_each_and_their_names():
+    xy = np.array([[1.0, 2.0], [30.0, 4.0], [7.0, 50.0]])
+    for k, back in enumerate(INVERSE):
+        frame = (60.0, 80.0) if k < 4 else (80.0, 60.0)  # of the turned picture
+        there = orientation_transform(*frame, k)
+        np.testing.assert_allclose(orientation_transform(60.0, 80.0, back)(there(xy)), xy)
+        assert there.scale == 1.0 and there.mirrored == (k in (1, 2, 4, 7))
+        assert named_orientation(ORIENTATIONS[k].upper().replace(" ", "-")) == k
+    with pytest.raises(UsageError, match="--orient 'sideways' is unknown") as refusal:
+        named_orientation("sideways")
+    assert "flipped left-right" in refusal.value.hint
+
+
+def bring_back(hint, xy, counts, nuclei, tissue, **options):
+    """Apply the option that a hint names, as `focus preprocess` does."""
+    index = named_orientation(re.search(r'--orient "([^"]+)"', hint)[1])
+    return reorient(xy, *orientation_frame(xy, counts, nuclei, tissue, index, **options), index)
 
 
 def test_right_orientation_passes_with_its_figures():
@@ -165,8 +195,27 @@ class TestRealSections:
         assert figures["correlation"] > 0.5
         assert max(o["gain"] for o in figures["orientations"][1:]) < -0.2
 
-    def test_all_seven_turns_are_caught(self, real):
+    def test_the_way_back_is_named_for_every_turned_image(self, real):
         xy, counts, nuclei, tissue, options = real
+        um, right = options["um_per_px"], 0
+        height, width = (side * um for side in nuclei.shape)
         for k in range(1, 8):
-            with pytest.raises(BadInputError, match=f"better {ORIENTATIONS[k]}:"):
-                check_orientation(xy, counts, TURN[k](nuclei), TURN[k](tissue), **options)
+            turned = TURN[k](nuclei)
+            # Where the turned picture has what lay under a location: the turn of the image, done to positions.
+            truth = reorient(xy, *((width, height) if k < 4 else (height, width)), k)
+            with pytest.raises(BadInputError, match="locations fit the image better") as refusal:
+                check_orientation(xy, counts, turned, TURN[k](tissue), **options)
+            found = bring_back(refusal.value.hint, xy, counts, turned, TURN[k](tissue), **options)
+            right += np.allclose(found, truth)
+        assert right == 7
+
+    def test_the_way_back_is_named_for_turned_positions(self, real):
+        xy, counts, nuclei, tissue, options = real
+        um, right = options["um_per_px"], 0
+        height, width = (side * um for side in nuclei.shape)
+        for k in range(1, 8):
+            turned = reorient(xy, width, height, k)
+            with pytest.raises(BadInputError, match="locations fit the image better") as refusal:
+                check_orientation(turned, counts, nuclei, tissue, **options)
+            right += np.allclose(bring_back(refusal.value.hint, turned, counts, nuclei, tissue, **options), xy)
+        assert right == 7

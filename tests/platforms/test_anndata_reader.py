@@ -1,6 +1,7 @@
 """AnnData: where raw counts are found, how the scale is learnt, what is refused."""
 
 import anndata
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -129,3 +130,77 @@ def test_a_folder_with_one_file_and_its_image(tmp_path):
     assert read(path, mpp=0.5).image_path is None  # whose image it is would be a guess
     with pytest.raises(BadInputError):
         detect(tmp_path)
+
+
+@pytest.mark.parametrize("store", [np.asarray, sparse.csr_matrix, sparse.csc_matrix])
+@pytest.mark.parametrize("key", ["spatial", "X_spatial"])
+def test_every_kind_of_matrix_and_key_of_positions(tmp_path, store, key):
+    def change(adata):
+        adata.X = store(COUNTS.astype(np.float32))
+        adata.obsm[key] = pd.DataFrame(adata.obsm.pop("spatial"), index=adata.obs_names, columns=["x", "y"])
+
+    sample = read(make(tmp_path, change=change), mpp=0.5)
+    assert sample.adata.X.format == "csr"
+    np.testing.assert_array_equal(sample.adata.X.toarray(), COUNTS)
+    np.testing.assert_array_equal(sample.adata.obsm["spatial"][9], [30.0, 30.0])
+
+
+def test_a_dense_matrix_is_read_in_blocks(tmp_path, monkeypatch):
+    from focus_cli.platforms import anntable
+
+    monkeypatch.setattr(anntable, "_BLOCK_VALUES", 24)
+    np.testing.assert_array_equal(read(make(tmp_path), mpp=0.5).adata.X.toarray(), COUNTS)
+
+
+def test_what_is_not_needed_is_not_read(tmp_path):
+    def change(adata):
+        adata.layers["logged"] = LOGGED
+        adata.obsm["X_pca"] = np.zeros((40, 2))
+
+    path = make(tmp_path, change=change)
+    with h5py.File(path, "r+") as file:
+        del file["layers/logged"], file["obsm/X_pca"]
+        file["layers/logged"] = "rubbish"
+        file["obsm/X_pca"] = np.zeros(3)
+    assert read(path, mpp=0.5).adata.n_obs == 40
+
+
+def damage(place, values):
+    def change(path):
+        with h5py.File(path, "r+") as file:
+            attrs = dict(file[place].attrs)
+            del file[place]
+            file[place] = values
+            file[place].attrs.update(attrs)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        damage("X/indices", np.full(COUNTS.astype(bool).sum(), 10**6)),
+        damage("X/indices", np.full(COUNTS.astype(bool).sum(), -1)),
+        damage("X/indptr", np.arange(41) * 10**6),
+        damage("X/data", np.zeros(3)),
+        damage("X/data", np.array([b"x"] * int(COUNTS.astype(bool).sum()))),
+        damage("obsm/spatial", np.zeros((3, 2))),
+        damage("obsm/spatial", np.zeros(40)),
+        damage("obs/_index", np.array([b"a"])),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused(tmp_path, change):
+    path = make(tmp_path, change=lambda a: setattr(a, "X", sparse.csr_matrix(COUNTS.astype(np.float32))))
+    change(path)
+    with pytest.raises(BadInputError):
+        read(path, mpp=0.5)
+
+
+@pytest.mark.parametrize("factor", [np.nan, -1.0, "wide", 0.0])
+def test_a_scale_that_is_no_length_is_not_used(tmp_path, factor):
+    def change(adata):
+        adata.uns["spatial"] = {"lib": {"images": {}, "scalefactors": {"microns_per_pixel": factor}}}
+        adata.uns["focus"] = {"mpp": factor}
+
+    with pytest.raises(MissingResourceError, match="µm per pixel is unknown"):
+        read(make(tmp_path, change=change))

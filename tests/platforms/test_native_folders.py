@@ -175,9 +175,3 @@ def test_kidney_merged_to_24_um(focus_data):
     np.testing.assert_array_equal(sample.adata["s_024um_00040_00050-1"].X.toarray().ravel(), expected)
     xy = table.loc[inside, ["pxl_col_in_fullres", "pxl_row_in_fullres"]].mean()
     np.testing.assert_allclose(sample.adata["s_024um_00040_00050-1"].obsm["spatial"][0], xy)
-
-
-@pytest.mark.parametrize("name", ["xenium", "cosmx", "merscope", "slideseq"])
-def test_instruments_that_are_not_read_are_named(focus_data, name):
-    with pytest.raises(BadInputError, match="(?i)looks like " + name.replace("slideseq", "slide-seq")):
-        detect(focus_data / "native" / name)

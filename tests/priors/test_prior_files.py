@@ -110,7 +110,8 @@ def test_a_prior_of_other_genes_is_refused_by_training(folder, tmp_path):
     from dataclasses import replace
 
     prior = build_prior([folder / "S1"], tmp_path / "p", n_factors=4)
-    other = replace(prior, genes=np.array([f"X{name}" for name in prior.genes]))
+    # Of other names and other ids: equal ids would be the same genes under whatever name.
+    other = replace(prior, genes=np.array([f"X{name}" for name in prior.genes]), gene_ids=np.full(len(prior.genes), ""))
     with pytest.raises(BadInputError, match="shares 0 genes"):
         fit([load_sample_data(open_sample(folder / "S1"))], TINY_NET, TINY_TRAINING, prior=other)
 

@@ -75,7 +75,7 @@ def test_an_existing_output_is_kept_unless_overwriting(tmp_path):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"platform": "xenium"}, "xenium"),
+        ({"platform": "imaginary"}, "imaginary"),
         ({"n_sections": 0}, "--sections 0"),
         ({"seed": -1}, "--seed -1"),
         ({"size_um": 100}, "--size-um 100"),

@@ -36,10 +36,11 @@ def name_alike(cells: AnnData, targets: list[pd.DataFrame]) -> AnnData:
     """
     from anndata import AnnData
 
-    from focus_cli.reference import match_genes
+    from focus_cli.genes import match_genes, require_one_species
 
     wanted = pd.concat(targets)
     wanted = wanted[~wanted.index.duplicated()]
+    require_one_species(wanted, cells.var, "the truth's species", "the reference's")
     rows = match_genes(wanted, cells.var)
     found = rows >= 0
     obs = cells.obs[[c for c in (CELL_TYPE,) if c in cells.obs]].copy()

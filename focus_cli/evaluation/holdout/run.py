@@ -160,9 +160,12 @@ def _in_reference(source: Source, reference: Path | None) -> np.ndarray | None:
     """Whether the reference holds each gene of the panel, under its id or its symbol."""
     if reference is None:
         return None
-    from focus_cli.reference import match_genes, open_reference
+    from focus_cli.genes import match_genes, require_one_species
+    from focus_cli.reference import open_reference
 
-    return match_genes(source.adata.var, open_reference(Path(reference)).cells.var) >= 0
+    cells = open_reference(Path(reference)).cells.var
+    require_one_species(source.adata.var, cells, "the sample's species", "the reference's")
+    return match_genes(source.adata.var, cells) >= 0
 
 
 def _write(

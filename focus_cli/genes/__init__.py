@@ -1,0 +1,28 @@
+"""Which gene is which: Ensembl ids, symbols of today and of yesterday, two species. Names are read, never changed."""
+
+from focus_cli.genes.identity import Evidence, GeneNames, gene_table, read_gene_names, resolve, species_of
+from focus_cli.genes.matching import common_names, match_genes
+from focus_cli.genes.orthologues import require_one_species, to_species
+from focus_cli.genes.report import gene_report, report_lines, report_warnings
+from focus_cli.genes.table import SPECIES, GeneTable, gene_table_inputs, load_table, use_gene_table
+
+__all__ = [
+    "SPECIES",
+    "Evidence",
+    "GeneNames",
+    "GeneTable",
+    "common_names",
+    "gene_report",
+    "gene_table",
+    "gene_table_inputs",
+    "load_table",
+    "match_genes",
+    "read_gene_names",
+    "report_lines",
+    "report_warnings",
+    "require_one_species",
+    "resolve",
+    "species_of",
+    "to_species",
+    "use_gene_table",
+]

@@ -1,0 +1,134 @@
+"""Whether a slide is the H&E of these locations, and the pictures of it that the sample keeps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from focus_cli import keys
+from focus_cli.coordinates import Coordinates, System
+from focus_cli.errors import BadInputError
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from focus_cli.platforms import RawSample
+    from focus_cli.slides import Slide
+
+HIRES_SIDE = 2000  # px, as Space Ranger's
+LOWRES_SIDE = 600
+MIN_PLACED = 0.5  # share of the locations that a given transform must lay on tissue
+
+
+def check_histology(name: str, thumbnail: np.ndarray, *, force: bool) -> list[str]:
+    """Refuse a picture that is no H&E, or warn where `force` says so.
+
+    Raises
+    ------
+    BadInputError
+        With what it looks like.
+    """
+    from focus_cli.slides import is_histology
+
+    real, seen = is_histology(thumbnail)
+    if real:
+        return []
+    message = f"{name} is not an H&E image: {seen.reason}"
+    if force:
+        return [f"{message} (forced)"]
+    raise BadInputError(
+        message,
+        hint="give the H&E with --image, or leave it aside with --no-image; --force overrides",
+    )
+
+
+def check_fit(
+    slide: Slide, thumbnail: np.ndarray, sample: RawSample, adata: AnnData, *, force: bool
+) -> tuple[dict[str, Any], list[str]]:
+    """Check that the locations lie on this H&E, the right way round and in their place.
+
+    Returns
+    -------
+    figures
+        For ``sample.json``: agreement in all eight orientations, and at the best shift.
+    warnings
+        One line each.
+
+    Raises
+    ------
+    BadInputError
+        If the locations do not fit it, unless `force`.
+    """
+    from focus_cli.alignment import check_orientation, check_shifts, compare_shifts
+    from focus_cli.slides import tissue_mask
+    from focus_cli.slides.stain import optical_density, unmix
+
+    um_per_px = slide.mpp * slide.width / thumbnail.shape[1]
+    xy, counts = adata.obsm[keys.SPATIAL_UM], adata.obs[keys.TOTAL_COUNTS].to_numpy()
+    nuclei, tissue = unmix(optical_density(thumbnail))[..., 0], tissue_mask(thumbnail, um_per_px)
+    scale = {"um_per_px": um_per_px, "pitch_um": sample.footprint.pitch_um}
+    figures, warnings = check_orientation(xy, counts, nuclei, tissue, **scale, force=force)
+    figures["shift"] = compare_shifts(xy, counts, nuclei, tissue, **scale)
+    if not warnings:  # what is wrong already needs no second word
+        warnings = check_shifts(figures["shift"], figures, force=force)
+    return figures, warnings
+
+
+def check_alignment(figures: dict[str, Any], align_from: str, *, force: bool) -> None:
+    """Refuse a table of numbers that lays most locations beside the tissue: it may map the other way.
+
+    Parameters
+    ----------
+    figures
+        As `check_fit` gives them.
+    align_from
+        The direction that was taken.
+    force
+        Let it pass.
+
+    Raises
+    ------
+    BadInputError
+        Naming the option that takes the other direction.
+    """
+    if figures["on_tissue"] >= MIN_PLACED or force:  # `check_fit` has warned of it
+        return
+    message = f"--align lays {figures['on_tissue']:.0%} of the locations on tissue"
+    other = "positions" if align_from == "image" else "image"
+    raise BadInputError(
+        message, hint=f"does it map the other way? try --align-from {other}; --force goes on regardless"
+    )
+
+
+def picture_entry(
+    entry: dict[str, Any], thumbnail: np.ndarray, slide: Slide, coordinates: Coordinates, shrunk: float
+) -> dict[str, Any]:
+    """``uns["spatial"][sample_id]``: images uint8 and scale factors per full-resolution pixel.
+
+    `shrunk` is µm per pixel now over µm per pixel as the vendor's factors mean it.
+    """
+    from focus_cli.alignment import shrink
+
+    small = shrink(thumbnail, LOWRES_SIDE)
+    factors = dict(entry.get("scalefactors", {}))
+    if coordinates.knows(System.VENDOR):  # lengths in pixels follow the pixels; factors of other pictures go
+        factors = {k: v / shrunk for k, v in factors.items() if k.endswith("_fullres")}
+    full_width = slide.width / coordinates.between(System.FULLRES, System.IMAGE).scale
+    factors |= {
+        "tissue_hires_scalef": thumbnail.shape[1] / full_width,
+        "tissue_lowres_scalef": small.shape[1] / full_width,
+    }
+    return {"images": {"hires": thumbnail, "lowres": small}, "scalefactors": factors}
+
+
+def draw_registration(path: Path, thumbnail: np.ndarray, slide: Slide, sample: RawSample, adata: AnnData) -> None:
+    """Draw the locations over the H&E they were laid on; the same sample gives the same bytes."""
+    from PIL import Image
+
+    from focus_cli.alignment import draw_locations
+
+    per_um = thumbnail.shape[1] / (slide.width * slide.mpp)
+    xy, radius = adata.obsm[keys.SPATIAL_UM] * per_um, sample.footprint.size_um / 2 * per_um
+    Image.fromarray(draw_locations(thumbnail, xy, adata.obs[keys.TOTAL_COUNTS].to_numpy(), radius)).save(path)

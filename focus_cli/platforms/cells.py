@@ -1,0 +1,163 @@
+"""What the instruments that image and segment cells have in common: their tables, controls and transforms."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from focus_cli.coordinates import Affine
+from focus_cli.errors import BadInputError, MissingResourceError, UsageError
+from focus_cli.platforms.checks import GENE_EXPRESSION, check_positions, check_unique
+from focus_cli.platforms.matrix import DAMAGE, damaged
+
+# No slide is as long as this; what is, has other units.
+LARGEST_UM = 1e6
+# A transform is nine numbers.
+_TRANSFORM_BYTES = 4096
+_SPREADSHEET = re.compile(r"\d(\.\d+)?[eE]\+\d+")
+
+
+def only_file(folder: Path, *patterns: str) -> Path | None:
+    """The one file of a folder that fits the first pattern that any file fits.
+
+    Raises
+    ------
+    UsageError
+        If several fit it.
+    """
+    for pattern in patterns:
+        found = sorted(p for p in folder.glob(pattern) if p.is_file() and not p.name.startswith("."))
+        if len(found) > 1:
+            raise UsageError(
+                f"{folder}: several tables to choose from: {', '.join(p.name for p in found[:5])}",
+                hint="give one of these files instead of the folder",
+            )
+        if found:
+            return found[0]
+    return None
+
+
+def companion(counts: Path, part: str, other: str) -> Path | None:
+    """The table that belongs to `counts`: the same name with `other` for `part`, else the only one like it."""
+    for name in (counts.name.replace(part, other), counts.name.replace(part, other).removesuffix(".gz")):
+        for candidate in (counts.with_name(name), counts.with_name(name + ".gz")):
+            if candidate.is_file():
+                return candidate
+    return only_file(counts.parent, f"*{other}*.csv", f"*{other}*.csv.gz")
+
+
+def needed(path: Path | None, folder: Path, name: str, what: str) -> Path:
+    """`path`, or the refusal that says what is missing without it.
+
+    Raises
+    ------
+    MissingResourceError
+        If `path` is None.
+    """
+    if path is None:
+        raise MissingResourceError(f"{folder}: {name} is missing: {what}", hint="copy the vendor's whole folder")
+    return path
+
+
+def control_types(names: Sequence[str], kinds: dict[str, str]) -> list[str]:
+    """The type of each feature by its name: the first of `kinds` (pattern → type) that matches, else a gene."""
+    patterns = [(re.compile(pattern, re.IGNORECASE), kind) for pattern, kind in kinds.items()]
+    return [next((kind for p, kind in patterns if p.match(name)), GENE_EXPRESSION) for name in names]
+
+
+def match_cells(names: Sequence[str], table: Sequence[str], matrix: str, positions: str):
+    """Find the row of each cell of the counts in the table of positions.
+
+    Parameters
+    ----------
+    names, table
+        Cell ids of the counts and of the positions.
+    matrix, positions
+        File names for messages.
+
+    Returns
+    -------
+    rows : int (n,)
+        The cells of the counts that have a position.
+    places : int (n,)
+        Their rows in the table.
+    warnings : list of str
+        How many were left out.
+
+    Raises
+    ------
+    BadInputError
+        If ids repeat, were rounded by a spreadsheet, or fewer than half of the cells have a position.
+    """
+    for ids, where in ((names, matrix), (table, positions)):
+        if len(ids) and all(_SPREADSHEET.fullmatch(i) for i in ids[:20]):
+            raise BadInputError(
+                f"{where}: cell ids were rounded to {ids[0]!r}: saved from a spreadsheet?",
+                hint="use the file as the instrument's software wrote it",
+            )
+        check_unique(ids, "cells", where)
+    found = pd.Index(table, dtype=object).get_indexer(pd.Index(names, dtype=object))
+    rows = np.flatnonzero(found >= 0)
+    if not len(names) or len(rows) < 0.5 * len(names):
+        example = next((n for n, at in zip(names, found) if at < 0), "none")
+        raise BadInputError(
+            f"positions do not match the matrix: {len(rows)} of {len(names)} cells of {matrix} are in {positions} "
+            f"(the matrix has {example!r}, the table {table[0] if len(table) else 'none'!r})",
+            hint="the two files come from different samples; use those of one run",
+        )
+    warnings = []
+    if len(rows) < len(names):
+        warnings.append(f"{len(names) - len(rows)} of {len(names)} cells have no position and were left out")
+    return rows, found[rows], warnings
+
+
+def check_extent(xy_um: np.ndarray, where: str) -> None:
+    """Refuse positions that are not finite or lie farther apart than any slide is long.
+
+    Raises
+    ------
+    BadInputError
+        Naming `where`.
+    """
+    check_positions(xy_um, where)
+    if len(xy_um) and max(np.abs(xy_um).max(), np.ptp(xy_um, axis=0).max()) > LARGEST_UM:
+        raise BadInputError(
+            f"{where}: positions reach {np.abs(xy_um).max():.3g} µm, farther than any slide",
+            hint="check the units and the positions file",
+        )
+
+
+def read_transform(path: Path) -> Affine:
+    """Read three rows of three numbers, divided by commas or blanks.
+
+    Raises
+    ------
+    BadInputError
+        If the file is damaged, or they are no invertible affine map.
+    """
+    try:
+        with open(path, "rb") as stream:
+            content = stream.read(_TRANSFORM_BYTES + 1)
+        if len(content) > _TRANSFORM_BYTES:
+            raise ValueError("it is too long for nine numbers")
+        lines = content.decode("utf-8-sig").replace(",", " ").replace(";", " ").splitlines()
+        rows = [[float(word) for word in line.split()] for line in lines if line.strip()]
+    except DAMAGE as error:
+        raise damaged(path, error) from error
+    if [len(row) for row in rows] != [3, 3, 3]:
+        raise BadInputError(f"{path}: a transform must be three rows of three numbers", hint="export it again")
+    try:
+        return Affine.of(rows)
+    except BadInputError as error:
+        raise BadInputError(f"{path}: {error.message}", hint="export it again") from error
+
+
+def grid_note(image: Path | None) -> list[str]:
+    """What is taken for granted of an image that no alignment file belongs to."""
+    if image is None:
+        return []
+    return [f"no file says how {image.name} lies on the cells: it is taken to be on the pixel grid of the positions"]

@@ -1,0 +1,270 @@
+"""CosMx: the flat files that the AtoMx portal exports, and those of the public data releases before it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from focus_cli.errors import BadInputError, UsageError
+from focus_cli.platforms import pitch
+from focus_cli.platforms.assemble import assemble, cell_footprint, choose_he
+from focus_cli.platforms.cells import (
+    check_extent,
+    companion,
+    control_types,
+    grid_note,
+    match_cells,
+    needed,
+    only_file,
+)
+from focus_cli.platforms.sample import Detection, RawSample
+from focus_cli.platforms.tables import read_table, read_wide_counts, table_columns
+from focus_cli.store import PlatformInfo
+
+NAME = "cosmx"
+TITLE = "CosMx"
+PIXEL_UM = 0.12028
+# The instrument before the product: 5472 × 3648 px in a field of view, where later ones have 4256 × 4256.
+OLDER_PIXEL_UM = 0.18
+_FIELD_PX = 4256
+_OLDER_FIELD_PX = (5472, 3648)
+
+
+class File(StrEnum):
+    """Parts of the file names: ``RUN_SLIDE_exprMat_file.csv``, gzipped or not."""
+
+    COUNTS = "exprMat_file"
+    CELLS = "metadata_file"
+    FIELDS = "fov_positions_file"
+
+
+class Column(StrEnum):
+    """Columns of the table of cells. Local pixels count from a corner of the field of view."""
+
+    FOV = "fov"
+    CELL = "cell_ID"
+    NAME = "cell"
+    X = "CenterX_global_px"
+    Y = "CenterY_global_px"
+    X_LOCAL = "CenterX_local_px"
+    Y_LOCAL = "CenterY_local_px"
+    X_MM = "x_slide_mm"
+    Y_MM = "y_slide_mm"
+    AREA_PX = "Area"
+    AREA_UM2 = "Area.um2"
+
+
+class Field(StrEnum):
+    """Columns of the table of fields of view that say one length in two units."""
+
+    X_PX = "x_global_px"
+    Y_PX = "y_global_px"
+    X_MM = "x_global_mm"
+    Y_MM = "y_global_mm"
+
+
+LOOKS_FOR = f"CosMx's flat files (…_{File.COUNTS}.csv and …_{File.CELLS}.csv)"
+
+# Columns of the counts that are no features, in one export or another.
+_NO_FEATURES = ("", Column.FOV, Column.CELL, Column.NAME, "cell_id", "cellID", "slide_ID", "slide_ID_numeric")
+_CONTROLS = {
+    r"(neg(prb|probe|add|ative)|custom_neg)[-_.]?\d+$": "Negative Control Probe",
+    r"systemcontrol[-_.]?\d*$": "System Control",
+    r"falsecode[-_.]?\d*$": "False Code",
+}
+
+
+def _find_counts(path: Path) -> Path | None:
+    if path.is_file():
+        return path if File.COUNTS in path.name else None
+    return only_file(path, f"*{File.COUNTS}*.csv", f"*{File.COUNTS}*.csv.gz")
+
+
+def detect(path: Path) -> Detection | None:
+    """Recognise CosMx's flat files by the one with the counts."""
+    try:
+        counts = _find_counts(path)
+        if counts is None:
+            return None
+        cells = companion(counts, File.COUNTS, File.CELLS)
+        fields = companion(counts, File.COUNTS, File.FIELDS)
+    except UsageError as error:
+        return Detection(NAME, "", (str(File.COUNTS),), (error.message,))
+    evidence = [found.name for found in (counts, cells, fields) if found is not None]
+    missing = {File.CELLS: cells, File.FIELDS: fields}
+    return Detection(NAME, "", tuple(evidence), tuple(f"{n}.csv is missing" for n, f in missing.items() if f is None))
+
+
+def read(path: Path, *, image: Path | None = None, mpp: float | None = None) -> RawSample:
+    """Read a CosMx sample.
+
+    On the slide, y points up; here as in an image it points down, so the cells are turned over. Full-resolution
+    pixels count from the upper left corner of the fields of view where local and global pixels tell it, else
+    from that of the box around the cells. The vendor's own positions stay in ``obs``.
+
+    Parameters
+    ----------
+    path
+        The folder of flat files, or the one with the counts.
+    image
+        The H&E, on the pixel grid of the fields; otherwise one is looked for beside the data.
+    mpp
+        µm per pixel; otherwise told by tables that state a length in both px and mm, else by the size of the
+        field of view: 0.12028 µm, and 0.18 µm before the instrument was sold.
+
+    Raises
+    ------
+    MissingResourceError
+        If the counts or the table of cells are not there.
+    BadInputError
+        If a file is damaged or its content cannot be used.
+    """
+    path = Path(path)
+    folder = path.parent if path.is_file() else path
+    counts_file = needed(_find_counts(path), folder, f"…_{File.COUNTS}.csv", "there are no counts")
+    cells_file = needed(
+        companion(counts_file, File.COUNTS, File.CELLS), folder, f"…_{File.CELLS}.csv", "its cells have no position"
+    )
+    fields_file = companion(counts_file, File.COUNTS, File.FIELDS)
+    inputs = {"matrix": counts_file, "positions": cells_file}
+
+    wide = read_wide_counts(counts_file, [str(c) for c in _NO_FEATURES])
+    for key in (Column.FOV, Column.CELL):
+        if key not in wide.keys:
+            raise BadInputError(f"{counts_file}: column {str(key)!r} is missing", hint="restore the vendor's file")
+    inside = wide.keys[Column.CELL].str.strip().ne("0").to_numpy()
+    said = []
+    if not inside.all():
+        lost = np.asarray(wide.counts.sum(axis=1, dtype=np.float64)).ravel()[~inside].sum()
+        said.append(
+            f"{counts_file.name}: {lost:.0f} molecules outside of cells ({Column.CELL} 0, {int(np.sum(~inside))} rows) "
+            "were left out"
+        )
+    ids = _cell_names(wide.keys[inside])
+    table = _read_cells(cells_file)
+    rows, places, notes = match_cells(ids, _cell_names(table), counts_file.name, cells_file.name)
+    said += notes
+
+    if fields_file is not None:
+        inputs["fields"] = fields_file
+    scale, notes = _pixel_size(mpp, table, cells_file, fields_file)
+    said += notes
+    xy_px, notes = _positions(table, cells_file, scale)
+    said += notes
+    check_extent(xy_px * scale, cells_file.name)
+    table, xy_px = table.iloc[places].reset_index(drop=True), xy_px[places]
+    he = choose_he(image, [folder])
+    footprint = cell_footprint(xy_px * scale, _areas(table, scale))
+    return assemble(
+        platform=PlatformInfo(name=NAME, technology="imaging", resolution_um=footprint.size_um),
+        counts=wide.counts[np.flatnonzero(inside)[rows]],
+        names=table[Column.NAME] if Column.NAME in table else [ids[i] for i in rows],
+        genes=_genes(wide.features),
+        xy_px=xy_px,
+        mpp=scale,
+        footprint=footprint,
+        where=counts_file.name,
+        inputs=inputs,
+        warnings=said + grid_note(he),
+        obs=table.drop(columns=[Column.NAME], errors="ignore").rename(columns=str),
+        image=he,
+    )
+
+
+def _cell_names(table: pd.DataFrame) -> list[str]:
+    """``FOV_CELL``, unique on the slide: the number of a cell counts within its field of view."""
+    return [f"{fov.strip()}_{cell.strip()}" for fov, cell in zip(table[Column.FOV], table[Column.CELL])]
+
+
+def _genes(features: list[str]) -> pd.DataFrame:
+    return pd.DataFrame({"id": features, "name": features, "type": control_types(features, _CONTROLS)}, dtype=object)
+
+
+def _read_cells(path: Path) -> pd.DataFrame:
+    keys = [Column.FOV, Column.CELL]
+    words = [*keys, Column.NAME]
+    table = read_table(path, list(Column), required=keys, text=words, numbers=[c for c in Column if c not in words])
+    slide = _has(table, Column.X, Column.Y) or _has(table, Column.X_MM, Column.Y_MM)
+    alone = _has(table, Column.X_LOCAL, Column.Y_LOCAL) and table[Column.FOV].nunique() == 1
+    if not slide and not alone:
+        raise BadInputError(f"{path}: column {str(Column.X)!r} is missing", hint=f"it needs {Column.X} and {Column.Y}")
+    return table
+
+
+def _has(table: pd.DataFrame, *columns: str) -> bool:
+    return all(c in table.columns for c in columns)
+
+
+def _areas(table: pd.DataFrame, mpp: float) -> np.ndarray | None:
+    if Column.AREA_UM2 in table:
+        return table[Column.AREA_UM2].to_numpy()
+    return table[Column.AREA_PX].to_numpy() * mpp**2 if Column.AREA_PX in table else None
+
+
+def _pixel_size(given: float | None, table: pd.DataFrame, cells: Path, fields: Path | None) -> tuple[float, list[str]]:
+    """µm per pixel: the user's, else the vendor's, else what the instrument is known for."""
+    vendor = None
+    if fields is not None:
+        columns = [str(c) for c in Field]
+        known = table_columns(fields)
+        if all(c in known for c in columns):
+            vendor = _ratio(read_table(fields, columns, numbers=columns), *columns)
+    if vendor is None and _has(table, Column.X, Column.Y, Column.X_MM, Column.Y_MM):
+        vendor = _ratio(table, Column.X, Column.Y, Column.X_MM, Column.Y_MM)
+    if given is not None or vendor is not None:
+        return pitch.choose_mpp(given=given, vendor=vendor, fit=None, where=cells.name)
+    if _has(table, Column.X_LOCAL, Column.Y_LOCAL):
+        x, y = table[Column.X_LOCAL].max(), table[Column.Y_LOCAL].max()
+        if _FIELD_PX * 1.02 < x <= _OLDER_FIELD_PX[0] and y <= _OLDER_FIELD_PX[1]:
+            return OLDER_PIXEL_UM, [f"fields of view {x:.0f} px wide: {OLDER_PIXEL_UM} µm per pixel (older instrument)"]
+    return PIXEL_UM, [f"no file states the pixel size: {PIXEL_UM} µm is taken; --mpp says otherwise"]
+
+
+def _ratio(table: pd.DataFrame, x_px: str, y_px: str, x_mm: str, y_mm: str) -> float | None:
+    """µm per pixel by how far apart the rows of a table lie in both units; None if that says nothing."""
+    px, mm = (table[[str(a), str(b)]].to_numpy(np.float64) for a, b in ((x_px, y_px), (x_mm, y_mm)))
+    sound = np.isfinite(px).all(axis=1) & np.isfinite(mm).all(axis=1)
+    if sound.sum() < 2:
+        return None
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        spread = 1000 * mm[sound].std(axis=0).sum() / px[sound].std(axis=0).sum()
+    return float(spread) if 0.01 < spread < 100 else None
+
+
+def _positions(table: pd.DataFrame, path: Path, mpp: float) -> tuple[np.ndarray, list[str]]:
+    """(x, y) in pixels, y down, of every cell of the table: float64 (n, 2)."""
+    if _has(table, Column.X, Column.Y):
+        xy = table[[str(Column.X), str(Column.Y)]].to_numpy(np.float64)
+        notes = []
+    elif _has(table, Column.X_MM, Column.Y_MM):
+        xy = table[[str(Column.X_MM), str(Column.Y_MM)]].to_numpy(np.float64) * 1000 / mpp
+        notes = [f"{path.name}: positions are taken from {Column.X_MM} and {Column.Y_MM}"]
+    else:
+        xy = table[[str(Column.X_LOCAL), str(Column.Y_LOCAL)]].to_numpy(np.float64)
+        return xy, [f"{path.name}: positions within the one field of view are taken, y down"]
+    left, top = _corner(table, xy)
+    return np.stack([xy[:, 0] - left, top - xy[:, 1]], axis=1), notes
+
+
+def _corner(table: pd.DataFrame, xy: np.ndarray) -> tuple[float, float]:
+    """Upper left corner of the fields of view in global pixels, where y points up.
+
+    Local pixels count from the upper left corner of a field, y down, in the exports of AtoMx: then global x
+    minus local x, and global y plus local y, are the same for all cells of a field. Where they are not (y up,
+    or x reversed, in earlier releases), the height of a field is not known, and the cells' own box serves.
+    """
+    box = float(np.floor(xy[:, 0].min())), float(np.ceil(xy[:, 1].max()))
+    if not _has(table, Column.X_LOCAL, Column.Y_LOCAL) or not np.isfinite(xy).all() or np.abs(xy).max() > 1e9:
+        return box
+    local = table[[str(Column.X_LOCAL), str(Column.Y_LOCAL)]].to_numpy(np.float64)
+    corners = pd.DataFrame({"x": xy[:, 0] - local[:, 0], "y": xy[:, 1] + local[:, 1]})
+    fields = corners.groupby(table[Column.FOV].to_numpy(dtype=object))
+    # Cells of a field must differ in y, or either direction would look right.
+    tall = pd.Series(local[:, 1]).groupby(table[Column.FOV].to_numpy(dtype=object)).agg(np.ptp).max() > 100
+    if not tall or not (fields.max() - fields.min()).max().max() <= 20:
+        return box
+    corner = fields.median()
+    return float(corner["x"].min()), float(corner["y"].max())

@@ -1,0 +1,282 @@
+"""DBiT-seq: two crossed sets of channels; counts of every crossing, named ``AxB`` by column and row."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from focus_cli import keys
+from focus_cli.errors import BadInputError, MissingResourceError, UsageError
+from focus_cli.platforms.assemble import assemble, choose_he
+from focus_cli.platforms.checks import GENE_EXPRESSION, check_unique
+from focus_cli.platforms.images import image_size
+from focus_cli.platforms.matrix import DAMAGE, damaged, open_maybe_gzip
+from focus_cli.platforms.sample import Detection, RawSample
+from focus_cli.platforms.text_matrix import read_text_matrix
+from focus_cli.store import Footprint, PlatformInfo
+
+NAME = "dbit"
+TITLE = "DBiT-seq"
+# Channels on one side of the chips in use.
+CHIPS = (50, 96, 100, 220)
+CHANNEL_UM = 50.0  # if nobody says; chips of 10, 15, 20, 25 and 50 µm are in use
+# A picture of the region that the channels cover is square to within this.
+_SQUARE = 0.03
+_HEAD = 1 << 16
+
+
+class File(StrEnum):
+    """What names the tables beside the counts, wherever it stands in a name."""
+
+    POSITION = "position"
+    POSTION = "postion"  # as the published script spells it
+    BARCODES = "barcode"
+
+
+COUNT_ENDINGS = (".tsv", ".tsv.gz", ".txt", ".txt.gz", ".csv", ".csv.gz")
+LOOKS_FOR = "a DBiT-seq table of counts (*.tsv, rows named AxB by column and row of the channels)"
+_CROSSING = re.compile(r"\s*(\d{1,4})x(\d{1,4})\s*")
+_ENDS = re.compile(r"([AB])(\d{1,4})")
+
+
+@dataclass(frozen=True)
+class Chip:
+    """The files of one chip; `position` and `barcodes` may be None."""
+
+    counts: Path
+    position: Path | None
+    barcodes: Path | None
+
+
+def _first_row(path: Path) -> str:
+    """The name of the first row of a table, empty if it is none."""
+    try:
+        with open_maybe_gzip(path) as stream:
+            stream.readline(1 << 24)
+            head = stream.readline(_HEAD)
+        return re.split(rb"[\t,; ]", head, maxsplit=1)[0].strip(b'" \r\n').decode("utf-8", "replace")
+    except DAMAGE:
+        return ""
+
+
+def find_chip(path: Path) -> Chip | None:
+    """The table of counts that `path` is, or that lies in the folder that `path` is.
+
+    Raises
+    ------
+    UsageError
+        If a folder holds several.
+    """
+    folder = path if path.is_dir() else path.parent
+    if not folder.is_dir():
+        return None
+    files = sorted(p for p in folder.iterdir() if p.is_file() and p.name.lower().endswith(COUNT_ENDINGS))
+    position = [p for p in files if File.POSITION in p.name.lower() or File.POSTION in p.name.lower()]
+    barcodes = [p for p in files if File.BARCODES in p.name.lower()]
+    tables = [path] if path.is_file() else [p for p in files if p not in position and p not in barcodes]
+    counts = [p for p in tables if p.name.lower().endswith(COUNT_ENDINGS) and _is_counts(p, barcodes)]
+    if not counts:
+        return None
+    if len(counts) > 1:
+        raise UsageError(
+            f"{folder} holds several tables of counts: {', '.join(p.name for p in counts[:5])}",
+            hint=f"give one of them, for instance {counts[0]}",
+        )
+    return Chip(counts[0], _only(position, counts[0]), _only(barcodes, counts[0]))
+
+
+def _is_counts(path: Path, barcodes: list[Path]) -> bool:
+    name = _first_row(path)
+    return bool(_CROSSING.fullmatch(name) or (barcodes and re.fullmatch("[ACGTN]{16}", name)))
+
+
+def _only(files: list[Path], counts: Path) -> Path | None:
+    """The table that belongs to these counts: the only one, or the only one that shares their name's start."""
+    if len(files) > 1:
+        start = re.split(r"[._-]", counts.name)[0]
+        files = [p for p in files if p.name.startswith(start)]
+    return files[0] if len(files) == 1 else None
+
+
+def detect(path: Path) -> Detection | None:
+    """Recognise DBiT-seq by the names of the rows of a table: ``12x34``."""
+    try:
+        chip = find_chip(path)
+    except UsageError as error:
+        return Detection(NAME, "", (), (error.message,))
+    except OSError:
+        return None
+    if chip is None or (chip.counts.parent.name == "ST-cnts"):  # legacy ST names its spots alike
+        return None
+    evidence = [p.name for p in (chip.counts, chip.position, chip.barcodes) if p is not None]
+    problems = () if chip.position is not None else ("position.txt is missing: all crossings are taken as tissue",)
+    return Detection(NAME, "", tuple(evidence), problems)
+
+
+def read(path: Path, *, image: Path | None = None, mpp: float | None = None, bin_um: float | None = None) -> RawSample:
+    """Read one chip.
+
+    Channel j lies between 2 (j − 1) and 2 (j − 1) + 1 channel widths from the edge of the region, for walls
+    are as wide as channels. Crossing 1x1 is at the upper left, A counts to the right and B down. Positions
+    are pixels of a picture of just that region, as the published workflow crops it.
+
+    Parameters
+    ----------
+    path
+        The table of counts, or its folder.
+    image
+        The H&E, cropped to the region of the channels; otherwise one is looked for beside the data.
+    mpp
+        µm per pixel of that picture; otherwise from its width, and 1 without one.
+    bin_um
+        Width of a channel in µm; 50 by default, with a warning.
+
+    Raises
+    ------
+    MissingResourceError
+        If the counts are not there.
+    BadInputError
+        If a file is damaged or its content cannot be used.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise MissingResourceError(f"no such file or folder: {path}", hint="check the path")
+    chip = find_chip(path)
+    if chip is None:
+        raise BadInputError(f"{path}: no table of counts with rows named AxB", hint=f"give {LOOKS_FOR}")
+    inputs = {"matrix": chip.counts}
+    warnings = []
+    if bin_um is None:
+        bin_um = CHANNEL_UM
+        warnings.append(f"the files do not say how wide a channel is: {bin_um:g} µm is assumed (pass --bin-um)")
+    names, genes, counts = read_text_matrix(chip.counts)
+    check_unique(genes, "genes", chip.counts.name)
+    a, b, channels = _crossings(names, chip, inputs)
+    names = [f"{i}x{j}" for i, j in zip(a, b)]
+    under, notes = _under_tissue(chip, names, inputs)
+    xy_um = (2 * (np.stack([a, b], axis=1) - 1) + 0.5) * bin_um
+    picture = choose_he(image, [chip.counts.parent])
+    side = (2 * channels - 1) * bin_um
+    scale, more = _scale(mpp, picture, side)
+    obs = pd.DataFrame({keys.IN_TISSUE: under.astype(np.int64), keys.ARRAY_ROW: b, keys.ARRAY_COL: a})
+    return assemble(
+        platform=PlatformInfo(
+            name=NAME, technology="sequencing", chemistry="poly-A capture", resolution_um=float(bin_um)
+        ),
+        counts=counts,
+        names=names,
+        genes=pd.DataFrame({"id": genes, "name": genes, "type": GENE_EXPRESSION}, dtype=object),
+        xy_px=xy_um / scale,
+        mpp=scale,
+        footprint=Footprint("square", float(bin_um), 2.0 * float(bin_um)),
+        where=chip.counts.name,
+        inputs=inputs,
+        warnings=warnings + notes + more,
+        obs=obs,
+        image=picture,
+    )
+
+
+def _scale(mpp: float | None, picture: Path | None, side_um: float) -> tuple[float, list[str]]:
+    """µm per pixel, and what there is to say about it."""
+    size = image_size(picture) if picture is not None else None
+    square = size is not None and abs(size[0] / size[1] - 1) <= _SQUARE
+    if mpp is not None:
+        if size is not None and abs(max(size) * mpp / side_um - 1) > _SQUARE:
+            return mpp, [
+                f"{picture.name} is {size[0] * mpp:.0f} × {size[1] * mpp:.0f} µm and the channels cover {side_um:.0f} "
+                "µm: it is taken to begin at their upper left corner; crop it to them"
+            ]
+        return mpp, []
+    if square:
+        return side_um / size[0], []
+    if picture is not None:
+        seen = "of unknown size" if size is None else f"{size[0]} × {size[1]} px, not square"
+        return 1.0, [f"{picture.name} is {seen}: it is not the region of the channels; crop it, or pass --mpp"]
+    return 1.0, []
+
+
+def _crossings(names: list[str], chip: Chip, inputs: dict[str, Path]) -> tuple[np.ndarray, np.ndarray, int]:
+    """Column and row of every crossing from its name or barcode, 1-based, and channels on a side."""
+    places = dict[str, tuple[int, int]]()
+    largest = 0
+    if chip.barcodes is not None:
+        places, largest = _read_barcodes(chip.barcodes)
+        inputs["barcodes"] = chip.barcodes
+    pairs = np.zeros((len(names), 2), dtype=np.int64)
+    for row, name in enumerate(names):
+        match = _CROSSING.fullmatch(name)
+        place = (int(match[1]), int(match[2])) if match else places.get(name)
+        if place is None or min(place) < 1:
+            raise BadInputError(
+                f"{chip.counts}: row {name[:40]!r} is not the name of a crossing", hint="rows are named AxB, from 1x1"
+            )
+        pairs[row] = place
+    largest = max(largest, int(pairs.max()))
+    channels = next((n for n in CHIPS if n >= largest), None)
+    if channels is None:
+        raise BadInputError(
+            f"{chip.counts}: crossing {largest} is on no known chip", hint=f"they have {', '.join(map(str, CHIPS))}"
+        )
+    return pairs[:, 0], pairs[:, 1], channels
+
+
+def _read_barcodes(path: Path) -> tuple[dict[str, tuple[int, int]], int]:
+    """Barcode → (A, B), from rows ``BARCODE A B``, or from the barcodes of every channel, ``A1 ACGTACGT``.
+
+    In a pair, the barcode of channel B comes first.
+    """
+    try:
+        with open_maybe_gzip(path) as stream:
+            lines = stream.read().decode("utf-8-sig").splitlines()
+    except DAMAGE as error:
+        raise damaged(path, error) from error
+    whole: dict[str, tuple[int, int]] = {}
+    ends: dict[str, dict[int, str]] = {"A": {}, "B": {}}
+    for number, line in enumerate(lines, 1):
+        words = line.replace(",", "\t").split()
+        match = _ENDS.fullmatch(words[0]) if len(words) == 2 else None
+        if match:
+            ends[match[1]][int(match[2])] = words[1].upper()
+        elif len(words) == 3 and words[1].isdecimal() and words[2].isdecimal():
+            whole[words[0].upper()] = int(words[1][:6]), int(words[2][:6])
+        elif words and number > 1:  # the first line may be a header
+            raise BadInputError(f"{path}: line {number} is no barcode", hint="rows are BARCODE A B, or A1 BARCODE")
+    if len(ends["A"]) * len(ends["B"]) > 1_000_000:
+        raise BadInputError(f"{path}: more channels than any chip has", hint="check the table of barcodes")
+    for b, second in ends["B"].items():
+        for a, first in ends["A"].items():
+            whole[second + first] = a, b
+    if not whole:
+        raise BadInputError(f"{path}: no barcode", hint="rows are BARCODE A B, or A1 BARCODE")
+    return whole, max(max(place) for place in whole.values())
+
+
+def _under_tissue(chip: Chip, names: list[str], inputs: dict[str, Path]) -> tuple[np.ndarray, list[str]]:
+    """Which crossings the list of pixels on tissue holds; all, where there is no list."""
+    if chip.position is None:
+        return np.ones(len(names), bool), ["no position.txt: all crossings are taken to lie on tissue"]
+    inputs["tissue"] = chip.position
+    try:
+        with open_maybe_gzip(chip.position) as stream:
+            text = stream.read().decode("utf-8-sig")
+    except DAMAGE as error:
+        raise damaged(chip.position, error) from error
+    words = [w.strip('"') for w in re.split(r"[,;\s]+", text) if w.strip('"')]
+    strange = next((w for w in words if not _CROSSING.fullmatch(w)), None)
+    if strange is not None or not words:
+        said = f"{strange[:40]!r} is no crossing" if words else "it is empty"
+        raise BadInputError(f"{chip.position}: {said}", hint="it lists the crossings on tissue: 1x1,1x2,…")
+    known = {f"{int(m[1])}x{int(m[2])}" for m in map(_CROSSING.fullmatch, words)}
+    under = np.array([n in known for n in names])
+    if not under.any():
+        raise BadInputError(
+            f"{chip.position}: none of its {len(known)} crossings is in {chip.counts.name}",
+            hint="the two files come from different chips",
+        )
+    return under, []
