@@ -103,7 +103,7 @@ def measure_inference(sample: Path, model: Path, out: Path) -> dict:
     options = stage.EnhanceOptions(layers=("mean_counts", "std"))
     stored, trained = open_sample(sample), load_model(model)
     start = time.perf_counter()
-    run = stage._Inference(stored, trained, None, options)
+    run = stage.Inference(stored, trained, None, options)
     middle = time.perf_counter()
     run.write_locations(out, {}, True)
     end = time.perf_counter()

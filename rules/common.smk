@@ -65,20 +65,28 @@ def with_retries(mem_mb):
 
 def raw_of(wildcards):
     row = PLAN.samples[wildcards.sample]
-    return [row.path] + ([row.image] if row.image else [])
+    return [row.path] + [file for file in (row.image, row.align, row.landmarks) if file]
 
 
 def preprocess_flags(wildcards):
     row = PLAN.samples[wildcards.sample]
-    return flags(
+    given = flags(
         platform=row.platform,
         image=row.image,
         mpp=row.mpp,
         bin_um=row.bin_um,
+        region=row.region,
+        table=row.table,
+        align=row.align,
+        align_from=row.align_from,
+        landmarks=row.landmarks,
+        orient=row.orient,
+        shift_um=row.shift_um,
         step_um=RUN.preprocess.step_um,
         organ=row.organ,
         species=row.species,
     )
+    return f"{given} --register" if row.register_image else given
 
 
 def training_of_sample(wildcards):

@@ -170,7 +170,7 @@ def test_every_problem_is_told_at_once_with_its_line(tmp_path, monkeypatch):
     for part in (
         "line 4: sample S1 is on line 2 already",
         "line 5: sample: must be letters",
-        "line 6: platform: should be 'auto', 'visium'",
+        "line 6: platform: should be 'auto', 'visium_hd', 'visium'",
         "line 7: mpp: should be greater than 0, got '-1'",
         "line 8: path: environment variable FOCUS_TEST_NOWHERE is not set",
         "line 9: sample: Field required",

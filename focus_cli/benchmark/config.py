@@ -13,6 +13,7 @@ from focus_cli.conditioning.ablation import SIGNALS
 from focus_cli.config import expand
 from focus_cli.config.models import Name, Positive, Share, Task, Text
 from focus_cli.errors import BadInputError, MissingResourceError, UsageError
+from focus_cli.platform_names import AUTO, PLATFORMS
 
 PEERS = ("magic", "scvi", "gimvi", "tangram")
 OBSERVED = "observed"
@@ -44,7 +45,7 @@ class RawSection(_Part):
     """What an instrument wrote."""
 
     path: Text
-    platform: Literal["auto", "visium", "visium_hd", "legacy_st", "anndata"] = "auto"
+    platform: Literal[(AUTO, *PLATFORMS)] = AUTO
     image: Text | None = None
     mpp: Positive | None = None
     bin_um: Positive | None = None

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import rich_click as click
 
 from focus_cli.commands.options import (
     PATH,
-    bin_option,
     device_option,
     gene_table_option,
-    image_option,
-    mpp_option,
     overwrite_option,
-    platform_option,
+    reader_options,
     seed_option,
 )
 
@@ -63,10 +61,7 @@ from focus_cli.commands.options import (
     help="Take a signal away to see what rests on it: image, reference or spatial, =drop or =shuffle. Repeatable.",
 )
 @click.option("--max-steps", type=click.IntRange(min=1), help="Training steps of --model self.")
-@platform_option
-@image_option
-@mpp_option
-@bin_option
+@reader_options
 @gene_table_option
 @device_option
 @seed_option
@@ -86,13 +81,10 @@ def command(
     adapt: int,
     ablate: tuple[str, ...],
     max_steps: int | None,
-    platform: str,
-    image: Path | None,
-    mpp: float | None,
-    bin_um: float | None,
     device: str,
     seed: int,
     overwrite: bool,
+    **reader: Any,
 ):
     """Enhance a sample: denoise measured genes, impute unmeasured ones, refine the resolution.
 
@@ -111,7 +103,6 @@ def command(
     """
     from focus_cli.enhancement.stage import EnhanceOptions, enhance
 
-    raw = {"platform": platform, "image": image, "mpp": mpp, "bin_um": bin_um}
     enhance(
         sample,
         out,
@@ -130,7 +121,7 @@ def command(
             seed=seed,
             device=device,
         ),
-        preprocess_options=raw,
+        preprocess_options=reader,
         training_options={"max_steps": max_steps},
         overwrite=overwrite,
     )

@@ -4,29 +4,24 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import rich_click as click
 
-from focus_cli.commands.options import PATH, bin_option, gene_table_option, image_option, mpp_option, platform_option
+from focus_cli.commands.options import PATH, gene_table_option, reader_options
 
 
 @click.command("inspect")
 @click.argument("path", type=PATH)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
-@platform_option
-@image_option
-@mpp_option
-@bin_option
+@reader_options
 @gene_table_option
 @click.pass_context
 def command(
     ctx: click.Context,
     path: Path,
     as_json: bool,
-    platform: str,
-    image: Path | None,
-    mpp: float | None,
-    bin_um: float | None,
+    **reader: Any,
 ) -> None:
     """What is this folder: platform, locations, genes, image, µm per pixel, problems.
 
@@ -44,7 +39,7 @@ def command(
     else:
         from focus_cli.platforms import describe
 
-        report = describe(path, platform, image=image, mpp=mpp, bin_um=bin_um)
+        report = describe(path, **reader)
     if as_json:
         click.echo(json.dumps(report, indent=2, ensure_ascii=False))
     else:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import rich_click as click
 
 from focus_cli.errors import UsageError
+from focus_cli.platform_names import AUTO, PLATFORMS
 
 # Existence is checked by the stages, whose errors name the file and carry FOCUS's own exit codes.
 PATH = click.Path(path_type=Path)
@@ -23,23 +24,37 @@ device_option = click.option(
     show_default=True,
     help="Where to compute; auto takes a GPU if there is one.",
 )
-platform_option = click.option(
-    "--platform",
-    default="auto",
-    show_default=True,
-    help="What wrote the folder: auto, visium, visium_hd, legacy_st or anndata.",
+_READER_OPTIONS = (
+    click.option(
+        "--platform",
+        default=AUTO,
+        show_default=True,
+        help=f"What wrote it: {AUTO}, {', '.join(PLATFORMS)}.",
+    ),
+    click.option("--image", type=PATH, help="The H&E image: TIFF, SVS, JPEG or PNG."),
+    click.option(
+        "--mpp",
+        type=click.FloatRange(min=0, min_open=True),
+        help="µm per pixel of the full-resolution image, where the vendor's files do not say.",
+    ),
+    click.option(
+        "--bin-um",
+        type=click.FloatRange(min=0, min_open=True),
+        help="Bin side in µm (Visium HD, Stereo-seq: finer bins are merged), or width of a channel (DBiT-seq).",
+    ),
+    click.option("--region", help="Which section, where a file or folder holds several (a refusal lists them)."),
+    click.option("--table", help="Which table of a SpatialData store (a refusal lists them)."),
 )
-image_option = click.option("--image", type=PATH, help="The H&E image: TIFF, SVS, JPEG or PNG.")
-mpp_option = click.option(
-    "--mpp",
-    type=click.FloatRange(min=0, min_open=True),
-    help="µm per pixel of the full-resolution image, where the vendor's files do not say.",
-)
-bin_option = click.option(
-    "--bin-um",
-    type=click.FloatRange(min=0, min_open=True),
-    help="Bin side in µm (Visium HD, Stereo-seq: finer bins are merged), or width of a channel (DBiT-seq).",
-)
+
+
+def reader_options(command: Callable) -> Callable:
+    """What can be said of raw data, the same for every verb that reads them.
+
+    Every keyword parameter of any platform's reader is one of them.
+    """
+    for option in reversed(_READER_OPTIONS):
+        command = option(command)
+    return command
 
 
 def _use_gene_table(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:

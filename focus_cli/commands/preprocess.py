@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import rich_click as click
 
 from focus_cli.commands.options import (
     PATH,
-    bin_option,
-    image_option,
-    mpp_option,
     overwrite_option,
-    platform_option,
+    reader_options,
 )
 
 
@@ -20,11 +18,8 @@ from focus_cli.commands.options import (
 @click.argument("raw", type=PATH)
 @click.option("--out", type=PATH, required=True, help="Sample folder to make.")
 @click.option("--sample", "sample_id", required=True, help="Name of the sample: letters, digits, '.', '_', '-'.")
-@platform_option
-@image_option
+@reader_options
 @click.option("--no-image", is_flag=True, help="Leave the image aside, even where there is one.")
-@mpp_option
-@bin_option
 @click.option(
     "--align",
     type=PATH,
@@ -71,11 +66,7 @@ def command(
     raw: Path,
     out: Path,
     sample_id: str,
-    platform: str,
-    image: Path | None,
     no_image: bool,
-    mpp: float | None,
-    bin_um: float | None,
     align: Path | None,
     align_from: str | None,
     landmarks: Path | None,
@@ -87,6 +78,7 @@ def command(
     species: str,
     force: bool,
     overwrite: bool,
+    **reader: Any,
 ) -> None:
     """Turn a raw vendor folder into a sample folder: counts, positions in µm, image features.
 
@@ -106,10 +98,7 @@ def command(
         raw,
         out,
         sample_id,
-        platform=platform,
-        image=image,
-        mpp=mpp,
-        bin_um=bin_um,
+        **reader,
         step_um=step_um,
         organ=organ,
         species=species,

@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from focus_cli.platform_names import AUTO, PLATFORMS
+
 SAFE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 
 Name = Annotated[str, StringConstraints(pattern=SAFE_NAME)]
@@ -170,14 +172,30 @@ class SampleRow(Section):
     """Id of the sample; names its files."""
     path: Text
     """What the instrument wrote: a folder, or a file (legacy ST counts, .h5ad)."""
-    platform: Literal["auto", "visium", "visium_hd", "legacy_st", "anndata"] = "auto"
+    platform: Literal[(AUTO, *PLATFORMS)] = AUTO
     """What wrote it."""
     image: Text | None = None
     """The H&E image, where it does not lie beside the data."""
     mpp: Positive | None = None
     """µm per pixel of the full-resolution image, where the vendor's files do not say."""
+    align: Text | None = None
+    """How an H&E that was imaged apart lies on the positions: a csv of numbers (focus preprocess --align)."""
+    align_from: Literal["image", "positions"] | None = None
+    """Which pixels align maps from; image where not given."""
+    landmarks: Text | None = None
+    """The same places on H&E and positions (csv), in place of align."""
+    register_image: bool | None = None
+    """true: find how the H&E lies, in place of align."""
+    orient: Text | None = None
+    """One of the eight orientations by name, in place of align."""
+    shift_um: Text | None = None
+    """RIGHT,DOWN: shift the positions on the H&E, in µm."""
     bin_um: Positive | None = None
-    """Bin side in µm (Visium HD)."""
+    """Bin side in µm (Visium HD, Stereo-seq), or width of a channel (DBiT-seq)."""
+    region: Text | None = None
+    """Which section, where a file holds several."""
+    table: Text | None = None
+    """Which table of a SpatialData store."""
     donor: Text | None = None
     """Who it comes from: samples of one donor never sit on both sides of a split."""
     organ: Text | None = None

@@ -13,7 +13,7 @@ from focus_cli.config.words import expand, in_words
 from focus_cli.errors import BadInputError, MissingResourceError
 
 COLUMNS = tuple(SampleRow.model_fields)
-_PATH_COLUMNS = ("path", "image", "truth", "truth_fine")
+_PATH_COLUMNS = ("path", "image", "align", "landmarks", "truth", "truth_fine")
 _HINT = "the columns are described in config/README.md"
 
 

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from focus_cli import keys
+from focus_cli.platform_names import TITLES
 from focus_cli.reporting.h5file import SpatialFile
 from focus_cli.reporting.maps import Frame, crop_image, data_uri, location_pitch
 
 _TISSUE_SIDE = 1000
 _MANY = 20_000
 _FILLED = 0.94  # drawn size of a spot as a fraction of the pitch, so that patterns can be seen
-_PLATFORMS = {"visium": "Visium", "visium_hd": "Visium HD", "legacy_st": "Legacy ST", "anndata": "AnnData"}
 _BINNED = ("visium_hd",)
 _NICE_UM = (10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
 
@@ -133,10 +133,10 @@ def platform_words(focus: dict[str, Any]) -> str:
     """Name and version of the platform, empty where the file does not say."""
     platform = focus.get("platform")
     if isinstance(platform, str):
-        return _PLATFORMS.get(platform, platform)
+        return TITLES.get(platform, platform)
     platform = mapping(platform)
     name = str(platform.get("name", ""))
-    return f"{_PLATFORMS.get(name, name)} {platform.get('version', '')}".strip()
+    return f"{TITLES.get(name, name)} {platform.get('version', '')}".strip()
 
 
 def alignment_facts(focus: dict[str, Any]) -> list[Fact]:

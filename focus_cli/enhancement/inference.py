@@ -1,0 +1,217 @@
+"""One sample under one model: everything between the stored sample and the two output files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from focus_cli import keys
+from focus_cli.conditioning import SampleData, load_sample_data
+from focus_cli.conditioning.ablation import ablate_reference, ablate_sample, parse_ablations
+from focus_cli.conditioning.sample import without_image
+from focus_cli.conditioning.states import state_latents
+from focus_cli.enhancement.assemble import Outputs, write_enhanced
+from focus_cli.enhancement.calibration import Calibration, calibrate
+from focus_cli.enhancement.decode import ResidualPooler
+from focus_cli.enhancement.depth import depth_field
+from focus_cli.enhancement.genes import OutputGenes, choose_genes
+from focus_cli.enhancement.grid import refined_grid
+from focus_cli.enhancement.own_factors import OwnFactors, OwnField, panel_share
+from focus_cli.enhancement.rehearsal import MIN_LOCATIONS, Rehearsal, evidence
+from focus_cli.enhancement.residual import GeneResidual
+from focus_cli.enhancement.section import Section
+from focus_cli.errors import BadInputError
+from focus_cli.priors import SpatialPrior
+from focus_cli.priors.transfer import MIN_SHARED_GENES, extend_prior
+from focus_cli.progress import say
+from focus_cli.store import StoredSample
+from focus_cli.training import TrainedModel, adapt
+from focus_cli.training.device import choose_device
+
+DEFAULT_LAYERS = (keys.MEAN_COUNTS, keys.STD, "q05", "q95")
+LAYERS = (*DEFAULT_LAYERS, keys.EXPRESSION)
+
+
+@dataclass(frozen=True)
+class EnhanceOptions:
+    """What to write and how; see ``focus enhance --help``."""
+
+    genes: str = "all"
+    resolution_um: float | None = None
+    histology_only: bool = False
+    samples: int = 0
+    adapt: int = 0
+    ablate: tuple[str, ...] = ()
+    layers: tuple[str, ...] = DEFAULT_LAYERS
+    seed: int = 0
+    device: str = "auto"
+
+
+class Inference:
+    """One sample under one model: latents, genes, and the two outputs."""
+
+    def __init__(
+        self, stored: StoredSample, model: TrainedModel, reference, options: EnhanceOptions, *, own: bool = False
+    ) -> None:
+        self.options, self.reference = options, reference
+        self.ablations = parse_ablations(options.ablate)
+        self.adata = stored.read()
+        data = load_sample_data(stored)
+        if data.raster is None or list(data.raster.names) != model.feature_names:
+            if data.raster is not None and model.feature_names:
+                say("enhance: the sample's image features are not those of the model; the image is not used")
+            if options.histology_only:
+                raise BadInputError(
+                    f"{stored.path} has no image that the model can use", hint="--histology-only needs one"
+                )
+            data = without_image(data, model.net.config.n_features)
+        if options.histology_only:
+            data = _without_counts(data)
+        if not options.histology_only and not (data.exposure > 0).any():
+            say("enhance: no location has a molecule; this is histology only")
+        device = choose_device(options.device)
+        if options.adapt:
+            model = adapt(model, data, options.adapt, reference=reference, seed=options.seed, device=device)
+        model.net.to(device)
+        data = ablate_sample(data, self.ablations, options.seed)
+        self.data, self.model = data, model
+        prior = extend_prior(model.prior, data.genes, data.panel_share(), reference)
+        if not own:
+            _require_shared_genes(prior, data)
+        self.genes: OutputGenes = choose_genes(options.genes, data.names, prior)
+        self.prior, self.states = ablate_reference(
+            prior, state_latents(reference, prior), data.names, self.ablations, options.seed
+        )
+        self.section = Section(data, model.net, self.prior, self.states, options.seed)
+        self.view = self.section.view(data.counts)
+        self.depth = depth_field(model.net, data)
+        self.latents = self.section.infer(
+            self.view, data.xy_um, "inferring locations", footprint=self.section.area, n_samples=options.samples
+        )
+        rehearsal = self._rehearse()
+        self.own_field: OwnField | None = None
+        if rehearsal is not None and rehearsal.own is not None:
+            self.own_field = self._own_field(rehearsal.own)
+            own_loadings = rehearsal.own.on_prior(self.prior, self.section.panel_rows, reference)
+            self.section = replace(self.section, own_loadings=own_loadings)
+            self.latents = self.own_field.extend(self.latents, data.xy_um, options.seed)
+        self.decoder = self.section.decoder(self.genes.prior_rows, self.genes.measured, own_sd=self._own_sd(rehearsal))
+        self.pooler = self._pooler(rehearsal) if rehearsal is not None else None
+        self.calibration = calibrate(rehearsal, reference) if rehearsal is not None else Calibration()
+
+    def _rehearse(self) -> Rehearsal | None:
+        """What counts of the sample's own can tell; None where there are hardly any."""
+        if (self.data.exposure > 0).sum() < MIN_LOCATIONS:
+            return None
+        # A kernel far narrower than the pitch holds a location alone.
+        pitch_um = self.data.info.footprint.pitch_um * (1e-3 if "spatial" in self.ablations else 1)
+        return Rehearsal(self.section, pitch_um)
+
+    def _own_field(self, own: OwnFactors) -> OwnField:
+        """Scores of the sample's own factors over the whole section."""
+        data, rows = self.data, self.section.panel_rows
+        decoder = self.section.decoder(rows, np.ones(len(rows), bool))
+        say(f"enhance: {len(own.precision)} factors of the sample's own beside the model's {self.prior.n_factors}")
+        return own.field(data.counts, data.exposure, panel_share(decoder, self.latents.mean), data.xy_um)
+
+    def _pooler(self, rehearsal: Rehearsal) -> ResidualPooler:
+        # Fitted on the whole panel, so that a gene does not depend on which others are written.
+        written = np.flatnonzero(self.genes.panel_columns >= 0)
+        residual = rehearsal.residual
+        return ResidualPooler(
+            GeneResidual(residual.kappa[written], residual.width_um),
+            self.decoder,
+            self.data.counts[:, written].tocsr(),
+            self.data.exposure,
+            self.genes.panel_columns[written],
+            self.data.xy_um,
+            self.latents.mean,
+        )
+
+    def _own_sd(self, rehearsal: Rehearsal | None) -> np.ndarray:
+        """Per output gene: what it keeps to itself where none of its own counts tell."""
+        if rehearsal is None:
+            return np.zeros(len(self.genes.names))
+        own = np.full(len(self.genes.names), rehearsal.own_sd)
+        written = np.flatnonzero(self.genes.panel_columns >= 0)
+        own[self.genes.panel_columns[written]] = rehearsal.own_sd_of(written)
+        return own
+
+    def write_locations(self, out: Path, record: dict, overwrite: bool) -> None:
+        """The same locations, every chosen gene."""
+        self._write(
+            out,
+            record,
+            overwrite,
+            kind="enhanced",
+            obs=self.adata.obs,
+            obs_names=self.data.obs_names,
+            xy_um=self.data.xy_um,
+            exposure=self.depth.of_locations(),
+            counted=self.data.exposure > 0,
+            blind=(self.data.exposure == 0) & (self.data.raster is None),
+            counts=None if self.options.histology_only else self.data.counts,
+            latents=self.latents,
+        )
+
+    def write_refined(self, out: Path, record: dict, overwrite: bool) -> None:
+        """A regular grid over the tissue under the locations."""
+        xy_um, names, parent, area_share = refined_grid(self.data, self.options.resolution_um)
+        latents = self.section.infer(self.view, xy_um, "refining")
+        if self.own_field is not None:
+            latents = self.own_field.extend(latents, xy_um, self.options.seed)
+        self._write(
+            out,
+            record,
+            overwrite,
+            kind="refined",
+            obs=pd.DataFrame({keys.PARENT: self.data.obs_names[parent]}, index=names),
+            obs_names=names,
+            xy_um=xy_um,
+            exposure=self.depth.at(xy_um, self.data.features(xy_um)) * area_share,
+            counted=np.zeros(len(names), bool),
+            blind=(self.data.exposure[parent] == 0) & (self.data.raster is None),
+            counts=None,
+            latents=latents,
+            resolution_um=self.options.resolution_um,
+        )
+
+    def _write(self, out: Path, record: dict, overwrite: bool, **rows) -> None:
+        """Write one output; `rows` is what differs between the two, the sample and the genes are the same."""
+        outputs = Outputs(
+            info=self.data.info,
+            panel_var=self.adata.var,
+            uns_spatial=self.adata.uns.get(keys.UNS_SPATIAL),
+            state_names=self.reference.prototypes.obs_names.to_numpy(str) if len(self.states) else None,
+            **rows,
+        )
+        write_enhanced(
+            out,
+            outputs,
+            self.genes,
+            self.decoder,
+            self.pooler,
+            self.calibration,
+            evidence(self.prior.loadings[self.genes.prior_rows], self.section.baseline[self.genes.prior_rows]),
+            self.options.layers,
+            record,
+            overwrite=overwrite,
+        )
+
+
+def _require_shared_genes(prior: SpatialPrior, data: SampleData) -> None:
+    known = prior.loadings[prior.rows(data.names)].any(axis=1)
+    if known.sum() < min(MIN_SHARED_GENES, len(known)):
+        raise BadInputError(
+            f"the model knows {int(known.sum())} of the {len(known):,} genes of {data.info.sample_id} "
+            f"(sample: {data.names[0]}, …; model: {prior.genes[0]}, …)",
+            hint="use a model of the same species and kind of gene names, or --model self",
+        )
+
+
+def _without_counts(data: SampleData) -> SampleData:
+    return replace(data, counts=sparse.csr_matrix(data.counts.shape, dtype=np.float32))

@@ -1,0 +1,25 @@
+"""The platforms that are read: the word for each in options and sheets, and its proper name."""
+
+from __future__ import annotations
+
+# In the order in which a path is asked: the more special layout first.
+TITLES = {
+    "visium_hd": "Visium HD",
+    "visium": "Visium",
+    "legacy_st": "Legacy ST",
+    "xenium": "Xenium",
+    "cosmx": "CosMx",
+    "merscope": "MERSCOPE",
+    "stereoseq": "Stereo-seq",
+    "slideseq": "Slide-seq",
+    "dbit": "DBiT-seq",
+    "openst": "Open-ST",
+    "spatialdata": "SpatialData",
+    "seqfish": "seqFISH",
+    "osmfish": "osmFISH",
+    "starmap": "STARmap",
+    "merfish": "MERFISH tables",
+    "anndata": "AnnData",
+}
+PLATFORMS = tuple(TITLES)
+AUTO = "auto"
