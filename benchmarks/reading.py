@@ -3,20 +3,22 @@
     python benchmarks/reading.py
     python benchmarks/reading.py --raw outs/ --runs 9
 
-Each reading is a fresh process that has imported everything before the clock starts; the two alternate, so that
-a machine that others use is slow for both. Ours includes all that `focus_cli.platforms.read` does: every check,
-µm per pixel, the thumbnails. Memory is the peak of the resident set beyond what it was after the imports, as
-multiples of the sparse matrix in the result (data, indices and indptr).
+Each reading is a fresh process that has read a tiny simulated section before the clock starts, so that all code is
+loaded; the two alternate, so that a machine that others use is slow for both. Ours includes all that
+`focus_cli.platforms.read` does: every check, µm per pixel, the thumbnails. Memory is the peak of the resident set
+beyond what it was at the start, next to the sparse matrix in the result (data, indices and indptr).
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -50,22 +52,10 @@ def read_by_scanpy(raw: Path):
 READERS = {"focus": read_by_focus, "scanpy": read_by_scanpy}
 
 
-def one(name: str, raw: Path) -> dict[str, float]:
+def one(name: str, raw: Path, tiny: Path) -> dict[str, float]:
     """Read once in this process: seconds, peak bytes beyond the start, bytes of the sparse matrix."""
-    import anndata  # noqa: F401
-    import h5py  # noqa: F401
-    import pyarrow.parquet  # noqa: F401
-
-    if name == "scanpy":
-        import scanpy  # noqa: F401
-    else:
-        import PIL.Image
-        import scipy.spatial
-        import tifffile  # noqa: F401
-
-        import focus_cli.platforms.visium_hd  # noqa: F401
-
-        PIL.Image.init()
+    READERS[name](tiny)
+    gc.collect()
     start = resident("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
     clock = time.perf_counter()
@@ -75,23 +65,34 @@ def one(name: str, raw: Path) -> dict[str, float]:
     return {"seconds": seconds, "bytes": resident("VmHWM") - start, "matrix": held}
 
 
+def measured(raw: Path, runs: int) -> dict[str, list[dict[str, float]]]:
+    """Every run of every reader."""
+    from focus_cli.simulation import simulate
+
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in READERS}
+    with tempfile.TemporaryDirectory() as scratch:
+        study = simulate(Path(scratch) / "study", platform="visium_hd", n_sections=1, size_um=600.0, n_genes=40)
+        for _ in range(runs):
+            for name in READERS:
+                command = [sys.executable, __file__, "--raw", raw, "--one", name, "--tiny", study / "sections" / "S1"]
+                output = subprocess.run(list(map(str, command)), check=True, stdout=subprocess.PIPE, text=True).stdout
+                found[name].append(json.loads(output.splitlines()[-1]))
+                print(f"{name}: {found[name][-1]}", file=sys.stderr, flush=True)
+    return found
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     data = Path(os.environ.get("FOCUS_DATA", REPO.parent / "shared" / "data"))
     parser.add_argument("--raw", type=Path, default=data / "visium_hd_kidney", help="folder above binned_outputs")
     parser.add_argument("--runs", type=int, default=5, help="readings by each")
     parser.add_argument("--one", choices=sorted(READERS), help=argparse.SUPPRESS)
+    parser.add_argument("--tiny", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        print(json.dumps(one(options.one, options.raw)))
+        print(json.dumps(one(options.one, options.raw, options.tiny)))
         return 0
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in READERS}
-    for _ in range(options.runs):
-        for name in READERS:
-            command = [sys.executable, __file__, "--raw", str(options.raw), "--one", name]
-            output = subprocess.run(command, check=True, capture_output=True, text=True, cwd=REPO).stdout
-            found[name].append(json.loads(output.splitlines()[-1]))
-            print(f"{name}: {found[name][-1]}", file=sys.stderr, flush=True)
+    found = measured(options.raw, options.runs)
 
     def median(name: str, field: str) -> float:
         return statistics.median(run[field] for run in found[name])
@@ -103,7 +104,8 @@ def main() -> int:
     time_ratio = median("focus", "seconds") / median("scanpy", "seconds")
     memory_ratio = median("focus", "bytes") / median("focus", "matrix")
     kept = time_ratio <= MOST_TIME and memory_ratio <= MOST_MEMORY
-    print(f"\ntime {time_ratio:.2f} × scanpy (at most {MOST_TIME}), peak {memory_ratio:.2f} × matrix (at most {MOST_MEMORY})")
+    print(f"\ntime: {time_ratio:.2f} × scanpy's, at most {MOST_TIME}")
+    print(f"peak: {memory_ratio:.2f} × the matrix, at most {MOST_MEMORY}")
     return 0 if kept else 1
 
 

@@ -12,6 +12,14 @@ EXIT_INTERNAL = 70
 EXIT_INTERRUPTED = 130
 
 
+def one_line(text: str) -> str:
+    """`text` with line breaks, control and other unprintable characters spelt out.
+
+    Names from files and folders stand in messages; they must neither break a line nor command a terminal.
+    """
+    return "".join(c if c.isprintable() or c == "\xa0" else c.encode("unicode_escape").decode() for c in text)
+
+
 class FocusError(Exception):
     """A refusal in one line, with a hint on what to do about it.
 
@@ -26,9 +34,10 @@ class FocusError(Exception):
     exit_code: int = EXIT_INTERNAL
 
     def __init__(self, message: str, hint: str | None = None) -> None:
+        message = one_line(message)
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = None if hint is None else one_line(hint)
 
     def __reduce__(self):  # survives the trip out of a worker process
         return type(self), (self.message, self.hint)

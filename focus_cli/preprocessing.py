@@ -41,9 +41,6 @@ def preprocess(
     sample_id: str,
     *,
     platform: str = "auto",
-    image: Path | None = None,
-    mpp: float | None = None,
-    bin_um: float | None = None,
     step_um: float = 8.0,
     organ: str = "",
     species: str = "",
@@ -56,6 +53,7 @@ def preprocess(
     register: bool = False,
     orient: str | None = None,
     shift_um: str | None = None,
+    **reader: Any,
 ) -> StoredSample:
     """Read a raw sample, check it against its image, and store it.
 
@@ -67,7 +65,7 @@ def preprocess(
         Sample folder to make.
     sample_id
         Letters, digits, dot, dash, underscore.
-    platform, image, mpp, bin_um
+    platform
         As for `focus_cli.platforms.read`.
     step_um
         Pitch of the raster of image features, in µm.
@@ -81,6 +79,8 @@ def preprocess(
         False leaves the image aside, even where there is one.
     align, align_from, landmarks, register, orient, shift_um
         How image and positions relate, where the vendor's files do not say; see `focus_cli.placing.Placing`.
+    reader
+        ``image``, ``mpp`` and the other options of `focus_cli.platforms.read`.
 
     Returns
     -------
@@ -106,20 +106,18 @@ def preprocess(
     refuse_existing(out, overwrite)
     if not 0 < step_um <= 1000:
         raise UsageError(f"--step-um {step_um:g} is not a raster pitch", hint="8 is the default; 4 to 50 is sensible")
-    if image is not None and not use_image:
+    if reader.get("image") is not None and not use_image:
         raise UsageError("--image and --no-image contradict each other", hint="choose one")
     how = Placing(align, align_from, landmarks, register, orient, shift_um)
     how.check()
     if how.given() and not use_image:
-        raise UsageError(
-            f"{(how.named() or ['--shift-um'])[0]} and --no-image contradict each other", hint="choose one"
-        )
+        raise UsageError(f"{how.named()[0]} and --no-image contradict each other", hint="choose one")
     if is_sample(raw):
         raise UsageError(
             f"{raw} is a FOCUS sample already", hint="give the folder that the instrument's software wrote"
         )
 
-    sample = platforms.read(raw, platform, image=image, mpp=mpp, bin_um=bin_um)
+    sample = platforms.read(raw, platform, **reader)
     warnings = list(sample.warnings)
     inputs = dict(sample.inputs)
     array = _fit_array(sample, fit_array)
@@ -131,15 +129,14 @@ def preprocess(
         inputs.pop("image", None)
         warnings.append("the image was left aside (--no-image)")
     settings = {
-        "bin_um": bin_um,
         "force": force,
-        "mpp": mpp,
         "organ": organ,
         "platform": platform,
         "sample_id": sample_id,
         "species": species,
         "step_um": step_um,
         "use_image": use_image,
+        **{name: value for name, value in reader.items() if name != "image"},
         **how.settings(),
     }
     if sample.image_path is None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,22 +24,44 @@ _PROTEINS = ("protein", "proteins", "protein expression", "antibody capture", "a
 # log1p of counts scaled to at most a million stays below this.
 _LOG_CEILING = 20.0
 _RAW_HINT = "give raw counts; in an AnnData, put them in layers['counts'], and mark proteins by var['feature_types']"
-# Counts are kept as float32, which holds every whole number up to here; intensities up to there.
+# Counts are kept as float32, which holds every whole number below this; intensities up to there.
 _LARGEST_COUNT, _LARGEST_FLOAT = 2.0**24, 1e30
 _FARTHEST_PX = 1e9
+_LONGEST_NAME = 1000
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_BLOCK = 1 << 18  # values looked at at a time
+
+
+def check_names(names: Sequence[str], what: str, where: str) -> None:
+    """Refuse names that no file can hold, or that would fill the memory wherever names are of one width.
+
+    Raises
+    ------
+    BadInputError
+        If one is longer than `_LONGEST_NAME`, or holds a NUL or half a character.
+    """
+    for name in names:
+        name = str(name)
+        if len(name) > _LONGEST_NAME:
+            raise BadInputError(
+                f"{where}: {what}: {name[:40]!r}… is a name of {len(name)} characters", hint="is the file damaged?"
+            )
+        if (not name.isascii() and _SURROGATE.search(name)) or "\0" in name:
+            raise BadInputError(f"{where}: {what}: {name[:40]!r} is no text", hint="is the file damaged?")
 
 
 def check_unique(names: Sequence[str], what: str, where: str) -> None:
-    """Refuse names that appear twice.
+    """Refuse names that appear twice, and those of `check_names`.
 
     Raises
     ------
     BadInputError
         Naming the first repeated one in sorted order.
     """
+    check_names(names, what, where)
     index = pd.Index(names)
-    repeated = index[index.duplicated()]
-    if len(repeated):
+    if not index.is_unique:
+        repeated = index[index.duplicated()]
         raise BadInputError(
             f"{where}: {len(repeated)} duplicate {what}, for instance {min(map(str, repeated))!r}",
             hint=f"each {what} must appear once; was the file concatenated from several samples?",
@@ -47,7 +70,14 @@ def check_unique(names: Sequence[str], what: str, where: str) -> None:
 
 def whole_numbers(values: np.ndarray) -> bool:
     """Whether every value is an integer, whatever the type it is stored in."""
-    return np.issubdtype(values.dtype, np.integer) or bool(np.all(values == np.rint(values)))
+    if np.issubdtype(values.dtype, np.integer):
+        return True
+    return all(bool(np.all(block == np.rint(block))) for block in _blocks(values))
+
+
+def _blocks(values: np.ndarray) -> Iterator[np.ndarray]:
+    """`values` in pieces: what is computed of them on the way needs no second copy of a large matrix."""
+    return (values[start : start + _BLOCK] for start in range(0, len(values), _BLOCK))
 
 
 def is_protein(feature_types: Sequence[str]) -> np.ndarray:
@@ -78,11 +108,8 @@ def check_counts(matrix: sparse.spmatrix, where: str, *, whole: bool = True) -> 
     if n_locations == 0:
         raise BadInputError(f"{where}: the matrix is empty (no location)", hint="check the matrix file")
     data = matrix.data
-    if not np.all(np.isfinite(data)):
-        raise BadInputError(
-            f"{where}: {int(np.sum(~np.isfinite(data)))} counts are NaN or infinite",
-            hint="give the raw counts",
-        )
+    if odd := sum(int(np.sum(~np.isfinite(block))) for block in _blocks(data)):
+        raise BadInputError(f"{where}: {odd} counts are NaN or infinite", hint="give the raw counts")
     if data.size and data.min() < 0:
         raise BadInputError(
             f"{where}: {int(np.sum(data < 0))} counts are negative (lowest {data.min():.4g})",
@@ -98,7 +125,7 @@ def check_counts(matrix: sparse.spmatrix, where: str, *, whole: bool = True) -> 
             f"{where}: values are not whole numbers (highest {data.max():.4g}): normalised?",
             hint=_RAW_HINT,
         )
-    if data.size and data.max() > (_LARGEST_COUNT if whole else _LARGEST_FLOAT):
+    if data.size and data.max() >= (_LARGEST_COUNT if whole else _LARGEST_FLOAT):
         raise BadInputError(
             f"{where}: a value of {data.max():.4g} is no number of molecules", hint="is the matrix file damaged?"
         )
@@ -196,6 +223,7 @@ def name_genes(
             hint="check the feature list of the matrix",
         )
     check_unique(var[keys.GENE_ID], "gene ids", where)
+    check_names(var[keys.SYMBOL], "gene symbols", where)
     shared = var[keys.SYMBOL].duplicated(keep=False)
     names = var[keys.SYMBOL].where(~shared, var[keys.GENE_ID])
     if shared.any():
@@ -228,8 +256,11 @@ def match_positions(adata: AnnData, positions: pd.DataFrame, matrix: str, table:
     BadInputError
         If fewer than half of the barcodes have a position.
     """
-    found = adata.obs_names.isin(positions.index)
+    rows = positions.index.get_indexer(adata.obs_names)
+    found = rows >= 0
     n_found = int(found.sum())
+    if positions.empty:
+        raise BadInputError(f"{table} holds no position", hint="is it truncated? restore the file")
     if n_found < 0.5 * adata.n_obs:
         stranger = adata.obs_names[~found][0]
         raise BadInputError(
@@ -240,7 +271,9 @@ def match_positions(adata: AnnData, positions: pd.DataFrame, matrix: str, table:
     warnings = []
     if n_found < adata.n_obs:
         warnings.append(f"{adata.n_obs - n_found} of {adata.n_obs} barcodes have no position and were left out")
-        adata = adata[found].copy()
-    table_rows = positions.loc[adata.obs_names]
-    adata.obs = adata.obs.join(table_rows)
+        adata, rows = adata[found].copy(), rows[found]
+    # In the usual case, one order and no strangers, the table is taken as it is, and its names for those of `adata`.
+    same = len(rows) == len(positions) and bool(np.all(rows == np.arange(len(rows))))
+    placed = positions.copy(deep=False) if same else positions.iloc[rows]
+    adata.obs = placed if adata.obs.columns.empty else adata.obs.join(placed)
     return adata, warnings

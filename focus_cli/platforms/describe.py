@@ -14,15 +14,10 @@ from focus_cli.platforms.detect import detect, read
 from focus_cli.platforms.images import image_size
 
 
-def describe(
-    path: Path,
-    platform: str = "auto",
-    *,
-    image: Path | None = None,
-    mpp: float | None = None,
-    bin_um: float | None = None,
-) -> dict[str, Any]:
+def describe(path: Path, platform: str = "auto", **options: Any) -> dict[str, Any]:
     """Describe a raw folder or file; what cannot be used is described too, as a problem.
+
+    `options` are those of `platforms.read`.
 
     Returns
     -------
@@ -48,7 +43,7 @@ def describe(
         missing = found.problems
         report |= {"platform": found.platform, "version": found.version, "evidence": list(found.evidence)}
     try:
-        sample = read(path, report["platform"], image=image, mpp=mpp, bin_um=bin_um)
+        sample = read(path, report["platform"], **options)
         report["warnings"] = [*missing, *sample.warnings]
         report |= _figures(sample)
         report["gene_names"] = gene_report(sample.adata.var)

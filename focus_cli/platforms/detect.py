@@ -4,32 +4,14 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import warnings
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from focus_cli.errors import BadInputError, MissingResourceError, UsageError
+from focus_cli.platform_names import PLATFORMS
 from focus_cli.platforms.sample import Detection, RawSample
-
-# In the order of asking: the more special layout first.
-PLATFORMS = (
-    "visium_hd",
-    "visium",
-    "legacy_st",
-    "xenium",
-    "cosmx",
-    "merscope",
-    "stereoseq",
-    "slideseq",
-    "dbit",
-    "openst",
-    "spatialdata",
-    "seqfish",
-    "osmfish",
-    "starmap",
-    "merfish",
-    "anndata",
-)
 
 
 def _reader(platform: str) -> ModuleType:
@@ -95,7 +77,10 @@ def read(path: Path, platform: str = "auto", **options: Any) -> RawSample:
         flag = "--" + name.replace("_", "-")
         takers = [other for other in PLATFORMS if name in reader_options(other)]
         raise UsageError(f"{flag} is for {', '.join(takers)}, this is {platform}", hint=f"leave {flag} out")
-    return _reader(platform).read(path, **given)
+    # What libraries warn of is how old or odd a file is to them; what matters to the user is in the sample's warnings.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return _reader(platform).read(path, **given)
 
 
 def reader_options(platform: str) -> frozenset[str]:

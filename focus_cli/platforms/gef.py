@@ -17,7 +17,7 @@ from scipy import sparse
 from focus_cli.errors import BadInputError, UsageError
 from focus_cli.platforms.checks import GENE_EXPRESSION
 from focus_cli.platforms.dnb import MOST_DNB, MOST_GENES, Measured, Sums, bin_corners, bin_places, whole, whole_counts
-from focus_cli.platforms.matrix import DAMAGE, damaged
+from focus_cli.platforms.opening import DAMAGE, damaged
 
 _ROWS = 2_000_000
 _MOST_CELLS = 100_000_000

@@ -137,7 +137,7 @@ def read_thumbnail(path: Path) -> np.ndarray:
             elif image.mode.startswith("I"):  # 16-bit greyscale
                 wide = np.asarray(image)
                 return np.repeat((wide >> 8 if wide.max() > 255 else wide).astype(np.uint8)[..., None], 3, axis=2)
-            return np.asarray(image.convert("RGB"))
+            return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
     except (OSError, SyntaxError, ValueError) as error:
         raise BadInputError(
             f"cannot read {path}: truncated or damaged image ({' '.join(str(error).split())[:120]})",

@@ -2,52 +2,33 @@
 
 from __future__ import annotations
 
-import gzip
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
 
 import anndata
 import h5py
 import numpy as np
 import pandas as pd
-from scipy import io, sparse
+from scipy import sparse
 
 from focus_cli.errors import BadInputError, MissingResourceError
 from focus_cli.platforms.checks import GENE_EXPRESSION, check_counts, check_unique, name_genes
+from focus_cli.platforms.mtx import read_mtx
+from focus_cli.platforms.opening import DAMAGE, damaged, open_maybe_gzip
 
-# What a truncated or damaged file raises, by the library that meets it.
-DAMAGE = (OSError, EOFError, zlib.error, ValueError, KeyError, IndexError, RuntimeError)
-
-
-@contextmanager
-def open_maybe_gzip(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file for reading, decompressed if its first bytes say gzip, whatever its name says."""
-    with open(path, "rb") as stream:
-        if stream.read(2) == b"\x1f\x8b":
-            stream.seek(0)
-            with gzip.open(stream) as unpacked:
-                yield unpacked
-        else:
-            stream.seek(0)
-            yield stream
+# Values converted, and names decoded, at a time.
+_BLOCK, _NAMES = 1 << 18, 1 << 14
 
 
-def damaged(path: Path, error: Exception) -> BadInputError:
-    """The refusal of a file that cannot be read to its end."""
-    reason = " ".join(str(error).split())[:160] or type(error).__name__
-    return BadInputError(f"cannot read {path}: truncated or damaged ({reason})", hint="copy or download the file again")
-
-
-def read_matrix(path: Path) -> tuple[anndata.AnnData, dict[str, str], list[str]]:
+def read_matrix(path: Path, known: Sequence[str] = ()) -> tuple[anndata.AnnData, dict[str, str], list[str]]:
     """Read a 10x matrix: an ``.h5`` file, or a folder of ``matrix.mtx``, ``features.tsv``, ``barcodes.tsv``.
 
     Parameters
     ----------
     path
         File or folder; the members of a folder may be gzipped.
+    known
+        Barcodes that are in memory already, as a list; the same ones are not held twice.
 
     Returns
     -------
@@ -70,7 +51,7 @@ def read_matrix(path: Path) -> tuple[anndata.AnnData, dict[str, str], list[str]]
         matrix, barcodes, features = _read_folder(path)
         attributes: dict[str, str] = {}
     else:
-        matrix, barcodes, features, attributes = _read_h5(path)
+        matrix, barcodes, features, attributes = _read_h5(path, known)
     where = path.name
     if matrix.shape != (len(barcodes), len(features)):
         raise BadInputError(
@@ -78,6 +59,7 @@ def read_matrix(path: Path) -> tuple[anndata.AnnData, dict[str, str], list[str]]
             f"with {len(barcodes)} barcodes and {len(features)} features",
             hint="its files come from different runs, or one is truncated",
         )
+    barcodes = pd.Index(barcodes, dtype=object)
     check_unique(barcodes, "barcodes", where)
     var, keep, warnings = name_genes(features["id"], features["name"], features["type"], where)
     if not keep.all():
@@ -85,17 +67,46 @@ def read_matrix(path: Path) -> tuple[anndata.AnnData, dict[str, str], list[str]]
     check_counts(matrix, where)
     adata = anndata.AnnData(
         X=matrix.astype(np.float32, copy=False),
-        obs=pd.DataFrame(index=pd.Index(barcodes, dtype=object)),
+        obs=pd.DataFrame(index=barcodes),
         var=var,
     )
     return adata, attributes, warnings
 
 
-def _text(values: np.ndarray) -> list[str]:
-    return [v.decode("utf-8", "replace") if isinstance(v, bytes) else str(v) for v in values]
+def _text(dataset: h5py.Dataset, known: Sequence[str] = ()) -> list[str]:
+    """Read names. Where a piece of them is the same as in `known`, those very strings are taken."""
+    if dataset.ndim != 1:
+        raise ValueError(f"{dataset.name} is not a list of names")
+    names: list[str] = []
+    for start in range(0, len(dataset), _NAMES):
+        values = dataset[start : start + _NAMES]
+        piece = [v.decode("utf-8", "replace") if isinstance(v, bytes) else str(v) for v in values.tolist()]
+        same = known[start : start + len(piece)]
+        names += same if same == piece else piece
+    return names
 
 
-def _read_h5(path: Path):
+def _numbers(dataset: h5py.Dataset, dtype: type, highest: float = np.inf) -> np.ndarray:
+    """Read numbers as another type, a block at a time, so that they are never held twice.
+
+    Raises
+    ------
+    ValueError
+        If it holds no numbers, or one beyond `highest`.
+    """
+    if dataset.ndim != 1 or dataset.dtype.kind not in "iuf":
+        raise ValueError(f"{dataset.name} is not a row of numbers")
+    values = np.empty(len(dataset), dtype)
+    for start in range(0, len(dataset), _BLOCK):
+        block = dataset[start : start + _BLOCK]
+        if highest < np.inf and not (block.min() >= 0 and block.max() <= highest):
+            raise ValueError(f"{dataset.name} points outside the matrix")
+        with np.errstate(over="ignore"):  # what does not fit becomes infinite, which is refused
+            values[start : start + _BLOCK] = block
+    return values
+
+
+def _read_h5(path: Path, known: Sequence[str]):
     try:
         with h5py.File(path, "r") as file:
             if "matrix" not in file or "features" not in file["matrix"]:
@@ -105,17 +116,22 @@ def _read_h5(path: Path):
                 )
             group = file["matrix"]
             n_features, n_barcodes = (int(n) for n in group["shape"][:])
-            data, indices, indptr = group["data"][:], group["indices"][:], group["indptr"][:]
+            n_values = len(group["data"])
+            index = np.int32 if max(n_values, n_features) < 2**31 else np.int64
+            # float32 holds every count that `check_counts` lets pass.
+            data = _numbers(group["data"], np.float32)
+            indices = _numbers(group["indices"], index, n_features - 1)
+            indptr = _numbers(group["indptr"], index, n_values)
             table = group["features"]
-            ids = _text(table["id"][:])
+            ids = _text(table["id"])
             features = {
                 "id": ids,
-                "name": _text(table["name"][:]) if "name" in table else ids,
-                "type": _text(table["feature_type"][:]) if "feature_type" in table else [GENE_EXPRESSION] * len(ids),
+                "name": _text(table["name"]) if "name" in table else ids,
+                "type": _text(table["feature_type"]) if "feature_type" in table else [GENE_EXPRESSION] * len(ids),
             }
-            barcodes = _text(group["barcodes"][:])
+            barcodes = _text(group["barcodes"], known)
             attributes = {
-                name: (value.decode() if isinstance(value, bytes) else value)
+                name: (value.decode("utf-8", "replace") if isinstance(value, bytes) else value)
                 for name, value in sorted(file.attrs.items())
                 if isinstance(value, (str, bytes))
             }
@@ -128,14 +144,11 @@ def _read_h5(path: Path):
         and len(data) == len(indices)
         and indptr[0] == 0
         and indptr[-1] == len(data)
-        and bool(np.all(np.diff(indptr.astype(np.int64)) >= 0))
-        and (not len(indices) or (int(indices.min()) >= 0 and int(indices.max()) < n_features))
+        and bool(np.all(indptr[1:] >= indptr[:-1]))
     )
     if not sound:
         raise damaged(path, ValueError("the sparse arrays do not fit together"))
     # 10x stores features × barcodes by column, which is barcodes × features by row: no transposition.
-    if len(data) < 2**31:
-        indices, indptr = indices.astype(np.int32, copy=False), indptr.astype(np.int32)
     matrix = sparse.csr_matrix((data, indices, indptr), shape=(n_barcodes, n_features))
     matrix.sort_indices()
     return matrix, barcodes, pd.DataFrame(features), attributes
@@ -155,11 +168,7 @@ def _read_folder(folder: Path):
     matrix_file = _member(folder, "matrix.mtx")
     features_file = _member(folder, "features.tsv", "genes.tsv")
     barcodes_file = _member(folder, "barcodes.tsv")
-    try:
-        with open_maybe_gzip(matrix_file) as stream:
-            matrix = sparse.csr_matrix(io.mmread(stream).T)
-    except DAMAGE as error:
-        raise damaged(matrix_file, error) from error
+    matrix = read_mtx(matrix_file).T.tocsr()
     features = _read_tsv(features_file)
     if features.shape[1] < 2:
         features[1] = features[0]

@@ -12,7 +12,7 @@ import pandas as pd
 from scipy import sparse
 
 from focus_cli.errors import BadInputError, MissingResourceError
-from focus_cli.platforms.matrix import DAMAGE, damaged, open_maybe_gzip
+from focus_cli.platforms.opening import DAMAGE, damaged, open_maybe_gzip
 
 _ROWS = 4_000_000
 _LINE = 1 << 16
@@ -40,7 +40,7 @@ def read_mtx(path: Path) -> sparse.csr_matrix:
             return _read(path, stream)
     except BadInputError:
         raise
-    except (*DAMAGE, TypeError, OverflowError, MemoryError) as error:
+    except DAMAGE as error:
         raise damaged(path, error) from error
 
 

@@ -11,6 +11,7 @@ from focus_cli.errors import MissingResourceError
 # Two statements of one length that differ by more than this disagree.
 TOLERANCE = 0.03
 _MIN_POINTS = 4
+_MAX_POINTS = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,9 @@ def fit_pitch(array_um: np.ndarray, xy_px: np.ndarray) -> PitchFit | None:
     array_um, xy_px = np.asarray(array_um, float), np.asarray(xy_px, float)
     if len(array_um) < _MIN_POINTS:
         return None
+    if len(array_um) > _MAX_POINTS:  # six numbers need no million points; drawn, so that no row or column is favoured
+        drawn = np.random.default_rng(0).choice(len(array_um), _MAX_POINTS, replace=False)
+        array_um, xy_px = array_um[drawn], xy_px[drawn]
     centred = array_um - np.median(array_um, axis=0)
     design = np.column_stack([centred, np.full(len(centred), np.abs(centred).max() or 1.0)])
     if np.linalg.matrix_rank(design, tol=1e-6 * np.linalg.norm(design)) < 3:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from focus_cli.coordinates import Affine
+from focus_cli.errors import one_line
 from focus_cli.store import Footprint, PlatformInfo
 
 if TYPE_CHECKING:
@@ -24,6 +25,11 @@ class Detection:
     version: str = ""
     evidence: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("version", "evidence", "problems"):
+            value = getattr(self, name)
+            object.__setattr__(self, name, one_line(value) if name == "version" else tuple(map(one_line, value)))
 
 
 @dataclass
@@ -66,6 +72,9 @@ class RawSample:
     to_image: Affine | None = None
     inputs: dict[str, Path] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.warnings = [one_line(warning) for warning in self.warnings]
 
     @property
     def image_transform(self) -> Affine:

@@ -17,7 +17,8 @@ from focus_cli import keys
 from focus_cli.errors import BadInputError, MissingResourceError, UsageError
 from focus_cli.platforms import images, pitch
 from focus_cli.platforms.checks import check_positions, check_unique, match_positions
-from focus_cli.platforms.matrix import DAMAGE, damaged, open_maybe_gzip, read_matrix
+from focus_cli.platforms.matrix import read_matrix
+from focus_cli.platforms.opening import DAMAGE, damaged, open_maybe_gzip, read_parquet
 from focus_cli.platforms.sample import RawSample
 from focus_cli.store import Footprint, PlatformInfo
 
@@ -130,9 +131,7 @@ def read_positions(spatial: Path) -> tuple[pd.DataFrame, Path]:
         )
     try:
         if path.suffix == ".parquet":
-            table = pd.read_parquet(path)
-            if Column.BARCODE not in table.columns:
-                table = table.reset_index()
+            table = read_parquet(path, [str(c) for c in Column])
         else:
             with open_maybe_gzip(path) as stream:
                 headed = stream.readline().decode("utf-8", "replace").lower().startswith(Column.BARCODE)
@@ -231,7 +230,8 @@ def take_positions(obs: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
     """Split `obs` into what stays in it and (x, y) in full-resolution pixels, float64 (n, 2)."""
     xy = obs[[str(Column.X_PX), str(Column.Y_PX)]].to_numpy(np.float64)
     kept = obs.drop(columns=[str(Column.X_PX), str(Column.Y_PX)])
-    return kept.astype({keys.IN_TISSUE: np.int64, keys.ARRAY_ROW: np.int64, keys.ARRAY_COL: np.int64}), xy
+    whole = {keys.IN_TISSUE: np.int64, keys.ARRAY_ROW: np.int64, keys.ARRAY_COL: np.int64}
+    return kept.astype(whole, copy=False), xy
 
 
 def choose_image(given: Path | None, folders: list[Path], spatial: Spatial) -> tuple[Path | None, float, list[str]]:
@@ -354,7 +354,7 @@ def read_counted(folder: Path, called: str = "") -> Counted:
     """
     matrix, filtered = require_matrix(folder)
     spatial = read_spatial(folder / File.SPATIAL)
-    adata, attributes, warnings = read_matrix(matrix)
+    adata, attributes, warnings = read_matrix(matrix, spatial.positions.index.tolist())
     if not filtered:
         warnings.append(f"{matrix.name} is used: there is no filtered matrix")
     name = f"{called}/{matrix.name}" if called else matrix.name

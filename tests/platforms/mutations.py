@@ -9,49 +9,17 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
-import h5py
 import numpy as np
-import pandas as pd
+from binary_mutations import damage_hdf5, damage_parquet
+from odd_words import ESCAPE, NUMBERS, WORDS, pick, tricks
 from PIL import Image
 
-# Where a path trick would lead to, if a name ever became a path.
-ESCAPE = "escaped"
 TEXT = (".csv", ".tsv", ".txt", ".gem", ".mtx")
 JSON = (".json", ".xenium")
 HDF5 = (".h5", ".h5ad", ".gef", ".loom", ".hdf5")
 IMAGES = (".tif", ".tiff", ".png", ".jpg")
-
-NUMBERS = ("", "nan", "NaN", "inf", "-inf", "-1", "1e400", "1e38", "9" * 40, "2147483648", "3.7", "0x10", "1,5", "1_0")
-WORDS = ("True", "None", "#REF!", "é", "\ufeff", "'", '"', '"unclosed', "\t", " ", "=1+1", "𝕏" * 3)
-
-
-def tricks(outside: Path) -> tuple[str, ...]:
-    """Names that would leave a folder, end a string, break a line or fill a path."""
-    return (
-        f"../../{ESCAPE}",
-        f"../{ESCAPE}",
-        f"..\\..\\{ESCAPE}",
-        f"{outside}/{ESCAPE}",
-        f"file://{outside}/{ESCAPE}",
-        f"~/{ESCAPE}",
-        f"$(touch {ESCAPE})",
-        "..",
-        ".",
-        "/",
-        "a/b",
-        "nul\x00nul",
-        "new\nline",
-        "carriage\rreturn",
-        "\x1b[31mred\x07",
-        "\u202eright to left",
-        "ä" * 300,
-        "x" * 100_000,
-        "__categories",
-        "%s%n{0}",
-    )
 
 
 def mutate(folder: Path, rng: np.random.Generator, outside: Path) -> str:
@@ -70,17 +38,13 @@ def mutate(folder: Path, rng: np.random.Generator, outside: Path) -> str:
     pictures = [p for p in files if p.suffix.lower() in IMAGES]
     data = [p for p in files if p not in pictures] or files
     if pictures and rng.random() < 0.08:
-        file, kinds = _pick(rng, pictures), [_image, _bytes, _whole_file]
+        file, kinds = pick(rng, pictures), [_image, _bytes, _whole_file]
     else:
-        file = _pick(rng, data)
+        file = pick(rng, data)
         kinds = [*_KINDS.get(_kind(file), [_bytes]), *([_bytes, _whole_file] if rng.random() < 0.5 else [])]
     name = file.relative_to(folder)
-    done = _pick(rng, kinds)(file, rng, outside)
+    done = pick(rng, kinds)(file, rng, outside)
     return f"{name}: {done}"
-
-
-def _pick(rng: np.random.Generator, options):
-    return options[int(rng.integers(len(options)))]
 
 
 def _kind(file: Path) -> str:
@@ -95,7 +59,7 @@ def _kind(file: Path) -> str:
 
 
 def _whole_file(file: Path, rng: np.random.Generator, outside: Path) -> str:
-    what = _pick(rng, ("missing", "empty", "folder", "renamed", "odd name", "dangling link", "copied", "loop"))
+    what = pick(rng, ("missing", "empty", "folder", "renamed", "odd name", "dangling link", "copied", "loop"))
     if what == "missing":
         file.unlink()
     elif what == "empty":
@@ -117,12 +81,12 @@ def _whole_file(file: Path, rng: np.random.Generator, outside: Path) -> str:
 
 def _bytes(file: Path, rng: np.random.Generator, outside: Path) -> str:
     content = file.read_bytes()
-    what = _pick(rng, ("truncated", "flipped", "garbage", "appended", "gzipped", "zeroed"))
+    what = pick(rng, ("truncated", "flipped", "garbage", "appended", "gzipped", "zeroed"))
     if what == "truncated":
         content = content[: int(rng.integers(max(len(content), 1)))]
     elif what == "flipped":
         raw = np.frombuffer(content, np.uint8).copy()
-        n = int(_pick(rng, (1, 5, 50, 500)))
+        n = int(pick(rng, (1, 5, 50, 500)))
         if len(raw):
             raw[rng.integers(len(raw), size=n)] = rng.integers(256, size=n)
         content = raw.tobytes()
@@ -140,7 +104,7 @@ def _bytes(file: Path, rng: np.random.Generator, outside: Path) -> str:
 
 
 def _image(file: Path, rng: np.random.Generator, outside: Path) -> str:
-    what = _pick(rng, ("one pixel", "grey 16 bit", "a PNG", "black", "a strip", "text"))
+    what = pick(rng, ("one pixel", "grey 16 bit", "a PNG", "black", "a strip", "text"))
     if what == "text":
         file.write_text("not an image\n")
         return what
@@ -164,7 +128,7 @@ def _text(file: Path, rng: np.random.Generator, outside: Path) -> str:
     lines = text.split("\n")
     separator = "\t" if "\t" in lines[0] else "," if "," in lines[0] else " "
     kinds = (_lines, _columns, _columns, _cells, _cells, _encoding)
-    what, content = _pick(rng, kinds)(lines, separator, rng, outside)
+    what, content = pick(rng, kinds)(lines, separator, rng, outside)
     file.write_bytes(gzip.compress(content) if packed else content)
     return what
 
@@ -174,7 +138,7 @@ def _bytes_of(lines: list[str]) -> bytes:
 
 
 def _lines(lines, separator, rng, outside):
-    what = _pick(
+    what = pick(
         rng, ("cut at a line", "half a line", "shuffled", "doubled", "no header", "header alone", "noise", "long")
     )
     at = int(rng.integers(len(lines)))
@@ -199,12 +163,12 @@ def _lines(lines, separator, rng, outside):
 
 
 def _columns(lines, separator, rng, outside):
-    what = _pick(rng, ("swapped", "renamed", "removed", "repeated", "filled", "other separator", "header doubled"))
+    what = pick(rng, ("swapped", "renamed", "removed", "repeated", "filled", "other separator", "header doubled"))
     if what == "other separator":
-        return what, _bytes_of([line.replace(separator, _pick(rng, ";|\t, ")) for line in lines])
+        return what, _bytes_of([line.replace(separator, pick(rng, ";|\t, ")) for line in lines])
     width = max(len(lines[0].split(separator)), 1)
     first, second = (int(rng.integers(min(width, 12))) for _ in range(2))
-    value = _pick(rng, (*NUMBERS, *WORDS, *tricks(outside)))
+    value = pick(rng, (*NUMBERS, *WORDS, *tricks(outside)))
     if what == "header doubled":
         words = lines[0].split(separator)
         words[first % len(words)] = words[second % len(words)]
@@ -226,7 +190,7 @@ def _columns(lines, separator, rng, outside):
 
 
 def _cells(lines, separator, rng, outside):
-    value = _pick(rng, (*NUMBERS, *WORDS, *tricks(outside)))
+    value = pick(rng, (*NUMBERS, *WORDS, *tricks(outside)))
     row = int(rng.integers(len(lines)))
     words = lines[row].split(separator)
     # Names stand in the first columns.
@@ -237,7 +201,7 @@ def _cells(lines, separator, rng, outside):
 
 
 def _encoding(lines, separator, rng, outside):
-    what = _pick(rng, ("utf-16", "utf-16-le", "latin-1", "utf-8-sig", "crlf", "cr", "utf-32", "cp037", "nul"))
+    what = pick(rng, ("utf-16", "utf-16-le", "latin-1", "utf-8-sig", "crlf", "cr", "utf-32", "cp037", "nul"))
     text = "\n".join(lines)
     if what == "crlf":
         return what, text.replace("\n", "\r\n").encode()
@@ -255,7 +219,7 @@ def _encoding(lines, separator, rng, outside):
 
 def _json(file: Path, rng: np.random.Generator, outside: Path) -> str:
     if rng.random() < 0.15:
-        text = _pick(rng, ("[" * 100_000, "{}", "[]", "null", "1", '"text"', '{"a":', "{'a': 1}", "\ufeff{}", "NaN"))
+        text = pick(rng, ("[" * 100_000, "{}", "[]", "null", "1", '"text"', '{"a":', "{'a': 1}", "\ufeff{}", "NaN"))
         file.write_text(text)
         return f"JSON is {text[:20]!r}"
     try:
@@ -273,150 +237,17 @@ def _json(file: Path, rng: np.random.Generator, outside: Path) -> str:
     walk(content if isinstance(content, (dict, list)) else [])
     if not holders:
         return _bytes(file, rng, outside)
-    node, key = _pick(rng, holders)
+    node, key = pick(rng, holders)
     if isinstance(node, dict) and rng.random() < 0.25:
-        node["renamed" if rng.random() < 0.5 else str(_pick(rng, tricks(outside)))] = node.pop(key)
+        node["renamed" if rng.random() < 0.5 else str(pick(rng, tricks(outside)))] = node.pop(key)
         what = f"{key} renamed"
     else:
         wrong = (None, [], {}, True, -1, 0, 1e308, 10**30, float("nan"), float("inf"), "x", [[1]], {"a": {"b": 1}})
-        value = _pick(rng, (*wrong, *wrong, *tricks(outside)))
+        value = pick(rng, (*wrong, *wrong, *tricks(outside)))
         node[key] = value
         what = f"{key} is {str(value)[:20]!r}"
     file.write_text(json.dumps(content), errors="surrogatepass")
     return what
 
 
-# ---- HDF5 ----------------------------------------------------------------------------------------------------
-
-
-def _hdf5(file: Path, rng: np.random.Generator, outside: Path) -> str:
-    with h5py.File(file, "r+") as h5:
-        datasets: list[str] = []
-        groups: list[str] = []
-        h5.visititems(lambda n, o: (datasets if isinstance(o, h5py.Dataset) else groups).append(n))
-        what = _pick(rng, ("removed", "no group", "replaced", "replaced", "one value", "text", "attributes", "moved"))
-        name = _pick(rng, groups) if what == "no group" and groups else _pick(rng, datasets)
-        if what in ("removed", "no group"):
-            del h5[name]
-        elif what == "moved":
-            h5.move(name, name + "x")
-            link = _pick(rng, ("none", "soft", "external", "group"))
-            if link == "soft":
-                h5[name] = h5py.SoftLink("/" + name)
-            elif link == "external":
-                h5[name] = h5py.ExternalLink(str(outside / ESCAPE), "/x")
-            elif link == "group":
-                h5.create_group(name)
-        elif what == "attributes":
-            return f"{_attributes(h5, _pick(rng, [*datasets, *groups, '/']), rng)} of {name}"
-        else:
-            names = [n for n in datasets if h5[n].dtype.kind in "OS"] if what == "text" else datasets
-            name = _pick(rng, names or datasets)
-            held = h5[name]
-            attributes, before = dict(held.attrs), np.asarray(held[()])
-            after = (_other if what == "replaced" else _value)(before, rng, outside)
-            if after is not before:
-                del h5[name]
-                h5[name] = after
-                if rng.random() < 0.8:
-                    h5[name].attrs.update(attributes)
-        return f"{name} {what}"
-
-
-def _other(before: np.ndarray, rng: np.random.Generator, outside: Path) -> np.ndarray:
-    """The same dataset of another type or shape."""
-    shape = before.shape or (1,)
-    ways: tuple[Callable[[], np.ndarray], ...] = (
-        lambda: before.ravel()[: before.size // 2],
-        lambda: before.ravel()[:0],
-        lambda: np.concatenate([before.ravel(), before.ravel()]),
-        lambda: np.zeros(shape, "S4"),
-        lambda: np.full(shape, np.nan),
-        lambda: np.full(shape, -7),
-        lambda: np.full(shape, 2**62),
-        lambda: np.full(shape, 1.5, np.float16),
-        lambda: np.zeros(shape, np.complex64),
-        lambda: np.zeros(shape, bool),
-        lambda: np.zeros((2, 2, 2)),
-        lambda: np.float64(3.0),
-        lambda: np.array([str(outside / ESCAPE).encode()] * int(np.prod(shape))),
-        lambda: before.reshape(1, -1),
-    )
-    return _pick(rng, ways)()
-
-
-def _value(before: np.ndarray, rng: np.random.Generator, outside: Path) -> np.ndarray:
-    """The same dataset with one or all of its values changed."""
-    if not before.size:
-        return before
-    after = np.array(before)
-    at = slice(None) if rng.random() < 0.3 else int(rng.integers(after.size))
-    flat = after.reshape(-1)
-    if after.dtype.names:
-        field = _pick(rng, after.dtype.names)
-        if after.dtype[field].kind in "iu":
-            flat[field][at] = _pick(rng, (0, 1, np.iinfo(after.dtype[field]).max))
-    elif after.dtype.kind in "OS":
-        words = [w.replace("\x00", "?").encode() for w in (*tricks(outside), *NUMBERS, *WORDS)]
-        other = [v if isinstance(v, bytes) else str(v).encode() for v in flat.tolist()]
-        chosen = _pick(rng, [*words, b"\xff\xfe\xfd", other[0]])
-        other[at] = [chosen] * len(other) if isinstance(at, slice) else chosen
-        return np.array(other, dtype=object if before.dtype.kind == "O" else None).reshape(before.shape)
-    elif after.dtype.kind == "f":
-        flat[at] = _pick(rng, (np.nan, np.inf, -3, 1e30, 0.5, 0))
-    elif after.dtype.kind in "iu":
-        limits = np.iinfo(after.dtype)
-        flat[at] = _pick(rng, (0, 1, limits.max, limits.min))
-    return after
-
-
-def _attributes(h5: h5py.File, name: str, rng: np.random.Generator) -> str:
-    held = h5[name].attrs
-    for key in list(held):
-        if rng.random() < 0.4:
-            del held[key]
-        elif rng.random() < 0.5:
-            values = (b"x", "x", "../x", np.array([-1.5]), np.nan, np.array([1e300]), -1, "0.0.0", "csc_matrix", 2**62)
-            held[key] = _pick(rng, values)
-    return f"attributes of {name}"
-
-
-# ---- Parquet -------------------------------------------------------------------------------------------------
-
-
-def _parquet(file: Path, rng: np.random.Generator, outside: Path) -> str:
-    table = pd.read_parquet(file)
-    column = _pick(rng, list(table.columns))
-    what = _pick(rng, ("removed", "renamed", "swapped", "filled", "one", "doubled", "empty", "as text"))
-    if what == "removed":
-        table = table.drop(columns=column)
-    elif what == "renamed":
-        table = table.rename(columns={column: _pick(rng, ("other", *(t[:200] for t in tricks(outside))))})
-    elif what == "swapped":
-        other = _pick(rng, list(table.columns))
-        table = table.rename(columns={column: other, other: column})
-    elif what == "doubled":
-        table = pd.concat([table, table])
-    elif what == "empty":
-        table = table.iloc[:0]
-    elif what == "as text":
-        table[column] = table[column].astype(str)
-    else:
-        values = (None, "x", [1, 2], {"a": 1}, b"\xff\xfe", 1e300, -1, np.nan, np.inf, pd.Timestamp("2020"), True, 2**62)
-        value = _pick(rng, (*values, *tricks(outside)))
-        cells = table[column].tolist()
-        if what == "filled":
-            cells = [value] * len(cells)
-        elif cells:
-            cells[int(rng.integers(len(cells)))] = value
-        table[column] = pd.Series(cells, index=table.index, dtype=object)
-        what = f"{what} ({str(value)[:20]!r})"
-    try:
-        table.to_parquet(file)
-    except (ValueError, TypeError, OverflowError):  # pyarrow cannot hold the mixture: damage of another kind
-        file.write_bytes(file.read_bytes()[:-100])
-        what = "end cut"
-    return f"column {column} {what}"
-
-
-_KINDS = {"text": [_text] * 3, "json": [_json] * 3, "hdf5": [_hdf5] * 3, "parquet": [_parquet] * 3}
+_KINDS = {"text": [_text] * 3, "json": [_json] * 3, "hdf5": [damage_hdf5] * 3, "parquet": [damage_parquet] * 3}

@@ -196,10 +196,6 @@ class TestWrongFolder:
         for name in ("binned_outputs", "tissue_positions.csv", "ST-cnts", ".h5ad"):
             assert name in refusal.value.hint
 
-    def test_names_another_instrument(self, tmp_path):
-        (tmp_path / "transcripts.parquet").touch()
-        with pytest.raises(BadInputError, match="looks like Xenium"):
-            detect(tmp_path)
 
     def test_no_such_path(self, tmp_path):
         with pytest.raises(MissingResourceError, match="nowhere"):
