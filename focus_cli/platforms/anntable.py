@@ -22,6 +22,7 @@ from scipy import sparse
 from focus_cli import keys
 from focus_cli.errors import BadInputError
 from focus_cli.platforms.checks import GENE_EXPRESSION, PROTEIN, check_unique, is_protein, whole_numbers
+from focus_cli.platforms.hdf5 import open_hdf5
 from focus_cli.platforms.opening import damaged
 
 # Where laboratories keep (x, y): scanpy and squidpy's key first.
@@ -62,7 +63,7 @@ def open_h5ad(path: Path) -> AnnTable:
         If it is truncated, damaged or no AnnData.
     """
     try:
-        with h5py.File(path, "r") as file:
+        with open_hdf5(path) as file:
             if "obs" not in file or "var" not in file:
                 raise BadInputError(f"{path} is not an AnnData file (no obs or var)", hint="give an .h5ad file")
             if not all("encoding-type" in file[part].attrs for part in ("obs", "var")):
@@ -115,7 +116,7 @@ def _matrices(file: h5py.File, path: Path) -> list[Matrix]:
     def loader(place: str) -> Callable[[], sparse.csr_matrix]:
         def load() -> sparse.csr_matrix:
             try:
-                with h5py.File(path, "r") as again:
+                with open_hdf5(path) as again:
                     node = again[place]
                     return _csr(node if isinstance(node, h5py.Dataset) else read_elem(node))
             except BadInputError:

@@ -17,6 +17,7 @@ from scipy import sparse
 from focus_cli.errors import BadInputError, UsageError
 from focus_cli.platforms.checks import GENE_EXPRESSION
 from focus_cli.platforms.dnb import MOST_DNB, MOST_GENES, Measured, Sums, bin_corners, bin_places, whole, whole_counts
+from focus_cli.platforms.hdf5 import open_hdf5
 from focus_cli.platforms.opening import DAMAGE, damaged
 
 _ROWS = 2_000_000
@@ -56,7 +57,7 @@ class Field(StrEnum):
 @contextmanager
 def _opened(path: Path):
     try:
-        with h5py.File(path, "r") as file:
+        with open_hdf5(path) as file:
             yield file
     except (BadInputError, UsageError):
         raise

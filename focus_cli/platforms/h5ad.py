@@ -16,6 +16,7 @@ from scipy import sparse
 from focus_cli import keys
 from focus_cli.errors import BadInputError, MissingResourceError
 from focus_cli.platforms.checks import GENE_EXPRESSION, whole_numbers
+from focus_cli.platforms.hdf5 import open_hdf5
 from focus_cli.platforms.opening import damaged
 
 # Columns of var that hold symbols or ids, by the programs that write them.
@@ -34,7 +35,7 @@ def single_file(path: Path, ending: str = ".h5ad") -> Path | None:
 def peek(path: Path) -> dict[str, tuple[str, ...]]:
     """The keys of ``obs``, ``obsm`` and ``uns``, without reading any; empty if it is no AnnData file."""
     try:
-        with h5py.File(path, "r") as file:
+        with open_hdf5(path) as file:
             return {g: tuple(sorted(file[g])) for g in ("obs", "obsm", "uns") if isinstance(file.get(g), h5py.Group)}
     except Exception:  # a damaged file is no one's: its own reader will say what is wrong
         return {}
@@ -48,7 +49,7 @@ class H5ad:
         if not self.path.exists():
             raise MissingResourceError(f"no such file: {path}", hint="check the path")
         try:
-            self._file = h5py.File(self.path, "r")
+            self._file = open_hdf5(self.path)
         except Exception as error:
             raise damaged(self.path, error) from error
 

@@ -13,6 +13,7 @@ from scipy import sparse
 
 from focus_cli.errors import BadInputError, MissingResourceError
 from focus_cli.platforms.checks import GENE_EXPRESSION, check_counts, check_unique, name_genes
+from focus_cli.platforms.hdf5 import open_hdf5
 from focus_cli.platforms.mtx import read_mtx
 from focus_cli.platforms.opening import DAMAGE, damaged, open_maybe_gzip
 
@@ -108,7 +109,7 @@ def _numbers(dataset: h5py.Dataset, dtype: type, highest: float = np.inf) -> np.
 
 def _read_h5(path: Path, known: Sequence[str]):
     try:
-        with h5py.File(path, "r") as file:
+        with open_hdf5(path) as file:
             if "matrix" not in file or "features" not in file["matrix"]:
                 raise BadInputError(
                     f"{path} is not a 10x feature-barcode matrix (no matrix/features)",

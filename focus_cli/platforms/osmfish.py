@@ -18,6 +18,7 @@ from focus_cli.errors import BadInputError, UsageError
 from focus_cli.platforms import pitch
 from focus_cli.platforms.assemble import assemble, cell_footprint, choose_he
 from focus_cli.platforms.checks import GENE_EXPRESSION, check_positions, check_unique
+from focus_cli.platforms.hdf5 import open_hdf5
 from focus_cli.platforms.opening import damaged
 from focus_cli.platforms.sample import Detection, RawSample
 from focus_cli.store import PlatformInfo
@@ -97,7 +98,7 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None) -> 
         raise UsageError(f"{path} holds several loom files", hint=f"give one of them, for instance {files[0]}")
     file = files[0]
     try:
-        with h5py.File(file, "r") as loom:
+        with open_hdf5(file) as loom:
             columns = {place: _column(loom, place) for place in Column if place != Column.MATRIX and place in loom}
             _need(file, loom, columns)
             counts = _counts(loom[Column.MATRIX])

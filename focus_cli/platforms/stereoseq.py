@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pandas as pd
 
@@ -19,6 +18,7 @@ from focus_cli.platforms.dnb import Measured
 from focus_cli.platforms.gef import holds_cells, read_cells, read_square
 from focus_cli.platforms.gem import gem_header, read_gem
 from focus_cli.platforms.h5ad import H5ad, peek, single_file
+from focus_cli.platforms.hdf5 import open_hdf5
 from focus_cli.platforms.images import image_size
 from focus_cli.platforms.sample import Detection, RawSample
 from focus_cli.store import Footprint, PlatformInfo
@@ -251,7 +251,7 @@ def _read_gef(path: Path, bin_um: float | None) -> Measured:
 def _pitch_um(path: Path) -> float:
     """Distance of nanoballs that a GEF file states: 0.5 µm, 0.715 µm on the first chips."""
     try:
-        with h5py.File(path, "r") as file:
+        with open_hdf5(path) as file:
             places = [file, *(file[k] for k in ("geneExp/bin1/expression",) if k in file)]
             for place in reversed(places):
                 value = np.asarray(place.attrs["resolution"]).ravel() if "resolution" in place.attrs else ()

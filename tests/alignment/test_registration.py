@@ -4,12 +4,10 @@ The real sections print the table of docs/registration.md:
 ``pytest tests/alignment/test_registration.py -m realdata -s``.
 """
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 from PIL import Image
+from turned import turn
 
 from focus_cli.alignment.placement import Place, Points, Slice, refine, search
 from focus_cli.alignment.registration import MIN_MARGIN, register
@@ -17,11 +15,8 @@ from focus_cli.coordinates import Affine
 from focus_cli.errors import BadInputError
 from focus_cli.platforms import read
 from focus_cli.preprocessing import keep_locations
-from focus_cli.registering import register_image
+from focus_cli.preprocessing.registering import register_image
 from focus_cli.slides import open_slide
-
-sys.path.insert(0, str(Path(__file__).parent))
-from turned import turn
 
 TURNS = [
     {"degrees": 0.0},

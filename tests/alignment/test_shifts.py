@@ -1,17 +1,12 @@
 """Small shifts: the given place stands, a shifted one is refused with the way back, noise is not."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 from scipy import ndimage
+from test_orientation import UM_PER_PX, section
 
 from focus_cli.alignment import check_shifts, compare_shifts
 from focus_cli.errors import BadInputError
-
-sys.path.insert(0, str(Path(__file__).parent))
-from test_orientation import UM_PER_PX, section
 
 GIVEN = {"on_tissue": 0.5, "correlation": 0.1}
 

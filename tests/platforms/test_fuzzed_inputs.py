@@ -7,10 +7,12 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import resource
 import shutil
 import signal
+import subprocess
 import sys
 import traceback
 import warnings
@@ -29,7 +31,7 @@ from raw_folders import write_visium
 from scipy import sparse
 
 from focus_cli import cli, keys
-from focus_cli.errors import EXIT_INTERNAL, FocusError
+from focus_cli.errors import EXIT_BAD_INPUT, EXIT_INTERNAL, FocusError
 from focus_cli.platforms import describe, read
 from focus_cli.simulation import simulate
 from focus_cli.simulation.arrays import PLATFORMS
@@ -120,9 +122,12 @@ def time_limit(seconds: float) -> Iterator[None]:
 
     former = signal.signal(signal.SIGALRM, ring)
     signal.setitimer(signal.ITIMER_REAL, seconds)
+    # Compiled code that never returns hears no signal: the run ends there, and says where.
+    faulthandler.dump_traceback_later(4 * seconds, exit=True, file=sys.__stderr__)
     try:
         yield
     finally:
+        faulthandler.cancel_dump_traceback_later()
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, former)
 
@@ -266,6 +271,20 @@ def test_damage_is_read_or_refused(name, layout, tmp_path, capsys, monkeypatch):
     assert sum(endings.values()) == CASES
     # The damage is neither so small that nothing is noticed nor so large that nothing is left.
     assert endings["refused"] >= CASES // 8 and endings["read"] >= 1, endings
+
+
+def test_a_hole_in_an_hdf5_heap_is_no_hang(layout, tmp_path):
+    """HDF5 loops for ever over an object of no size; in a process of its own, which can be ended."""
+    content = bytearray((layout("anndata") / "S1.h5ad").read_bytes())
+    heap = content.index(b"GCOL") + 16
+    content[heap : heap + 200] = bytes(200)
+    (tmp_path / "S1.h5ad").write_bytes(content)
+    code = "import sys; from focus_cli.cli import main; sys.argv = ['focus', 'inspect', sys.argv[1]]; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "S1.h5ad")], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == EXIT_BAD_INPUT and "Traceback" not in done.stderr
+    assert "truncated or damaged" in " ".join((done.stdout + done.stderr).split())
 
 
 @pytest.mark.slow

@@ -1,9 +1,8 @@
 """The report shows how the locations lie on the H&E, as stored and in every orientation that was compared."""
 
 import json
-import sys
-from pathlib import Path
 
+import fake_enhanced
 import numpy as np
 
 from focus_cli import keys
@@ -11,9 +10,6 @@ from focus_cli.alignment import ORIENTATIONS
 from focus_cli.reporting import write_report
 from focus_cli.reporting.h5file import SpatialFile
 from focus_cli.reporting.placement import placement_pictures
-
-sys.path.insert(0, str(Path(__file__).parent))
-import fake_enhanced
 
 
 def made(tmp_path, **changes):

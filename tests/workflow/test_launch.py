@@ -55,7 +55,7 @@ def test_run_prints_the_command_and_passes_options_on(study_folder):
             2,
             "unknown key trian; did you mean",
         ),
-        (lambda f: add_sample(f, "S1\tabsent"), 3, "line 17: path: no such file or folder"),
+        (lambda f: add_sample(f, "S1\tabsent"), 3, "line 25: path: no such file or folder"),
         (lambda f: (f / "config.yaml").unlink(), 4, "no configuration"),
         (
             lambda f: (

@@ -12,7 +12,7 @@ import numpy as np
 from focus_cli import keys
 from focus_cli.coordinates import Affine, Coordinates, System
 from focus_cli.errors import BadInputError, UsageError
-from focus_cli.image_fit import (
+from focus_cli.preprocessing.image_fit import (
     HIRES_SIDE,
     check_alignment,
     check_fit,
@@ -20,7 +20,7 @@ from focus_cli.image_fit import (
     draw_registration,
     picture_entry,
 )
-from focus_cli.placing import Placing, link, place_image
+from focus_cli.preprocessing.placing import Placing, link, place_image
 from focus_cli.progress import say
 from focus_cli.provenance import describe_run
 from focus_cli.store import ImageInfo, SampleInfo, StoredSample, is_sample, refuse_existing, write_sample
@@ -78,7 +78,7 @@ def preprocess(
     use_image
         False leaves the image aside, even where there is one.
     align, align_from, landmarks, register, orient, shift_um
-        How image and positions relate, where the vendor's files do not say; see `focus_cli.placing.Placing`.
+        How image and positions relate, where the vendor's files do not say; see `Placing`.
     reader
         ``image``, ``mpp`` and the other options of `focus_cli.platforms.read`.
 

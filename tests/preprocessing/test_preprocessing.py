@@ -2,15 +2,15 @@
 
 import json
 import re
-import sys
-from pathlib import Path
 
 import anndata
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
+from raw_folders import write_visium, write_visium_hd
 from scipy import sparse
+from turned import turn
 
 from focus_cli.alignment import ORIENTATIONS
 from focus_cli.commands.inspect import command as inspect_command
@@ -21,10 +21,6 @@ from focus_cli.features import MorphologyRaster
 from focus_cli.platforms import read
 from focus_cli.preprocessing import keep_locations, preprocess
 from focus_cli.store import open_sample
-
-sys.path[:0] = [str(Path(__file__).parent / "platforms"), str(Path(__file__).parent / "alignment")]
-from raw_folders import write_visium, write_visium_hd  # noqa: E402
-from turned import turn  # noqa: E402
 
 TURN = {"degrees": 140.0, "mirrored": True, "shift": (40, 90)}
 

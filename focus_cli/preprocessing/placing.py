@@ -156,7 +156,7 @@ def place_image(
         If a file is not there or cannot be used, or registration fails.
     """
     from focus_cli.alignment import fit_landmarks, read_landmarks, read_transform
-    from focus_cli.registering import register_image
+    from focus_cli.preprocessing.registering import register_image
 
     if how.align is not None:
         transform = read_transform(how.align, how.align_from or "image")

@@ -34,7 +34,7 @@ def register_image(
     slide
         The H&E; its `mpp` is set to the file's own, or to a guess where the file says nothing.
     sample, adata, entry, force
-        As for `focus_cli.placing.place_image`.
+        As for `focus_cli.preprocessing.placing.place_image`.
 
     Returns
     -------
