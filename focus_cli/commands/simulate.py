@@ -7,6 +7,7 @@ from pathlib import Path
 import rich_click as click
 
 from focus_cli.commands.options import PATH, overwrite_option, seed_option
+from focus_cli.platform_names import PLATFORMS
 
 
 @click.command("simulate")
@@ -15,7 +16,7 @@ from focus_cli.commands.options import PATH, overwrite_option, seed_option
     "--platform",
     default="visium",
     show_default=True,
-    help="Layout to write: visium, visium_hd, legacy_st or anndata.",
+    help=f"Layout to write: {', '.join(PLATFORMS)}.",
 )
 @click.option("--sections", type=int, default=2, show_default=True, help="How many sections, one donor each.")
 @seed_option
