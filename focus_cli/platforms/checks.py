@@ -40,8 +40,13 @@ def check_names(names: Sequence[str], what: str, where: str) -> None:
     BadInputError
         If one is longer than `_LONGEST_NAME`, or holds a NUL or half a character.
     """
+    names = [str(name) for name in names]
+    text = "".join(names)  # one look at all of them; which one it is matters only where something is wrong
+    short = max(map(len, names), default=0) <= _LONGEST_NAME
+    if short and "\0" not in text and (text.isascii() or not _SURROGATE.search(text)):
+        return
+    del text
     for name in names:
-        name = str(name)
         if len(name) > _LONGEST_NAME:
             raise BadInputError(
                 f"{where}: {what}: {name[:40]!r}… is a name of {len(name)} characters", hint="is the file damaged?"
@@ -171,6 +176,10 @@ def choose_region(path: Path, names: list[str], region: str | None, *, what: str
     return names[0]
 
 
+def _texts(values: Sequence) -> list[str]:
+    return [v.decode("utf-8", "replace") if isinstance(v, bytes) else str(v) for v in values]
+
+
 def name_genes(
     gene_ids: Sequence[str],
     symbols: Sequence[str],
@@ -204,9 +213,8 @@ def name_genes(
     BadInputError
         If gene ids repeat, or no feature is a gene.
     """
-    features = pd.DataFrame(
-        {keys.GENE_ID: gene_ids, keys.SYMBOL: symbols, keys.FEATURE_TYPE: feature_types}, dtype=object
-    ).astype(str)
+    columns = {keys.GENE_ID: gene_ids, keys.SYMBOL: symbols, keys.FEATURE_TYPE: feature_types}
+    features = pd.DataFrame({name: _texts(values) for name, values in columns.items()}, dtype=object)
     warnings: list[str] = []
     keep, wanted = (features[keys.FEATURE_TYPE] == GENE_EXPRESSION).to_numpy(), "gene expression"
     if proteins and not keep.any():
@@ -214,7 +222,7 @@ def name_genes(
         features.loc[keep, keys.FEATURE_TYPE] = PROTEIN
     if not keep.all():
         others = features.loc[~keep, keys.FEATURE_TYPE].value_counts().sort_index()
-        listed = ", ".join(f"{count} {kind}" for kind, count in others.items())
+        listed = ", ".join(f"{count} {kind[:40]}" for kind, count in others.items())
         warnings.append(f"{where}: features that are not {wanted} were left out: {listed}")
     var = features[keep]
     if var.empty:

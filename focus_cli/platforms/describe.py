@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from focus_cli import keys
-from focus_cli.errors import FocusError
+from focus_cli.errors import FocusError, one_line
 from focus_cli.genes import gene_report, report_warnings
 from focus_cli.platforms.detect import detect, read
 from focus_cli.platforms.images import image_size
@@ -47,7 +47,7 @@ def describe(path: Path, platform: str = "auto", **options: Any) -> dict[str, An
         report["warnings"] = [*missing, *sample.warnings]
         report |= _figures(sample)
         report["gene_names"] = gene_report(sample.adata.var)
-        report["warnings"] += report_warnings(report["gene_names"])
+        report["warnings"] += map(one_line, report_warnings(report["gene_names"]))
     except FocusError as error:
         report["warnings"] = [line for line in missing if line not in error.message]
         report["problems"].append({"message": error.message, "hint": error.hint or "", "exit_code": error.exit_code})

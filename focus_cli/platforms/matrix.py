@@ -76,7 +76,7 @@ def read_matrix(path: Path, known: Sequence[str] = ()) -> tuple[anndata.AnnData,
 
 def _text(dataset: h5py.Dataset, known: Sequence[str] = ()) -> list[str]:
     """Read names. Where a piece of them is the same as in `known`, those very strings are taken."""
-    if dataset.ndim != 1:
+    if not isinstance(dataset, h5py.Dataset) or dataset.ndim != 1:
         raise ValueError(f"{dataset.name} is not a list of names")
     names: list[str] = []
     for start in range(0, len(dataset), _NAMES):
@@ -95,7 +95,7 @@ def _numbers(dataset: h5py.Dataset, dtype: type, highest: float = np.inf) -> np.
     ValueError
         If it holds no numbers, or one beyond `highest`.
     """
-    if dataset.ndim != 1 or dataset.dtype.kind not in "iuf":
+    if not isinstance(dataset, h5py.Dataset) or dataset.ndim != 1 or dataset.dtype.kind not in "iuf":
         raise ValueError(f"{dataset.name} is not a row of numbers")
     values = np.empty(len(dataset), dtype)
     for start in range(0, len(dataset), _BLOCK):

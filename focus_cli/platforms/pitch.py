@@ -49,9 +49,12 @@ def fit_pitch(array_um: np.ndarray, xy_px: np.ndarray) -> PitchFit | None:
     Returns
     -------
     PitchFit or None
-        None if fewer than four locations are given or they lie on one line.
+        None if fewer than four locations are known or they lie on one line.
     """
     array_um, xy_px = np.asarray(array_um, float), np.asarray(xy_px, float)
+    known = np.isfinite(array_um).all(axis=1) & np.isfinite(xy_px).all(axis=1)
+    if not known.all():
+        array_um, xy_px = array_um[known], xy_px[known]
     if len(array_um) < _MIN_POINTS:
         return None
     if len(array_um) > _MAX_POINTS:  # six numbers need no million points; drawn, so that no row or column is favoured

@@ -182,7 +182,7 @@ def read_scalefactors(spatial: Path) -> tuple[dict[str, float], Path | None]:
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
         factors = {str(k): float(v) for k, v in raw.items() if isinstance(v, (int, float))}
-    except (ValueError, AttributeError) as error:
+    except (*DAMAGE, AttributeError) as error:
         raise BadInputError(f"{path} is not a JSON object of factors: {error}", hint="restore the file") from error
     wrong = sorted(k for k in map(str, Scale) if k in factors and not (0 < factors[k] < np.inf))
     if wrong:

@@ -124,7 +124,7 @@ def damage_parquet(file: Path, rng: np.random.Generator, outside: Path) -> str:
     elif what == "empty":
         table = table.iloc[:0]
     elif what == "as text":
-        table[column] = table[column].astype(str)
+        table[column] = table[column].map(str)
     else:
         values = (
             None,

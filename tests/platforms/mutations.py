@@ -168,7 +168,7 @@ def _columns(lines, separator, rng, outside):
         return what, _bytes_of([line.replace(separator, pick(rng, ";|\t, ")) for line in lines])
     width = max(len(lines[0].split(separator)), 1)
     first, second = (int(rng.integers(min(width, 12))) for _ in range(2))
-    value = pick(rng, (*NUMBERS, *WORDS, *tricks(outside)))
+    value = pick(rng, (*NUMBERS, *WORDS, *tricks(outside)))[:300]  # in every line
     if what == "header doubled":
         words = lines[0].split(separator)
         words[first % len(words)] = words[second % len(words)]

@@ -196,7 +196,6 @@ class TestWrongFolder:
         for name in ("binned_outputs", "tissue_positions.csv", "ST-cnts", ".h5ad"):
             assert name in refusal.value.hint
 
-
     def test_no_such_path(self, tmp_path):
         with pytest.raises(MissingResourceError, match="nowhere"):
             detect(tmp_path / "nowhere")
