@@ -11,7 +11,7 @@ import pandas as pd
 
 from focus_cli.errors import BadInputError
 from focus_cli.platforms.checks import check_unique
-from focus_cli.platforms.opening import DAMAGE, damaged, open_maybe_gzip
+from focus_cli.platforms.formats.opening import DAMAGE, damaged, open_maybe_gzip
 
 
 class Column(StrEnum):

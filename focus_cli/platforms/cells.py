@@ -12,7 +12,7 @@ import pandas as pd
 from focus_cli.coordinates import Affine
 from focus_cli.errors import BadInputError, MissingResourceError, UsageError
 from focus_cli.platforms.checks import GENE_EXPRESSION, check_positions, check_unique
-from focus_cli.platforms.opening import DAMAGE, damaged
+from focus_cli.platforms.formats.opening import DAMAGE, damaged
 
 # No slide is as long as this; what is, has other units.
 LARGEST_UM = 1e6

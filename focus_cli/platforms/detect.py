@@ -15,7 +15,7 @@ from focus_cli.platforms.sample import Detection, RawSample
 
 
 def _reader(platform: str) -> ModuleType:
-    return importlib.import_module(f"focus_cli.platforms.{platform}")
+    return importlib.import_module(f"focus_cli.platforms.readers.{platform}")
 
 
 def detect(path: Path) -> Detection:

@@ -146,7 +146,7 @@ def test_every_kind_of_matrix_and_key_of_positions(tmp_path, store, key):
 
 
 def test_a_dense_matrix_is_read_in_blocks(tmp_path, monkeypatch):
-    from focus_cli.platforms import anntable
+    from focus_cli.platforms.formats import anntable
 
     monkeypatch.setattr(anntable, "_BLOCK_VALUES", 24)
     np.testing.assert_array_equal(read(make(tmp_path), mpp=0.5).adata.X.toarray(), COUNTS)

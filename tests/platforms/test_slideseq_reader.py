@@ -13,7 +13,7 @@ from sequencing import drawn, places, written
 
 from focus_cli.errors import BadInputError, MissingResourceError, UsageError
 from focus_cli.platforms import detect, read
-from focus_cli.platforms.slideseq import bead_pitch
+from focus_cli.platforms.readers.slideseq import bead_pitch
 
 
 @pytest.fixture(scope="module")

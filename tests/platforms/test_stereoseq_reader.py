@@ -94,8 +94,8 @@ def test_old_gem_columns(tmp_path, count):
 def test_chunks_do_not_matter(tmp_path, study, molecules, monkeypatch):
     write_gem(tmp_path / "A.gem", study.section, molecules)
     write_gef(tmp_path / "A.gef", study.section, molecules)
-    monkeypatch.setattr("focus_cli.platforms.gem._ROWS", 97)
-    monkeypatch.setattr("focus_cli.platforms.gef._ROWS", 89)
+    monkeypatch.setattr("focus_cli.platforms.formats.gem._ROWS", 97)
+    monkeypatch.setattr("focus_cli.platforms.formats.gef._ROWS", 89)
     monkeypatch.setattr("focus_cli.platforms.dnb._PENDING", 500)
     for name in ("A.gem", "A.gef"):
         check_bins(read(tmp_path / name, bin_um=16), study.section)

@@ -6,7 +6,7 @@ from raw_folders import write_visium_hd
 
 from focus_cli.errors import UsageError
 from focus_cli.platforms import detect, read
-from focus_cli.platforms.visium_hd import choose_bin
+from focus_cli.platforms.readers.visium_hd import choose_bin
 
 
 def dense_by_square(sample):

@@ -14,8 +14,7 @@ from scipy import sparse
 from focus_cli import keys
 from focus_cli.errors import MissingResourceError, UsageError
 from focus_cli.platforms import pitch
-from focus_cli.platforms.sample import Detection, RawSample
-from focus_cli.platforms.spaceranger import (
+from focus_cli.platforms.formats.spaceranger import (
     POSITIONS,
     Column,
     File,
@@ -24,7 +23,8 @@ from focus_cli.platforms.spaceranger import (
     find_positions,
     read_counted,
 )
-from focus_cli.platforms.visium import library_id
+from focus_cli.platforms.readers.visium import library_id
+from focus_cli.platforms.sample import Detection, RawSample
 from focus_cli.store import Footprint
 
 NAME = "visium_hd"

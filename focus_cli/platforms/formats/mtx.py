@@ -12,7 +12,7 @@ import pandas as pd
 from scipy import sparse
 
 from focus_cli.errors import BadInputError, MissingResourceError
-from focus_cli.platforms.opening import DAMAGE, damaged, open_maybe_gzip
+from focus_cli.platforms.formats.opening import DAMAGE, damaged, open_maybe_gzip
 
 _ROWS = 4_000_000
 _LINE = 1 << 16

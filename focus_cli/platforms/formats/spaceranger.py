@@ -17,8 +17,8 @@ from focus_cli import keys
 from focus_cli.errors import BadInputError, MissingResourceError, UsageError
 from focus_cli.platforms import images, pitch
 from focus_cli.platforms.checks import check_positions, check_unique, match_positions
-from focus_cli.platforms.matrix import read_matrix
-from focus_cli.platforms.opening import DAMAGE, damaged, open_maybe_gzip, read_parquet
+from focus_cli.platforms.formats.matrix import read_matrix
+from focus_cli.platforms.formats.opening import DAMAGE, damaged, open_maybe_gzip, read_parquet
 from focus_cli.platforms.sample import RawSample
 from focus_cli.store import Footprint, PlatformInfo
 

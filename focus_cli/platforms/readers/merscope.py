@@ -21,8 +21,8 @@ from focus_cli.platforms.cells import (
     only_file,
     read_transform,
 )
+from focus_cli.platforms.formats.tables import read_table, read_wide_counts, table_columns
 from focus_cli.platforms.sample import Detection, RawSample
-from focus_cli.platforms.tables import read_table, read_wide_counts, table_columns
 from focus_cli.store import PlatformInfo
 
 NAME = "merscope"

@@ -19,8 +19,8 @@ from focus_cli.errors import BadInputError, MissingResourceError, UsageError
 from focus_cli.platforms import pitch
 from focus_cli.platforms.assemble import assemble, cell_footprint, choose_he
 from focus_cli.platforms.checks import GENE_EXPRESSION, check_positions, check_unique, choose_region
+from focus_cli.platforms.formats.tables import WideCounts, read_table, read_wide_counts, table_columns
 from focus_cli.platforms.sample import Detection, RawSample
-from focus_cli.platforms.tables import WideCounts, read_table, read_wide_counts, table_columns
 from focus_cli.store import PlatformInfo
 
 NAME = "seqfish"

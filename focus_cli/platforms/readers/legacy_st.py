@@ -22,7 +22,7 @@ from focus_cli.platforms.checks import (
     match_positions,
     name_genes,
 )
-from focus_cli.platforms.opening import DAMAGE, damaged, open_maybe_gzip
+from focus_cli.platforms.formats.opening import DAMAGE, damaged, open_maybe_gzip
 from focus_cli.platforms.sample import Detection, RawSample
 from focus_cli.store import Footprint, PlatformInfo
 

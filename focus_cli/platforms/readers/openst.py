@@ -12,7 +12,7 @@ import pandas as pd
 from focus_cli.errors import BadInputError
 from focus_cli.platforms.assemble import assemble, cell_footprint, choose_he
 from focus_cli.platforms.checks import check_positions
-from focus_cli.platforms.h5ad import H5ad, peek, plain_columns, single_file
+from focus_cli.platforms.formats.h5ad import H5ad, peek, plain_columns, single_file
 from focus_cli.platforms.sample import Detection, RawSample
 from focus_cli.store import Footprint, PlatformInfo
 

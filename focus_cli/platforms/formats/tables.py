@@ -15,7 +15,7 @@ import pandas as pd
 from scipy import sparse
 
 from focus_cli.errors import BadInputError, MissingResourceError
-from focus_cli.platforms.opening import DAMAGE, damaged, open_maybe_gzip
+from focus_cli.platforms.formats.opening import DAMAGE, damaged, open_maybe_gzip
 
 # What a damaged table raises, beyond what a damaged matrix does.
 TABLE_DAMAGE = (*DAMAGE, TypeError, OverflowError, MemoryError, csv.Error, struct.error)

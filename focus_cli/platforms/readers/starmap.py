@@ -21,9 +21,9 @@ from focus_cli.errors import BadInputError, MissingResourceError
 from focus_cli.platforms import pitch
 from focus_cli.platforms.assemble import assemble, cell_footprint, choose_he
 from focus_cli.platforms.checks import GENE_EXPRESSION, check_positions, check_unique, choose_region
-from focus_cli.platforms.opening import DAMAGE, damaged, open_maybe_gzip
+from focus_cli.platforms.formats.opening import DAMAGE, damaged, open_maybe_gzip
+from focus_cli.platforms.formats.tables import iter_table, read_table, table_columns
 from focus_cli.platforms.sample import Detection, RawSample
-from focus_cli.platforms.tables import iter_table, read_table, table_columns
 from focus_cli.store import PlatformInfo
 
 NAME = "starmap"

@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from focus_cli.platforms import pitch
-from focus_cli.platforms.sample import Detection, RawSample
-from focus_cli.platforms.spaceranger import (
+from focus_cli.platforms.formats.spaceranger import (
     POSITIONS,
     File,
     Scale,
@@ -17,6 +16,7 @@ from focus_cli.platforms.spaceranger import (
     read_counted,
     version_of,
 )
+from focus_cli.platforms.sample import Detection, RawSample
 from focus_cli.store import Footprint
 
 NAME = "visium"

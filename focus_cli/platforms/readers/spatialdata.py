@@ -22,13 +22,13 @@ import numpy as np
 
 from focus_cli.errors import BadInputError, MissingResourceError
 from focus_cli.platforms import images, pitch
-from focus_cli.platforms.anndata import array_columns, visium_fit
-from focus_cli.platforms.anntable import AnnTable, choose_counts, of_anndata, positions
 from focus_cli.platforms.assemble import assemble, cell_footprint
 from focus_cli.platforms.checks import PROTEIN, check_positions, check_unique, choose_region
+from focus_cli.platforms.formats.anntable import AnnTable, choose_counts, of_anndata, positions
+from focus_cli.platforms.formats.sdata import File, Key, place_rows, read_part, refuse_pickles
+from focus_cli.platforms.readers.anndata import array_columns, visium_fit
+from focus_cli.platforms.readers.visium import PITCH_UM, SPOT_UM
 from focus_cli.platforms.sample import Detection, RawSample
-from focus_cli.platforms.sdata import File, Key, place_rows, read_part, refuse_pickles
-from focus_cli.platforms.visium import PITCH_UM, SPOT_UM
 from focus_cli.store import Footprint, PlatformInfo
 
 NAME = "spatialdata"

@@ -13,7 +13,7 @@ import pandas as pd
 from focus_cli.errors import BadInputError, UsageError
 from focus_cli.platforms.checks import GENE_EXPRESSION
 from focus_cli.platforms.dnb import MOST_DNB, MOST_GENES, Measured, Sums, bin_corners, bin_places, whole, whole_counts
-from focus_cli.platforms.opening import DAMAGE, damaged, open_maybe_gzip
+from focus_cli.platforms.formats.opening import DAMAGE, damaged, open_maybe_gzip
 
 _ROWS = 2_000_000  # lines at a time
 _LINE = 1 << 16

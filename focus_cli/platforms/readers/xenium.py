@@ -25,10 +25,10 @@ from focus_cli.platforms.cells import (
     read_transform,
 )
 from focus_cli.platforms.checks import GENE_EXPRESSION
-from focus_cli.platforms.matrix import read_matrix
-from focus_cli.platforms.opening import damaged
+from focus_cli.platforms.formats.matrix import read_matrix
+from focus_cli.platforms.formats.opening import damaged
+from focus_cli.platforms.formats.tables import TABLE_DAMAGE, read_table
 from focus_cli.platforms.sample import Detection, RawSample
-from focus_cli.platforms.tables import TABLE_DAMAGE, read_table
 from focus_cli.store import PlatformInfo
 
 NAME = "xenium"

@@ -16,7 +16,9 @@ from scipy.spatial import cKDTree
 from focus_cli import keys
 from focus_cli.errors import BadInputError
 from focus_cli.platforms import images, pitch
-from focus_cli.platforms.anntable import (
+from focus_cli.platforms.assemble import assemble
+from focus_cli.platforms.checks import PROTEIN, check_positions, check_unique
+from focus_cli.platforms.formats.anntable import (
     AnnTable,
     choose_counts,
     length,
@@ -25,11 +27,9 @@ from focus_cli.platforms.anntable import (
     positions,
     stated_mpp,
 )
-from focus_cli.platforms.assemble import assemble
-from focus_cli.platforms.checks import PROTEIN, check_positions, check_unique
+from focus_cli.platforms.formats.spaceranger import Scale
+from focus_cli.platforms.readers.visium import PITCH_UM, SPOT_UM
 from focus_cli.platforms.sample import Detection, RawSample
-from focus_cli.platforms.spaceranger import Scale
-from focus_cli.platforms.visium import PITCH_UM, SPOT_UM
 from focus_cli.store import Footprint, PlatformInfo
 
 NAME = "anndata"

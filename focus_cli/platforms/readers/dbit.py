@@ -14,10 +14,10 @@ from focus_cli import keys
 from focus_cli.errors import BadInputError, MissingResourceError, UsageError
 from focus_cli.platforms.assemble import assemble, choose_he
 from focus_cli.platforms.checks import GENE_EXPRESSION, check_unique
+from focus_cli.platforms.formats.opening import DAMAGE, damaged, open_maybe_gzip
+from focus_cli.platforms.formats.text_matrix import read_text_matrix
 from focus_cli.platforms.images import image_size
-from focus_cli.platforms.opening import DAMAGE, damaged, open_maybe_gzip
 from focus_cli.platforms.sample import Detection, RawSample
-from focus_cli.platforms.text_matrix import read_text_matrix
 from focus_cli.store import Footprint, PlatformInfo
 
 NAME = "dbit"

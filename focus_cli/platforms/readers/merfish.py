@@ -21,8 +21,8 @@ from scipy import sparse
 from focus_cli.errors import BadInputError, FocusError, MissingResourceError, UsageError
 from focus_cli.platforms.assemble import assemble, cell_footprint, choose_he
 from focus_cli.platforms.checks import GENE_EXPRESSION, check_positions, check_unique, choose_region
+from focus_cli.platforms.formats.tables import iter_table, read_table, read_wide_counts, table_columns
 from focus_cli.platforms.sample import Detection, RawSample
-from focus_cli.platforms.tables import iter_table, read_table, read_wide_counts, table_columns
 from focus_cli.store import PlatformInfo
 
 NAME = "merfish"

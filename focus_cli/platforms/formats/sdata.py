@@ -15,7 +15,7 @@ import pandas as pd
 from focus_cli.coordinates import Affine
 from focus_cli.errors import BadInputError, FocusError, MissingResourceError
 from focus_cli.platforms.checks import check_unique
-from focus_cli.platforms.opening import damaged
+from focus_cli.platforms.formats.opening import damaged
 
 HINT = "pip install 'focus-st[spatialdata]'"
 _AGREE = 0.15  # how far two statements of an area may differ

@@ -10,7 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from focus_cli.errors import BadInputError, MissingResourceError
-from focus_cli.platforms.opening import DAMAGE, damaged, open_maybe_gzip
+from focus_cli.platforms.formats.opening import DAMAGE, damaged, open_maybe_gzip
 
 _SEPARATORS = (b"\t", b",", b";", b" ")
 _ZERO, _NINE = ord("0"), ord("9")

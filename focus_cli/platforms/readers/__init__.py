@@ -1,0 +1,1 @@
+"""One file for each platform: how its files are told, and read."""
