@@ -44,7 +44,9 @@ def describe(path: Path, platform: str = "auto", **options: Any) -> dict[str, An
         report |= {"platform": found.platform, "version": found.version, "evidence": list(found.evidence)}
     try:
         sample = read(path, report["platform"], **options)
-        report["warnings"] = [*missing, *sample.warnings]
+        # A reader that says more of a missing file says it better.
+        silent = [line for line in missing if not any(said.startswith(line) for said in sample.warnings)]
+        report["warnings"] = [*silent, *sample.warnings]
         report |= _figures(sample)
         report["gene_names"] = gene_report(sample.adata.var)
         report["warnings"] += map(one_line, report_warnings(report["gene_names"]))

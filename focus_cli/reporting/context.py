@@ -146,10 +146,20 @@ def alignment_facts(focus: dict[str, Any]) -> list[Fact]:
         value = focus.get(key)
         if isinstance(value, dict):
             plain = {k: v for k, v in sorted(value.items()) if not _is_table(v)}
+            if isinstance(shift := plain.get("shift"), dict):
+                plain["shift"] = _shift_words(shift)
             facts += [Fact(k.replace("_", " "), _words(v)) for k, v in plain.items() if _words(v)]
         elif value not in (None, "") and not _is_table(value):
             facts.append(Fact(key, _words(value)))
     return facts
+
+
+def _shift_words(shift: dict[str, Any]) -> str:
+    """What the check of small shifts found."""
+    if not shift.get("significant"):
+        return "none fits better"
+    right, down = shift.get("best_um", (0, 0))
+    return f"fits better {right:g} µm to the right and {down:g} µm down"
 
 
 def orientation_table(focus: dict[str, Any]) -> tuple[list[str], list[list[str]]] | None:
