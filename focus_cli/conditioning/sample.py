@@ -7,6 +7,7 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 from scipy import sparse
 
 from focus_cli import keys
@@ -152,15 +153,15 @@ def without_image(data: SampleData, n_features: int) -> SampleData:
     return replace(data, raster=None, feature_mean=blank, feature_sd=blank + 1)
 
 
-def load_sample_data(sample: StoredSample) -> SampleData:
-    """Read a stored sample for training or inference.
+def load_sample_data(sample: StoredSample, adata: AnnData | None = None) -> SampleData:
+    """Read a stored sample for training or inference; `adata` is its content where it was read before.
 
     Raises
     ------
     BadInputError
         If there are no locations or no genes, or the panel is of proteins.
     """
-    adata = sample.read()
+    adata = sample.read() if adata is None else adata
     if min(adata.shape) == 0:
         raise BadInputError(f"{sample.path}: the sample has {adata.n_obs} locations and {adata.n_vars} genes")
     if keys.FEATURE_TYPE in adata.var and (adata.var[keys.FEATURE_TYPE] == "protein").any():

@@ -106,8 +106,7 @@ class ResidualPooler:
         informed = np.flatnonzero(np.isfinite(residual.kappa))
         self.columns, self.kappa, self.width_um = columns[informed], residual.kappa[informed], residual.width_um
         self.decoder = decoder
-        # Column-sparse slicing once; rows are then cheap to take.
-        self.counts = counts.tocsc()[:, informed].tocsr()
+        self.counts = counts if len(informed) == counts.shape[1] else counts[:, informed]
         self.exposure, self.xy, self.latent = exposure.astype(np.float32), xy_um, location_latent
 
     def around(self, xy_um: np.ndarray) -> Pooled:

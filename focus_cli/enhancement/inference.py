@@ -60,7 +60,7 @@ class Inference:
         self.options, self.reference = options, reference
         self.ablations = parse_ablations(options.ablate)
         self.adata = stored.read()
-        data = load_sample_data(stored)
+        data = load_sample_data(stored, self.adata)
         if data.raster is None or list(data.raster.names) != model.feature_names:
             if data.raster is not None and model.feature_names:
                 say("enhance: the sample's image features are not those of the model; the image is not used")
@@ -125,7 +125,7 @@ class Inference:
         return ResidualPooler(
             GeneResidual(residual.kappa[written], residual.width_um),
             self.decoder,
-            self.data.counts[:, written].tocsr(),
+            self.data.counts if len(written) == self.data.counts.shape[1] else self.data.counts[:, written],
             self.data.exposure,
             self.genes.panel_columns[written],
             self.data.xy_um,

@@ -80,11 +80,11 @@ class OwnFactors:
 
     def field(self, counts: sparse.csr_matrix, exposure: np.ndarray, share: Share, xy_um: np.ndarray) -> OwnField:
         """Scores over the tissue from counts (CSR, locations × panel) and what the network expects there."""
-        counts = counts.tocsc()[:, self.columns].tocsr()
+        counts = _columns(counts, self.columns)
         statistics = np.empty((counts.shape[0], len(self.precision)), np.float32)
         for rows in _blocks(counts.shape[0]):
             expected = exposure[rows, None] * (share(rows, self.columns) @ self.encoder)
-            statistics[rows] = counts[rows] @ self.encoder - expected
+            statistics[rows] = counts[rows[0] : rows[-1] + 1] @ self.encoder - expected
         return OwnField(self, xy_um, statistics, (exposure / REFERENCE_EXPOSURE).astype(np.float32))
 
 
@@ -188,7 +188,7 @@ def choose_width(
     decode
         (latents N × (K + L), genes) → shares.
     """
-    counts, exposure = hidden[0].tocsc()[:, factors.columns].tocsr(), hidden[1]
+    counts, exposure = _columns(hidden[0], factors.columns), hidden[1]
     field = factors.field(*seen, share, xy_um)
     best, best_score = None, _likelihood(counts, exposure, lambda rows: share(rows, factors.columns))
     for width in WIDTHS:
@@ -200,13 +200,17 @@ def choose_width(
     return best
 
 
+def _columns(counts: sparse.csr_matrix, columns: np.ndarray) -> sparse.csr_matrix:
+    return counts if len(columns) == counts.shape[1] else counts[:, columns]
+
+
 def _blocks(n: int) -> Iterable[np.ndarray]:
     return (np.arange(start, min(start + ROWS, n)) for start in range(0, n, ROWS))
 
 
 def _residual(counts, exposure: np.ndarray, share: Share, columns: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Standardised residual of each location, locations × `columns`; those with few molecules weigh less."""
-    counts = counts.tocsc()[:, columns].tocsr()
+    counts = _columns(counts, columns)
     weight = np.minimum(np.sqrt(exposure / max(exposure.mean(), 1e-9)), 2.0) / np.maximum(exposure, 1.0)
     result = np.empty((counts.shape[0], len(columns)), np.float32)
     for rows in _blocks(counts.shape[0]):

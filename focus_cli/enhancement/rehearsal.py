@@ -92,7 +92,7 @@ class Rehearsal:
         self.window = measured
         self.xy_um = data.xy_um[measured]
         visible, rest = thin(data.counts[measured], VISIBLE_SHARE, self._rng(4))
-        self.visible, self.rest = self._around(visible), self._in_window(rest)
+        self.visible, self.rest = self._in_window(visible), self._in_window(rest)
         self.halved = section.view(self.visible)
         self.seen = self._exposure(self.visible)
         self.unseen = self._exposure(self.rest)
@@ -122,7 +122,7 @@ class Rehearsal:
             return fit_own_factors(halves, panel_share(decoder, latent), baseline, section.seed)
 
         quarters = thin(self.visible[here], VISIBLE_SHARE, self._rng(12))
-        quarter = section.view(self._around(quarters[0]))
+        quarter = section.view(self._in_window(quarters[0]))
         of_half = fit(quarters, self._latent(quarter, "looking for factors of its own"))
         if of_half is None:
             return None, None
@@ -162,18 +162,10 @@ class Rehearsal:
         return np.random.default_rng([self.plain.seed, purpose])
 
     def _in_window(self, counts: sparse.csr_matrix) -> sparse.csr_matrix:
-        """Counts of the window on the rows of the section."""
+        """Counts of the window on the rows of the section; nothing is shown of what lies around it."""
         n, rows = len(self.plain.data.xy_um), self.window
         ones = np.ones(len(rows), np.float32)
         return (sparse.csr_matrix((ones, (rows, np.arange(len(rows)))), (n, len(rows))) @ counts).tocsr()
-
-    def _around(self, counts: sparse.csr_matrix) -> sparse.csr_matrix:
-        """Counts of the window, among all of its surroundings."""
-        counted = np.ones(len(self.plain.data.xy_um), np.float32)
-        counted[self.window] = 0
-        if not counted.any():
-            return counts
-        return (self._in_window(counts) + sparse.diags(counted) @ self.plain.data.counts).tocsr()
 
     def _exposure(self, counts: sparse.csr_matrix) -> np.ndarray:
         return np.asarray(counts.sum(axis=1), np.float64).ravel()
@@ -226,7 +218,8 @@ class Rehearsal:
         hidden = np.zeros(len(data.xy_um), bool)
         hidden[rng.choice(self.measured, max(1, int(HIDDEN_PLACES * len(self.measured))), replace=False)] = True
         at = self._some(self.window[hidden[self.window]], 7)
-        shown = (sparse.diags((~hidden).astype(np.float32)) @ data.counts).tocsr()
+        kept = sparse.diags((~hidden[self.window]).astype(np.float32))
+        shown = self._in_window(kept @ data.counts[self.window])
         view = self.section.view(shown)
         latents = self.section.infer(view, data.xy_um[at], "rehearsing places", footprint=self.section.area)
         around = self._latent(view, "rehearsing places")
@@ -273,7 +266,7 @@ class Rehearsal:
             baseline=swapped.baseline[rows[known]] / prior.baseline[rows[~hidden]].sum(),
         )
         at = self._some(self.window, 9)
-        view = section.view(data.counts, shown=~hidden)
+        view = section.view(self._in_window(data.counts[self.window]), shown=~hidden)
         latents = section.infer(view, data.xy_um[at], "rehearsing genes", footprint=section.area)
         share, sd = (v.numpy() for v in decoder.share_and_sd(latents.mean, latents.sd))
         counts = data.counts[at]

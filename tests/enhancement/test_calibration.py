@@ -126,9 +126,9 @@ def test_the_level_error_is_written_for_genes_outside_the_panel_alone(adata):
 
 
 def test_a_raw_std_is_the_written_one_over_the_factor(cohort, adata, tmp_path, monkeypatch):
-    monkeypatch.setattr("focus_cli.enhancement.stage.calibrate", lambda *_: Calibration(Factor(2.0), Factor(2.0)))
+    monkeypatch.setattr("focus_cli.enhancement.inference.calibrate", lambda *_: Calibration(Factor(2.0), Factor(2.0)))
     doubled = run(cohort, tmp_path / "a.h5ad")
-    monkeypatch.setattr("focus_cli.enhancement.stage.calibrate", lambda *_: Calibration())
+    monkeypatch.setattr("focus_cli.enhancement.inference.calibrate", lambda *_: Calibration())
     plain = run(cohort, tmp_path / "b.h5ad")
     measured = adata.var[keys.MEASURED].to_numpy()
     np.testing.assert_allclose(doubled.layers["std"][:, measured], 2 * plain.layers["std"][:, measured], rtol=2e-3)
