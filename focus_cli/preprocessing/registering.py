@@ -72,6 +72,9 @@ def register_image(
             warnings = check_registration(found, slide.path.name, force=force and last)
         except BadInputError as error:
             refused = error
+            if slide.file_mpp is None:
+                said = "the image states no µm per pixel: a TIFF or SVS that does is easier to place"
+                refused = BadInputError(error.message, hint=f"{said}; or {error.hint}")
             continue
         transform = Affine.scaling(1 / slide.mpp) @ found.transform @ Affine.scaling(sample.mpp)
         figures = {"registration": {"on": name} | found.figures()}
