@@ -20,7 +20,7 @@ from scipy import sparse
 from focus_cli.enhancement.infer import Latents
 from focus_cli.enhancement.residual import WIDTHS, kernel
 from focus_cli.priors import SpatialPrior
-from focus_cli.priors.covariance import Covariance, top_eigenvectors
+from focus_cli.priors.covariance import Covariance, believed_share, top_eigenvectors
 from focus_cli.priors.statistics import REFERENCE_EXPOSURE, residual_scale
 from focus_cli.priors.transfer import reference_states, transfer_loadings
 
@@ -154,7 +154,8 @@ def fit_own_factors(
     rng = np.random.default_rng([seed, 11])
     k = min(FACTORS, n_locations // 2, len(columns))
     eigenvalues, vectors = top_eigenvectors(_between(*residuals), len(columns), k, rng)
-    variance = np.maximum(eigenvalues, 0) * _believed(residuals, k, rng)
+    believed = believed_share(_of_location_halves(residuals, rng), len(columns), k, rng)
+    variance = np.maximum(eigenvalues, 0) * believed
     if variance[0] <= 0:
         return None
     kept = variance > KEPT * variance[0]
@@ -224,18 +225,11 @@ def _between(first: np.ndarray, second: np.ndarray) -> Covariance:
     return lambda q: (first.T @ (second @ q) + second.T @ (first @ q)) / (2 * len(first))
 
 
-def _believed(residuals, k: int, rng: np.random.Generator) -> np.ndarray:
-    """How much of each eigenvalue other locations show again, by rank; squared as in `believed_share`."""
+def _of_location_halves(residuals, rng: np.random.Generator) -> tuple[Covariance, Covariance]:
+    """The covariance between the halves of the molecules on each of two random halves of the locations."""
     n = len(residuals[0])
     order = rng.permutation(n)
-    parts = [_between(*(r[rows] for r in residuals)) for rows in (order[: n // 2], order[n // 2 :])]
-    found, held = np.zeros(k), np.zeros(k)
-    for first, second in (parts, parts[::-1]):
-        eigenvalues, vectors = top_eigenvectors(first, residuals[0].shape[1], k, rng)
-        found += np.maximum(eigenvalues, 0)
-        held += np.sum(vectors * second(vectors), axis=0)
-    share = np.divide(held, found, out=np.zeros(k), where=found > 0)
-    return np.minimum.accumulate(np.clip(share, 0.0, 1.0)) ** 2
+    return tuple(_between(*(r[rows] for r in residuals)) for rows in (order[: n // 2], order[n // 2 :]))
 
 
 def _likelihood(counts: sparse.csr_matrix, exposure: np.ndarray, share_of) -> float:

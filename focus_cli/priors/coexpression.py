@@ -120,7 +120,7 @@ def fit_prior(samples, n_factors: int, *, reference=None, gene_sets=None, seed: 
 
     k = min(n_factors, int(measured.sum()))
     eigenvalues, vectors = top_eigenvectors(widen(tissue), len(genes), k, rng)
-    variance = eigenvalues * believed_share(tissue, widen, len(genes), k, rng)
+    variance = eigenvalues * believed_share(tissue.halves(), len(genes), k, rng, widen)
     loadings, variance = _loadings(vectors, variance, baseline * scale, measured)
     prior = SpatialPrior(
         genes=genes,

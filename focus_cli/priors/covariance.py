@@ -168,22 +168,27 @@ def top_eigenvectors(
 
 
 def believed_share(
-    tissue: TissueCovariance, widen: Callable[[Covariance], Covariance], n_genes: int, k: int, rng: np.random.Generator
+    parts: tuple[Covariance, Covariance],
+    n_genes: int,
+    k: int,
+    rng: np.random.Generator,
+    widen: Callable[[Covariance], Covariance] = lambda covariance: covariance,
 ) -> np.ndarray:
     """How much of the leading eigenvalues to believe, by rank, k, from 1 downwards.
 
-    Eigenvectors of one half of the molecules are measured on the other half, and the other way round: the share of an
+    Eigenvectors of one part of the data are measured on the other part, and the other way round: the share of an
     eigenvalue that is found again is variance of the tissue. It is squared, because the eigenvector's entries, which
     are to tell other genes from it, are noise to the same degree (docs/model.md has the figures).
 
     Parameters
     ----------
+    parts
+        Two estimates of one covariance whose noise is independent: of halves of the molecules, or of the locations.
     widen
         What is added to a covariance before its eigenvectors are taken.
     """
-    halves = tissue.halves()
     found, held = np.zeros(k), np.zeros(k)
-    for first, second in (halves, halves[::-1]):
+    for first, second in (parts, parts[::-1]):
         eigenvalues, vectors = top_eigenvectors(widen(first), n_genes, k, rng)
         found += np.maximum(eigenvalues, 0)
         held += np.sum(vectors * second(vectors), axis=0)
