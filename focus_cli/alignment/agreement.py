@@ -6,7 +6,10 @@ bootstrap over blocks, a correlation by what two unrelated fields of the same sm
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
+from scipy import ndimage
 from scipy.spatial.distance import pdist
 from scipy.stats import rankdata
 
@@ -78,3 +81,50 @@ def chance_variances(xy: np.ndarray, level: np.ndarray, densities: list[np.ndarr
         products = pairs * np.maximum(ours * autocorrelation(density), 0)
         variances.append(1 / len(xy) + 2 * float(products[reach].sum()) / len(some) ** 2)
     return variances
+
+
+@dataclass(frozen=True)
+class Signals:
+    """The two signals by which locations and image are compared.
+
+    Attributes
+    ----------
+    spacing
+        Of locations in µm, after pooling.
+    xy
+        float (n, 2), µm; `level` (n,): standard ranks of their log counts.
+    smooth, share
+        float32 (h, w): haematoxylin density and share of tissue around each pixel of the thumbnail.
+    um_per_px
+        Of the thumbnail.
+    """
+
+    spacing: float
+    xy: np.ndarray
+    level: np.ndarray
+    smooth: np.ndarray
+    share: np.ndarray
+    um_per_px: float
+
+    @classmethod
+    def of(
+        cls,
+        xy_um: np.ndarray,
+        counts: np.ndarray,
+        nuclei: np.ndarray,
+        tissue: np.ndarray,
+        *,
+        um_per_px: float,
+        pitch_um: float,
+    ) -> Signals:
+        """Pool the locations and smooth the thumbnail's maps, as `compare_orientations` is given them."""
+        spacing = max(pitch_um, POOL_UM)
+        xy, level = pool(np.asarray(xy_um, float), np.asarray(counts, float), spacing, pitch_um)
+        smooth, share = (
+            ndimage.gaussian_filter(image.astype(np.float32), spacing / 4 / um_per_px) for image in (nuclei, tissue)
+        )
+        return cls(spacing, xy, standard_ranks(level), smooth, share, um_per_px)
+
+    def look(self, place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Which locations lie on tissue (bool, n) and standard ranks of the density (n), at places in px."""
+        return at(self.share, place) >= 0.5, standard_ranks(at(self.smooth, place))

@@ -16,17 +16,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from scipy import ndimage
 
-from focus_cli.alignment.agreement import (
-    BLOCK_STEPS,
-    POOL_UM,
-    at,
-    block_draws,
-    chance_variances,
-    pool,
-    standard_ranks,
-)
+from focus_cli.alignment.agreement import BLOCK_STEPS, Signals, block_draws, chance_variances
 from focus_cli.alignment.extent import inside
 from focus_cli.coordinates import Affine
 from focus_cli.errors import BadInputError, UsageError
@@ -176,13 +167,11 @@ def compare_orientations(
     list of Agreement
         In the order of `ORIENTATIONS`.
     """
-    spacing = max(pitch_um, POOL_UM)
-    xy, level = pool(np.asarray(xy_um, float), np.asarray(counts, float), spacing, pitch_um)
-    level = standard_ranks(level)
-    looks = _looks(xy, level, nuclei, tissue, um_per_px, spacing)
-    tried = [max(options, key=lambda look: look[0] + look[1]) for options in looks]
+    signals = Signals.of(xy_um, counts, nuclei, tissue, um_per_px=um_per_px, pitch_um=pitch_um)
+    tried = [max(options, key=lambda look: look[0] + look[1]) for options in _looks(signals)]
+    xy, spacing = signals.xy, signals.spacing
     draws = block_draws(xy, BLOCK_STEPS * spacing, seed)
-    chance = chance_variances(xy, level, [density for *_, density in tried], spacing)
+    chance = chance_variances(xy, signals.level, [density for *_, density in tried], spacing)
     found = []
     for name, (on_tissue, correlation, within, on, _), variance in zip(ORIENTATIONS, tried, chance):
         more_on, more_like = on_tissue - tried[0][0], correlation - tried[0][1]
@@ -222,9 +211,8 @@ def orientation_frame(
     orientation
         Index into `ORIENTATIONS`.
     """
-    spacing = max(pitch_um, POOL_UM)
-    xy, level = pool(np.asarray(xy_um, float), np.asarray(counts, float), spacing, pitch_um)
-    looks = _looks(xy, standard_ranks(level), nuclei, tissue, um_per_px, spacing, (orientation,))[0]
+    signals = Signals.of(xy_um, counts, nuclei, tissue, um_per_px=um_per_px, pitch_um=pitch_um)
+    looks = _looks(signals, (orientation,))[0]
     frames = orientation_frames(nuclei.shape[1], nuclei.shape[0], orientation)
     best = max(range(len(frames)), key=lambda i: looks[i][0] + looks[i][1])
     width, height = frames[best]
@@ -232,26 +220,19 @@ def orientation_frame(
 
 
 def _looks(
-    xy: np.ndarray,
-    level: np.ndarray,
-    nuclei: np.ndarray,
-    tissue: np.ndarray,
-    um_per_px: float,
-    spacing: float,
+    signals: Signals,
     orientations: Sequence[int] = range(len(ORIENTATIONS)),
 ) -> list[list[tuple[float, float, float, np.ndarray, np.ndarray]]]:
     """Share on tissue, correlation, share inside, and both by location: for each orientation and its frames."""
-    height, width = nuclei.shape
-    smooth = ndimage.gaussian_filter(nuclei.astype(np.float32), spacing / 4 / um_per_px)
-    share = ndimage.gaussian_filter(tissue.astype(np.float32), spacing / 4 / um_per_px)
+    height, width = signals.smooth.shape
     looks = []
     for orientation in orientations:
         options = []
         for frame in orientation_frames(width, height, orientation):
-            place = reorient(xy / um_per_px, *frame, orientation)
-            on, density = at(share, place) >= 0.5, standard_ranks(at(smooth, place))
+            place = reorient(signals.xy / signals.um_per_px, *frame, orientation)
+            on, density = signals.look(place)
             within = float(inside(place, width, height).mean())
-            options.append((float(on.mean()), float(np.mean(level * density)), within, on, density))
+            options.append((float(on.mean()), float(np.mean(signals.level * density)), within, on, density))
         looks.append(options)
     return looks
 

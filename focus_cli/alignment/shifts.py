@@ -9,17 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy import ndimage
 
-from focus_cli.alignment.agreement import (
-    BLOCK_STEPS,
-    POOL_UM,
-    at,
-    block_draws,
-    chance_variances,
-    pool,
-    standard_ranks,
-)
+from focus_cli.alignment.agreement import BLOCK_STEPS, Signals, block_draws, chance_variances
 from focus_cli.errors import BadInputError
 
 STEPS = (1, 2, 4)  # location spacings
@@ -54,15 +45,12 @@ def compare_shifts(
         JSON-safe: ``spacing_um``, ``best_um`` ([right, down] in µm; zeros where no shift is better), ``gain``,
         ``sigma``, ``on_tissue``, ``correlation`` there, and ``significant``.
     """
-    spacing = max(pitch_um, POOL_UM)
-    xy, level = pool(np.asarray(xy_um, float), np.asarray(counts, float), spacing, pitch_um)
-    level = standard_ranks(level)
-    smooth = ndimage.gaussian_filter(nuclei.astype(np.float32), spacing / 4 / um_per_px)
-    share = ndimage.gaussian_filter(tissue.astype(np.float32), spacing / 4 / um_per_px)
+    signals = Signals.of(xy_um, counts, nuclei, tissue, um_per_px=um_per_px, pitch_um=pitch_um)
+    xy, level, spacing = signals.xy, signals.level, signals.spacing
 
     def look(shift: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
-        place = (xy + np.array(shift) * spacing) / um_per_px
-        return (at(share, place) >= 0.5).astype(float), standard_ranks(at(smooth, place))
+        on, density = signals.look((xy + np.array(shift) * spacing) / um_per_px)
+        return on.astype(float), density
 
     def total(shift: tuple[float, float]) -> float:
         on, density = look(shift)
