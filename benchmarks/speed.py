@@ -49,15 +49,15 @@ def make_sample(folder: Path, side: int, seed: int = 0) -> Path:
     image = ndimage.zoom(maps[:, :, :], (1, n / side, n / side), order=1)
     mixed = np.einsum("fyx,fk->yxk", image, rng.standard_normal((6, FEATURES))) + rng.normal(0, 0.5, (n, n, FEATURES))
 
-    def raster(path: Path) -> None:
-        group = zarr.open_group(store=str(path), mode="w", zarr_format=3)
+    def raster(folder: Path) -> None:
+        group = zarr.open_group(store=str(folder / keys.MORPHOLOGY_ZARR), mode="w", zarr_format=3)
         group.create_array("features", data=mixed.astype(np.float16), chunks=(64, 64, FEATURES))
         group.create_array("tissue", data=np.ones((n, n), np.float32))
         group.attrs.update(origin_um=[0.0, 0.0], step_um=step, names=[f"f{i}" for i in range(FEATURES)], version=1)
 
     platform, footprint = PlatformInfo("visium", resolution_um=55.0), Footprint("circle", 55.0, 100.0)
     info = SampleInfo(f"side{side}", platform, 1.0, footprint, *adata.shape)
-    write_sample(folder / f"side{side}", info, adata, write_morphology=raster)
+    write_sample(folder / f"side{side}", info, adata, parts=[raster])
     return folder / f"side{side}"
 
 

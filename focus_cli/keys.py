@@ -7,6 +7,7 @@ ARRAY_COL = "array_col"  # column on the capture array
 TOTAL_COUNTS = "total_counts"  # molecules over the measured panel
 EXPOSURE = "exposure"  # molecules at which X and mean_counts are stated: those counted, else those expected
 OBS_RELIABILITY = "reliability"  # 0..1, how far the estimate of this location can be trusted
+NOVELTY = "novelty"  # distance of the image to tissue met in training; above 1 it is unlike any of it
 PARENT = "parent"  # refined files: the measured location that covers (or is nearest to) this one
 
 # --- var -----------------------------------------------------------------------------------------
@@ -39,6 +40,7 @@ UNS_SPATIAL = "spatial"  # scanpy's images and scale factors, by library id
 SAMPLE_JSON = "sample.json"  # schema version, platform, scale, footprint, provenance
 COUNTS_H5AD = "counts.h5ad"  # locations × genes, raw counts as CSR, positions, thumbnails
 MORPHOLOGY_ZARR = "morphology.zarr"  # image features on a regular grid in µm
+ENCODER_ZARR = "encoder.zarr"  # features of a learned image encoder, on a grid of their own
 REGISTRATION_PNG = "registration.png"  # locations over an H&E that was imaged apart
 
 # --- files of a reference ------------------------------------------------------------------------
@@ -49,6 +51,7 @@ PROTOTYPES_H5AD = "prototypes.h5ad"  # cell states × genes, mean proportions
 # --- files of a model ----------------------------------------------------------------------------
 MODEL_JSON = "model.json"
 WEIGHTS = "model.safetensors"
+IMAGE_SPACE = "image.safetensors"  # axes on which the model sees image features, and the tissue it has met
 TRAINING_LOG = "training.csv"
 
 # --- files of a prior, which a model holds too ---------------------------------------------------

@@ -10,15 +10,17 @@ import rich_click as click
 from focus_cli.commands.options import (
     PATH,
     device_option,
+    encoder_options,
     gene_table_option,
     overwrite_option,
     reader_options,
     seed_option,
 )
+from focus_cli.errors import UsageError
 
 
 @click.command("enhance")
-@click.argument("sample", metavar="SAMPLE_DIR|RAW", type=PATH)
+@click.argument("sample", metavar="SAMPLE_DIR|RAW", type=PATH, required=False)
 @click.option("--out", type=PATH, required=True, help="Enhanced .h5ad to write.")
 @click.option(
     "--model",
@@ -37,9 +39,16 @@ from focus_cli.commands.options import (
     show_default=True,
     help="measured: the panel; all: also the genes that the reference or the model adds; or a file of names.",
 )
-@click.option("--resolution-um", type=click.FloatRange(min=0, min_open=True), help="Grid of the refined file, µm.")
+@click.option(
+    "--resolution-um", type=click.FloatRange(min=0, min_open=True), help="Grid of the refined file (or of a slide), µm."
+)
 @click.option("--refined", type=PATH, help="Second .h5ad, on the grid of --resolution-um.")
-@click.option("--histology-only", is_flag=True, help="Ignore the counts: predict from the image alone.")
+@click.option(
+    "--histology-only",
+    is_flag=True,
+    help="Ignore the counts: predict from the image alone. Without a sample, --image is a whole slide.",
+)
+@click.option("--picture", type=PATH, help="Overview to draw (.png).  [default for a whole slide: OUT with .png]")
 @click.option("--samples", type=click.IntRange(min=0), default=0, show_default=True, help="Posterior draws to keep.")
 @click.option(
     "--layers",
@@ -62,12 +71,13 @@ from focus_cli.commands.options import (
 )
 @click.option("--max-steps", type=click.IntRange(min=1), help="Training steps of --model self.")
 @reader_options
+@encoder_options
 @gene_table_option
 @device_option
 @seed_option
 @overwrite_option
 def command(
-    sample: Path,
+    sample: Path | None,
     out: Path,
     model: Path | None,
     reference: Path | None,
@@ -76,11 +86,17 @@ def command(
     resolution_um: float | None,
     refined: Path | None,
     histology_only: bool,
+    picture: Path | None,
     samples: int,
     layers: str,
     adapt: int,
     ablate: tuple[str, ...],
     max_steps: int | None,
+    encoder: str | None,
+    encoder_step_um: float | None,
+    encoder_mpp: float | None,
+    dense: bool,
+    features_store: Path | None,
     device: str,
     seed: int,
     overwrite: bool,
@@ -100,8 +116,18 @@ def command(
         focus enhance samples/S1 --model model --reference reference --out S1.h5ad
         focus enhance samples/S9 --model model --out S9.h5ad --adapt 200
         focus enhance samples/S1 --model model --out S1.h5ad --resolution-um 16 --refined S1.fine.h5ad
+        focus enhance --histology-only --image slide.svs --model model --out slide.h5ad
     """
     from focus_cli.enhancement.stage import EnhanceOptions, enhance
+    from focus_cli.preprocessing import Encoding
+    from focus_cli.store import refuse_existing
+
+    if sample is None and picture is None:
+        picture = out.with_suffix(".png")
+    if picture is not None:
+        if picture.suffix != ".png":
+            raise UsageError(f"{picture} must end in .png")
+        refuse_existing(picture, overwrite)
 
     enhance(
         sample,
@@ -122,6 +148,11 @@ def command(
             device=device,
         ),
         preprocess_options=reader,
+        encoding=Encoding(encoder, encoder_step_um, dense, encoder_mpp, features_store, device),
         training_options={"max_steps": max_steps},
         overwrite=overwrite,
     )
+    if picture is not None:
+        from focus_cli.reporting import write_overview
+
+        write_overview(out, picture, overwrite=overwrite)

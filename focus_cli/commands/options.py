@@ -57,6 +57,35 @@ def reader_options(command: Callable) -> Callable:
     return command
 
 
+_ENCODER_OPTIONS = (
+    click.option(
+        "--encoder",
+        metavar="SPEC",
+        help="Learned image encoder beside the built-in features: a name, a folder of `focus pretrain`, timm:NAME, "
+        "hf:NAME or a .yaml; `focus features --list` names them.",
+    ),
+    click.option(
+        "--encoder-step-um",
+        type=click.FloatRange(min=0, min_open=True),
+        help="Pitch of the encoder's raster, µm.  [default: half a tile]",
+    ),
+    click.option(
+        "--encoder-mpp",
+        type=click.FloatRange(min=0, min_open=True),
+        help="µm per pixel of the encoder's tiles, where it does not say.",
+    ),
+    click.option("--dense", is_flag=True, help="Patch tokens of the encoder in place of one vector per tile."),
+    click.option("--features-store", type=PATH, help="Folder that keeps encoded slides for the next run."),
+)
+
+
+def encoder_options(command: Callable) -> Callable:
+    """Which learned encoder measures the image, the same for every verb that makes samples."""
+    for option in reversed(_ENCODER_OPTIONS):
+        command = option(command)
+    return command
+
+
 def _use_gene_table(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:
     if path is not None and not ctx.resilient_parsing:
         from focus_cli.genes import use_gene_table

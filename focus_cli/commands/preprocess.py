@@ -9,6 +9,8 @@ import rich_click as click
 
 from focus_cli.commands.options import (
     PATH,
+    device_option,
+    encoder_options,
     overwrite_option,
     reader_options,
 )
@@ -54,6 +56,8 @@ from focus_cli.commands.options import (
     show_default=True,
     help="Pitch of the raster of image features, in µm.",
 )
+@encoder_options
+@device_option
 @click.option("--organ", default="", help="What the tissue is, for instance breast: a condition of the model.")
 @click.option("--species", default="", help="For instance human: a condition of the model.")
 @click.option(
@@ -74,6 +78,12 @@ def command(
     orient: str | None,
     shift_um: str | None,
     step_um: float,
+    encoder: str | None,
+    encoder_step_um: float | None,
+    encoder_mpp: float | None,
+    dense: bool,
+    features_store: Path | None,
+    device: str,
     organ: str,
     species: str,
     force: bool,
@@ -89,9 +99,10 @@ def command(
         focus preprocess outs/ --out samples/S1 --sample S1
         focus preprocess outs/ --out samples/S1 --sample S1 --image S1_HE.tif --bin-um 16
         focus preprocess xenium/ --out samples/X1 --sample X1 --image X1_HE.ome.tif --register
+        focus preprocess outs/ --out samples/S1 --sample S1 --encoder uni --features-store features
         focus preprocess ST-cnts/C2.tsv.gz --out samples/C2 --sample C2 --organ breast --species human
     """
-    from focus_cli.preprocessing import preprocess
+    from focus_cli.preprocessing import Encoding, preprocess
     from focus_cli.progress import say
 
     stored = preprocess(
@@ -111,6 +122,7 @@ def command(
         register=register,
         orient=orient,
         shift_um=shift_um,
+        encoding=Encoding(encoder, encoder_step_um, dense, encoder_mpp, features_store, device),
     )
     info = stored.info
     say(

@@ -5,7 +5,7 @@ A signal that costs nothing when it is shuffled was never used. The model stays 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -52,9 +52,9 @@ class _OtherPlaces:
     def names(self) -> list[str]:
         return self.raster.names
 
-    def sample(self, xy_um: np.ndarray) -> np.ndarray:
+    def sample(self, xy_um: np.ndarray, then: Callable[[np.ndarray], np.ndarray] | None = None) -> np.ndarray:
         _, nearest = cKDTree(self.xy_um).query(xy_um)
-        return self.raster.sample(xy_um + self.xy_um[self.other[nearest]] - self.xy_um[nearest])
+        return self.raster.sample(xy_um + self.xy_um[self.other[nearest]] - self.xy_um[nearest], then)
 
     def tissue(self, xy_um: np.ndarray) -> np.ndarray:
         # Where tissue is, is not what is asked: estimates stay at the same places.

@@ -12,7 +12,7 @@ from scipy import sparse
 
 from focus_cli import keys
 from focus_cli.errors import BadInputError
-from focus_cli.features import MorphologyRaster
+from focus_cli.features import RasterStack
 from focus_cli.genes import gene_table
 from focus_cli.priors import Pooling, SpatialPrior, build_pooling
 from focus_cli.priors.statistics import REFERENCE_EXPOSURE
@@ -20,6 +20,7 @@ from focus_cli.store import Footprint, PlatformInfo, SampleInfo, StoredSample
 
 FEATURE_CLIP = 5.0
 STANDARDISE_STEP_UM = 32.0
+STANDARDISE_POINTS = 20_000
 MIN_FOOTPRINT_TO_SPLIT_UM = 24.0
 
 
@@ -36,8 +37,10 @@ class SampleData:
     xy_um
         float64, locations × 2.
     raster
-        Image features, or None; `feature_mean` and `feature_sd` (F) standardise them within the sample,
-        which removes stain and scanner.
+        Image features, or None; `feature_mean` and `feature_sd` standardise them within the sample, which removes
+        stain and scanner.
+    axes
+        float32, raw features × F: the axes on which a model sees them; None: as they are.
     """
 
     info: SampleInfo
@@ -45,9 +48,10 @@ class SampleData:
     genes: pd.DataFrame
     obs_names: np.ndarray
     xy_um: np.ndarray
-    raster: MorphologyRaster | None
+    raster: RasterStack | None
     feature_mean: np.ndarray
     feature_sd: np.ndarray
+    axes: np.ndarray | None = None
     own_pooling: Pooling | None = None
 
     @property
@@ -58,7 +62,7 @@ class SampleData:
     @property
     def n_features(self) -> int:
         """F; 0 without an image."""
-        return len(self.feature_mean)
+        return len(self.feature_mean) if self.axes is None else self.axes.shape[1]
 
     @cached_property
     def exposure(self) -> np.ndarray:
@@ -76,8 +80,12 @@ class SampleData:
             return np.zeros((len(xy_um), self.n_features), np.float32)
         if len(xy_um) == 0:
             return np.zeros((0, self.n_features), np.float32)
-        raw = self.raster.sample(np.asarray(xy_um, np.float64))
-        return np.clip((raw - self.feature_mean) / self.feature_sd, -FEATURE_CLIP, FEATURE_CLIP)
+        return self.raster.sample(np.asarray(xy_um, np.float64), self._standardise)
+
+    def _standardise(self, raw: np.ndarray) -> np.ndarray:
+        values = np.clip((raw - self.feature_mean) / self.feature_sd, -FEATURE_CLIP, FEATURE_CLIP)
+        values[np.isnan(values)] = 0  # where an encoder did not look, nothing is unusual
+        return values if self.axes is None else values @ self.axes
 
     def footprint_points(self) -> np.ndarray:
         """Offsets (points × 2, µm) that sample the footprint: one for small locations, seven for spots."""
@@ -150,7 +158,7 @@ def describe_platform(platform: PlatformInfo, footprint: Footprint) -> np.ndarra
 def without_image(data: SampleData, n_features: int) -> SampleData:
     """The same sample with its image ignored, for a model that knows `n_features` image features."""
     blank = np.zeros(n_features, np.float32)
-    return replace(data, raster=None, feature_mean=blank, feature_sd=blank + 1)
+    return replace(data, raster=None, feature_mean=blank, feature_sd=blank + 1, axes=None)
 
 
 def load_sample_data(sample: StoredSample, adata: AnnData | None = None) -> SampleData:
@@ -170,12 +178,10 @@ def load_sample_data(sample: StoredSample, adata: AnnData | None = None) -> Samp
             hint="give a sample with a panel of genes",
         )
     counts = sparse.csr_matrix(adata.X, dtype=np.float32)
-    raster = MorphologyRaster(sample.morphology_path) if sample.morphology_path else None
+    raster = RasterStack.open(sample.raster_paths)
     mean = sd = np.zeros(0, np.float32)
     if raster is not None:
-        on_tissue = raster.tissue_grid(STANDARDISE_STEP_UM)
-        at = raster.sample(on_tissue if len(on_tissue) > 10 else adata.obsm[keys.SPATIAL_UM])
-        mean, sd = at.mean(axis=0), at.std(axis=0) + 1e-4
+        mean, sd = _level_and_spread(raster, adata.obsm[keys.SPATIAL_UM])
     return SampleData(
         info=sample.info,
         counts=counts,
@@ -186,3 +192,14 @@ def load_sample_data(sample: StoredSample, adata: AnnData | None = None) -> Samp
         feature_mean=mean.astype(np.float32),
         feature_sd=sd.astype(np.float32),
     )
+
+
+def _level_and_spread(raster: RasterStack, xy_um: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and sd of every feature over the tissue; over the locations where hardly any tissue is found."""
+    on_tissue = raster.tissue_grid(STANDARDISE_STEP_UM)
+    if len(on_tissue) > STANDARDISE_POINTS:
+        on_tissue = on_tissue[np.linspace(0, len(on_tissue) - 1, STANDARDISE_POINTS).astype(int)]
+    at = raster.sample(on_tissue if len(on_tissue) > 10 else np.asarray(xy_um, np.float64))
+    if np.isnan(at).any():
+        at = at[~np.isnan(at).any(axis=1)]
+    return at.mean(axis=0), at.std(axis=0) + 1e-4

@@ -36,7 +36,8 @@ class Outputs:
     xy_um: np.ndarray
     exposure: np.ndarray
     counted: np.ndarray  # bool: the location has molecules of its own
-    blind: np.ndarray  # bool: neither molecules nor an image
+    blind: np.ndarray  # bool: neither molecules nor an image that the model can read
+    novelty: np.ndarray | None  # of the image, see `Familiarity.novelty`
     counts: sparse.csr_matrix | None
     panel_var: pd.DataFrame
     uns_spatial: dict | None
@@ -52,7 +53,9 @@ def _var(genes: OutputGenes, panel_var: pd.DataFrame) -> pd.DataFrame:
         if panel_var[column].dtype.kind == "b":
             values = values.fillna(False).astype(bool)
         var[column] = values.astype(str).where(values.notna(), "") if values.dtype.kind not in "ifb" else values
-    var[keys.MEASURED] = genes.measured
+    # A slide alone has a panel that the model may speak of, and measured nothing of it.
+    claimed = panel_var.get(keys.MEASURED, pd.Series(True, panel_var.index)).reindex(genes.names).fillna(False)
+    var[keys.MEASURED] = genes.measured & claimed.to_numpy(bool)
     return var
 
 
@@ -88,6 +91,8 @@ def write_enhanced(
     obs[keys.EXPOSURE] = outputs.exposure.astype(np.float32)
     obs[keys.OBS_RELIABILITY] = location_reliability(outputs.latents)
     obs[keys.ABSTAIN] = (obs[keys.OBS_RELIABILITY] < ABSTAIN) | outputs.blind
+    if outputs.novelty is not None:
+        obs[keys.NOVELTY] = outputs.novelty
     adata = AnnData(obs=obs, var=_var(genes, outputs.panel_var))
     level_sd = decoder.level_sd * calibration.levels.value
     adata.var[keys.LEVEL_SD] = level_sd.numpy()
@@ -118,8 +123,8 @@ def write_enhanced(
         "footprint_shape": outputs.info.footprint.shape if outputs.kind == "enhanced" else "square",
         "footprint_um": outputs.info.footprint.size_um,
         "pitch_um": outputs.info.footprint.pitch_um,
-        "n_measured": int(genes.measured.sum()),
-        "n_imputed": int((~genes.measured).sum()),
+        "n_measured": int(adata.var[keys.MEASURED].sum()),
+        "n_imputed": int((~adata.var[keys.MEASURED]).sum()),
         "scale_of_X": "posterior mean of log1p of counts per 10,000 of the panel, as measured at obs['exposure']",
         "calibration": json.dumps(calibration.record(), sort_keys=True),
         "alignment": json.dumps(outputs.info.alignment, sort_keys=True, default=str),
@@ -159,7 +164,7 @@ def write_enhanced(
         _write_gene_reliability(temporary, _judged(moments.reliability(), genes.measured, calibration, evidence))
     say(
         f"{outputs.kind}: {n:,} locations × {shape[1]:,} genes "
-        f"({int(genes.measured.sum()):,} measured, {int((~genes.measured).sum()):,} inferred) → {out}"
+        f"({adata.uns[keys.UNS]['n_measured']:,} measured, {adata.uns[keys.UNS]['n_imputed']:,} inferred) → {out}"
     )
 
 

@@ -34,6 +34,7 @@ from focus_cli.training.device import choose_device
 
 DEFAULT_LAYERS = (keys.MEAN_COUNTS, keys.STD, "q05", "q95")
 LAYERS = (*DEFAULT_LAYERS, keys.EXPRESSION)
+_ROWS = 16384  # of image features at a time
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,9 @@ class Inference:
         self.ablations = parse_ablations(options.ablate)
         self.adata = stored.read()
         data = load_sample_data(stored, self.adata)
-        if data.raster is None or list(data.raster.names) != model.feature_names:
-            if data.raster is not None and model.feature_names:
-                say("enhance: the sample's image features are not those of the model; the image is not used")
+        if data.raster is not None and model.image.names:
+            data = model.image.see(data)
+        else:
             if options.histology_only:
                 raise BadInputError(
                     f"{stored.path} has no image that the model can use", hint="--histology-only needs one"
@@ -143,6 +144,7 @@ class Inference:
 
     def write_locations(self, out: Path, record: dict, overwrite: bool) -> None:
         """The same locations, every chosen gene."""
+        novelty = self._novelty(self.data.xy_um)
         self._write(
             out,
             record,
@@ -153,7 +155,8 @@ class Inference:
             xy_um=self.data.xy_um,
             exposure=self.depth.of_locations(),
             counted=self.data.exposure > 0,
-            blind=(self.data.exposure == 0) & (self.data.raster is None),
+            blind=self._blind(self.data.exposure, novelty),
+            novelty=novelty,
             counts=None if self.options.histology_only else self.data.counts,
             latents=self.latents,
         )
@@ -164,6 +167,7 @@ class Inference:
         latents = self.section.infer(self.view, xy_um, "refining")
         if self.own_field is not None:
             latents = self.own_field.extend(latents, xy_um, self.options.seed)
+        novelty = self._novelty(xy_um)
         self._write(
             out,
             record,
@@ -174,11 +178,28 @@ class Inference:
             xy_um=xy_um,
             exposure=self.depth.at(xy_um, self.data.features(xy_um)) * area_share,
             counted=np.zeros(len(names), bool),
-            blind=(self.data.exposure[parent] == 0) & (self.data.raster is None),
+            blind=self._blind(self.data.exposure[parent], novelty),
+            novelty=novelty,
             counts=None,
             latents=latents,
             resolution_um=self.options.resolution_um,
         )
+
+    def _novelty(self, xy_um: np.ndarray) -> np.ndarray | None:
+        """How far the tissue of locations at these places is from any in training."""
+        familiarity = self.model.image.familiarity
+        if familiarity is None or self.data.raster is None:
+            return None
+        novelty = np.empty(len(xy_um), np.float32)
+        for start in range(0, len(xy_um), _ROWS):
+            rows = slice(start, start + _ROWS)
+            novelty[rows] = familiarity.novelty(self.data.footprint_features(xy_um[rows]))
+        return novelty
+
+    def _blind(self, exposure: np.ndarray, novelty: np.ndarray | None) -> np.ndarray:
+        """Whether there are neither molecules nor an image that the model can read."""
+        unread = np.full(len(exposure), self.data.raster is None) if novelty is None else novelty > 1
+        return (exposure == 0) & unread
 
     def _write(self, out: Path, record: dict, overwrite: bool, **rows) -> None:
         """Write one output; `rows` is what differs between the two, the sample and the genes are the same."""

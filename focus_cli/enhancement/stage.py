@@ -11,6 +11,7 @@ from focus_cli.conditioning.ablation import parse_ablations
 from focus_cli.enhancement.inference import LAYERS, EnhanceOptions, Inference
 from focus_cli.errors import BadInputError, UsageError
 from focus_cli.genes import SPECIES, gene_table_inputs, read_gene_names, species_of
+from focus_cli.preprocessing.encoding import Encoding, encoding_like
 from focus_cli.progress import say
 from focus_cli.reference import build_reference, is_reference, open_reference
 from focus_cli.store import StoredSample, is_sample, open_sample, refuse_existing
@@ -20,7 +21,7 @@ SELF = Path("self")
 
 
 def enhance(
-    sample: Path,
+    sample: Path | None,
     out: Path,
     *,
     model: Path | None = None,
@@ -29,6 +30,7 @@ def enhance(
     refined: Path | None = None,
     options: EnhanceOptions | None = None,
     preprocess_options: dict | None = None,
+    encoding: Encoding | None = None,
     training_options: dict | None = None,
     overwrite: bool = False,
 ) -> None:
@@ -37,7 +39,8 @@ def enhance(
     Parameters
     ----------
     sample
-        A folder made by ``focus preprocess``, or a raw platform folder, which is preprocessed first.
+        A folder made by ``focus preprocess``, or a raw platform folder, which is preprocessed first. None: the image of
+        ``preprocess_options`` is a whole slide without counts, and the model speaks on a grid over its tissue.
     out
         Enhanced .h5ad to write: the same locations, all chosen genes.
     model
@@ -46,6 +49,8 @@ def enhance(
         Reference folder, or an .h5ad, which is prepared first.
     orthologues
         The .h5ad may be of the other species; its one-to-one orthologues are used then.
+    encoding
+        Where the learned encoder of the model lies, for a raw sample or a slide.
     refined
         Second .h5ad on a grid of ``options.resolution_um``.
 
@@ -54,23 +59,32 @@ def enhance(
     FocusError
         Of the kind that fits; see `focus_cli.errors`. Nothing is written then.
     """
-    options = options or EnhanceOptions()
-    _check(model, out, refined, options, overwrite)
+    options, encoding = options or EnhanceOptions(), encoding or Encoding()
+    preprocess_options = preprocess_options or {}
+    if sample is None:
+        _check_slide(preprocess_options, refined, options)
+    _check(model, out, refined, options, overwrite, alone=sample is None)
     with tempfile.TemporaryDirectory(prefix="focus-") as scratch:
-        stored = _stored(sample, Path(scratch), preprocess_options or {})
-        goal = _species(stored) if orthologues else None
-        reference_dir = _reference(reference, Path(scratch), options.seed, goal)
         given = shipped_model() if model is None else Path(model)
         if model is None:
             say(f"enhance: no model given; {NANO} is used as it is (--adapt N adapts it, --model self trains one here)")
-        trained = _model(given, stored, reference_dir, Path(scratch), options, training_options or {})
+        trained = None if given == SELF else load_model(given)
+        if sample is None:
+            stored = _slide(trained, Path(scratch), preprocess_options, options, encoding)
+        else:
+            stored = _stored(sample, Path(scratch), preprocess_options, encoding, trained)
+        goal = _species(stored) if orthologues else None
+        reference_dir = _reference(reference, Path(scratch), options.seed, goal)
+        if trained is None:
+            trained = _train_here(stored, reference_dir, Path(scratch), options, training_options or {})
         opened = open_reference(reference_dir) if reference_dir else None
         run = Inference(stored, trained, opened, options, own=given == SELF)
         record = provenance.describe_run(
             "enhance",
             {**options.__dict__, "layers": list(options.layers), "model": run.model.info}
             | ({"orthologues": goal} if orthologues else {}),
-            _inputs(sample, stored, None if given == SELF else given, reference),
+            _inputs(sample, stored, None if given == SELF else given, reference)
+            | ({"image": Path(preprocess_options["image"])} if sample is None else {}),
             options.seed,
         )
         # The refined file first: if it fails, the enhanced one is not there either.
@@ -79,13 +93,26 @@ def enhance(
         run.write_locations(out, record, overwrite)
 
 
-def _inputs(sample: Path, stored: StoredSample, model: Path | None, reference: Path | None) -> dict[str, Path]:
-    inputs = ({"sample": stored.path} if is_sample(sample) else {}) | gene_table_inputs()
+def _inputs(sample: Path | None, stored: StoredSample, model: Path | None, reference: Path | None) -> dict[str, Path]:
+    inputs = ({"sample": stored.path} if sample is not None and is_sample(sample) else {}) | gene_table_inputs()
     return inputs | {role: Path(p) for role, p in (("model", model), ("reference", reference)) if p is not None}
 
 
-def _check(model, out, refined, options: EnhanceOptions, overwrite: bool) -> None:
-    if (refined is None) != (options.resolution_um is None):
+def _check_slide(reader: dict, refined, options: EnhanceOptions) -> None:
+    if not (options.histology_only and reader.get("image")):
+        raise UsageError(
+            "there is no sample to enhance",
+            hint="name one; a whole slide without counts: --histology-only --image SLIDE --model MODEL",
+        )
+    if refined is not None:
+        raise UsageError("a slide without counts has one output", hint="--resolution-um is the pitch of its grid")
+    for name in ("bin_um", "region", "table"):
+        if reader.get(name) is not None:
+            raise UsageError(f"--{name.replace('_', '-')} is about raw data, and there is only a slide")
+
+
+def _check(model, out, refined, options: EnhanceOptions, overwrite: bool, *, alone: bool) -> None:
+    if not alone and (refined is None) != (options.resolution_um is None):
         raise UsageError("--resolution-um and --refined go together", hint="give both, or neither")
     for path in (out, refined):
         if path is None:
@@ -113,14 +140,37 @@ def _check(model, out, refined, options: EnhanceOptions, overwrite: bool) -> Non
         raise UsageError(f"--genes {options.genes}: no such file", hint="give all, measured or a file of names")
 
 
-def _stored(sample: Path, scratch: Path, settings: dict) -> StoredSample:
+def _slide(model: TrainedModel, scratch: Path, reader: dict, options, encoding: Encoding) -> StoredSample:
+    from focus_cli.enhancement.whole_slide import slide_sample
+
+    image = Path(reader["image"])
+    return slide_sample(
+        image,
+        scratch / "sample",
+        _safe_name(image.name),
+        model,
+        resolution_um=options.resolution_um,
+        mpp=reader.get("mpp"),
+        encoding=encoding,
+    )
+
+
+def _stored(
+    sample: Path, scratch: Path, settings: dict, encoding: Encoding, model: TrainedModel | None
+) -> StoredSample:
     if is_sample(sample):
+        if encoding.spec is not None:
+            raise UsageError(
+                f"{sample} is a prepared sample with image features of its own", hint="leave --encoder away"
+            )
         return open_sample(sample)
     from focus_cli.preprocessing import preprocess
 
+    if model is not None:
+        encoding = encoding_like(model.image.encoder, encoding)
     sample_id = settings.pop("sample_id", None) or _safe_name(Path(sample).name)
     say(f"enhance: {sample} is a raw folder; preprocessing it")
-    return preprocess(sample, scratch / "sample", sample_id, **settings)
+    return preprocess(sample, scratch / "sample", sample_id, encoding=encoding, **settings)
 
 
 def _safe_name(name: str) -> str:
@@ -153,9 +203,7 @@ def _reference(reference: Path | None, scratch: Path, seed: int, orthologues: st
     return scratch / "reference"
 
 
-def _model(model: Path, stored: StoredSample, reference, scratch: Path, options, settings: dict) -> TrainedModel:
-    if model != SELF:
-        return load_model(model)
+def _train_here(stored: StoredSample, reference, scratch: Path, options, settings: dict) -> TrainedModel:
     from focus_cli.training.stage import train
 
     say("enhance: training a model on this sample by self-supervision")

@@ -2,5 +2,6 @@
 
 from focus_cli.features.extract import write_morphology
 from focus_cli.features.raster import MorphologyRaster
+from focus_cli.features.stack import RasterStack
 
-__all__ = ["MorphologyRaster", "write_morphology"]
+__all__ = ["MorphologyRaster", "RasterStack", "write_morphology"]

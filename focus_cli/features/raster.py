@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from focus_cli.errors import BadInputError, MissingResourceError, UsageError
 
-_BLOCK = 256  # cells along each side of what is read at a time
+_BLOCK_BYTES = 2**24  # of what is read at a time
 
 
 class MorphologyRaster:
@@ -26,6 +27,8 @@ class MorphologyRaster:
         (rows, columns).
     version
         Version of the features' definition.
+    encoder
+        What a learned encoder says of itself (`EncoderInfo` as a dict); None for the built-in morphology.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -42,6 +45,7 @@ class MorphologyRaster:
             self.step_um = float(attributes["step_um"])
             self.origin_um = np.array(attributes["origin_um"], dtype=np.float64)
             self.version = int(attributes["version"])
+            self.encoder: dict[str, Any] | None = attributes.get("encoder")
         except (KeyError, OSError, ValueError, TypeError) as error:
             raise BadInputError(
                 f"{path} is not a raster of morphology: {error}", hint="run focus preprocess again"
@@ -72,19 +76,27 @@ class MorphologyRaster:
         Returns
         -------
         np.ndarray
-            float32 (n, F).
+            float32 (n, F); NaN where an encoder computed none of the four cells around.
         """
         row, column, down, right = self._place(xy_um)
         out = np.empty((len(row), self.n_features), np.float32)
-        blocks_across = -(-self.shape[1] // _BLOCK)
-        block = row // _BLOCK * blocks_across + column // _BLOCK
+        side = max(16, int(np.sqrt(_BLOCK_BYTES / (2 * self.n_features))))
+        blocks_across = -(-self.shape[1] // side)
+        block = row // side * blocks_across + column // side
         order = np.argsort(block, kind="stable")
         cuts = np.flatnonzero(np.diff(block[order])) + 1
         for members in np.split(order, cuts) if len(order) else ():
             r, c = row[members], column[members]
             r0, c0 = r.min(), c.min()
             values = self._features[r0 : r.max() + 2, c0 : c.max() + 2]
-            out[members] = _bilinear(values, r - r0, c - c0, down[members], right[members])
+            place = r - r0, c - c0, down[members], right[members]
+            if self.encoder is None:
+                out[members] = _bilinear(values, *place)
+                continue
+            # An encoder looks at tissue alone; the cells that it left out are empty, and say nothing.
+            known = values.any(axis=2, keepdims=True).astype(np.float32)
+            with np.errstate(invalid="ignore", divide="ignore"):
+                out[members] = _bilinear(values * known, *place) / _bilinear(known, *place)
         return out
 
     def tissue(self, xy_um: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from focus_cli import keys
 from focus_cli.coordinates import Affine, Coordinates, System
 from focus_cli.errors import BadInputError, UsageError
+from focus_cli.preprocessing.encoding import Encoding
 from focus_cli.preprocessing.image_fit import (
     HIRES_SIDE,
     check_alignment,
@@ -53,6 +54,7 @@ def preprocess(
     register: bool = False,
     orient: str | None = None,
     shift_um: str | None = None,
+    encoding: Encoding | None = None,
     **reader: Any,
 ) -> StoredSample:
     """Read a raw sample, check it against its image, and store it.
@@ -79,6 +81,8 @@ def preprocess(
         False leaves the image aside, even where there is one.
     align, align_from, landmarks, register, orient, shift_um
         How image and positions relate, where the vendor's files do not say; see `Placing`.
+    encoding
+        The learned encoder that measures the image beside the built-in features; none by default.
     reader
         ``image``, ``mpp`` and the other options of `focus_cli.platforms.read`.
 
@@ -99,7 +103,7 @@ def preprocess(
         If a file's content cannot be used, or the image does not fit the locations.
     """
     from focus_cli import platforms
-    from focus_cli.alignment import fit_array
+    from focus_cli.alignment import bounding_box, fit_array
 
     raw, out = Path(raw), Path(out)
     check_sample_id(sample_id)
@@ -112,6 +116,10 @@ def preprocess(
     how.check()
     if how.given() and not use_image:
         raise UsageError(f"{how.named()[0]} and --no-image contradict each other", hint="choose one")
+    encoding = encoding or Encoding()
+    if encoding.spec is not None and not use_image:
+        raise UsageError("--encoder and --no-image contradict each other", hint="choose one")
+    encoder = encoding.open()
     if is_sample(raw):
         raise UsageError(
             f"{raw} is a FOCUS sample already", hint="give the folder that the instrument's software wrote"
@@ -138,10 +146,12 @@ def preprocess(
         "use_image": use_image,
         **{name: value for name, value in reader.items() if name != "image"},
         **how.settings(),
+        **encoding.settings(),
     }
     if sample.image_path is None:
-        if how.given():
-            raise UsageError(f"{how.named()[0]} needs an image, and none was found", hint="pass --image")
+        if how.given() or encoder is not None:
+            option = how.named()[0] if how.given() else "--encoder"
+            raise UsageError(f"{option} needs an image, and none was found", hint="pass --image")
         coordinates = link(sample, adata, None, array)
         return _store(out, settings, sample, adata, coordinates, warnings, inputs, entry, overwrite)
 
@@ -160,13 +170,17 @@ def preprocess(
         if align is not None:
             check_alignment(figures, align_from or "image", force=force)
         warnings += placed.warnings + notes
+        bounds = bounding_box(adata.obsm[keys.SPATIAL_UM], MARGIN_UM)
         entry = picture_entry(entry, thumbnail, slide, coordinates, sample.mpp / old_mpp)
 
-        def morphology(path: Path) -> None:
-            from focus_cli.alignment import bounding_box
+        def morphology(folder: Path) -> None:
+            write_morphology(
+                slide, folder / keys.MORPHOLOGY_ZARR, mpp_image=slide.mpp, step_um=step_um, bounds_um=bounds
+            )
 
-            bounds = bounding_box(adata.obsm[keys.SPATIAL_UM], MARGIN_UM)
-            write_morphology(slide, path, mpp_image=slide.mpp, step_um=step_um, bounds_um=bounds)
+        def encoded(folder: Path) -> None:
+            if encoder is not None:
+                encoding.write(encoder, slide, folder, bounds)
 
         def pictures(folder: Path) -> None:
             if coordinates.knows(System.VENDOR):
@@ -184,8 +198,7 @@ def preprocess(
             overwrite,
             slide,
             figures | placed.figures,
-            morphology,
-            pictures,
+            [morphology, encoded, pictures],
         )
 
 
@@ -250,8 +263,7 @@ def _store(
     overwrite: bool,
     slide: Slide | None = None,
     figures: dict[str, Any] | None = None,
-    morphology: Callable[[Path], None] | None = None,
-    pictures: Callable[[Path], None] | None = None,
+    parts: Sequence[Callable[[Path], None]] = (),
 ) -> StoredSample:
     record, sample_id = describe_run("preprocess", settings, inputs), settings["sample_id"]
     image_info = None
@@ -294,4 +306,4 @@ def _store(
     )
     for warning in warnings:
         say(f"warning: {warning}")
-    return write_sample(out, info, adata, write_morphology=morphology, write_pictures=pictures, overwrite=overwrite)
+    return write_sample(out, info, adata, parts=parts, overwrite=overwrite)

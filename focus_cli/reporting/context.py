@@ -80,13 +80,8 @@ class Geometry:
         drawn = pitch if square else _FILLED * pitch
         if frame is None:
             frame = Frame.around(file.xy, drawn / 2, side)
-        tissue = ""
-        if with_image:
-            for _, image, scale in file.images():
-                cut = crop_image(image, scale, frame, min(_TISSUE_SIDE, 2 * side))
-                if cut is not None:
-                    tissue = data_uri(cut, quality=80)
-                    break
+        cut = tissue_picture(file, frame, min(_TISSUE_SIDE, 2 * side)) if with_image else None
+        tissue = "" if cut is None else data_uri(cut, quality=80)
         return cls(frame, side, mpp, shape, size_um, pitch, pitch_um, drawn, tissue)
 
     @property
@@ -110,6 +105,15 @@ class Geometry:
             return None
         words = f"{length} µm" if length < 1000 else f"{length // 1000} mm"
         return round(100 * length / width, 2), words
+
+
+def tissue_picture(file: SpatialFile, frame: Frame, side: int) -> np.ndarray | None:
+    """The H&E within a frame, uint8 RGB with its longer side in px; None where the file holds none of it."""
+    for _, image, scale in file.images():
+        cut = crop_image(image, scale, frame, side)
+        if cut is not None:
+            return cut
+    return None
 
 
 def _measured_mpp(file: SpatialFile) -> float | None:

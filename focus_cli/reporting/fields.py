@@ -40,6 +40,9 @@ FIELDS: dict[str, Meaning] = {
         "molecules", "over the measured panel: those counted, else those to be expected; X and mean_counts refer to it"
     ),
     f"obs/{keys.OBS_RELIABILITY}": Meaning("0 to 1", "how far the estimate of this location can be trusted"),
+    f"obs/{keys.NOVELTY}": Meaning(
+        "ratio", "distance of the image here to tissue met in training; above 1 it is unlike any of it"
+    ),
     f"obs/{keys.PARENT}": Meaning(
         "obs name", "refined files: the measured location that covers this one, or is nearest to it"
     ),

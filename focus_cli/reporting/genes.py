@@ -171,6 +171,16 @@ def choose_genes(
     return Choice(columns, len(wanted), raw, enhanced, moran_raw, morans_i(enhanced, weights))
 
 
+def reliable_genes(file: SpatialFile, most: int) -> np.ndarray:
+    """Columns of the most reliable genes that vary over the tissue and look unlike each other, int64 (≤ most,)."""
+    candidates = np.array(_by_reliability(file, np.ones(len(file.var), bool))[:_RELIABLE], np.int64)
+    values = read_expression(file, candidates)
+    if values is None:
+        return candidates[:0]
+    moving = np.argsort(-np.nan_to_num(values.std(axis=0)), kind="stable")
+    return candidates[moving[_unlike(values[:, moving], most)]]
+
+
 def _estimates(file: SpatialFile, columns: np.ndarray, totals: np.ndarray) -> np.ndarray | None:
     """Expression of some genes; of a file of another program log1p CP10k, for its X may hold counts."""
     if file.is_focus:

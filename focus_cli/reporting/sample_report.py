@@ -128,7 +128,7 @@ def sample_section(
         aspect=f"{geometry.frame.columns} / {geometry.frame.rows}",
         scale_bar=geometry.scale_bar,
         squares=geometry.square,
-        overview=_overview(canvas, totals, trust, geometry),
+        overview=_overview(canvas, totals, trust, _column(file.obs, keys.NOVELTY), geometry),
         quality=_quality(file, summary, totals, trust, measured),
         alignment=alignment_facts(focus),
         orientations=orientation_table(focus),
@@ -215,7 +215,9 @@ def _map(
     return Map(caption, data_uri(pixels), *ends(low, high), gradient(colormap), note)
 
 
-def _overview(canvas: Canvas, totals: np.ndarray, trust: np.ndarray | None, geometry: Geometry) -> list[Map]:
+def _overview(
+    canvas: Canvas, totals: np.ndarray, trust: np.ndarray | None, novelty: np.ndarray | None, geometry: Geometry
+) -> list[Map]:
     maps = [Map("H&E", "")] if geometry.tissue else []
     if totals.any():
         maps.append(_map(canvas, totals, "Counts per location", EXPRESSION))
@@ -223,6 +225,9 @@ def _overview(canvas: Canvas, totals: np.ndarray, trust: np.ndarray | None, geom
         maps.append(_map(canvas, np.zeros(len(totals)), "Locations (no counts)", EXPRESSION))
     if trust is not None:
         maps.append(_map(canvas, trust, "Reliability of locations", UNCERTAINTY))
+    if novelty is not None:
+        note = f"{np.mean(novelty > 1):.0%} of the tissue is unlike any in training (above 1)"
+        maps.append(_map(canvas, novelty, "Novelty of the tissue", UNCERTAINTY, note, floor=0.0))
     return maps
 
 

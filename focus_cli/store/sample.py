@@ -1,4 +1,4 @@
-"""One sample = one folder: ``sample.json``, ``counts.h5ad`` and, with an image, ``morphology.zarr``.
+"""One sample = one folder: ``sample.json``, ``counts.h5ad`` and, with an image, rasters of its features.
 
 The schema is documented in ``docs/store.md``. Counts are CSR on disk and in memory, always.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -157,6 +157,12 @@ class StoredSample:
         path = self.path / keys.MORPHOLOGY_ZARR
         return path if path.exists() else None
 
+    @property
+    def raster_paths(self) -> list[Path]:
+        """Every raster of image features that is there: the built-in morphology first, then an encoder's."""
+        paths = (self.path / keys.MORPHOLOGY_ZARR, self.path / keys.ENCODER_ZARR)
+        return [path for path in paths if path.exists()]
+
     def read(self) -> AnnData:
         """Read the whole AnnData: X raw counts as CSR, obsm positions, uns images."""
         import anndata
@@ -194,8 +200,7 @@ def write_sample(
     info: SampleInfo,
     adata: AnnData,
     *,
-    write_morphology: Callable[[Path], None] | None = None,
-    write_pictures: Callable[[Path], None] | None = None,
+    parts: Sequence[Callable[[Path], None]] = (),
     overwrite: bool = False,
 ) -> StoredSample:
     """Write a sample folder atomically.
@@ -208,10 +213,8 @@ def write_sample(
         Goes to ``sample.json``; its sample id, counts of locations and genes must match `adata`.
     adata
         X: raw counts, CSR, locations × genes; ``obsm["spatial"]`` px and ``obsm["spatial_um"]`` µm.
-    write_morphology
-        Called with the path of ``morphology.zarr`` to write, if the sample has an image.
-    write_pictures
-        Called with the folder, to write pictures for people to look at.
+    parts
+        Called one after the other with the folder, to write the rasters of image features and pictures into it.
     overwrite
         Replace an existing folder.
 
@@ -236,9 +239,7 @@ def write_sample(
         adata.X = adata.X.tocsr()
         # Not lzf: its output depends on uninitialised memory, and equal samples must give equal bytes.
         adata.write_h5ad(temporary / keys.COUNTS_H5AD, compression="gzip", compression_opts=1)
-        if write_morphology is not None:
-            write_morphology(temporary / keys.MORPHOLOGY_ZARR)
-        if write_pictures is not None:
-            write_pictures(temporary)
+        for write_part in parts:
+            write_part(temporary)
         (temporary / keys.SAMPLE_JSON).write_text(info.to_json())
     return open_sample(path)

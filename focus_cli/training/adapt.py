@@ -61,7 +61,7 @@ def adapt(
     net = copy.deepcopy(model.net).to(device).train()
     log = run_loop(net, make_optimiser(net, config), makers, config, seed, label="adapting")
     say(f"adapted to {data.info.sample_id}: {steps} steps on {n_locations:,} locations")
-    return TrainedModel(net.to("cpu").eval(), prior, model.feature_names, {**model.info, "adapted": _summary(log)})
+    return TrainedModel(net.to("cpu").eval(), prior, model.image, {**model.info, "adapted": _summary(log)})
 
 
 def _summary(log: str) -> str:

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from focus_cli import keys
+from focus_cli.conditioning.familiarity import Familiarity
+from focus_cli.conditioning.image_space import ImageSpace
 from focus_cli.errors import BadInputError
 from focus_cli.models import FocusNet, ModelConfig
 from focus_cli.priors import SpatialPrior, read_prior, write_prior
@@ -22,11 +25,11 @@ SCHEMA_VERSION = 3
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A network, the prior it was trained with, and what is known of its training."""
+    """A network, the prior it was trained with, how it sees the image, and what is known of its training."""
 
     net: FocusNet
     prior: SpatialPrior
-    feature_names: list[str]
+    image: ImageSpace
     info: dict[str, Any]
 
 
@@ -36,18 +39,50 @@ def model_tensors(net: FocusNet) -> dict[str, torch.Tensor]:
 
 
 def save_model(path: Path, model: TrainedModel, log: str = "", *, overwrite: bool = False) -> None:
-    """Write MODEL_DIR: ``model.safetensors``, ``model.json``, ``training.csv`` and the files of the prior."""
+    """Write MODEL_DIR: ``model.safetensors``, ``model.json``, ``training.csv``, the files of the prior and, for a model
+    that sees an image, ``image.safetensors``.
+    """
     with atomic_directory(path, overwrite) as temporary:
         (temporary / keys.WEIGHTS).write_bytes(save(model_tensors(model.net)))
         description = {
             "schema_version": SCHEMA_VERSION,
             "config": model.net.config.model_dump(),
-            "feature_names": model.feature_names,
+            "feature_names": list(model.image.names),
+            "encoder": model.image.encoder,
             **model.info,
         }
         (temporary / keys.MODEL_JSON).write_text(json.dumps(description, indent=2, sort_keys=True) + "\n")
         write_prior(temporary, model.prior, {"samples": model.info.get("samples", [])})
+        if tensors := image_tensors(model.image):
+            (temporary / keys.IMAGE_SPACE).write_bytes(save(tensors))
         (temporary / keys.TRAINING_LOG).write_text(log)
+
+
+def image_tensors(image: ImageSpace) -> dict[str, torch.Tensor]:
+    """Arrays of an image space under stable names; none for the built-in features without known tissue."""
+    arrays = {} if image.axes is None else {"axes": image.axes}
+    if image.familiarity is not None:
+        arrays |= {f"familiarity.{name}": value for name, value in image.familiarity.arrays().items()}
+    return {name: torch.from_numpy(np.ascontiguousarray(value, np.float32)) for name, value in arrays.items()}
+
+
+def load_image_space(path: Path, names: list[str], encoder: dict[str, Any] | None) -> ImageSpace:
+    """Read what `image_tensors` wrote into a model's folder.
+
+    Raises
+    ------
+    ValueError, KeyError, SafetensorError
+        If the file is damaged.
+    """
+    file = path / keys.IMAGE_SPACE
+    if not file.is_file():
+        return ImageSpace(tuple(names), encoder)
+    arrays = {name: value.numpy() for name, value in load_file(file).items()}
+    axes = arrays.pop("axes", None)
+    if axes is not None and len(axes) != len(names):
+        raise ValueError(f"{keys.IMAGE_SPACE} has axes of {len(axes)} features, {len(names)} are named")
+    met = {name.removeprefix("familiarity."): value for name, value in arrays.items()}
+    return ImageSpace(tuple(names), encoder, axes, Familiarity.of(met) if met else None)
 
 
 def is_model(path: Path) -> bool:
@@ -70,7 +105,7 @@ def load_model(path: Path) -> TrainedModel:
     prior = read_prior(path)
     try:
         info = json.loads((path / keys.MODEL_JSON).read_text())
-        feature_names = info.pop("feature_names")
+        image = load_image_space(path, info.pop("feature_names"), info.pop("encoder", None))
         version = info.pop("schema_version")
         if version != SCHEMA_VERSION:
             raise BadInputError(f"{path} has schema version {version}, this FOCUS reads {SCHEMA_VERSION}")
@@ -79,11 +114,15 @@ def load_model(path: Path) -> TrainedModel:
             raise BadInputError(
                 f"{path}: {net.config.n_factors} factors in the network, {prior.n_factors} in the prior"
             )
+        if net.config.n_features != image.n_features:
+            raise BadInputError(
+                f"{path}: {net.config.n_features} image features in the network, {image.n_features} described"
+            )
         net.load_state_dict(load_file(path / keys.WEIGHTS))
     except (ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise BadInputError(f"{path} is damaged: {str(error).splitlines()[0]}", hint="train it again") from error
     net.eval()
-    return TrainedModel(net, prior, feature_names, info)
+    return TrainedModel(net, prior, image, info)
 
 
 def checkpoint_path(out: Path) -> Path:

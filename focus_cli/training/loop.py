@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ import numpy as np
 import torch
 
 from focus_cli.conditioning import SampleData
+from focus_cli.conditioning.familiarity import fit_familiarity
+from focus_cli.conditioning.image_space import ImageSpace, fit_axes
 from focus_cli.conditioning.labels import vocabulary
 from focus_cli.conditioning.states import state_latents
 from focus_cli.errors import BadInputError, FocusError
@@ -46,14 +48,21 @@ def learning_rate(step: int, config: TrainingConfig) -> float:
     return config.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
 
 
-def _shared_features(samples: Sequence[SampleData]) -> list[str]:
-    named = {tuple(s.raster.names) for s in samples if s.raster is not None}
+def _image_space(samples: Sequence[SampleData], seed: int) -> tuple[ImageSpace, list[SampleData]]:
+    """The image features that the samples share, and the samples on their axes."""
+    seen = [s for s in samples if s.raster is not None]
+    named = {tuple(s.raster.names) for s in seen}
     if len(named) > 1:
         raise BadInputError(
             "the samples were preprocessed with different image features",
-            hint="preprocess them again with one version of FOCUS",
+            hint="preprocess them again with one version of FOCUS and one --encoder",
         )
-    return list(named.pop()) if named else []
+    if not seen:
+        return ImageSpace(), list(samples)
+    image = ImageSpace(named.pop(), seen[0].raster.encoder, fit_axes(seen))
+    samples = [s if s.raster is None else image.see(s) for s in samples]
+    met = fit_familiarity([s for s in samples if s.raster is not None], seed)
+    return replace(image, familiarity=met), samples
 
 
 def _run_key(samples, model: ModelConfig, config: TrainingConfig, seed: int, prior: SpatialPrior, states) -> str:
@@ -126,7 +135,7 @@ def fit(
             f"{n_locations} locations with molecules are too few to train on",
             hint=f"give at least {MIN_LOCATIONS}",
         )
-    feature_names = _shared_features(usable)
+    image, usable = _image_space(usable, seed)
     usable = _under_common_names(usable, prior)
     if prior is None:
         prior = fit_prior([_for_prior(s) for s in usable], preset.max_factors, reference=reference, seed=seed)
@@ -136,13 +145,14 @@ def fit(
     say(
         f"training: {len(usable)} samples, {n_locations} locations, "
         f"{len(prior.genes)} genes ({int(prior.measured.sum())} measured), {prior.n_factors} factors, "
-        f"{len(states)} cell states, {len(feature_names)} image features"
+        f"{len(states)} cell states, {len(image.names)} image features"
+        + (f" on {image.n_features} axes" if image.axes is not None else "")
     )
     torch.manual_seed(seed)
-    found = {"n_features": len(feature_names), "n_factors": prior.n_factors}
+    found = {"n_features": image.n_features, "n_factors": prior.n_factors}
     model = preset.model_copy(update={**found, "labels": vocabulary(s.info for s in usable)})
     net = FocusNet(model)
-    trained_on = [_with_features(s, len(feature_names)) for s in usable]
+    trained_on = [_with_features(s, image.n_features) for s in usable]
     weight, bias = fit_image_map(trained_on, prior)
     depth_weight, level = fit_depth_map(trained_on)
     net.start_from((torch.from_numpy(weight), torch.from_numpy(bias)), (torch.from_numpy(depth_weight), level))
@@ -158,7 +168,7 @@ def fit(
     net.train()
     log = run_loop(net, optimiser, makers, config, seed, state=state, state_dir=state_dir, key=key)
     net.to("cpu").eval()
-    return TrainedModel(net, prior, feature_names, _describe(usable, prior, states, config, seed)), log
+    return TrainedModel(net, prior, image, _describe(usable, prior, states, config, seed)), log
 
 
 def make_optimiser(net: FocusNet, config: TrainingConfig) -> torch.optim.Optimizer:
@@ -269,10 +279,20 @@ def _with_features(sample: SampleData, n_features: int) -> SampleData:
     return without_image(sample, n_features)
 
 
+def describe_measurements(samples: Sequence[SampleData]) -> list[dict[str, Any]]:
+    """What measured the samples, each kind once, that of most locations first: platform and footprint."""
+    kinds: dict[str, int] = {}
+    for s in samples:
+        kind = json.dumps({"platform": asdict(s.info.platform), "footprint": asdict(s.info.footprint)}, sort_keys=True)
+        kinds[kind] = kinds.get(kind, 0) + len(s.xy_um)
+    return [json.loads(kind) for kind, _ in sorted(kinds.items(), key=lambda item: (-item[1], item[0]))]
+
+
 def _describe(samples, prior: SpatialPrior, states, config: TrainingConfig, seed: int) -> dict[str, Any]:
     return {
         "samples": [s.info.sample_id for s in samples],
         "platforms": sorted({s.info.platform.name for s in samples}),
+        "measurements": describe_measurements(samples),
         "n_locations": int(sum((s.exposure > 0).sum() for s in samples)),
         "n_genes": len(prior.genes),
         "n_measured": int(prior.measured.sum()),

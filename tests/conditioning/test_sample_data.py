@@ -77,8 +77,8 @@ def test_a_stain_that_scales_and_shifts_features_changes_nothing(data):
         def __init__(self, raster):
             self.names, self._raster = raster.names, raster
 
-        def sample(self, xy):
-            return 1.7 * self._raster.sample(xy) + 0.4
+        def sample(self, xy, then):
+            return then(1.7 * self._raster.sample(xy) + 0.4)
 
     restained = replace(
         data,

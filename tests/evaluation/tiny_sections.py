@@ -109,8 +109,8 @@ def store_section(
         n_locations=n,
         n_genes=n_genes,
     )
-    writer = None if features is None else (lambda target: write_raster(target, features))
-    sample = write_sample(path, info, adata, write_morphology=writer)
+    writers = [] if features is None else [lambda folder: write_raster(folder / keys.MORPHOLOGY_ZARR, features)]
+    sample = write_sample(path, info, adata, parts=writers)
     return Tissue(sample, share, counts, xy_um)
 
 

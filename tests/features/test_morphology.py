@@ -201,7 +201,7 @@ def test_sampling_across_blocks_keeps_the_order(tmp_path, monkeypatch):
     raster, _ = raster_of(tmp_path, tissue(150, 180))
     xy = np.random.default_rng(1).uniform(-20, 400, (500, 2))
     whole = raster.sample(xy)
-    monkeypatch.setattr(module, "_BLOCK", 7)
+    monkeypatch.setattr(module, "_BLOCK_BYTES", 1)  # the least side, 16 cells
     np.testing.assert_array_equal(raster.sample(xy), whole)
 
 

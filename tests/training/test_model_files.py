@@ -23,12 +23,13 @@ def test_a_model_holds_no_pickle(model):
     assert {p.name for p in model.iterdir()} == {
         keys.WEIGHTS,
         keys.MODEL_JSON,
+        keys.IMAGE_SPACE,
         keys.PRIOR_JSON,
         keys.PRIOR_ARRAYS,
         keys.FACTORS_TSV,
         keys.TRAINING_LOG,
     }
-    for tensors in (keys.WEIGHTS, keys.PRIOR_ARRAYS):
+    for tensors in (keys.WEIGHTS, keys.IMAGE_SPACE, keys.PRIOR_ARRAYS):
         load_file(model / tensors)
     described = json.loads((model / keys.MODEL_JSON).read_text())
     assert described["preset"] == "nano" and described["seed"] == 3
@@ -53,7 +54,7 @@ def test_a_model_comes_back_as_it_was(data, tmp_path):
     assert weights(back) == weights(trained)
     assert back.net.config == trained.net.config and not back.net.training
     assert back.prior.genes.tolist() == trained.prior.genes.tolist()
-    assert back.feature_names == ["first", "opposite", "noise"]
+    assert back.image.names == ("first", "opposite", "noise")
 
 
 def copy_model(model, tmp_path):

@@ -134,8 +134,8 @@ def store_tissue(
         n_genes=counts.shape[1],
     )
     side_um = PITCH_UM * np.sqrt(len(tissue.xy_um))
-    writer = (lambda target: write_raster(target, side_um)) if image else None
-    write_sample(path, info, adata, write_morphology=writer)
+    writers = [lambda folder: write_raster(folder / keys.MORPHOLOGY_ZARR, side_um)] if image else []
+    write_sample(path, info, adata, parts=writers)
     return path
 
 

@@ -72,7 +72,7 @@ class Section:
             np.asarray(adata.obsm[keys.SPATIAL_UM], dtype=np.float64),
             adata.var_names.to_numpy().astype(str),
             sparse.csr_matrix(adata.X),
-            None if sample.morphology_path is None else _raster(sample.morphology_path),
+            _features(sample.raster_paths) if sample.raster_paths else None,
             adata.var,
         )
 
@@ -95,11 +95,11 @@ class Section:
         return log1p_cp10k(self.molecules(genes), row_sums(counted))
 
 
-def _raster(path: Path) -> Callable[[np.ndarray], np.ndarray]:
+def _features(paths: list[Path]) -> Callable[[np.ndarray], np.ndarray]:
     def features(xy_um: np.ndarray) -> np.ndarray:
-        from focus_cli.features import MorphologyRaster
+        from focus_cli.features import RasterStack
 
-        values = MorphologyRaster(path).sample(np.asarray(xy_um, dtype=np.float64))
+        values = RasterStack.open(paths).sample(np.asarray(xy_um, dtype=np.float64))
         return np.nan_to_num(np.asarray(values, dtype=np.float32))
 
     return features

@@ -193,16 +193,15 @@ def _write(
     )
     if (entry := split.visible.uns.get(keys.UNS_SPATIAL)) is not None:
         split.visible.uns[keys.UNS_SPATIAL] = {info.sample_id: next(iter(entry.values()))}
-    copy = None
-    if sample.morphology_path is not None:
 
-        def copy(target: Path) -> None:
-            shutil.copytree(sample.morphology_path, target)
+    def rasters(folder: Path) -> None:
+        for path in sample.raster_paths:
+            shutil.copytree(path, folder / path.name)
 
     # The truth takes its place only once the sample is whole: both or neither.
     with atomic_file(truth, overwrite) as temporary:
         split.truth.write_h5ad(temporary, compression="gzip", compression_opts=1)
-        stored = write_sample(out, info, split.visible, write_morphology=copy, overwrite=overwrite)
+        stored = write_sample(out, info, split.visible, parts=[rasters], overwrite=overwrite)
     say(
         f"held out for {told['task']}: {stored.info.n_locations:,} locations × {stored.info.n_genes:,} genes "
         f"are visible; {split.truth.n_obs:,} locations × {len(told['genes']):,} genes are scored"
