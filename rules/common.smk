@@ -52,6 +52,7 @@ TRAIN_FLAGS = flags(
     device=RUN.train.device,
     seed=RUN.seed,
 )
+ENCODER_FLAGS = PLAN.encoder_options()
 ENHANCE_FLAGS = flags(
     samples=RUN.enhance.samples, device=RUN.enhance.device, seed=RUN.seed
 )
@@ -86,7 +87,8 @@ def preprocess_flags(wildcards):
         organ=row.organ,
         species=row.species,
     )
-    return f"{given} --register" if row.register_image else given
+    register = " --register" if row.register_image else ""
+    return f"{given}{register} {ENCODER_FLAGS}"
 
 
 def training_of_sample(wildcards):

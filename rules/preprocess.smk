@@ -1,6 +1,7 @@
 rule preprocess:
     input:
         raw_of,
+        encoder=PLAN.encoder_files,
     output:
         directory(PLAN.sample("{sample}")),
     log:
@@ -13,6 +14,7 @@ rule preprocess:
     resources:
         mem_mb=with_retries(RUN.preprocess.mem_mb),
         runtime=RUN.preprocess.runtime,
+        gpu=RUN.preprocess.gpu,
     params:
         stage_version=2,
         raw=lambda wildcards, input: input[0],

@@ -51,6 +51,11 @@ class RawSection(_Part):
     bin_um: Positive | None = None
     organ: Text | None = None
     species: Text | None = None
+    encoder: Text | None = None
+    """A learned image encoder beside the built-in features, as `focus preprocess --encoder`."""
+    encoder_step_um: Positive | None = None
+    encoder_mpp: Positive | None = None
+    dense: bool = False
 
 
 class DerivedSection(_Part):

@@ -107,7 +107,18 @@ class BenchmarkPlan:
         """Of ``focus preprocess``."""
         s = self.raw[name]
         image = expand(s.image) if s.image else None
-        return flags(platform=s.platform, image=image, mpp=s.mpp, bin_um=s.bin_um, organ=s.organ, species=s.species)
+        given = flags(
+            platform=s.platform,
+            image=image,
+            mpp=s.mpp,
+            bin_um=s.bin_um,
+            organ=s.organ,
+            species=s.species,
+            encoder=expand(s.encoder) if s.encoder else None,
+            encoder_step_um=s.encoder_step_um,
+            encoder_mpp=s.encoder_mpp,
+        )
+        return f"{given} --dense" if s.dense else given
 
     def reference_flags(self, name: str) -> str:
         """Of ``focus reference``."""

@@ -42,7 +42,8 @@ from focus_cli.errors import UsageError
 @click.option(
     "--resolution-um", type=click.FloatRange(min=0, min_open=True), help="Grid of the refined file (or of a slide), µm."
 )
-@click.option("--refined", type=PATH, help="Second .h5ad, on the grid of --resolution-um.")
+@click.option("--points", type=PATH, help="Table of places with x_um, y_um for the refined file: `focus nuclei`.")
+@click.option("--refined", type=PATH, help="Second .h5ad, on the grid of --resolution-um or at --points.")
 @click.option(
     "--histology-only",
     is_flag=True,
@@ -84,6 +85,7 @@ def command(
     orthologues: bool,
     genes: str,
     resolution_um: float | None,
+    points: Path | None,
     refined: Path | None,
     histology_only: bool,
     picture: Path | None,
@@ -116,6 +118,7 @@ def command(
         focus enhance samples/S1 --model model --reference reference --out S1.h5ad
         focus enhance samples/S9 --model model --out S9.h5ad --adapt 200
         focus enhance samples/S1 --model model --out S1.h5ad --resolution-um 16 --refined S1.fine.h5ad
+        focus enhance samples/S1 --model model --out S1.h5ad --points nuclei.parquet --refined S1.cells.h5ad
         focus enhance --histology-only --image slide.svs --model model --out slide.h5ad
     """
     from focus_cli.enhancement.stage import EnhanceOptions, enhance
@@ -139,6 +142,7 @@ def command(
         options=EnhanceOptions(
             genes=genes,
             resolution_um=resolution_um,
+            points=None if points is None else str(points),
             histology_only=histology_only,
             samples=samples,
             adapt=adapt,

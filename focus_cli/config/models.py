@@ -51,6 +51,20 @@ class Preprocess(Stage):
 
     step_um: Positive = 8.0
     """Pitch of the grid of image features in µm."""
+    encoder: Text | None = None
+    """Learned image encoder beside the built-in features (focus features --list); may hold ${VARIABLES}."""
+    encoder_step_um: Positive | None = None
+    """Pitch of the encoder's raster in µm; half a tile where it is not given."""
+    encoder_mpp: Positive | None = None
+    """µm per pixel of the encoder's tiles, where it does not say."""
+    dense: bool = False
+    """Patch tokens of the encoder in place of one vector per tile."""
+    features_store: Text | None = None
+    """Folder that keeps encoded slides for other runs; OUTPUT/features where it is not given."""
+    device: Device = "auto"
+    """Where to run the encoder."""
+    gpu: int = Field(0, ge=0)
+    """GPUs to ask of the scheduler for one job."""
 
 
 class Reference(Stage):

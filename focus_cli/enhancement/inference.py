@@ -19,8 +19,8 @@ from focus_cli.enhancement.calibration import Calibration, calibrate
 from focus_cli.enhancement.decode import ResidualPooler
 from focus_cli.enhancement.depth import depth_field
 from focus_cli.enhancement.genes import OutputGenes, choose_genes
-from focus_cli.enhancement.grid import refined_grid
 from focus_cli.enhancement.own_factors import OwnFactors, OwnField, panel_share
+from focus_cli.enhancement.queries import Queries, read_points, refined_grid
 from focus_cli.enhancement.rehearsal import MIN_LOCATIONS, Rehearsal, evidence
 from focus_cli.enhancement.residual import GeneResidual
 from focus_cli.enhancement.section import Section
@@ -43,6 +43,7 @@ class EnhanceOptions:
 
     genes: str = "all"
     resolution_um: float | None = None
+    points: str | None = None
     histology_only: bool = False
     samples: int = 0
     adapt: int = 0
@@ -162,8 +163,9 @@ class Inference:
         )
 
     def write_refined(self, out: Path, record: dict, overwrite: bool) -> None:
-        """A regular grid over the tissue under the locations."""
-        xy_um, names, parent, area_share = refined_grid(self.data, self.options.resolution_um)
+        """A regular grid over the tissue under the locations, or points of the user's."""
+        places = self._queries()
+        xy_um, parent = places.xy_um, places.parent
         latents = self.section.infer(self.view, xy_um, "refining")
         if self.own_field is not None:
             latents = self.own_field.extend(latents, xy_um, self.options.seed)
@@ -173,17 +175,22 @@ class Inference:
             record,
             overwrite,
             kind="refined",
-            obs=pd.DataFrame({keys.PARENT: self.data.obs_names[parent]}, index=names),
-            obs_names=names,
+            obs=pd.DataFrame({keys.PARENT: self.data.obs_names[parent]}, index=places.names),
+            obs_names=places.names,
             xy_um=xy_um,
-            exposure=self.depth.at(xy_um, self.data.features(xy_um)) * area_share,
-            counted=np.zeros(len(names), bool),
+            exposure=self.depth.at(xy_um, self.data.features(xy_um)) * places.area_share,
+            counted=np.zeros(len(xy_um), bool),
             blind=self._blind(self.data.exposure[parent], novelty),
             novelty=novelty,
             counts=None,
             latents=latents,
-            resolution_um=self.options.resolution_um,
+            resolution_um=places.size_um,
         )
+
+    def _queries(self) -> Queries:
+        if self.options.points is not None:
+            return read_points(Path(self.options.points), self.data)
+        return refined_grid(self.data, self.options.resolution_um)
 
     def _novelty(self, xy_um: np.ndarray) -> np.ndarray | None:
         """How far the tissue of locations at these places is from any in training."""

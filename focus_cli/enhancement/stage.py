@@ -52,7 +52,7 @@ def enhance(
     encoding
         Where the learned encoder of the model lies, for a raw sample or a slide.
     refined
-        Second .h5ad on a grid of ``options.resolution_um``.
+        Second .h5ad on a grid of ``options.resolution_um``, or at the points of ``options.points``.
 
     Raises
     ------
@@ -84,7 +84,8 @@ def enhance(
             {**options.__dict__, "layers": list(options.layers), "model": run.model.info}
             | ({"orthologues": goal} if orthologues else {}),
             _inputs(sample, stored, None if given == SELF else given, reference)
-            | ({"image": Path(preprocess_options["image"])} if sample is None else {}),
+            | ({"image": Path(preprocess_options["image"])} if sample is None else {})
+            | ({"points": Path(options.points)} if options.points is not None else {}),
             options.seed,
         )
         # The refined file first: if it fails, the enhanced one is not there either.
@@ -106,14 +107,20 @@ def _check_slide(reader: dict, refined, options: EnhanceOptions) -> None:
         )
     if refined is not None:
         raise UsageError("a slide without counts has one output", hint="--resolution-um is the pitch of its grid")
+    if options.points is not None:
+        raise UsageError("--points needs a sample", hint="leave it away; --resolution-um is the pitch of the grid")
     for name in ("bin_um", "region", "table"):
         if reader.get(name) is not None:
             raise UsageError(f"--{name.replace('_', '-')} is about raw data, and there is only a slide")
 
 
 def _check(model, out, refined, options: EnhanceOptions, overwrite: bool, *, alone: bool) -> None:
-    if not alone and (refined is None) != (options.resolution_um is None):
-        raise UsageError("--resolution-um and --refined go together", hint="give both, or neither")
+    if options.resolution_um is not None and options.points is not None:
+        raise UsageError("--resolution-um and --points contradict each other", hint="a grid, or points of your own")
+    if not alone and (refined is None) != (options.resolution_um is None and options.points is None):
+        raise UsageError(
+            "--refined goes with --resolution-um or --points", hint="give both where the refined file shall speak"
+        )
     for path in (out, refined):
         if path is None:
             continue

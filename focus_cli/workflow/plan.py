@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 from focus_cli.config import Fold, RunConfig, SampleRow, expand
 from focus_cli.errors import UsageError
@@ -84,6 +85,27 @@ class Plan:
     def reference(self) -> list[str]:
         """The reference, if the run has one."""
         return [f"{self.out}/reference"] if self.reference_path else []
+
+    def encoder_options(self) -> str:
+        """What ``focus preprocess`` is told of the learned image encoder; nothing without one."""
+        stage = self.config.preprocess
+        if stage.encoder is None:
+            return ""
+        store = expand(stage.features_store) if stage.features_store else f"{self.out}/features"
+        given = flags(
+            encoder=expand(stage.encoder),
+            encoder_step_um=stage.encoder_step_um,
+            encoder_mpp=stage.encoder_mpp,
+            features_store=store,
+            device=stage.device,
+        )
+        return f"{given} --dense" if stage.dense else given
+
+    @property
+    def encoder_files(self) -> list[str]:
+        """The learned image encoder, where it is a folder or a file of the user's and not a name."""
+        spec = expand(self.config.preprocess.encoder or "")
+        return [spec] if spec and Path(spec).exists() else []
 
     def model(self, name: str) -> str:
         """A model for the enhanced files."""

@@ -22,7 +22,7 @@ from training.tiny_cohort import (
 from focus_cli import keys
 from focus_cli.conditioning import load_sample_data
 from focus_cli.enhancement import enhance
-from focus_cli.enhancement.grid import refined_grid
+from focus_cli.enhancement.queries import refined_grid
 from focus_cli.enhancement.stage import EnhanceOptions
 from focus_cli.errors import UsageError
 from focus_cli.lognorm import LogNormReading

@@ -130,3 +130,20 @@ def test_no_output_lies_inside_another():
     outputs |= {f"results/folds/{f}/{part}" for f in made.folds for part in ("observed", "model", "truth.h5ad")}
     for outer, inner in permutations(outputs, 2):
         assert not PurePath(inner).is_relative_to(outer), f"{inner} lies inside {outer}"
+
+
+def test_an_encoder_is_named_to_preprocess_and_keeps_its_features_with_the_run(tmp_path):
+    assert plan().encoder_options() == "" and plan().encoder_files == []
+    named = plan(preprocess={"encoder": "uni", "encoder_step_um": 56.0, "dense": True}, output="out")
+    assert named.encoder_options() == (
+        "--encoder uni --encoder-step-um 56 --features-store out/features --device auto --dense"
+    )
+    assert named.encoder_files == []
+
+
+def test_an_encoder_of_ones_own_is_an_input_of_the_run(tmp_path, monkeypatch):
+    (tmp_path / "vit").mkdir()
+    monkeypatch.setenv("ENCODERS", str(tmp_path))
+    own = plan(preprocess={"encoder": "${ENCODERS}/vit", "features_store": "cache"})
+    assert own.encoder_files == [f"{tmp_path}/vit"]
+    assert f"--encoder {tmp_path}/vit --features-store cache" in own.encoder_options()
