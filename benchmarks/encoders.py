@@ -3,11 +3,11 @@
     python benchmarks/encoders.py --work results/encoders --encoder morphology --encoder imagenet-lite0 …
 
 Breast: sections C2–C5 of one tumour (100 µm spots), leave one section out; the 200 most expressed genes that all four
-share. Kidney: Visium HD merged to 24 µm bins, trained on the upper half and tested on the lower one with a
-gap between them; the 200 genes of the highest spatial autocorrelation on the training part, by the rule of `focus holdout`.
-Mean Pearson r over genes of log1p CP10k, with the quartiles. Features are standardised within each section (breast) or on
-the training part (kidney) and put on their leading 256 principal components, as everywhere in the field; the ridge
-penalty of each gene is chosen by cross-validation within the training part. Nothing of the test part is used.
+share. Kidney: Visium HD merged to 24 µm bins, trained on the upper half and tested on the lower one with a gap between
+them; the 200 genes of the highest spatial autocorrelation on the training part, by the rule of `focus holdout`. Mean
+Pearson r over genes of log1p CP10k. Features are standardised within each section (breast) or on the training part
+(kidney) and put on their leading 256 principal components, as everywhere in the field; the ridge penalty of each gene
+is chosen by cross-validation within the training part. Nothing of the test part is used.
 """
 
 from __future__ import annotations

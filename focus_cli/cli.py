@@ -15,6 +15,9 @@ from focus_cli.errors import EXIT_INTERNAL, EXIT_INTERRUPTED, FocusError
 # and imports its own science only when it runs.
 VERBS = (
     "inspect",
+    "pretrain",
+    "features",
+    "nuclei",
     "preprocess",
     "reference",
     "prior",
@@ -36,6 +39,7 @@ click.rich_click.TEXT_MARKUP = "ansi"
 click.rich_click.COMMAND_GROUPS = {
     "focus": [
         {"name": "Look", "commands": ["inspect", "genes", "explain", "doctor"]},
+        {"name": "Histology", "commands": ["pretrain", "features", "nuclei"]},
         {"name": "Enhance", "commands": ["preprocess", "reference", "prior", "train", "enhance"]},
         {"name": "Judge", "commands": ["holdout", "evaluate", "report", "benchmark"]},
         {"name": "Workflow", "commands": ["init", "run", "simulate"]},

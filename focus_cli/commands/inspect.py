@@ -1,4 +1,4 @@
-"""What is this folder: platform, locations, genes, image, µm per pixel, problems."""
+"""What is this folder, or this slide: platform, locations, genes, image, µm per pixel, problems."""
 
 from __future__ import annotations
 
@@ -23,29 +23,39 @@ def command(
     as_json: bool,
     **reader: Any,
 ) -> None:
-    """What is this folder: platform, locations, genes, image, µm per pixel, problems.
+    """What is this folder, or this slide: platform, locations, genes, image, µm per pixel, problems.
 
-    Reads, checks and changes nothing. The exit code is 0 where `focus preprocess` could read the data.
+    Reads, checks and changes nothing. The exit code is 0 where `focus preprocess` could read the data. Of a slide
+    file: its levels and scale, whether it is an H&E, how much is tissue, ink, folds and out of focus, its stains.
 
     \b
         focus inspect outs/
         focus inspect outs/ --bin-um 16 --json
         focus inspect ST-cnts/C2.tsv.gz
+        focus inspect slide.svs
     """
     from focus_cli.store import is_sample
 
     if is_sample(path):
         report = _describe_sample(path)
     else:
-        from focus_cli.platforms import describe
-
-        report = describe(path, **reader)
+        report = _describe_raw(path, reader)
     if as_json:
         click.echo(json.dumps(report, indent=2, ensure_ascii=False))
     else:
         _show(report)
     if report["problems"]:
         ctx.exit(report["problems"][0]["exit_code"])
+
+
+def _describe_raw(path: Path, reader: dict[str, Any]) -> dict:
+    from focus_cli.slides.describe import describe_slide, is_slide_file
+
+    if is_slide_file(path):
+        return describe_slide(path, reader["mpp"])
+    from focus_cli.platforms import describe
+
+    return describe(path, **reader)
 
 
 def _describe_sample(path: Path) -> dict:
@@ -72,7 +82,35 @@ def _describe_sample(path: Path) -> dict:
     }
 
 
+def _slide_lines(report: dict):
+    yield "slide", report["path"]
+    if "width" not in report:
+        return
+    yield "size", f"{report['width']:,} × {report['height']:,} px"
+    steps = ", ".join(f"1:{level['downsample']:g}" for level in report["levels"])
+    yield "levels", f"{len(report['levels'])} ({steps})"
+    yield "µm per pixel", f"{report['mpp']:.4g} ({report['mpp_origin']})" if report["mpp"] else "unknown"
+    if "quality" not in report:
+        return
+    quality = report["quality"]
+    yield "extent", "{:,.0f} × {:,.0f} µm".format(*report["extent_um"])
+    yield "H&E", f"no: {quality['histology']}" if quality["histology"] else "yes"
+    yield "tissue", f"{quality['tissue']:.1%} of the slide"
+    yield "pen marks", f"{quality['pen']:.1%} of the slide"
+    yield "folds", f"{quality['fold']:.1%} of the tissue"
+    if quality["blur"] is not None:
+        yield "out of focus", f"{quality['blur']:.0%} of the tissue (sharpness {quality['sharpness']:.2f})"
+    if quality["stains"]:
+        for name, vector in zip(("haematoxylin", "eosin"), quality["stains"]):
+            yield name, "R {:.2f}  G {:.2f}  B {:.2f} of its optical density".format(*vector)
+    else:
+        yield "stains", quality["stains_reason"]
+
+
 def _lines(report: dict):
+    if report["kind"] == "slide":
+        yield from _slide_lines(report)
+        return
     yield "platform", " ".join(filter(None, [report["platform"], report["version"]]))
     yield "recognised by", ", ".join(report["evidence"])
     if report["kind"] == "sample":

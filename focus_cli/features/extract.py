@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -112,16 +113,19 @@ def _average(strip: np.ndarray, factor: int) -> np.ndarray:
     return strip.reshape(f, rows // factor, factor, columns // factor, factor).mean(axis=(2, 4))
 
 
-def tissue_fraction(slide: Slide, mpp_image: float, grid: Grid) -> np.ndarray:
+def tissue_fraction(
+    slide: Slide, mpp_image: float, grid: Grid, find: Callable[[np.ndarray, float], np.ndarray] = tissue_mask
+) -> np.ndarray:
     """Fraction of each cell that is tissue; float32 (rows, columns), 0 outside the slide.
 
-    The mask is made at 4 µm per pixel, or coarser on a slide longer than 2048 such pixels.
+    The mask is made at 4 µm per pixel, or coarser on a slide longer than 2048 such pixels, by `find` (of a thumbnail
+    and its µm per pixel).
     """
     longest = max(slide.width, slide.height)
     side = min(longest, math.ceil(longest * mpp_image / _MASK_MPP), _MASK_SIDE)
     picture = slide.thumbnail(side)
     mpp = slide.width * mpp_image / picture.shape[1]
-    mask = tissue_mask(picture, mpp).astype(np.float32)
+    mask = find(picture, mpp).astype(np.float32)
     down = area_weights(*_edges(grid.y, grid.step, slide.height * mpp_image, mask.shape[0]))
     across = area_weights(*_edges(grid.x, grid.step, slide.width * mpp_image, mask.shape[1]))
     return (across @ np.ascontiguousarray((down @ mask).T)).T

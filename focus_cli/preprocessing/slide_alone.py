@@ -39,7 +39,7 @@ def preprocess_slide(
     encode: Callable[[Slide, Path], None] | None = None,
     force: bool = False,
 ) -> StoredSample:
-    """Lay a regular grid over the tissue of a whole slide, and measure its image features.
+    """Lay a grid over the tissue of a whole slide, pen marks and folds left out, and measure its image features.
 
     Parameters
     ----------
@@ -84,13 +84,14 @@ def preprocess_slide(
     from focus_cli.features.extract import tissue_fraction
     from focus_cli.features.grid import Grid
     from focus_cli.slides import open_slide
+    from focus_cli.slides.artefacts import clean_tissue
 
     with open_slide(image, mpp) as slide:
         scale = slide.require_mpp()
         thumbnail = slide.thumbnail(HIRES_SIDE)
         warnings = check_histology(slide.path.name, thumbnail, force=force)
         grid = Grid.over(0.0, 0.0, slide.width * scale, slide.height * scale, pitch_um)
-        row, column = np.nonzero(tissue_fraction(slide, scale, grid) >= MIN_TISSUE)
+        row, column = np.nonzero(tissue_fraction(slide, scale, grid, clean_tissue) >= MIN_TISSUE)
         if not len(row):
             raise BadInputError(
                 f"{slide.path.name} holds no tissue", hint="check that it is the H&E, and its µm per pixel (--mpp)"

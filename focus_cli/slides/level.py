@@ -9,10 +9,13 @@ import numpy as np
 
 # The most pixels that are ever decoded in one piece; 1 Gpx is 3 GB as RGB.
 MAX_PIECE_PIXELS = 1_000_000_000
+WHITE = 255
+RGB_HINT = "give the H&E as an 8-bit RGB image"
+BROKEN_HINT = "copy the file again; it is incomplete or damaged"
 
 
 class Level(Protocol):
-    """One resolution of a slide.
+    """One resolution of a slide; threads may read it side by side.
 
     `width` and `height` are in the level's own pixels.
     """
@@ -20,8 +23,12 @@ class Level(Protocol):
     width: int
     height: int
 
-    def window(self, x0: int, y0: int, x1: int, y1: int) -> np.ndarray:
-        """Return uint8 RGB of shape (y1 - y0, x1 - x0, 3); the window lies inside the level."""
+    def window(self, x0: int, y0: int, x1: int, y1: int, holes: list[int] | None = None) -> np.ndarray:
+        """Return uint8 RGB of shape (y1 - y0, x1 - x0, 3); the window lies inside the level.
+
+        Where `holes` is given, pieces that cannot be decoded are white and their numbers are appended to it;
+        else they raise `BadInputError`.
+        """
 
 
 @dataclass
@@ -35,7 +42,8 @@ class Source:
     mpp
         µm per level-0 pixel by the file's own metadata, or None where it says nothing plausible.
     mpp_origin
-        Where `mpp` was read: ``"OME-XML"``, ``"Aperio description"``, ``"resolution tags"`` or "".
+        Where `mpp` was read: ``"OME-XML"``, ``"Aperio description"``, ``"resolution tags"``,
+        ``"OME-Zarr"``, ``"vendor properties"`` or "".
     """
 
     levels: list[Level]
@@ -69,3 +77,8 @@ def on_white(pixels: np.ndarray, premultiplied: bool = False) -> np.ndarray:
     if not premultiplied:
         colour = (colour * opacity + 127) // 255
     return np.minimum(colour + (255 - opacity), 255).astype(np.uint8)
+
+
+def pyramid_hint(name: str, stem: str) -> str:
+    """Return the command that turns an image into a pyramidal TIFF."""
+    return f"convert it: vips tiffsave {name} {stem}.pyramid.tif --tile --pyramid --bigtiff --compression jpeg"

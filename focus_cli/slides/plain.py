@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from pathlib import Path
 
 import numpy as np
 
 from focus_cli.errors import BadInputError
-from focus_cli.slides.level import MAX_PIECE_PIXELS, Source, on_white
+from focus_cli.slides.level import BROKEN_HINT, MAX_PIECE_PIXELS, RGB_HINT, Source, on_white, pyramid_hint
 
 _TAIL_BYTES = 65_536  # scanners append notes after the end mark
 _END_MARK = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
 _COLOUR_MODES = {"JPEG": ("RGB",), "PNG": ("RGB", "RGBA", "P")}
-RGB_HINT = "give the H&E as an 8-bit RGB image"
-BROKEN_HINT = "copy the file again; it is incomplete or damaged"
+_FORMATS_HINT = "FOCUS reads TIFF, OME-TIFF, SVS, OME-Zarr, JPEG, PNG, and vendor formats through openslide"
 
 
 class PlainLevel:
@@ -24,16 +24,17 @@ class PlainLevel:
         self.path, self.kind, self.mode = path, kind, mode
         self.width, self.height = width, height
         self._pixels: np.ndarray | None = None
+        self._lock = threading.Lock()  # gigabytes are not decoded twice
 
-    def window(self, x0: int, y0: int, x1: int, y1: int) -> np.ndarray:
-        """Return uint8 RGB (y1 - y0, x1 - x0, 3)."""
-        if self._pixels is None:
-            self._pixels = self._decode()
-        return self._pixels[y0:y1, x0:x1]
+    def window(self, x0: int, y0: int, x1: int, y1: int, holes: list[int] | None = None) -> np.ndarray:
+        """Return uint8 RGB (y1 - y0, x1 - x0, 3).
 
-    def forget(self) -> None:
-        """Drop the decoded pixels."""
-        self._pixels = None
+        The image is one piece: where it cannot be decoded nothing is left, and `holes` are not reported.
+        """
+        with self._lock:
+            if self._pixels is None:
+                self._pixels = self._decode()
+            return self._pixels[y0:y1, x0:x1]
 
     def _decode(self) -> np.ndarray:
         import imagecodecs
@@ -90,11 +91,9 @@ def open_plain(path: Path) -> Source:
             warnings.simplefilter("ignore")
             kind, mode, (width, height) = image.format, image.mode, image.size
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
-        raise BadInputError(
-            f"{path} is not a readable image: {error}", hint="FOCUS reads TIFF, OME-TIFF, SVS, JPEG and PNG"
-        ) from error
+        raise BadInputError(f"{path} is not a readable image: {error}", hint=_FORMATS_HINT) from error
     if kind not in _END_MARK:
-        raise BadInputError(f"{path} is a {kind} image", hint="FOCUS reads TIFF, OME-TIFF, SVS, JPEG and PNG")
+        raise BadInputError(f"{path} is a {kind} image", hint=_FORMATS_HINT)
     with path.open("rb") as handle:
         handle.seek(max(0, path.stat().st_size - _TAIL_BYTES))
         if _END_MARK[kind] not in handle.read():
@@ -102,11 +101,7 @@ def open_plain(path: Path) -> Source:
     if mode not in _COLOUR_MODES[kind]:
         raise BadInputError(f"{path} is not an 8-bit colour image (mode {mode})", hint=RGB_HINT)
     if width * height > MAX_PIECE_PIXELS:
-        raise BadInputError(f"{path} has {width * height / 1e9:.1f} gigapixels and no tiles", hint=pyramid_hint(path))
+        raise BadInputError(
+            f"{path} has {width * height / 1e9:.1f} gigapixels and no tiles", hint=pyramid_hint(path.name, path.stem)
+        )
     return Source([PlainLevel(path, kind, mode, width, height)])
-
-
-def pyramid_hint(path: Path) -> str:
-    """Return the command that turns an image into a pyramidal TIFF."""
-    target = f"{path.stem}.pyramid.tif"
-    return f"convert it: vips tiffsave {path.name} {target} --tile --pyramid --bigtiff --compression jpeg"

@@ -7,22 +7,18 @@ from pathlib import Path
 
 import numpy as np
 
-from focus_cli.errors import BadInputError, MissingResourceError, UsageError
-from focus_cli.slides.level import Level, Source
-from focus_cli.slides.plain import open_plain
+from focus_cli.errors import MissingResourceError, UsageError
+from focus_cli.slides.level import WHITE, Level, Source
 from focus_cli.slides.resample import area_average, area_weights
-from focus_cli.slides.tiff import open_tiff
 
-_WHITE = 255
 _BLOCK_PX = 2048  # side of the blocks of source pixels that are averaged at a time
-_TIFF_MAGIC = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 
 
 class Slide:
     """An H&E image with a pyramid (of one level, for a plain image).
 
     Pixel i covers [i, i + 1) along its axis; x runs to the right, y down; all boxes are in level-0 px.
-    Not safe to share between threads.
+    Threads may share it: they decode side by side.
 
     Attributes
     ----------
@@ -63,6 +59,11 @@ class Slide:
         """Number of resolutions in the file."""
         return len(self._source.levels)
 
+    @property
+    def levels(self) -> list[Level]:
+        """The resolutions themselves, widest first."""
+        return self._source.levels
+
     def read(self, x0: float, y0: float, width: float, height: float, mpp: float | None = None) -> np.ndarray:
         """Read a box, at its own resolution or resampled to `mpp`.
 
@@ -91,7 +92,7 @@ class Slide:
             raise UsageError(f"an empty box of {width} × {height} px was asked of {self.path}")
         if mpp is None:
             box = [round(v) for v in (x0, y0, x0 + width, y0 + height)]
-            return self._window(0, *box)
+            return self.read_level(0, *box)
         if not mpp > 0:
             raise UsageError(f"µm per pixel must be positive, not {mpp}")
         scale = mpp / self.require_mpp()
@@ -151,23 +152,43 @@ class Slide:
             )
         return self.mpp
 
-    def _window(self, index: int, x0: int, y0: int, x1: int, y1: int) -> np.ndarray:
-        """Read a box of one level in that level's px; outside is white."""
+    def read_level(self, index: int, x0: int, y0: int, x1: int, y1: int, holes: list[int] | None = None) -> np.ndarray:
+        """Read a box of one level in that level's px; outside is white.
+
+        Parameters
+        ----------
+        index
+            Number of the level.
+        x0, y0, x1, y1
+            The box.
+        holes
+            Where it is given, pieces that cannot be decoded are white and their numbers are appended to it.
+
+        Returns
+        -------
+        np.ndarray
+            uint8 (y1 - y0, x1 - x0, 3).
+
+        Raises
+        ------
+        BadInputError
+            If pixels cannot be decoded and no `holes` are given.
+        """
         level = self._source.levels[index]
         xa, ya, xb, yb = max(x0, 0), max(y0, 0), min(x1, level.width), min(y1, level.height)
         inside = xa < xb and ya < yb
         if inside and (xa, ya, xb, yb) == (x0, y0, x1, y1):
-            return np.ascontiguousarray(level.window(x0, y0, x1, y1))
-        out = np.full((y1 - y0, x1 - x0, 3), _WHITE, np.uint8)
+            return np.ascontiguousarray(level.window(x0, y0, x1, y1, holes))
+        out = np.full((y1 - y0, x1 - x0, 3), WHITE, np.uint8)
         if inside:
-            out[ya - y0 : yb - y0, xa - x0 : xb - x0] = level.window(xa, ya, xb, yb)
+            out[ya - y0 : yb - y0, xa - x0 : xb - x0] = level.window(xa, ya, xb, yb, holes)
         return out
 
     def _resampled(self, x_edges: np.ndarray, y_edges: np.ndarray, scale: float | None = None) -> np.ndarray:
         """Area-average the cells between level-0 edges, from the best level, block by block."""
         if scale is None:
             scale = min(x_edges[1] - x_edges[0], y_edges[1] - y_edges[0])
-        index = self._best_level(scale)
+        index = self.best_level(scale)
         factor = self.downsamples[index]
         x_edges, y_edges = x_edges / factor, y_edges / factor
         out = np.empty((len(y_edges) - 1, len(x_edges) - 1, 3), np.uint8)
@@ -179,14 +200,14 @@ class Slide:
             for row in range(0, out.shape[0], step):
                 y = y_edges[row : row + step + 1]
                 y0, y1 = math.floor(y[0]), math.ceil(y[-1])
-                pixels = self._window(index, x0, y0, x1, y1)
+                pixels = self.read_level(index, x0, y0, x1, y1)
                 target = out[row : row + step, column : column + step]
                 # One to one and in step: nothing to average.
                 copied = scale == factor and pixels.shape == target.shape
                 target[:] = pixels if copied else area_average(pixels, area_weights(y, y0, y1), across)
         return out
 
-    def _best_level(self, scale: float) -> int:
+    def best_level(self, scale: float) -> int:
         """Return the coarsest level that is not coarser than `scale` level-0 px per pixel."""
         return max(i for i, factor in enumerate(self.downsamples) if i == 0 or factor <= scale * 1.001)
 
@@ -198,43 +219,3 @@ def _downsample(base: Level, level: Level) -> float:
     if abs(exact_x - level.width) < 1 and abs(exact_y - level.height) < 1:
         return float(factor)
     return (base.width / level.width + base.height / level.height) / 2
-
-
-def open_slide(path: str | Path, mpp: float | None = None) -> Slide:
-    """Open an H&E image.
-
-    Tiled and striped TIFF, pyramidal TIFF, BigTIFF, OME-TIFF and Aperio SVS are read tile by tile; JPEG
-    and PNG (up to 1 gigapixel) are decoded at the first read and kept.
-
-    Parameters
-    ----------
-    path
-        The image.
-    mpp
-        µm per level-0 pixel. Given, it is used; else the file's own (OME-XML, Aperio description, then
-        resolution tags where they state 0.05–20 µm); else it stays unknown.
-
-    Raises
-    ------
-    MissingResourceError
-        If there is no such file.
-    BadInputError
-        If it is truncated, damaged, not an 8-bit colour image, or too large to decode in one piece.
-    UsageError
-        If `mpp` is not positive.
-    """
-    path = Path(path)
-    if mpp is not None and not (math.isfinite(mpp) and mpp > 0):
-        raise UsageError(f"µm per pixel must be positive, not {mpp}")
-    if not path.exists():
-        raise MissingResourceError(f"no such image: {path}", hint="check --image")
-    if not path.is_file():
-        raise BadInputError(f"{path} is not an image file", hint="give the H&E image itself")
-    try:
-        with path.open("rb") as handle:
-            magic = handle.read(4)
-    except OSError as error:
-        raise MissingResourceError(f"cannot open {path}: {error.strerror}", hint="check its permissions") from error
-    if not magic:
-        raise BadInputError(f"{path} is empty", hint="copy the file again")
-    return Slide(path, open_tiff(path) if magic in _TIFF_MAGIC else open_plain(path), mpp)

@@ -1,0 +1,154 @@
+"""OME-Zarr (NGFF 0.4 and 0.5): a folder with a pyramid of arrays, cut into chunks.
+
+https://ngff.openmicroscopy.org/0.5/ : `multiscales` names the axes and, for each level, the array and its
+scale. A colour image is an array with three channels of uint8.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from focus_cli.errors import BadInputError
+from focus_cli.slides.cache import TileCache
+from focus_cli.slides.level import BROKEN_HINT, RGB_HINT, Source
+from focus_cli.slides.scale import plausible
+from focus_cli.slides.tiled import TiledLevel
+
+CACHE_BYTES = 96 * 2**20
+_MARKS = (".zgroup", ".zattrs", "zarr.json")
+_AXES = {"t", "c", "z", "y", "x"}
+_UM_PER_UNIT = {"angstrom": 1e-4, "nanometer": 1e-3, "micrometer": 1.0, "millimeter": 1e3, "meter": 1e6}
+_RGB_COLOURS = ("FF0000", "00FF00", "0000FF")
+_NOT_IMAGE_HINT = "give the folder of the image itself, the one whose attributes hold 'multiscales'"
+
+
+def is_zarr(path: Path) -> bool:
+    """Whether a folder is a zarr group or array."""
+    return any((path / mark).is_file() for mark in _MARKS)
+
+
+@dataclass(frozen=True)
+class _Image:
+    """What `multiscales` says: axes (one letter each), names of arrays, µm per level-0 px or None."""
+
+    axes: tuple[str, ...]
+    arrays: tuple[str, ...]
+    mpp: float | None
+
+
+class ZarrLevel(TiledLevel):
+    """One array of the pyramid; its chunks are the tiles."""
+
+    def __init__(self, path: Path, index: int, array, axes: tuple[str, ...], cache: TileCache) -> None:
+        self._array, self._axes = array, axes
+        shape = dict(zip(axes, array.shape))
+        if array.dtype != np.uint8:
+            raise BadInputError(f"{path} is not an H&E image: its pixels are {array.dtype}", hint=RGB_HINT)
+        if shape.get("c") != 3:
+            raise BadInputError(f"{path} is not an H&E image: {shape.get('c', 1)} channel(s)", hint=RGB_HINT)
+        if shape.get("t", 1) * shape.get("z", 1) != 1:
+            raise BadInputError(f"{path} holds a stack of images, not one colour image", hint=RGB_HINT)
+        chunk = dict(zip(axes, array.chunks))
+        super().__init__(path, index, (shape["x"], shape["y"]), (chunk["x"], chunk["y"]), cache)
+
+    def _decode(self, number: int) -> np.ndarray:
+        row, column = divmod(number, self.across)
+        y, x = row * self.tile_height, column * self.tile_width
+        place: dict[str, Any] = {"t": 0, "z": 0, "c": slice(None)}
+        place["y"], place["x"] = slice(y, y + self.tile_height), slice(x, x + self.tile_width)
+        try:
+            pixels = np.asarray(self._array[tuple(place[axis] for axis in self._axes)])
+        except Exception as error:  # codecs and stores raise whatever they like
+            raise BadInputError(f"cannot decode chunk {number} of {self.path}: {error}", hint=BROKEN_HINT) from error
+        left = [axis for axis in self._axes if axis in "cyx"]
+        return np.ascontiguousarray(pixels.transpose([left.index(axis) for axis in "yxc"]))
+
+
+class ZarrSource(Source):
+    """An opened OME-Zarr; closing it drops the cache."""
+
+    def __init__(self, cache: TileCache, **fields) -> None:
+        super().__init__(**fields)
+        self.cache = cache
+
+    def close(self) -> None:
+        """Release the decoded chunks."""
+        self.cache.clear()
+
+
+def open_omezarr(path: Path) -> ZarrSource:
+    """Open an OME-Zarr image.
+
+    Parameters
+    ----------
+    path
+        Its folder; the folder above, as bioformats2raw writes it, stands for its first image.
+
+    Raises
+    ------
+    BadInputError
+        If it is no image, is damaged, or is not an 8-bit colour image.
+    """
+    import zarr
+
+    try:
+        group = zarr.open_group(path, mode="r")
+        if _attributes(group).get("bioformats2raw.layout") and "multiscales" not in _attributes(group):
+            group = group["0"]
+        image = _described(path, _attributes(group))
+        arrays = [group[name] for name in image.arrays]
+    except BadInputError:
+        raise
+    except Exception as error:  # zarr's own kinds of error differ by version
+        raise BadInputError(f"cannot read {path}: {error}", hint=BROKEN_HINT) from error
+    cache = TileCache(CACHE_BYTES)
+    levels: list[ZarrLevel] = []
+    for array in arrays:
+        level = ZarrLevel(path, len(levels), array, image.axes, cache)
+        if not levels or (level.width < levels[-1].width and level.height < levels[-1].height):
+            levels.append(level)
+    known = plausible(image.mpp)
+    return ZarrSource(
+        cache, levels=list(levels), mpp=image.mpp if known else None, mpp_origin="OME-Zarr" if known else ""
+    )
+
+
+def _attributes(group) -> dict[str, Any]:
+    """Return the group's NGFF metadata: under ``ome`` since 0.5."""
+    attributes = dict(group.attrs)
+    return attributes.get("ome", attributes)
+
+
+def _described(path: Path, attributes: dict[str, Any]) -> _Image:
+    """Read `multiscales` and `omero`."""
+    if not attributes.get("multiscales"):
+        raise BadInputError(f"{path} is a zarr without an OME-Zarr image", hint=_NOT_IMAGE_HINT)
+    try:
+        scales = attributes["multiscales"][0]
+        axes = tuple(one["name"] for one in scales["axes"])
+        arrays = tuple(one["path"] for one in scales["datasets"])
+        if not ({"y", "x"} <= set(axes) <= _AXES and arrays):
+            raise ValueError(f"axes {', '.join(axes)}")
+        unit = _UM_PER_UNIT.get(scales["axes"][axes.index("x")].get("unit"))
+        scale = math.prod(_scale(one, axes.index("x")) for one in (scales["datasets"][0], scales))
+        colours = [str(one.get("color", "")).upper() for one in attributes.get("omero", {}).get("channels", [])]
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise BadInputError(
+            f"cannot read {path}: its OME-Zarr metadata are damaged ({error})", hint=BROKEN_HINT
+        ) from error
+    if any(colours) and tuple(colours) != _RGB_COLOURS:
+        raise BadInputError(
+            f"{path} is not an H&E image: its channels are shown as {', '.join(colours)}, not red, green and blue",
+            hint=RGB_HINT,
+        )
+    return _Image(axes, arrays, None if unit is None else unit * scale)
+
+
+def _scale(described: dict[str, Any], axis: int) -> float:
+    transformations = described.get("coordinateTransformations") or []
+    return math.prod(float(one["scale"][axis]) for one in transformations if one.get("type") == "scale")

@@ -1,0 +1,82 @@
+"""Which reader opens which image."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from focus_cli.errors import BadInputError, MissingResourceError, UsageError
+from focus_cli.slides.level import Source
+from focus_cli.slides.omezarr import is_zarr, open_omezarr
+from focus_cli.slides.plain import open_plain
+from focus_cli.slides.slide import Slide
+from focus_cli.slides.tiff import UnknownTiffError, open_tiff
+from focus_cli.slides.vendor import VENDOR_SUFFIXES, has_openslide, open_vendor
+
+_TIFF_MAGIC = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
+
+
+def open_slide(path: str | Path, mpp: float | None = None, *, cut: bool = False) -> Slide:
+    """Open an H&E image.
+
+    Tiled and striped TIFF, pyramidal TIFF, BigTIFF, OME-TIFF, Aperio SVS and OME-Zarr (a folder) are read
+    tile by tile; vendors' formats (NDPI, MRXS, SCN, BIF, …) through openslide, an extra; JPEG and PNG (up to
+    1 gigapixel) are decoded at the first read and kept.
+
+    Parameters
+    ----------
+    path
+        The image.
+    mpp
+        µm per level-0 pixel. Given, it is used; else the file's own (OME-XML, Aperio description, then
+        resolution tags where they state 0.05–20 µm; a vendor's properties; the scale of an OME-Zarr that
+        names its unit); else it stays unknown.
+    cut
+        Open a TIFF even where its tail is missing, as after an interrupted copy: tiles beyond its end count
+        as damaged. By default such a file is refused, since copying it again costs less than finding out
+        later what was lost.
+
+    Raises
+    ------
+    MissingResourceError
+        If there is no such file, or openslide is needed and not installed.
+    BadInputError
+        If it is truncated, damaged, not an 8-bit colour image, or too large to decode in one piece.
+    UsageError
+        If `mpp` is not positive.
+    """
+    path = Path(path)
+    if mpp is not None and not (math.isfinite(mpp) and mpp > 0):
+        raise UsageError(f"µm per pixel must be positive, not {mpp}")
+    return Slide(path, _open_source(path, cut), mpp)
+
+
+def _open_source(path: Path, cut: bool) -> Source:
+    if path.is_symlink() and not path.exists():
+        raise MissingResourceError(
+            f"{path} is a symbolic link that leads nowhere or back to itself", hint="link it to the image again"
+        )
+    if not path.exists():
+        raise MissingResourceError(f"no such image: {path}", hint="check --image")
+    if path.is_dir() and is_zarr(path):
+        return open_omezarr(path)
+    if not path.is_file():
+        raise BadInputError(f"{path} is not an image file", hint="give the H&E image itself")
+    try:
+        with path.open("rb") as handle:
+            magic = handle.read(4)
+    except OSError as error:
+        raise MissingResourceError(f"cannot open {path}: {error.strerror}", hint="check its permissions") from error
+    if not magic:
+        raise BadInputError(f"{path} is empty", hint="copy the file again")
+    if path.suffix.lower() in VENDOR_SUFFIXES:
+        return open_vendor(path)
+    if magic not in _TIFF_MAGIC:
+        return open_plain(path)
+    try:
+        return open_tiff(path, cut=cut)
+    except UnknownTiffError:
+        # Scanners bend TIFF in ways that openslide may know.
+        if not has_openslide(path):
+            raise
+        return open_vendor(path)
