@@ -202,16 +202,12 @@ def memory(work: Path) -> None:
         print(f"| {side:,} × {side:,} px | {row} |", flush=True)
 
 
-def features(work: Path, encoder: str) -> None:
-    """Print what benchmarks/slide_features.py measures on the slides made here: encoders, and their memory."""
+def features(work: Path) -> None:
+    """Print what benchmarks/slide_features.py measures: encoders through the whole path, and their memory."""
     import slide_features
 
-    path = work / "repeated_20000.tif"
-    if not path.is_file():
-        write_pyramid(path, 20_000, repeated=True)
-    fed = [slide_features.throughput(path, encoder)]
-    grown = slide_features.memory([p for side in MEMORY_SIDES if (p := work / f"repeated_{side}.tif").is_file()])
-    print(f"\n### Encoders\n\n{slide_features.to_markdown(fed, grown, [])}")
+    print("\n### Encoders\n", flush=True)
+    slide_features.run(work)
 
 
 def main() -> int:
@@ -221,7 +217,6 @@ def main() -> int:
     parser.add_argument("--side", type=int, default=20_000, help="px of the slide of the speed section")
     parser.add_argument("--sections", nargs="+", choices=SECTIONS, default=SECTIONS)
     parser.add_argument("--features", action="store_true", help="also the throughput and memory of encoders")
-    parser.add_argument("--encoder", default="imagenet-lite0", help="of --features")
     parser.add_argument("--iterate", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.iterate:
@@ -246,7 +241,7 @@ def main() -> int:
         if "memory" in options.sections:
             memory(work)
         if options.features:
-            features(work, options.encoder)
+            features(work)
     print(f"\nall bars kept: {'yes' if kept else 'no'}")
     return 0 if kept else 1
 

@@ -58,12 +58,12 @@ class MorphologyEncoder:
 
     def _measure(self, tile: np.ndarray) -> np.ndarray:
         from focus_cli.features import channels
-        from focus_cli.features.stream import _statistics
+        from focus_cli.features.stream import window_statistics
         from focus_cli.features.windows import apply_separable
 
         values, tensor = channels.measure(tile, MPP)
         maps = np.concatenate([values, values**2, tensor])
         rows = np.empty((len(self._windows), self.info.dim // len(self._windows), 1, 1), np.float32)
         for window, row in zip(self._windows, rows, strict=True):
-            _statistics(apply_separable(maps, window, window), row)
+            window_statistics(apply_separable(maps, window, window), row)
         return rows.ravel()

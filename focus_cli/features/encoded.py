@@ -12,13 +12,12 @@ from focus_cli.features.extraction import VERSION, Extraction
 from focus_cli.features.feature_store import link_tree, stored_path
 from focus_cli.features.grid import check_bounds
 from focus_cli.provenance import hash_inputs
+from focus_cli.slides.level import MAX_DAMAGED
 from focus_cli.store import refuse_existing
 
 if TYPE_CHECKING:
     from focus_cli.encoders.info import Encoder
     from focus_cli.slides.slide import Slide
-
-MAX_DAMAGED = 0.01  # share of tiles with parts that cannot be decoded, above which the slide is refused
 
 
 def extract_features(

@@ -123,18 +123,18 @@ class WindowStream:
         x = np.arange(self._left, self._left + self.grid.columns) + 0.5
         mass = self._mass_y[first:last, None] * self._mass_x[None, inner]
         per_scale = len(_STATISTICS)
-        _statistics(held[:, first - start : last - start, inner] / mass, out[:per_scale])
+        window_statistics(held[:, first - start : last - start, inner] / mass, out[:per_scale])
         for i, sigma in enumerate(self._later, start=1):
             a, b = window_span(y, sigma, self.wide.rows)
             down = gaussian_weights(y, sigma, self.wide.rows, a, b)
             across = gaussian_weights(x, sigma, self.wide.columns)
             sums = apply_separable(held[:, a - start : b - start], down, across)
             mass = (down @ self._mass_y[a:b])[:, None] * (across @ self._mass_x)[None, :]
-            _statistics(sums / mass, out[i * per_scale : (i + 1) * per_scale])
+            window_statistics(sums / mass, out[i * per_scale : (i + 1) * per_scale])
         return out
 
 
-def _statistics(moments: np.ndarray, out: np.ndarray) -> None:
+def window_statistics(moments: np.ndarray, out: np.ndarray) -> None:
     """Write means, standard deviations and coherence of one scale into `out`."""
     mean, square = moments[:_N], moments[_N : 2 * _N]
     out[:_N] = mean

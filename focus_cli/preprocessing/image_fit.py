@@ -10,6 +10,7 @@ import numpy as np
 from focus_cli import keys
 from focus_cli.coordinates import Coordinates, System
 from focus_cli.errors import BadInputError
+from focus_cli.progress import say
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -121,6 +122,13 @@ def picture_entry(
         "tissue_lowres_scalef": small.shape[1] / full_width,
     }
     return {"images": {"hires": thumbnail, "lowres": small}, "scalefactors": factors}
+
+
+def note_damage(slide: Slide, warnings: list[str]) -> None:
+    """Add to `warnings` how many tiles could not be decoded, now that all of them were read."""
+    if damage := slide.damage():
+        say(f"warning: {damage}")
+        warnings.append(damage)
 
 
 def draw_registration(path: Path, thumbnail: np.ndarray, slide: Slide, sample: RawSample, adata: AnnData) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from focus_cli import keys
 from focus_cli.coordinates import Affine, Coordinates, Link, System
 from focus_cli.errors import BadInputError
-from focus_cli.preprocessing.image_fit import HIRES_SIDE, check_histology, picture_entry
+from focus_cli.preprocessing.image_fit import HIRES_SIDE, check_histology, note_damage, picture_entry
 from focus_cli.progress import say
 from focus_cli.provenance import describe_run
 from focus_cli.store import Footprint, ImageInfo, PlatformInfo, SampleInfo, StoredSample, write_sample
@@ -85,8 +85,9 @@ def preprocess_slide(
     from focus_cli.features.grid import Grid
     from focus_cli.slides import open_slide
     from focus_cli.slides.artefacts import clean_tissue
+    from focus_cli.slides.level import MAX_DAMAGED
 
-    with open_slide(image, mpp) as slide:
+    with open_slide(image, mpp, max_damaged=MAX_DAMAGED) as slide:
         scale = slide.require_mpp()
         thumbnail = slide.thumbnail(HIRES_SIDE)
         warnings = check_histology(slide.path.name, thumbnail, force=force)
@@ -144,6 +145,7 @@ def preprocess_slide(
 
         def morphology(folder: Path) -> None:
             write_morphology(slide, folder / keys.MORPHOLOGY_ZARR, mpp_image=scale, step_um=step_um)
+            note_damage(slide, info.warnings)
 
         def encoded(folder: Path) -> None:
             if encode is not None:

@@ -19,6 +19,7 @@ from focus_cli.preprocessing.image_fit import (
     check_fit,
     check_histology,
     draw_registration,
+    note_damage,
     picture_entry,
 )
 from focus_cli.preprocessing.placing import Placing, link, place_image
@@ -157,8 +158,9 @@ def preprocess(
 
     from focus_cli.features import write_morphology
     from focus_cli.slides import open_slide
+    from focus_cli.slides.level import MAX_DAMAGED
 
-    with open_slide(sample.image_path) as slide:
+    with open_slide(sample.image_path, max_damaged=MAX_DAMAGED) as slide:
         thumbnail = slide.thumbnail(HIRES_SIDE)
         warnings += check_histology(slide.path.name, thumbnail, force=force)
         placed = place_image(slide, thumbnail, sample, adata, entry, how, force=force)
@@ -177,6 +179,7 @@ def preprocess(
             write_morphology(
                 slide, folder / keys.MORPHOLOGY_ZARR, mpp_image=slide.mpp, step_um=step_um, bounds_um=bounds
             )
+            note_damage(slide, warnings)
 
         def encoded(folder: Path) -> None:
             if encoder is not None:

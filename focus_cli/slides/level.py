@@ -10,6 +10,7 @@ import numpy as np
 # The most pixels that are ever decoded in one piece; 1 Gpx is 3 GB as RGB.
 MAX_PIECE_PIXELS = 1_000_000_000
 WHITE = 255
+MAX_DAMAGED = 0.01  # share of a slide's tiles that may be damaged before a stage refuses the slide
 RGB_HINT = "give the H&E as an 8-bit RGB image"
 BROKEN_HINT = "copy the file again; it is incomplete or damaged"
 
@@ -17,11 +18,12 @@ BROKEN_HINT = "copy the file again; it is incomplete or damaged"
 class Level(Protocol):
     """One resolution of a slide; threads may read it side by side.
 
-    `width` and `height` are in the level's own pixels.
+    `width` and `height` are in the level's own pixels; `n_tiles` is the number of pieces that can be damaged alone.
     """
 
     width: int
     height: int
+    n_tiles: int
 
     def window(self, x0: int, y0: int, x1: int, y1: int, holes: list[int] | None = None) -> np.ndarray:
         """Return uint8 RGB of shape (y1 - y0, x1 - x0, 3); the window lies inside the level.

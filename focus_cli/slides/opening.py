@@ -16,7 +16,7 @@ from focus_cli.slides.vendor import VENDOR_SUFFIXES, has_openslide, open_vendor
 _TIFF_MAGIC = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 
 
-def open_slide(path: str | Path, mpp: float | None = None, *, cut: bool = False) -> Slide:
+def open_slide(path: str | Path, mpp: float | None = None, *, cut: bool = False, max_damaged: float = 0.0) -> Slide:
     """Open an H&E image.
 
     Tiled and striped TIFF, pyramidal TIFF, BigTIFF, OME-TIFF, Aperio SVS and OME-Zarr (a folder) are read
@@ -35,6 +35,8 @@ def open_slide(path: str | Path, mpp: float | None = None, *, cut: bool = False)
         Open a TIFF even where its tail is missing, as after an interrupted copy: tiles beyond its end count
         as damaged. By default such a file is refused, since copying it again costs less than finding out
         later what was lost.
+    max_damaged
+        Share of the tiles that may be damaged where the slide is read at a scale; see `Slide`.
 
     Raises
     ------
@@ -48,7 +50,7 @@ def open_slide(path: str | Path, mpp: float | None = None, *, cut: bool = False)
     path = Path(path)
     if mpp is not None and not (math.isfinite(mpp) and mpp > 0):
         raise UsageError(f"µm per pixel must be positive, not {mpp}")
-    return Slide(path, _open_source(path, cut), mpp)
+    return Slide(path, _open_source(path, cut), mpp, max_damaged)
 
 
 def _open_source(path: Path, cut: bool) -> Source:

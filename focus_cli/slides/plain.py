@@ -20,6 +20,8 @@ _FORMATS_HINT = "FOCUS reads TIFF, OME-TIFF, SVS, OME-Zarr, JPEG, PNG, and vendo
 class PlainLevel:
     """The only level of an image without tiles."""
 
+    n_tiles = 1
+
     def __init__(self, path: Path, kind: str, mode: str, width: int, height: int) -> None:
         self.path, self.kind, self.mode = path, kind, mode
         self.width, self.height = width, height

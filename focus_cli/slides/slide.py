@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from focus_cli.errors import MissingResourceError, UsageError
-from focus_cli.slides.level import WHITE, Level, Source
+from focus_cli.errors import BadInputError, MissingResourceError, UsageError
+from focus_cli.slides.level import BROKEN_HINT, WHITE, Level, Source
 from focus_cli.slides.resample import area_average, area_weights
 
 _BLOCK_PX = 2048  # side of the blocks of source pixels that are averaged at a time
@@ -30,15 +30,20 @@ class Slide:
         µm per level-0 pixel: the value given to `open_slide`, else the file's own, else None.
     file_mpp, file_mpp_origin
         The file's own value and where it stands in it (None and "" where it says nothing plausible).
+    max_damaged
+        The share of a level's tiles that `read` (with a scale), `read_scaled` and `thumbnail` take as white where they
+        cannot be decoded; with more, and with 0, they raise.
     """
 
-    def __init__(self, path: Path, source: Source, mpp: float | None = None) -> None:
+    def __init__(self, path: Path, source: Source, mpp: float | None = None, max_damaged: float = 0.0) -> None:
         self.path = Path(path)
         self._source = source
         self.width, self.height = source.levels[0].width, source.levels[0].height
         self.file_mpp, self.file_mpp_origin = source.mpp, source.mpp_origin
         self.mpp = mpp if mpp is not None else source.mpp
         self.downsamples = [_downsample(source.levels[0], level) for level in source.levels]
+        self.max_damaged = max_damaged
+        self._damaged: set[tuple[int, int]] = set()  # (level, tile)
 
     def __enter__(self) -> Slide:
         return self
@@ -184,6 +189,28 @@ class Slide:
             out[ya - y0 : yb - y0, xa - x0 : xb - x0] = level.window(xa, ya, xb, yb, holes)
         return out
 
+    def damage(self) -> str:
+        """How many tiles could not be decoded so far, in one line; empty where all could."""
+        if not self._damaged:
+            return ""
+        return f"{len(self._damaged)} tiles of {self.path.name} could not be decoded; they are white there"
+
+    def _read_tolerant(self, index: int, x0: int, y0: int, x1: int, y1: int) -> np.ndarray:
+        if not self.max_damaged:
+            return self.read_level(index, x0, y0, x1, y1)
+        holes: list[int] = []
+        pixels = self.read_level(index, x0, y0, x1, y1, holes)
+        if holes:
+            self._damaged.update((index, number) for number in holes)
+            found, of = sum(level == index for level, _ in self._damaged), self.levels[index].n_tiles
+            if found > self.max_damaged * of:
+                raise BadInputError(
+                    f"at least {found} of {of} tiles of {self.path} cannot be decoded, "
+                    f"more than {100 * self.max_damaged:g} %",
+                    hint=BROKEN_HINT,
+                )
+        return pixels
+
     def _resampled(self, x_edges: np.ndarray, y_edges: np.ndarray, scale: float | None = None) -> np.ndarray:
         """Area-average the cells between level-0 edges, from the best level, block by block."""
         if scale is None:
@@ -200,7 +227,7 @@ class Slide:
             for row in range(0, out.shape[0], step):
                 y = y_edges[row : row + step + 1]
                 y0, y1 = math.floor(y[0]), math.ceil(y[-1])
-                pixels = self.read_level(index, x0, y0, x1, y1)
+                pixels = self._read_tolerant(index, x0, y0, x1, y1)
                 target = out[row : row + step, column : column + step]
                 # One to one and in step: nothing to average.
                 copied = scale == factor and pixels.shape == target.shape

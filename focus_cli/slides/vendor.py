@@ -82,6 +82,8 @@ class VendorSource(Source):
 class VendorLevel:
     """One resolution of a `VendorSource`."""
 
+    n_tiles = 1  # openslide does not say which of a slide's tiles it failed at
+
     def __init__(self, source: VendorSource, index: int, size: tuple[int, int], factor: float) -> None:
         self._source, self._index, self._factor = source, index, factor
         self.width, self.height = size

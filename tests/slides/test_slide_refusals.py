@@ -113,3 +113,23 @@ def test_a_tiff_with_text_for_a_body(tmp_path):
     path = tmp_path / "a.tif"
     path.write_bytes(b"II*\x00" + b"x" * 5000)
     refused(path, "cannot read")
+
+
+def test_a_few_damaged_tiles_are_white_and_told_where_that_is_allowed(tmp_path):
+    path = tmp_path / "hole.tif"
+    pixels = np.random.default_rng(0).integers(60, 200, (1024, 1024, 3), dtype=np.uint8)
+    tifffile.imwrite(path, pixels, tile=(64, 64), photometric="rgb", compression="jpeg")
+    with tifffile.TiffFile(path) as handle:
+        offset, count = handle.pages[0].dataoffsets[17], handle.pages[0].databytecounts[17]
+    with path.open("r+b") as handle:
+        handle.seek(offset)
+        handle.write(bytes(count))
+    with open_slide(path) as slide, pytest.raises(BadInputError, match="17"):
+        slide.thumbnail(256)
+    with open_slide(path, max_damaged=0.01) as slide:
+        assert slide.damage() == ""
+        picture = slide.thumbnail(256)
+        assert slide.damage() == "1 tiles of hole.tif could not be decoded; they are white there"
+    assert (picture[16:32, 16:32] == 255).all() and (picture[32:, 32:] < 255).all()
+    with open_slide(path, max_damaged=0.001) as slide, pytest.raises(BadInputError, match=r"1 of 256 tiles .* 0\.1 %"):
+        slide.thumbnail(256)
