@@ -34,8 +34,9 @@ def pack_model(model: Path, out: Path) -> None:
     model, out = Path(model), Path(out)
     card = (out / CARD).read_text(encoding="utf-8") if (out / CARD).is_file() else None
     with atomic_directory(out, overwrite=True) as folder:
-        for name in (keys.WEIGHTS, keys.MODEL_JSON, keys.PRIOR_JSON, keys.TRAINING_LOG):
-            shutil.copyfile(model / name, folder / name)
+        for name in (keys.WEIGHTS, keys.MODEL_JSON, keys.PRIOR_JSON, keys.IMAGE_SPACE, keys.TRAINING_LOG):
+            if (model / name).is_file():  # a model without an image has no image space
+                shutil.copyfile(model / name, folder / name)
         arrays = load_file(model / keys.PRIOR_ARRAYS)
         halved = {name: a.astype(np.float16) if name in HALVED else a for name, a in arrays.items()}
         (folder / keys.PRIOR_ARRAYS).write_bytes(save(halved))

@@ -47,8 +47,8 @@ def open_own(
     """
     import torch
 
+    from focus_cli.encoders.folder import read_encoder
     from focus_cli.encoders.torch_encoder import Description, Runtime, TorchEncoder
-    from focus_cli.pretraining.encoder_folder import read_encoder
 
     net, described = read_encoder(Path(path))
     side = described.tile_px if tile_px is None else tile_px

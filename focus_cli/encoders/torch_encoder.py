@@ -104,7 +104,7 @@ class TorchEncoder:
     ) -> None:
         import torch
 
-        from focus_cli.training.device import choose_device
+        from focus_cli.models.device import choose_device
 
         self._device = torch.device(choose_device(runtime.device))
         self._runtime = runtime

@@ -25,12 +25,12 @@ from focus_cli.enhancement.rehearsal import MIN_LOCATIONS, Rehearsal, evidence
 from focus_cli.enhancement.residual import GeneResidual
 from focus_cli.enhancement.section import Section
 from focus_cli.errors import BadInputError
+from focus_cli.models.device import choose_device
 from focus_cli.priors import SpatialPrior
 from focus_cli.priors.transfer import MIN_SHARED_GENES, extend_prior
 from focus_cli.progress import say
 from focus_cli.store import StoredSample
 from focus_cli.training import TrainedModel, adapt
-from focus_cli.training.device import choose_device
 
 DEFAULT_LAYERS = (keys.MEAN_COUNTS, keys.STD, "q05", "q95")
 LAYERS = (*DEFAULT_LAYERS, keys.EXPRESSION)

@@ -1,4 +1,4 @@
-"""Where tensors lie."""
+"""Where to compute, and where tensors lie."""
 
 from __future__ import annotations
 
@@ -7,7 +7,26 @@ from typing import TypeVar
 
 import torch
 
+from focus_cli.errors import MissingResourceError
+
 T = TypeVar("T")
+
+
+def choose_device(name: str) -> str:
+    """Resolve ``auto``; refuse a GPU that is not there.
+
+    Raises
+    ------
+    MissingResourceError
+        If ``cuda`` is asked for and PyTorch sees no CUDA device.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise MissingResourceError(
+            "--device cuda: PyTorch sees no CUDA device", hint="use --device auto, or see `focus doctor`"
+        )
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return name
 
 
 def to_device(value: T, device: torch.device | str) -> T:

@@ -54,7 +54,7 @@ def _instanseg(device: str) -> Segmenter:
     """InstanSeg's brightfield model (Goldsborough et al. 2024)."""
     from instanseg import InstanSeg
 
-    from focus_cli.training.device import choose_device
+    from focus_cli.models.device import choose_device
 
     model = InstanSeg("brightfield_nuclei", device=choose_device(device), verbosity=0)
 
@@ -69,7 +69,7 @@ def _cellpose(device: str) -> Segmenter:
     """Cellpose's default model (Stringer et al. 2021; Pachitariu et al. 2025)."""
     from cellpose import models
 
-    from focus_cli.training.device import choose_device
+    from focus_cli.models.device import choose_device
 
     model = models.CellposeModel(gpu=choose_device(device) == "cuda")
 

@@ -10,6 +10,7 @@ from scipy.ndimage import gaussian_filter
 from torch.nn import functional as F
 
 from focus_cli.pretraining.config import PretrainConfig
+from focus_cli.pretraining.texture import patch_texture
 from focus_cli.slides.augment import augment_stain
 
 
@@ -25,31 +26,41 @@ class Views:
         uint8 (n, local_px, local_px, 3).
     mask
         bool (2, patches): patches hidden from the student; one of the two global views is masked.
+    texture
+        float32 (2, patches, targets): what the patches of the global views are like, see `patch_texture`.
     """
 
     globals: np.ndarray
     locals: np.ndarray
     mask: np.ndarray
+    texture: np.ndarray
 
 
 def make_views(tile: np.ndarray, config: PretrainConfig, patch_px: int, rng: np.random.Generator) -> Views:
     """Draw the views of a tile that was read at ``config.tile_mpp``."""
-    large = [_view(tile, config.global_px, config, rng) for _ in range(2)]
-    small = [_view(tile, config.local_px, config, rng) for _ in range(config.local_crops)]
+    cuts = [_cut(tile, config.global_px, config, rng) for _ in range(2)]
+    texture = np.stack([patch_texture(cut, config.mpp, patch_px) for cut in cuts])
+    large = [_change(cut, config, rng) for cut in cuts]
+    small = [_change(_cut(tile, config.local_px, config, rng), config, rng) for _ in range(config.local_crops)]
     n = config.global_px // patch_px
     mask = np.zeros((2, n * n), bool)
     mask[rng.integers(2)] = draw_mask(n, rng.uniform(*config.mask_share), rng).ravel()
     empty = np.zeros((0, config.local_px, config.local_px, 3), np.uint8)
-    return Views(np.stack(large), np.stack(small) if small else empty, mask)
+    return Views(np.stack(large), np.stack(small) if small else empty, mask, texture)
 
 
-def _view(tile: np.ndarray, side: int, config: PretrainConfig, rng: np.random.Generator) -> np.ndarray:
+def _cut(tile: np.ndarray, side: int, config: PretrainConfig, rng: np.random.Generator) -> np.ndarray:
+    """A crop at a random scale and place, turned."""
     low, high = np.log(config.scale_range)
     scale = float(np.exp(rng.uniform(low, high)))
     taken = min(len(tile), max(1, round(side * scale / config.scale_range[0])))
     row, column = rng.integers(0, len(tile) - taken + 1, 2)
     view = resize(tile[row : row + taken, column : column + taken], side)
-    view = turn(view, int(rng.integers(8)))
+    return np.ascontiguousarray(turn(view, int(rng.integers(8))))
+
+
+def _change(view: np.ndarray, config: PretrainConfig, rng: np.random.Generator) -> np.ndarray:
+    """Another stain, another focus."""
     if rng.random() < config.stain_share:
         view = augment_stain(view, rng, config.stain_strength, tilt=config.stain_tilt)
     if rng.random() < config.blur_share:

@@ -21,11 +21,12 @@ _VIEWS = 3  # stream of random numbers
 
 @dataclass(frozen=True)
 class Batch:
-    """Views of B tiles: uint8 (2B, h, w, 3) and (nB, h', w', 3), view by view; bool (2B, patches)."""
+    """Views of B tiles: uint8 (2B, h, w, 3) and (nB, h', w', 3), view by view; bool (2B, patches); their texture."""
 
     large: Tensor
     small: Tensor
     mask: Tensor
+    texture: Tensor
 
 
 def view_drawer(stream: TileStream, config: PretrainConfig, patch_px: int) -> Callable[[int, int], Views]:
@@ -68,7 +69,7 @@ def _together(views: list[Views]) -> Batch:
         stacked = np.stack([getattr(v, name) for v in views], axis=1)
         return torch.from_numpy(stacked.reshape(-1, *stacked.shape[2:]))
 
-    return Batch(by_view("globals"), by_view("locals"), by_view("mask"))
+    return Batch(by_view("globals"), by_view("locals"), by_view("mask"), by_view("texture"))
 
 
 def normalise(images: Tensor, config: PretrainConfig, device: str | torch.device) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 
-from focus_cli.pretraining.encoder_folder import EncoderDescription
+from focus_cli.encoders.folder import EncoderDescription
 
 
 def encoder_card(described: EncoderDescription, log: str) -> str:

@@ -29,8 +29,8 @@ class PretrainConfig(BaseModel):
     local_crops: int = Field(4, ge=0)
     tile_stretch: float = Field(1.0, ge=1)
     # How it is changed
-    stain_strength: float = Field(0.2, ge=0, le=1)
-    stain_tilt: float = Field(0.03, ge=0, le=0.2)
+    stain_strength: float = Field(0.1, ge=0, le=1)
+    stain_tilt: float = Field(0.02, ge=0, le=0.2)
     stain_share: Share = 0.8
     blur_share: Share = 0.3
     blur_sigma: tuple[Positive, Positive] = (0.3, 1.2)
@@ -39,9 +39,9 @@ class PretrainConfig(BaseModel):
     # Optimisation
     batch: int = Field(32, ge=2)
     accumulate: int = Field(1, ge=1)
-    max_steps: int = Field(2000, ge=1)
-    learning_rate: Positive = 7e-4
-    warmup: Share = 0.06
+    max_steps: int = Field(1600, ge=1)
+    learning_rate: Positive = 1e-3
+    warmup: Share = 0.05
     weight_decay: tuple[float, float] = (0.04, 0.2)
     clip: Positive = 3.0
     precision: Literal["bf16", "fp32"] = "bf16"
@@ -50,16 +50,17 @@ class PretrainConfig(BaseModel):
     # Self-distillation
     momentum: tuple[Share, Share] = (0.99, 1.0)
     student_temperature: Positive = 0.1
-    teacher_temperature: tuple[Positive, Positive] = (0.02, 0.03)
+    teacher_temperature: tuple[Positive, Positive] = (0.03, 0.04)
     temperature_warmup: Share = 0.5
     freeze_prototypes: Share = 0.02
     assignment: Literal["sinkhorn", "centring"] = "sinkhorn"
-    prototypes: int = Field(1024, ge=2)
+    prototypes: int = Field(256, ge=2)
     head_hidden: int = Field(512, ge=8)
     head_bottleneck: int = Field(256, ge=8)
     weight_dino: float = Field(1.0, ge=0)
     weight_ibot: float = Field(1.0, ge=0)
     weight_koleo: float = Field(0.1, ge=0)
+    weight_texture: float = Field(4.0, ge=0)
     # Housekeeping
     mean: tuple[Share, Share, Share] = (0.7, 0.6, 0.7)
     std: tuple[Positive, Positive, Positive] = (0.2, 0.2, 0.2)

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from focus_cli.encoders.folder import EncoderDescription
 from focus_cli.errors import FocusError, UsageError
 from focus_cli.models.vit import ViT
 from focus_cli.models.vit_config import ViTConfig
@@ -21,7 +22,6 @@ from focus_cli.pretraining.augment import Views
 from focus_cli.pretraining.batches import Batch, batches
 from focus_cli.pretraining.config import PretrainConfig
 from focus_cli.pretraining.diagnostics import diagnose
-from focus_cli.pretraining.encoder_folder import EncoderDescription
 from focus_cli.pretraining.processes import Processes
 from focus_cli.pretraining.state import load_state, save_state
 from focus_cli.pretraining.step import PARTS, Assigner, Losses, compute_losses
@@ -165,7 +165,7 @@ class _Stepper:
                 )  # fmt: skip
                 (losses.total / len(parts)).backward()
             entropy = torch.special.entr(losses.targets).sum(dim=1).mean()
-            values = (losses.dino, losses.ibot, losses.koleo, losses.total, losses.dino - entropy)
+            values = (*(getattr(losses, part) for part in PARTS), losses.dino - entropy)
             rows.append([float(v.detach()) for v in values])
         mean = np.mean(rows, axis=0).tolist()
         if not np.isfinite(mean).all():

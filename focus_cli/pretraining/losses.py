@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-def _summed(value: Tensor) -> Tensor:
+def summed(value: Tensor) -> Tensor:
+    """Sum over the processes, in place."""
     if dist.is_available() and dist.is_initialized():
         dist.all_reduce(value)
     return value
@@ -38,7 +39,7 @@ def sinkhorn(scores: Tensor, temperature: float, iterations: int = 3) -> Tensor:
     logits = scores.float() / temperature
     weights = torch.exp(logits - logits.amax(dim=1, keepdim=True))  # rows start alike, and nothing overflows
     for _ in range(iterations):
-        weights /= _summed(weights.sum(dim=0, keepdim=True)).clamp_min(1e-12)
+        weights /= summed(weights.sum(dim=0, keepdim=True)).clamp_min(1e-12)
         weights /= weights.sum(dim=1, keepdim=True).clamp_min(1e-12)
     return weights
 
@@ -56,7 +57,7 @@ class Centre(nn.Module):
         """Return targets (n, K) with the centre as it was, then move it."""
         scores = scores.float()
         targets = torch.softmax((scores - self.value) / temperature, dim=1)
-        total = _summed(torch.cat([scores.sum(dim=0), scores.new_tensor([len(scores)])]))
+        total = summed(torch.cat([scores.sum(dim=0), scores.new_tensor([len(scores)])]))
         mean = total[:-1] / total[-1].clamp_min(1)
         self.value.lerp_(mean[None], 1 - self.momentum)
         return targets

@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from focus_cli import provenance
+from focus_cli.encoders.folder import EncoderDescription, read_encoder, write_encoder_files
 from focus_cli.errors import UsageError
+from focus_cli.models.device import choose_device
 from focus_cli.models.vit_config import VIT_PRESETS, ViTConfig
 from focus_cli.pretraining.batches import view_drawer
 from focus_cli.pretraining.card import encoder_card
 from focus_cli.pretraining.config import PretrainConfig, load_pretrain_config
-from focus_cli.pretraining.encoder_folder import EncoderDescription, read_encoder, write_encoder_files
 from focus_cli.pretraining.loop import Run, distil
 from focus_cli.pretraining.processes import started_processes
 from focus_cli.pretraining.sources import find_sources
@@ -22,7 +23,6 @@ from focus_cli.pretraining.state import state_path
 from focus_cli.pretraining.tiles import TileStream
 from focus_cli.progress import say
 from focus_cli.store import atomic_directory, refuse_existing
-from focus_cli.training.device import choose_device
 
 # Settings that change how a run is carried out and not what comes out of it.
 _MEANS = {"threads", "checkpoint_every"}

@@ -11,8 +11,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import nn
 
+from focus_cli.encoders.folder import EncoderDescription, write_encoder_files
 from focus_cli.errors import BadInputError
-from focus_cli.pretraining.encoder_folder import EncoderDescription, write_encoder_files
 from focus_cli.store import atomic_directory
 
 _HINT = "remove it and pretrain without --resume"

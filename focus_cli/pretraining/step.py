@@ -11,8 +11,9 @@ from focus_cli.pretraining.batches import Batch, normalise
 from focus_cli.pretraining.config import PretrainConfig
 from focus_cli.pretraining.losses import Centre, dino_loss, ibot_loss, koleo_loss, sinkhorn
 from focus_cli.pretraining.students import Branch
+from focus_cli.pretraining.texture import texture_loss
 
-PARTS = ("dino", "ibot", "koleo", "total")
+PARTS = ("dino", "ibot", "koleo", "texture", "total")
 
 
 class Losses(NamedTuple):
@@ -21,6 +22,7 @@ class Losses(NamedTuple):
     dino: Tensor
     ibot: Tensor
     koleo: Tensor
+    texture: Tensor
     total: Tensor
     features: Tensor
     targets: Tensor
@@ -68,5 +70,7 @@ def compute_losses(
     dino = dino_loss(said.views, targets, config.student_temperature)
     ibot = ibot_loss(said.hidden, patches, weights, config.student_temperature)
     koleo = torch.stack([koleo_loss(part) for part in said.features.split(n)]).mean()
+    texture = texture_loss(*said.texture, batch.texture.to(device))
     total = config.weight_dino * dino + config.weight_ibot * ibot + config.weight_koleo * koleo
-    return Losses(dino, ibot, koleo, total, seen.features[:n], targets[0])
+    total = total + config.weight_texture * texture
+    return Losses(dino, ibot, koleo, texture, total, seen.features[:n], targets[0])

@@ -12,6 +12,7 @@ from focus_cli.models.vit import ViT
 from focus_cli.models.vit_config import ViTConfig
 from focus_cli.pretraining.config import PretrainConfig
 from focus_cli.pretraining.heads import PrototypeHead
+from focus_cli.pretraining.texture import N_TARGETS
 
 
 class Scores(NamedTuple):
@@ -25,21 +26,27 @@ class Scores(NamedTuple):
         Prototype scores (B, K) of the class tokens, one entry per view.
     hidden
         Prototype scores (m, K) of the masked patches of the global views.
+    texture
+        What is said of the look of all patches of the global views, (2B, patches, targets), and of these views as a
+        whole, (2B, 2 · targets).
     """
 
     features: Tensor
     views: list[Tensor]
     hidden: Tensor
+    texture: tuple[Tensor, Tensor]
 
 
 class Branch(nn.Module):
-    """A vision transformer with a head for class tokens and one for patches."""
+    """A vision transformer with heads for class tokens and for patches: prototypes, and looks."""
 
     def __init__(self, vit: ViTConfig, config: PretrainConfig) -> None:
         super().__init__()
         sizes = vit.width, config.head_hidden, config.head_bottleneck, config.prototypes
         self.backbone = ViT(vit)
         self.class_head, self.patch_head = PrototypeHead(*sizes), PrototypeHead(*sizes)
+        self.patch_texture = nn.Linear(vit.width, N_TARGETS)
+        self.tile_texture = nn.Linear(vit.width, 2 * N_TARGETS)
         self.backbone.gradient_checkpointing = config.gradient_checkpointing
 
     def forward(self, large: Tensor, small: Tensor | None, mask: Tensor, shown: bool) -> Scores:
@@ -61,7 +68,8 @@ class Branch(nn.Module):
         if small is not None and len(small):
             classes.append(self.backbone(small).cls)
         views = self.class_head(torch.cat(classes)).split(len(large) // 2)
-        return Scores(tokens.cls, list(views), self.patch_head(tokens.patches[mask]))
+        texture = self.patch_texture(tokens.patches), self.tile_texture(tokens.cls)
+        return Scores(tokens.cls, list(views), self.patch_head(tokens.patches[mask]), texture)
 
 
 def make_pair(vit: ViTConfig, config: PretrainConfig, seed: int) -> tuple[Branch, Branch]:

@@ -10,13 +10,13 @@ from focus_cli.conditioning import load_sample_data
 from focus_cli.errors import UsageError
 from focus_cli.genes import gene_table_inputs
 from focus_cli.models import PRESETS
+from focus_cli.models.device import choose_device
 from focus_cli.priors import read_prior
 from focus_cli.progress import say
 from focus_cli.reference import open_reference
 from focus_cli.store import open_sample, refuse_existing
 from focus_cli.training.checkpoint import TrainedModel, checkpoint_path, load_model, save_model
 from focus_cli.training.config import load_training_config
-from focus_cli.training.device import choose_device
 from focus_cli.training.loop import fit
 
 

@@ -9,10 +9,10 @@ import torch
 from pretraining.tiny_run import MICRO
 from safetensors.torch import load_file, save_file
 
+from focus_cli.encoders.folder import EncoderDescription, is_encoder, read_encoder, write_encoder_files
 from focus_cli.encoders.own import open_own
 from focus_cli.errors import BadInputError, MissingResourceError, UsageError
 from focus_cli.models.vit import ViT
-from focus_cli.pretraining.encoder_folder import EncoderDescription, is_encoder, read_encoder, write_encoder_files
 
 TILES = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
 

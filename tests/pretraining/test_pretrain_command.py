@@ -3,7 +3,7 @@
 from click.testing import CliRunner
 
 from focus_cli.commands.pretrain import command
-from focus_cli.pretraining.encoder_folder import read_encoder
+from focus_cli.encoders.folder import read_encoder
 
 
 def test_the_command_makes_an_encoder(micro, slides, config_file, tmp_path):

@@ -103,13 +103,15 @@ def test_a_state_of_another_run_or_a_damaged_one_is_refused(micro, slides, confi
 
 def test_it_learns_and_does_not_collapse(micro, slides, config_file, tmp_path):
     with_settings(config_file, max_steps=80, batch=12, prototypes=32, momentum=[0.95, 1.0], checkpoint_every=1000)
+    with_settings(config_file, teacher_temperature=[0.02, 0.03])  # few prototypes are told apart by colder targets
     pretrain(slides, tmp_path / "out", config=config_file, device="cpu")
     log = rows(tmp_path / "out")
     first, last = log[0], log[-1]
     assert float(last["dino"]) < float(first["dino"]) - 0.1
     assert float(last["ibot"]) < float(first["ibot"]) - 0.1
+    assert float(last["texture"]) < 0.8 * float(first["texture"])
     # The teacher comes to tell tiles apart, and keeps all its prototypes in use.
-    assert float(last["target_entropy"]) < 0.95
+    assert float(last["target_entropy"]) < 0.98
     assert float(last["usage_entropy"]) > 0.9
     assert float(last["effective_rank"]) > 3
     assert float(last["feature_std"]) > 0.3
@@ -182,7 +184,7 @@ def test_schedules_begin_and_end_where_they_should():
     assert rates[9] == rates[10] == 1.0 and rates[0] == pytest.approx(0.1)
     assert rates[-1] == pytest.approx(0.01) and np.all(np.diff(rates[10:]) < 0)
     assert [momentum(s, config) for s in (0, 99)] == [0.99, 1.0]
-    assert [teacher_temperature(s, config) for s in (0, 50, 99)] == [0.02, 0.03, 0.03]
+    assert [teacher_temperature(s, config) for s in (0, 50, 99)] == [0.03, 0.04, 0.04]
     assert learning_rate(0, PretrainConfig(max_steps=1)) > 0
 
 
@@ -244,7 +246,7 @@ def test_two_processes_do_what_one_does(micro, slides, config_file, tmp_path, re
     for name in one:
         torch.testing.assert_close(two[name], one[name], rtol=1e-3, atol=2e-4, msg=name)
     a, b = rows(tmp_path / "one")[-1], rows(tmp_path / "two")[-1]
-    for column in ("dino", "ibot", "koleo", "total", "gradient"):
+    for column in ("dino", "ibot", "koleo", "texture", "total", "gradient"):
         assert float(a[column]) == pytest.approx(float(b[column]), rel=2e-3), column
 
 

@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from focus_cli.errors import MissingResourceError, UsageError
+from focus_cli.models.device import choose_device
 from focus_cli.training import TrainingConfig, load_training_config
-from focus_cli.training.device import choose_device
 from focus_cli.training.loop import learning_rate
 
 
