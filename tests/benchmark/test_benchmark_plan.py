@@ -110,7 +110,7 @@ def test_everything_that_is_run_on_a_case_is_in_its_table(plan):
     assert plan.ablate_flags("image", "shuffled") == "--ablate image=shuffle"
 
 
-@pytest.mark.parametrize("name", ["benchmark.yaml", "benchmark.quick.yaml"])
+@pytest.mark.parametrize("name", ["benchmark.yaml", "benchmark.quick.yaml", "encoders.yaml"])
 def test_the_shipped_benchmarks_are_in_order(name):
     config = check_benchmark(yaml.safe_load(locate.config(name).read_text()))
     for case in config.cases.values():
