@@ -20,7 +20,7 @@ from focus_cli.errors import UsageError
 
 
 @click.command("enhance")
-@click.argument("sample", metavar="SAMPLE_DIR|RAW", type=PATH, required=False)
+@click.argument("sample", metavar="[SAMPLE_DIR|RAW]", type=PATH, required=False)
 @click.option("--out", type=PATH, required=True, help="Enhanced .h5ad to write.")
 @click.option(
     "--model",

@@ -6,6 +6,7 @@ import json
 import os
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 from training.reading import rows, weights
 from training.tiny_cohort import TINY_NET, TINY_TRAINING
@@ -81,6 +82,16 @@ def drop_prior(path):
     save_file(tensors, path)
 
 
+def drop_landmarks(path):
+    tensors = load_file(path)
+    del tensors["familiarity.landmarks"]
+    save_file(tensors, path)
+
+
+def add_axes(path):
+    save_file(load_file(path) | {"axes": torch.zeros(7, 2)}, path)
+
+
 def drop_entry(name):
     def edit(path):
         described = json.loads(path.read_text())
@@ -97,13 +108,29 @@ def drop_entry(name):
         (keys.WEIGHTS, drop_tensor),
         (keys.PRIOR_ARRAYS, drop_prior),
         (keys.WEIGHTS, lambda path: path.write_bytes(b"")),
+        (keys.IMAGE_SPACE, lambda path: path.write_bytes(b"")),
+        (keys.IMAGE_SPACE, drop_landmarks),
+        (keys.IMAGE_SPACE, add_axes),
         (keys.MODEL_JSON, lambda path: path.write_text("{")),
         (keys.MODEL_JSON, lambda path: path.write_text("[]")),
         (keys.MODEL_JSON, drop_entry("config")),
         (keys.MODEL_JSON, drop_entry("feature_names")),
         (keys.PRIOR_JSON, lambda path: path.write_text('{"genes": ["A"]}')),
     ],
-    ids=["cut", "tensor", "prior", "empty", "json", "list", "config", "features", "genes"],
+    ids=[
+        "cut",
+        "tensor",
+        "prior",
+        "empty",
+        "no-image",
+        "landmarks",
+        "axes",
+        "json",
+        "list",
+        "config",
+        "features",
+        "genes",
+    ],
 )
 def test_a_damaged_model_is_refused(model, tmp_path, name, edit):
     copy = copy_model(model, tmp_path)
