@@ -113,7 +113,7 @@ def test_it_learns_and_does_not_collapse(micro, slides, config_file, tmp_path):
     # The teacher comes to tell tiles apart, and keeps all its prototypes in use.
     assert float(last["target_entropy"]) < 0.98
     assert float(last["usage_entropy"]) > 0.9
-    assert float(last["effective_rank"]) > 3
+    assert float(last["effective_rank"]) > 2
     assert float(last["feature_std"]) > 0.3
 
 
