@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -112,6 +113,25 @@ class _DamageCount:
             say(f"{self._path}: {self._found} of {self._total} tiles could not be decoded; they are white there")
 
 
+class _Buffers:
+    """Batches' memory, used again once nobody holds it: fresh pages cost half as much as decoding into them."""
+
+    def __init__(self, batch: int, tile_px: int, most: int) -> None:
+        self._shape, self._most = (batch, tile_px, tile_px, 3), most
+        self._kept: list[np.ndarray] = []
+
+    def take(self, n: int) -> np.ndarray:
+        """Return uninitialised uint8 (n, tile_px, tile_px, 3); it is its holder's, as are all views of it."""
+        for buffer in self._kept:
+            # The list, the loop and the call itself; every view, batch and tensor made of it counts once more.
+            if sys.getrefcount(buffer) == 3:
+                return buffer[:n]
+        fresh = np.empty(self._shape, np.uint8)
+        if len(self._kept) < self._most:
+            self._kept.append(fresh)
+        return fresh[:n]
+
+
 class _Run:
     """One pass over the rows of a tiling."""
 
@@ -119,6 +139,7 @@ class _Run:
         self._reader, self._tile_px, self._rows, self._batch, self._threads = reader, tile_px, rows, batch, threads
 
     def batches(self, ahead: int, damage: _DamageCount) -> Iterator[TileBatch]:
+        self._buffers = _Buffers(min(self._batch, max(len(self._rows), 1)), self._tile_px, ahead + 2)
         starts = iter(range(0, len(self._rows), self._batch))
         waiting: deque[tuple[TileBatch, list[Future]]] = deque()
         pool = ThreadPoolExecutor(self._threads, thread_name_prefix="tiles")
@@ -139,8 +160,7 @@ class _Run:
 
     def _submit(self, pool: ThreadPoolExecutor, start: int) -> tuple[TileBatch, list[Future]]:
         index = self._rows[start : start + self._batch]
-        pixels = np.empty((len(index), self._tile_px, self._tile_px, 3), np.uint8)
-        filled = TileBatch(index, pixels, np.zeros(len(index), bool))
+        filled = TileBatch(index, self._buffers.take(len(index)), np.zeros(len(index), bool))
         piece = max(1, min(_MAX_PIECE, -(-len(index) // self._threads)))
         return filled, [pool.submit(self._fill, filled, i, i + piece) for i in range(0, len(index), piece)]
 

@@ -264,3 +264,22 @@ def test_the_real_svs_as_openslide_reads_it(focus_data):
                 w, h = min(256, slide.width - x), min(256, slide.height - y)
                 expected[:h, :w] = np.asarray(other.read_region((x, y), 0, (w, h)))[..., :3]
                 np.testing.assert_array_equal(tile, expected)
+
+
+def test_batches_that_are_kept_are_never_written_over(slide):
+    tiling = tile_slide(slide, 32, slide.mpp)
+    kept = [(b.pixels, b.pixels.copy()) for b in iterate_tiles(slide, tiling, batch=3, ahead=2)]
+    views = [b.pixels[0, :2] for b in iterate_tiles(slide, tiling, batch=3, ahead=2)]
+    assert len(kept) > 6
+    for (pixels, copy), view in zip(kept, views):
+        np.testing.assert_array_equal(pixels, copy)
+        np.testing.assert_array_equal(view, copy[0, :2])
+
+
+def test_memory_of_batches_that_were_let_go_is_used_again(slide):
+    tiling = tile_slide(slide, 32, slide.mpp)
+    places = set()
+    for batch in iterate_tiles(slide, tiling, batch=3, ahead=2):
+        places.add(batch.pixels.__array_interface__["data"][0])
+        del batch
+    assert len(tiling) // 3 > 6 >= len(places)
