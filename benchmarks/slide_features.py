@@ -311,14 +311,14 @@ def run(
 ) -> None:
     """Measure and print the tables; slides that are drawn lie in `work`, and are taken from there the next time."""
     speed, grown, halves = [], [], []
+    if only in (None, "memory"):  # first: a child inherits the peak of memory of whoever starts it
+        grown = memory([_drawn(work / f"repeated_{side}.tif", side, repeated=True) for side in MEMORY_SIDES])
     if slide is None and only != "memory":
         slide = _drawn(work / "distinct_8000.tif", 8000, repeated=False)
     if only in (None, "throughput"):
         for name in encoders:
             n = tiles or (900 if name == "imagenet-lite0" else 2500)
             speed.append(throughput(slide, name, tiles=n, rounds=rounds, precision=precision))
-    if only in (None, "memory"):
-        grown = memory([_drawn(work / f"repeated_{side}.tif", side, repeated=True) for side in MEMORY_SIDES])
     if only in (None, "half"):
         halves = [half_precision(slide, name) for name in encoders]
     print(to_markdown(speed, grown, halves))
@@ -350,7 +350,7 @@ def main() -> None:
     if options.child:
         _child(*options.child)
         return
-    import torch
+    import torch  # some 200 MB, which every row of the table has before it begins
 
     torch.set_num_threads(options.threads or len(os.sched_getaffinity(0)))
     with tempfile.TemporaryDirectory() as scratch:

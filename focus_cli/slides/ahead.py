@@ -19,7 +19,7 @@ from focus_cli.slides.tiles import TileReader
 from focus_cli.slides.tiling import Tiling
 
 _MAX_THREADS = 16
-_MAX_PIECE = 8  # tiles that a thread takes at a time: enough to hide the hand-over, few enough to share
+_MAX_PIECE = 32  # tiles that a thread takes at a time: enough to hide the hand-over, few enough to share
 
 
 @dataclass(frozen=True)
