@@ -1,7 +1,8 @@
 """Whether tissue is like any that a model was trained on, by the distance of its image features to those met there.
 
 Features are taken as the network sees them, standardised within the slide: another scanner or a paler stain makes no
-stranger, another organ does. The distance is that to the nearest neighbours in whitened features (Sun et al. 2022,
+stranger, another organ does. They are averaged over the same area whatever the platform, or the bins of one would make
+the spots of another look usual. The distance is that to the nearest neighbours in whitened features (Sun et al. 2022,
 arXiv:2204.06507), in the unit of what training tissue itself shows.
 """
 
@@ -19,6 +20,7 @@ LANDMARKS = 2048
 MAX_DIMENSIONS = 64
 NEIGHBOURS = 5
 QUANTILE = 0.99  # of training tissue lies within the border
+REACH_UM = 33.0  # of the ring of six points that, with its centre, stands for the tissue around a place
 _FLOOR = 1e-3  # of the largest variance: directions without any are noise
 
 
@@ -67,7 +69,7 @@ class Familiarity:
         Parameters
         ----------
         features
-            float32 (n, F), standardised, on the model's axes.
+            float32 (n, F), as `tissue_around` gives them.
 
         Returns
         -------
@@ -77,6 +79,13 @@ class Familiarity:
         whitened = (features - self.centre) @ self.whitening
         distance, _ = cKDTree(self.landmarks).query(whitened, k=np.arange(1, NEIGHBOURS + 1))
         return (distance.mean(axis=1) / self.border[0]).astype(np.float32)
+
+
+def tissue_around(data: SampleData, xy_um: np.ndarray) -> np.ndarray:
+    """Image features averaged over the tissue around places (n × 2, µm), float32 (n, F): what novelty is asked of."""
+    angle = np.arange(6) * np.pi / 3
+    ring = REACH_UM * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    return data.features_within(xy_um, np.concatenate([np.zeros((1, 2)), ring]))
 
 
 def fit_familiarity(samples: Sequence[SampleData], seed: int = 0) -> Familiarity | None:
@@ -110,4 +119,4 @@ def _draw(data: SampleData, most: int, rng: np.random.Generator) -> np.ndarray:
     rows = np.flatnonzero(data.exposure > 0)
     if len(rows) > most:
         rows = np.sort(rng.choice(rows, most, replace=False))
-    return data.footprint_features(data.xy_um[rows])
+    return tissue_around(data, data.xy_um[rows])

@@ -12,6 +12,7 @@ from scipy import sparse
 from focus_cli import keys
 from focus_cli.conditioning import SampleData, load_sample_data
 from focus_cli.conditioning.ablation import ablate_reference, ablate_sample, parse_ablations
+from focus_cli.conditioning.familiarity import tissue_around
 from focus_cli.conditioning.sample import without_image
 from focus_cli.conditioning.states import state_latents
 from focus_cli.enhancement.assemble import Outputs, write_enhanced
@@ -200,7 +201,7 @@ class Inference:
         novelty = np.empty(len(xy_um), np.float32)
         for start in range(0, len(xy_um), _ROWS):
             rows = slice(start, start + _ROWS)
-            novelty[rows] = familiarity.novelty(self.data.footprint_features(xy_um[rows]))
+            novelty[rows] = familiarity.novelty(tissue_around(self.data, xy_um[rows]))
         return novelty
 
     def _blind(self, exposure: np.ndarray, novelty: np.ndarray | None) -> np.ndarray:
