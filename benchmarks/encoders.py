@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
+from focus_cli.conditioning.sample import centre_and_ring
 from focus_cli.encoders import open_encoder
 from focus_cli.evaluation.baselines.image import _reduce, _standardise
 from focus_cli.evaluation.baselines.ridge import block_folds, fit_ridge
@@ -88,9 +89,7 @@ def correlations(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 def spots_of(xy_um: np.ndarray, size_um: float, read) -> np.ndarray:
     """Features averaged over seven points of a spot."""
-    angle = np.arange(6) * np.pi / 3
-    ring = 0.33 * size_um * np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    points = (xy_um[:, None] + np.concatenate([np.zeros((1, 2)), ring])).reshape(-1, 2)
+    points = (xy_um[:, None] + centre_and_ring(0.33 * size_um)).reshape(-1, 2)
     return read(points).reshape(len(xy_um), 7, -1).mean(axis=1)
 
 

@@ -54,6 +54,9 @@ WEIGHTS = "model.safetensors"
 IMAGE_SPACE = "image.safetensors"  # axes on which the model sees image features, and the tissue it has met
 TRAINING_LOG = "training.csv"
 
+# --- files of an image encoder that was pretrained ---------------------------------------------
+ENCODER_JSON = "encoder.json"  # sizes, scale, normalisation, licence, provenance
+
 # --- files of a prior, which a model holds too ---------------------------------------------------
 PRIOR_JSON = "prior.json"  # gene names, and what the prior was fitted on
 PRIOR_ARRAYS = "prior.safetensors"

@@ -86,9 +86,9 @@ def preprocess_flags(wildcards):
         step_um=RUN.preprocess.step_um,
         organ=row.organ,
         species=row.species,
+        register=row.register_image,
     )
-    register = " --register" if row.register_image else ""
-    return f"{given}{register} {ENCODER_FLAGS}"
+    return f"{given} {ENCODER_FLAGS}"
 
 
 def training_of_sample(wildcards):

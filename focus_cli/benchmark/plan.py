@@ -107,7 +107,7 @@ class BenchmarkPlan:
         """Of ``focus preprocess``."""
         s = self.raw[name]
         image = expand(s.image) if s.image else None
-        given = flags(
+        return flags(
             platform=s.platform,
             image=image,
             mpp=s.mpp,
@@ -117,8 +117,8 @@ class BenchmarkPlan:
             encoder=expand(s.encoder) if s.encoder else None,
             encoder_step_um=s.encoder_step_um,
             encoder_mpp=s.encoder_mpp,
+            dense=s.dense,
         )
-        return f"{given} --dense" if s.dense else given
 
     def reference_flags(self, name: str) -> str:
         """Of ``focus reference``."""

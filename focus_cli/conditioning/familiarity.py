@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from scipy.spatial import cKDTree
 
-from focus_cli.conditioning.sample import SampleData
+from focus_cli.conditioning.sample import SampleData, centre_and_ring
 
 LANDMARKS = 2048
 MAX_DIMENSIONS = 64
@@ -83,9 +83,7 @@ class Familiarity:
 
 def tissue_around(data: SampleData, xy_um: np.ndarray) -> np.ndarray:
     """Image features averaged over the tissue around places (n × 2, µm), float32 (n, F): what novelty is asked of."""
-    angle = np.arange(6) * np.pi / 3
-    ring = REACH_UM * np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    return data.features_within(xy_um, np.concatenate([np.zeros((1, 2)), ring]))
+    return data.features_within(xy_um, centre_and_ring(REACH_UM))
 
 
 def fit_familiarity(samples: Sequence[SampleData], seed: int = 0) -> Familiarity | None:

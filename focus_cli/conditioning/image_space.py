@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from scipy.linalg import block_diag
 
 from focus_cli.conditioning.familiarity import Familiarity
 from focus_cli.conditioning.sample import SampleData
@@ -93,12 +94,7 @@ def fit_axes(samples: Sequence[SampleData]) -> np.ndarray | None:
         own = slice(start, start + width)
         blocks.append(np.eye(width) if width <= MAX_AXES else _leading(covariance[own, own]))
         start += width
-    axes = np.zeros((start, sum(block.shape[1] for block in blocks)), np.float32)
-    row = column = 0
-    for block in blocks:
-        axes[row : row + block.shape[0], column : column + block.shape[1]] = block
-        row, column = row + block.shape[0], column + block.shape[1]
-    return axes
+    return block_diag(*blocks).astype(np.float32)
 
 
 def _covariance(data: SampleData) -> np.ndarray:

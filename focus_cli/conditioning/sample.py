@@ -136,9 +136,13 @@ def points_of(footprint: Footprint) -> np.ndarray:
     """Offsets (points × 2, µm) that sample a footprint: one for small locations, seven for spots."""
     if footprint.size_um < MIN_FOOTPRINT_TO_SPLIT_UM:
         return np.zeros((1, 2))
+    return centre_and_ring(0.33 * footprint.size_um)
+
+
+def centre_and_ring(reach_um: float) -> np.ndarray:
+    """Offsets (7 × 2, µm) that sample a round area: its centre, and six points at `reach_um` from it."""
     angle = np.arange(6) * np.pi / 3
-    ring = 0.33 * footprint.size_um * np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    return np.concatenate([np.zeros((1, 2)), ring])
+    return np.concatenate([np.zeros((1, 2)), reach_um * np.stack([np.cos(angle), np.sin(angle)], axis=1)])
 
 
 def describe_platform(platform: PlatformInfo, footprint: Footprint) -> np.ndarray:

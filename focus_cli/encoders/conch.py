@@ -8,7 +8,7 @@ from focus_cli.encoders.hub import fetch
 from focus_cli.encoders.libraries import require
 from focus_cli.encoders.pooling import pool
 from focus_cli.encoders.presets import Preset
-from focus_cli.encoders.torch_encoder import Description, Runtime, TorchEncoder
+from focus_cli.encoders.torch_encoder import Runtime, TorchEncoder
 from focus_cli.errors import BadInputError
 
 _PACKAGE = "pip install git+https://github.com/mahmoodlab/CONCH.git"
@@ -35,19 +35,8 @@ def open_conch(
             f"{file} is not the weights of {name}: {(str(error).splitlines() or ['damaged'])[0]}",
             hint=f"give the file of https://huggingface.co/{preset.repository}",
         ) from error
-    description = Description(
-        name=name,
-        mpp=preset.mpp,
-        tile_px=preset.tile_px,
-        mean=preset.mean,
-        std=preset.std,
-        licence=preset.licence,
-        source=f"https://huggingface.co/{preset.repository}",
-        dim=preset.dim,
-        settings={"pooling": preset.pooling, "dense": dense},
-    )
 
     def forward(tiles):
         return pool(module.encode_image(tiles, proj_contrast=False, normalize=False), name, preset.pooling, 0, dense)
 
-    return TorchEncoder(module, forward, description, runtime)
+    return TorchEncoder(module, forward, preset.describe(name, dense), runtime)

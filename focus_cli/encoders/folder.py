@@ -12,13 +12,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import nn
 
+from focus_cli import keys
 from focus_cli.errors import BadInputError
 from focus_cli.models.vit import ViT
 from focus_cli.models.vit_config import ViTConfig
 from focus_cli.store import require_files
 
 SCHEMA_VERSION = 1
-ENCODER_JSON = "encoder.json"
 ENCODER_WEIGHTS = "encoder.safetensors"
 TRAINING_LOG = "training.csv"
 
@@ -56,7 +56,7 @@ class EncoderDescription:
 
 def is_encoder(path: Path) -> bool:
     """Whether `path` is a folder written by ``focus pretrain``."""
-    return (Path(path) / ENCODER_JSON).is_file()
+    return (Path(path) / keys.ENCODER_JSON).is_file()
 
 
 def write_encoder_files(folder: Path, backbone: nn.Module, description: EncoderDescription, log: str) -> None:
@@ -64,7 +64,7 @@ def write_encoder_files(folder: Path, backbone: nn.Module, description: EncoderD
     tensors = {name: value.detach().float().cpu().contiguous() for name, value in backbone.state_dict().items()}
     (folder / ENCODER_WEIGHTS).write_bytes(save(tensors))
     described = {"schema_version": SCHEMA_VERSION, **asdict(description)}
-    (folder / ENCODER_JSON).write_text(json.dumps(described, indent=2, sort_keys=True) + "\n")
+    (folder / keys.ENCODER_JSON).write_text(json.dumps(described, indent=2, sort_keys=True) + "\n")
     (folder / TRAINING_LOG).write_text(log)
 
 
@@ -79,10 +79,10 @@ def read_encoder(path: Path) -> tuple[ViT, EncoderDescription]:
         If a file is damaged, of another version, or its tensors do not fit its description.
     """
     path = Path(path)
-    require_files(path, (ENCODER_JSON, ENCODER_WEIGHTS), "encoder", "pretrain")
+    require_files(path, (keys.ENCODER_JSON, ENCODER_WEIGHTS), "encoder", "pretrain")
     hint = "copy it again, or pretrain it again"
     try:
-        raw = json.loads((path / ENCODER_JSON).read_text())
+        raw = json.loads((path / keys.ENCODER_JSON).read_text())
         version = raw.pop("schema_version")
         if version != SCHEMA_VERSION:
             raise BadInputError(f"{path} has schema version {version}, this FOCUS reads {SCHEMA_VERSION}", hint=hint)

@@ -33,18 +33,7 @@ def open_hf_preset(
         If the weights are not the named model's, or would need foreign code.
     """
     module = _load(str(weights or preset.repository), name, preset.architecture)
-    description = Description(
-        name=name,
-        mpp=preset.mpp,
-        tile_px=preset.tile_px,
-        mean=preset.mean,
-        std=preset.std,
-        licence=preset.licence,
-        source=f"https://huggingface.co/{preset.repository}",
-        dim=None if dense else preset.dim,
-        settings={"pooling": preset.pooling, "dense": dense},
-    )
-    return TorchEncoder(module, _forward(module, name, preset.pooling, dense), description, runtime)
+    return TorchEncoder(module, _forward(module, name, preset.pooling, dense), preset.describe(name, dense), runtime)
 
 
 def open_hf(model: str, runtime: Runtime, dense: bool = False, mpp: float = 0.5) -> TorchEncoder:

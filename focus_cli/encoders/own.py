@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 from focus_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    import torch
-
     from focus_cli.encoders.torch_encoder import TorchEncoder
 
 
@@ -45,21 +43,14 @@ def open_own(
     UsageError
         If `tile_px` is no multiple of the patch.
     """
-    import torch
-
     from focus_cli.encoders.folder import read_encoder
+    from focus_cli.encoders.pooling import vit_forward
     from focus_cli.encoders.torch_encoder import Description, Runtime, TorchEncoder
 
     net, described = read_encoder(Path(path))
     side = described.tile_px if tile_px is None else tile_px
     if side < 1 or side % net.config.patch_px:
         raise UsageError(f"tiles of {side} px do not divide into patches of {net.config.patch_px} px")
-
-    def forward(images: torch.Tensor) -> torch.Tensor:
-        tokens = net(images)
-        if dense:
-            return tokens.patches.unflatten(1, tokens.grid)
-        return torch.cat([tokens.cls, tokens.patches.mean(dim=1)], dim=1)[:, None, None]
 
     description = Description(
         name=described.name,
@@ -72,4 +63,4 @@ def open_own(
         dim=net.config.width * (1 if dense else 2),
         settings={"dense": dense, "config": described.config},
     )
-    return TorchEncoder(net, forward, description, Runtime(device, precision, batch))
+    return TorchEncoder(net, vit_forward(net, dense), description, Runtime(device, precision, batch))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from focus_cli.errors import BadInputError, UsageError
 
 if TYPE_CHECKING:
     import torch
+
+    from focus_cli.models.vit import ViT
 
 POOLINGS = ("class", "class+mean", "mean", "output")
 
@@ -67,3 +70,24 @@ def pool(output: torch.Tensor, name: str, pooling: str, prefix: int = 1, dense: 
             hint="pooling: class, mean or class+mean",
         )
     return parts[pooling]()[:, None, None]
+
+
+def vit_forward(net: ViT, dense: bool) -> Callable[[torch.Tensor], torch.Tensor]:
+    """How one of our own transformers sums up tiles: class token and mean of the patch tokens, or the patch tokens.
+
+    Parameters
+    ----------
+    net
+        The network.
+    dense
+        Patch tokens, (n, grid, grid, width), in place of one vector, (n, 1, 1, 2 · width).
+    """
+    import torch
+
+    def forward(tiles: torch.Tensor) -> torch.Tensor:
+        tokens = net(tiles)
+        if dense:
+            return tokens.patches.unflatten(1, tokens.grid)
+        return torch.cat([tokens.cls, tokens.patches.mean(dim=1)], dim=1)[:, None, None]
+
+    return forward

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from focus_cli.encoders.torch_encoder import Description
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _CLIP_MEAN, _CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
@@ -51,6 +54,22 @@ class Preset:
     pooling: str = "class"
     architecture: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    def describe(self, name: str, dense: bool) -> Description:
+        """What is known of the network before it runs."""
+        from focus_cli.encoders.torch_encoder import Description
+
+        return Description(
+            name=name,
+            mpp=self.mpp,
+            tile_px=self.tile_px,
+            mean=self.mean,
+            std=self.std,
+            licence=self.licence,
+            source=f"https://huggingface.co/{self.repository}",
+            dim=None if dense else self.dim,
+            settings={"pooling": self.pooling, "dense": dense},
+        )
 
 
 _GATED_LINES = {"mlp_layer": "layer:SwiGLUPacked", "act_layer": "layer:SiLU"}  # gated MLPs, as DINOv2's larger models

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from focus_cli.encoders.pooling import vit_forward
 from focus_cli.encoders.presets import IMAGENET_MEAN, IMAGENET_STD
 from focus_cli.encoders.torch_encoder import Description, Runtime, TorchEncoder
 from focus_cli.errors import UsageError
@@ -47,11 +48,4 @@ def open_random(spec: str, runtime: Runtime, dense: bool = False, mpp: float = M
         source=f"random weights, seed {int(seed or 0)}",
         settings={"dense": dense},
     )
-
-    def forward(tiles):
-        tokens = module(tiles)
-        if dense:
-            return tokens.patches.reshape(len(tiles), *tokens.grid, -1)
-        return torch.cat([tokens.cls, tokens.patches.mean(1)], 1)[:, None, None]
-
-    return TorchEncoder(module, forward, description, runtime)
+    return TorchEncoder(module, vit_forward(module, dense), description, runtime)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from focus_cli import keys
 from focus_cli.errors import MissingResourceError, UsageError
 
 if TYPE_CHECKING:
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from focus_cli.encoders.torch_encoder import Runtime
 
 BUILT_IN = ("morphology", "imagenet-lite0", "random:tiny")
-ENCODER_JSON = "encoder.json"
 _DESCRIPTIONS = (".yaml", ".yml")
 _HINT = "`focus features --list` names those that are known"
 
@@ -181,14 +181,14 @@ def _open_preset(name: str, runtime: Runtime, dense: bool, weights: str | Path |
 
 
 def _open_folder(path: Path, runtime: Runtime, dense: bool) -> Encoder:
-    if (path / ENCODER_JSON).is_file():
+    if (path / keys.ENCODER_JSON).is_file():
         from focus_cli.encoders.own import open_own
 
         return open_own(path, runtime.device, dense, batch=runtime.batch, precision=runtime.precision)
     if (path / "config.json").is_file():
         raise UsageError(f"{path} is a folder of transformers", hint=f"say hf:{path}")
     raise MissingResourceError(
-        f"{path} holds no encoder: {ENCODER_JSON} is missing", hint="focus pretrain makes such a folder"
+        f"{path} holds no encoder: {keys.ENCODER_JSON} is missing", hint="focus pretrain makes such a folder"
     )
 
 

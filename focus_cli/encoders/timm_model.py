@@ -37,18 +37,7 @@ def open_timm_preset(
     module = timm.create_model(preset.architecture, pretrained=False, num_classes=0, **_options(timm, preset.options))
     file = Path(weights) if weights else fetch(preset.repository, _FILES, name)
     load_strictly(module, read_weights(file), name, file if weights else preset.repository, optional="head.")
-    description = Description(
-        name=name,
-        mpp=preset.mpp,
-        tile_px=preset.tile_px,
-        mean=preset.mean,
-        std=preset.std,
-        licence=preset.licence,
-        source=f"https://huggingface.co/{preset.repository}",
-        dim=None if dense else preset.dim,
-        settings={"pooling": preset.pooling, "dense": dense},
-    )
-    return TorchEncoder(module, _tokens(module, name, preset.pooling, dense), description, runtime)
+    return TorchEncoder(module, _tokens(module, name, preset.pooling, dense), preset.describe(name, dense), runtime)
 
 
 def open_timm(

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from focus_cli.errors import MissingResourceError, UsageError
+from focus_cli.config.settings import load_settings
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -102,26 +100,4 @@ def load_pretrain_config(path: Path | None, **overrides) -> PretrainConfig:
     UsageError
         If it is no YAML mapping, or a key or value is not known.
     """
-    settings = {}
-    if path is not None:
-        if not Path(path).is_file():
-            raise MissingResourceError(f"no such config: {path}")
-        try:
-            settings = yaml.safe_load(Path(path).read_text()) or {}
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise UsageError(f"{path} is not valid YAML: {str(error).splitlines()[0]}") from error
-        if not isinstance(settings, dict):
-            raise UsageError(f"{path} must hold a mapping of settings", hint="for instance `max_steps: 600`")
-    settings |= {key: value for key, value in overrides.items() if value is not None}
-    try:
-        return PretrainConfig(**settings)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"])) or "settings"
-        close = difflib.get_close_matches(key, PretrainConfig.model_fields, n=1)
-        hint = (
-            f"did you mean {close[0]!r}?"
-            if close and close[0] != key
-            else f"settings: {', '.join(PretrainConfig.model_fields)}"
-        )
-        raise UsageError(f"pretraining config: {key}: {first['msg']}", hint=hint) from error
+    return load_settings(PretrainConfig, "pretraining", path, overrides)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from focus_cli.errors import MissingResourceError, UsageError
+from focus_cli.config.settings import load_settings
 
 
 class TrainingConfig(BaseModel):
@@ -48,28 +47,4 @@ def load_training_config(path: Path | None, **overrides) -> TrainingConfig:
     UsageError
         If it is no YAML mapping, or a key or value is not known.
     """
-    settings = {}
-    if path is not None:
-        if not Path(path).is_file():
-            raise MissingResourceError(f"no such config: {path}")
-        try:
-            settings = yaml.safe_load(Path(path).read_text()) or {}
-        except yaml.YAMLError as error:
-            raise UsageError(f"{path} is not valid YAML: {str(error).splitlines()[0]}") from error
-        if not isinstance(settings, dict):
-            raise UsageError(f"{path} must hold a mapping of settings", hint="for instance `max_steps: 600`")
-    settings |= {key: value for key, value in overrides.items() if value is not None}
-    try:
-        return TrainingConfig(**settings)
-    except ValidationError as error:
-        import difflib
-
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        close = difflib.get_close_matches(key, TrainingConfig.model_fields, n=1)
-        hint = (
-            f"did you mean {close[0]!r}?"
-            if close and close[0] != key
-            else f"settings: {', '.join(TrainingConfig.model_fields)}"
-        )
-        raise UsageError(f"training config: {key}: {first['msg']}", hint=hint) from error
+    return load_settings(TrainingConfig, "training", path, overrides)

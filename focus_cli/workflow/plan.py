@@ -92,14 +92,14 @@ class Plan:
         if stage.encoder is None:
             return ""
         store = expand(stage.features_store) if stage.features_store else f"{self.out}/features"
-        given = flags(
+        return flags(
             encoder=expand(stage.encoder),
             encoder_step_um=stage.encoder_step_um,
             encoder_mpp=stage.encoder_mpp,
             features_store=store,
             device=stage.device,
+            dense=stage.dense,
         )
-        return f"{given} --dense" if stage.dense else given
 
     @property
     def encoder_files(self) -> list[str]:

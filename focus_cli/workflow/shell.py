@@ -11,9 +11,13 @@ from pathlib import Path
 
 
 def flags(**options: object) -> str:
-    """Options for the shell, quoted; what is None is left out: ``flags(bin_um=8)`` → ``--bin-um 8``."""
-    given = ((name.replace("_", "-"), value) for name, value in options.items() if value is not None)
-    return " ".join(f"--{name} {_word(value)}" for name, value in given)
+    """Options for the shell, quoted: ``flags(bin_um=8, dense=True)`` → ``--bin-um 8 --dense``.
+
+    What is None or False is left out; True is a switch without a value.
+    """
+    given = ((f"--{name.replace('_', '-')}", value) for name, value in options.items())
+    words = ((name, "") if value is True else (name, _word(value)) for name, value in given if not _left_out(value))
+    return " ".join(part for pair in words for part in pair if part)
 
 
 def each(option: str, values: Iterable[object]) -> str:
@@ -32,6 +36,10 @@ def use_this_environment() -> None:
     found = os.environ.get("PATH", os.defpath).split(os.pathsep)
     if found[0] != here:
         os.environ["PATH"] = os.pathsep.join([here, *found])
+
+
+def _left_out(value: object) -> bool:
+    return value is None or value is False
 
 
 def _word(value: object) -> str:

@@ -10,6 +10,7 @@ import pytest
 from focus_cli.config import SampleRow, check_config
 from focus_cli.errors import UsageError
 from focus_cli.workflow.plan import Plan
+from focus_cli.workflow.shell import flags
 
 
 def plan(samples="S1 S2 S3", folds=(), donors=None, truth=(), **config) -> Plan:
@@ -147,3 +148,7 @@ def test_an_encoder_of_ones_own_is_an_input_of_the_run(tmp_path, monkeypatch):
     own = plan(preprocess={"encoder": "${ENCODERS}/vit", "features_store": "cache"})
     assert own.encoder_files == [f"{tmp_path}/vit"]
     assert f"--encoder {tmp_path}/vit --features-store cache" in own.encoder_options()
+
+
+def test_a_switch_has_no_value_and_is_left_out_where_it_is_off():
+    assert flags(dense=True, register=False, mpp=None, step_um=8.0, seed=0) == "--dense --step-um 8 --seed 0"
