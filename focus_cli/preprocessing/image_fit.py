@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from focus_cli import keys
 from focus_cli.coordinates import Coordinates, System
 from focus_cli.errors import BadInputError
 from focus_cli.progress import say
+from focus_cli.store import Footprint, ImageInfo
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -122,6 +124,30 @@ def picture_entry(
         "tissue_lowres_scalef": small.shape[1] / full_width,
     }
     return {"images": {"hires": thumbnail, "lowres": small}, "scalefactors": factors}
+
+
+def image_info(slide: Slide, out: Path, sha256: str, scale: float) -> ImageInfo:
+    """What the sample in folder `out` says of its H&E; `scale` is image pixels per full-resolution pixel."""
+    return ImageInfo(
+        # Relative to the sample, so that a study that is moved as a whole stays the same.
+        path=Path(os.path.relpath(slide.path, out)).as_posix(),
+        sha256=sha256,
+        width=slide.width,
+        height=slide.height,
+        scale=scale,
+        mpp=slide.mpp,
+    )
+
+
+def spatial_entry(sample_id: str, entry: dict[str, Any], footprint: Footprint, mpp: float) -> dict[str, Any]:
+    """``uns["spatial"]`` of a sample, as scanpy and squidpy read it: pictures, factors, the size of a location."""
+    factors = {
+        **entry["scalefactors"],
+        "spot_diameter_fullres": footprint.size_um / mpp,
+        "microns_per_pixel": mpp,
+    }
+    factors = {name: float(value) for name, value in sorted(factors.items())}
+    return {sample_id: {"images": entry["images"], "scalefactors": factors, "metadata": {}}}
 
 
 def note_damage(slide: Slide, warnings: list[str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,10 +11,17 @@ import numpy as np
 from focus_cli import keys
 from focus_cli.coordinates import Affine, Coordinates, Link, System
 from focus_cli.errors import BadInputError
-from focus_cli.preprocessing.image_fit import HIRES_SIDE, check_histology, note_damage, picture_entry
+from focus_cli.preprocessing.image_fit import (
+    HIRES_SIDE,
+    check_histology,
+    image_info,
+    note_damage,
+    picture_entry,
+    spatial_entry,
+)
 from focus_cli.progress import say
 from focus_cli.provenance import describe_run
-from focus_cli.store import Footprint, ImageInfo, PlatformInfo, SampleInfo, StoredSample, write_sample
+from focus_cli.store import Footprint, PlatformInfo, SampleInfo, StoredSample, write_sample
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -116,11 +122,7 @@ def preprocess_slide(
             )
         )
         entry = picture_entry({}, thumbnail, slide, coordinates, 1.0)
-        factors = entry["scalefactors"] | {
-            "spot_diameter_fullres": footprint.size_um / scale,
-            "microns_per_pixel": scale,
-        }
-        adata.uns[keys.UNS_SPATIAL] = {sample_id: {**entry, "scalefactors": factors, "metadata": {}}}
+        adata.uns[keys.UNS_SPATIAL] = spatial_entry(sample_id, entry, footprint, scale)
         settings = {"sample_id": sample_id, "pitch_um": pitch_um, "step_um": step_um, "force": force}
         record = describe_run("preprocess", settings, {"image": Path(image)})
         info = SampleInfo(
@@ -130,14 +132,7 @@ def preprocess_slide(
             footprint=footprint,
             n_locations=adata.n_obs,
             n_genes=adata.n_vars,
-            image=ImageInfo(
-                path=Path(os.path.relpath(slide.path, out)).as_posix(),
-                sha256=record["inputs"]["image"]["sha256"],
-                width=slide.width,
-                height=slide.height,
-                scale=1.0,
-                mpp=scale,
-            ),
+            image=image_info(slide, out, record["inputs"]["image"]["sha256"], 1.0),
             coordinates=coordinates,
             warnings=[*warnings, "nothing was counted: this is a slide alone"],
             provenance=record,

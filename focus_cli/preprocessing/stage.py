@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,13 +18,15 @@ from focus_cli.preprocessing.image_fit import (
     check_fit,
     check_histology,
     draw_registration,
+    image_info,
     note_damage,
     picture_entry,
+    spatial_entry,
 )
 from focus_cli.preprocessing.placing import Placing, link, place_image
 from focus_cli.progress import say
 from focus_cli.provenance import describe_run
-from focus_cli.store import ImageInfo, SampleInfo, StoredSample, is_sample, refuse_existing, write_sample
+from focus_cli.store import SampleInfo, StoredSample, is_sample, refuse_existing, write_sample
 from focus_cli.store.sample import check_sample_id
 
 if TYPE_CHECKING:
@@ -269,29 +270,11 @@ def _store(
     parts: Sequence[Callable[[Path], None]] = (),
 ) -> StoredSample:
     record, sample_id = describe_run("preprocess", settings, inputs), settings["sample_id"]
-    image_info = None
+    image = None
     if slide is not None:
-        image_info = ImageInfo(
-            # Relative to the sample, so that a study that is moved as a whole stays the same.
-            path=Path(os.path.relpath(slide.path, out)).as_posix(),
-            sha256=record["inputs"]["image"]["sha256"],
-            width=slide.width,
-            height=slide.height,
-            scale=coordinates.between(System.FULLRES, System.IMAGE).scale,
-            mpp=slide.mpp,
-        )
-    factors = {
-        **entry["scalefactors"],
-        "spot_diameter_fullres": sample.footprint.size_um / sample.mpp,
-        "microns_per_pixel": sample.mpp,
-    }
-    adata.uns[keys.UNS_SPATIAL] = {
-        sample_id: {
-            "images": entry["images"],
-            "scalefactors": {k: float(v) for k, v in sorted(factors.items())},
-            "metadata": {},
-        }
-    }
+        scale = coordinates.between(System.FULLRES, System.IMAGE).scale
+        image = image_info(slide, out, record["inputs"]["image"]["sha256"], scale)
+    adata.uns[keys.UNS_SPATIAL] = spatial_entry(sample_id, entry, sample.footprint, sample.mpp)
     info = SampleInfo(
         sample_id=sample_id,
         platform=sample.platform,
@@ -299,7 +282,7 @@ def _store(
         footprint=sample.footprint,
         n_locations=adata.n_obs,
         n_genes=adata.n_vars,
-        image=image_info,
+        image=image,
         organ=settings["organ"],
         species=settings["species"],
         alignment=figures or {},
