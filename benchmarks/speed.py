@@ -66,7 +66,7 @@ def measure_training(sample: Path, out: Path, steps: int) -> dict:
     import torch
 
     from focus_cli.models import PRESETS
-    from focus_cli.training import loop
+    from focus_cli.training import fit, loop
     from focus_cli.training.stage import train
 
     spent = {"network": 0.0, "loop": 0.0}
@@ -82,7 +82,7 @@ def measure_training(sample: Path, out: Path, steps: int) -> dict:
         return call
 
     loop.compute_losses = timed(loop.compute_losses, "network")
-    loop.run_loop = timed(loop.run_loop, "loop")
+    fit.run_loop = timed(fit.run_loop, "loop")
     torch.Tensor.backward = timed(torch.Tensor.backward, "network")
     torch.optim.AdamW.step = timed(torch.optim.AdamW.step, "network")
     train([sample], out, max_steps=steps, device="cpu")

@@ -3,7 +3,7 @@
 from focus_cli.training.adapt import adapt
 from focus_cli.training.checkpoint import TrainedModel, is_model, load_model, save_model
 from focus_cli.training.config import TrainingConfig, load_training_config
-from focus_cli.training.loop import fit
+from focus_cli.training.fit import fit
 
 __all__ = [
     "TrainedModel",

@@ -14,7 +14,8 @@ from focus_cli.priors.transfer import extend_prior
 from focus_cli.progress import say
 from focus_cli.training.checkpoint import TrainedModel
 from focus_cli.training.config import TrainingConfig
-from focus_cli.training.loop import MIN_LOCATIONS, make_optimiser, run_loop
+from focus_cli.training.fit import MIN_LOCATIONS
+from focus_cli.training.loop import make_optimiser, run_loop
 from focus_cli.training.views import ViewMaker
 
 RATE = 0.3  # of the training's peak learning rate

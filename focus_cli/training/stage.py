@@ -17,7 +17,7 @@ from focus_cli.reference import open_reference
 from focus_cli.store import open_sample, refuse_existing
 from focus_cli.training.checkpoint import TrainedModel, checkpoint_path, load_model, save_model
 from focus_cli.training.config import load_training_config
-from focus_cli.training.loop import fit
+from focus_cli.training.fit import fit
 
 
 def train(
