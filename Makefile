@@ -3,6 +3,7 @@
 # make demo-breast  the real breast sections;  make demo-kidney  the real Visium HD kidney (FOCUS_DATA)
 # make nano         train the checkpoint that FOCUS ships;  make benchmark  the benchmark of docs/results.md (FOCUS_DATA)
 # make test         the fast tests;  make test-slow  the rest;  make lint  style;  make clean
+# make test-cluster the tests on a real Slurm, fast and slow (root, and Debian's slurmctld slurmd slurm-client munge)
 #
 # On a machine without a GPU the CPU build of PyTorch is installed, otherwise the ordinary one.
 # To choose:  make install TORCH_SPEC=torch==2.13.0   or   TORCH_INDEX=https://download.pytorch.org/whl/cu128
@@ -24,7 +25,7 @@ FOCUS := $(BIN)/focus
 TORCH_SPEC ?=
 TORCH_INDEX ?=
 
-.PHONY: help install demo demo-breast demo-kidney nano benchmark real-data test test-slow lint schemas clean
+.PHONY: help install demo demo-breast demo-kidney nano benchmark real-data test test-slow test-cluster lint schemas clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
@@ -64,15 +65,18 @@ real-data:
 	  { echo "make: no real data in $(FOCUS_DATA); set FOCUS_DATA to the folder that holds them" >&2; exit 1; }
 
 test: install
-	$(BIN)/python -m pytest -m "not slow and not cluster and not gpu"
+	$(BIN)/python -m pytest -m "not slow and not gpu"
 
 test-slow: install
 	$(BIN)/python -m pytest -m "slow and not cluster and not gpu"
 
+test-cluster: install
+	$(BIN)/python -m pytest -m cluster tests/cluster
+
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/snakefmt --check workflows/Snakefile workflows/benchmark.smk rules
+	$(BIN)/snakefmt --check workflows/Snakefile workflows/benchmark.smk workflow/Snakefile rules
 	$(BIN)/snakemake --lint
 
 schemas: install

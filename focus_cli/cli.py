@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
+import os
 import sys
 from typing import NoReturn
 
 import rich_click as click
 
 from focus_cli import __version__
-from focus_cli.errors import EXIT_INTERNAL, EXIT_INTERRUPTED, FocusError
+from focus_cli.distributed.verdict import leave_verdict
+from focus_cli.errors import (
+    EXIT_CODE_LINE,
+    EXIT_FILE_SYSTEM,
+    EXIT_INTERNAL,
+    EXIT_INTERRUPTED,
+    JOB_VARIABLE,
+    FocusError,
+)
 
 # The verbs in the order of the work. Each module is imported when its verb (or the full help) is asked for,
 # and imports its own science only when it runs.
@@ -21,6 +31,7 @@ VERBS = (
     "preprocess",
     "reference",
     "prior",
+    "corpus",
     "train",
     "enhance",
     "holdout",
@@ -40,13 +51,15 @@ click.rich_click.COMMAND_GROUPS = {
     "focus": [
         {"name": "Look", "commands": ["inspect", "genes", "explain", "doctor"]},
         {"name": "Histology", "commands": ["pretrain", "features", "nuclei"]},
-        {"name": "Enhance", "commands": ["preprocess", "reference", "prior", "train", "enhance"]},
+        {"name": "Enhance", "commands": ["preprocess", "reference", "prior", "corpus", "train", "enhance"]},
         {"name": "Judge", "commands": ["holdout", "evaluate", "report", "benchmark"]},
         {"name": "Workflow", "commands": ["init", "run", "simulate"]},
     ]
 }
 
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_UNREACHABLE = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTDOWN)
 _LESS_MEMORY = (
     "train: lower batch_points, view_locations or genes_per_view (--config), or a smaller --preset; "
     "enhance: fewer --genes; preprocess: coarser --bin-um"
@@ -87,9 +100,10 @@ def main() -> NoReturn:
     try:
         code = cli.main(standalone_mode=False)
     except FocusError as error:
-        click.echo(f"focus: error: {error.message}", err=True)
-        if error.hint:
-            click.echo(f"  hint: {error.hint}", err=True)
+        if not leave_verdict(error):
+            click.echo(f"focus: {error.word}: {error.message}", err=True)
+            if error.hint:
+                click.echo(f"  hint: {error.hint}", err=True)
         code = error.exit_code
     except click.exceptions.Exit as error:
         code = error.exit_code
@@ -107,4 +121,25 @@ def main() -> NoReturn:
             raise
         click.echo(f"focus: error: out of memory\n  hint: {_LESS_MEMORY}", err=True)
         code = EXIT_INTERNAL
-    sys.exit(code if isinstance(code, int) else 0)
+    except OSError as error:
+        if not (told := _file_system_at_fault(error)):
+            raise
+        click.echo(f"focus: error: {told[0]}\n  hint: {told[1]}", err=True)
+        code = EXIT_FILE_SYSTEM
+    code = code if isinstance(code, int) else 0
+    if code and os.environ.get(JOB_VARIABLE):
+        click.echo(f"{EXIT_CODE_LINE}{code}", err=True)
+    sys.exit(code)
+
+
+def _file_system_at_fault(error: OSError) -> tuple[str, str] | None:
+    """What to say of a disk that is full or a network file system that fails; None of any other error."""
+    said = " ".join(str(error).split())
+    # HDF5 hides the number in its text.
+    number = next((n for n in (*_FULL, *_UNREACHABLE) if error.errno == n or f"errno = {n}," in said), None)
+    where = f": {error.filename}" if error.filename else ""
+    if number in _FULL:
+        return f"{os.strerror(number).lower()}{where}", "free space or write elsewhere; nothing half-written is left"
+    if number in _UNREACHABLE:
+        return f"the file system fails ({os.strerror(number).lower()}){where}", "start again when it answers"
+    return None

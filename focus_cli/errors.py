@@ -9,7 +9,13 @@ EXIT_BAD_INPUT = 3
 EXIT_MISSING = 4
 EXIT_OUTPUT_EXISTS = 5
 EXIT_INTERNAL = 70
+EXIT_FILE_SYSTEM = 74
+EXIT_TO_BE_CONTINUED = 75
 EXIT_INTERRUPTED = 130
+
+# Where a verb is a job of the workflow (the variable is set), its exit code is the last line of what it says.
+JOB_VARIABLE = "FOCUS_JOB"
+EXIT_CODE_LINE = "focus: exit code "
 
 
 def one_line(text: str) -> str:
@@ -32,6 +38,7 @@ class FocusError(Exception):
     """
 
     exit_code: int = EXIT_INTERNAL
+    word: str = "error"  # how it is announced
 
     def __init__(self, message: str, hint: str | None = None) -> None:
         message = one_line(message)
@@ -65,3 +72,10 @@ class OutputExistsError(FocusError):
     """The output is there already and replacing it was not asked for."""
 
     exit_code = EXIT_OUTPUT_EXISTS
+
+
+class ToBeContinued(FocusError):
+    """The work was asked to stop, has saved its state, and the same command with ``--resume`` goes on with it."""
+
+    exit_code = EXIT_TO_BE_CONTINUED
+    word = "to be continued"

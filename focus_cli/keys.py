@@ -43,6 +43,9 @@ MORPHOLOGY_ZARR = "morphology.zarr"  # image features on a regular grid in µm
 ENCODER_ZARR = "encoder.zarr"  # features of a learned image encoder, on a grid of their own
 REGISTRATION_PNG = "registration.png"  # locations over an H&E that was imaged apart
 
+# --- files of a corpus -----------------------------------------------------------------------------
+CORPUS_JSON = "corpus.json"  # schema version; samples, panels and shards lie in folders beside it
+
 # --- files of a reference ------------------------------------------------------------------------
 REFERENCE_JSON = "reference.json"
 CELLS_H5AD = "cells.h5ad"  # cells × genes, counts or count-like values as CSR

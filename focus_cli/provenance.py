@@ -27,20 +27,45 @@ def hash_file(path: Path) -> str:
     return digest.hexdigest()
 
 
+def hash_text(text: str) -> str:
+    """SHA-256 of a text in UTF-8."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def hash_folder(path: Path) -> dict[Path, str]:
+    """Relative path → SHA-256 of every file of a folder."""
+    return {file.relative_to(path): hash_file(file) for file in Path(path).rglob("*") if file.is_file()}
+
+
+def folder_digest(hashes: dict[Path, str]) -> str:
+    """One SHA-256 for a folder from those of its files, in sorted order."""
+    return hash_text("".join(f"{name}{hashes[name]}" for name in sorted(hashes)))
+
+
+def describe_path(path: Path) -> dict[str, Any]:
+    """Name, size in bytes and SHA-256 of a file, or of a folder over its files."""
+    path = Path(path)
+    if not path.is_dir():
+        return {"name": path.name, "bytes": path.stat().st_size, "sha256": hash_file(path)}
+    hashes = hash_folder(path)
+    size = sum((path / name).stat().st_size for name in hashes)
+    return {"name": path.name, "bytes": size, "sha256": folder_digest(hashes)}
+
+
 def hash_inputs(paths: dict[str, Path]) -> dict[str, dict[str, Any]]:
-    """Name, size and SHA-256 of each input file; folders are hashed over their files in sorted order."""
-    described = {}
-    for role, path in sorted(paths.items()):
-        path = Path(path)
-        if path.is_dir():
-            digest, size = hashlib.sha256(), 0
-            for file in sorted(p for p in path.rglob("*") if p.is_file()):
-                digest.update(str(file.relative_to(path)).encode() + hash_file(file).encode())
-                size += file.stat().st_size
-            described[role] = {"name": path.name, "bytes": size, "sha256": digest.hexdigest()}
-        else:
-            described[role] = {"name": path.name, "bytes": path.stat().st_size, "sha256": hash_file(path)}
-    return described
+    """Role → what `describe_path` says of it, sorted by role."""
+    return {role: describe_path(path) for role, path in sorted(paths.items())}
+
+
+def installed_versions(*more: str) -> dict[str, str]:
+    """Versions of Python and of the packages that results depend on, and of `more`, where they are installed."""
+    versions = {"python": platform.python_version()}
+    for name in (*_TRACKED, *more):
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
 
 
 def describe_run(
@@ -59,18 +84,12 @@ def describe_run(
     seed
         The seed of the run, if it has one.
     """
-    versions = {"python": platform.python_version()}
-    for name in _TRACKED:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
     record: dict[str, Any] = {
         "focus_version": __version__,
         "command": command,
         "settings": json.loads(json.dumps(settings, default=str, sort_keys=True)),
         "inputs": hash_inputs(inputs),
-        "versions": versions,
+        "versions": installed_versions(),
     }
     if seed is not None:
         record["seed"] = int(seed)

@@ -1,76 +1,98 @@
 # Shared by all: the checked configuration, the plan of the run, and what the rules look up in it.
 
-import pandas
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
-from focus_cli.config import check_config, expand, load_samples
+from focus_cli.config import check_config, expand
 from focus_cli.errors import FocusError
-from focus_cli.workflow.plan import Plan
-from focus_cli.workflow.restart import sweep
-from focus_cli.workflow.shell import each, flags, one_of, use_this_environment
+from focus_cli.workflow.asking import Asking
+from focus_cli.workflow.claim import keep_alive, release
+from focus_cli.workflow.cohort import begin_cohort, report_cohort
+from focus_cli.workflow.leftovers import sweep
+from focus_cli.workflow.plan import make_plan
+from focus_cli.workflow.retries import look_before_retrying
+from focus_cli.workflow.shell import (
+    ANY_NAME,
+    by,
+    each,
+    flags,
+    one_of,
+    use_this_environment,
+)
 
 use_this_environment()
+look_before_retrying()
 
 try:
     RUN = check_config(config)
-    SAMPLES = load_samples(expand(RUN.samples))
-    PLAN = Plan(RUN, SAMPLES)
+    PLAN = make_plan(RUN)
 except FocusError as error:
     raise WorkflowError(" — ".join(filter(None, (error.message, error.hint)))) from None
 
+# The sheet was validated by the model that its schema is made from: once is enough for thousands of lines.
 validate(
     {key: value for key, value in config.items() if value is not None},
     "../workflows/schemas/config.schema.json",
     set_default=False,
 )
-validate(
-    pandas.DataFrame([row.model_dump() for row in SAMPLES]),
-    "../workflows/schemas/samples.schema.json",
-    set_default=False,
-)
 
 
 wildcard_constraints:
-    sample=one_of(PLAN.samples),
-    model=one_of(PLAN.models),
-    fold=one_of(PLAN.folds),
+    sample=ANY_NAME,
+    reference=ANY_NAME,
+    model=ANY_NAME,
+    fold=ANY_NAME,
 
 
 OUT = PLAN.out
+ASK = Asking(PLAN)
 SETTINGS = [expand(RUN.train.settings)] if RUN.train.settings else []
 GENES = RUN.enhance.genes
 GENES_FILE = [] if GENES in ("measured", "all") else [expand(GENES)]
 REFINE_FOLDS = {name for name, plan in PLAN.folds.items() if plan.task == "refine"}
+OTHER_FOLDS = set(PLAN.folds) - REFINE_FOLDS
 
 # What the options of two rules have in common.
-REFERENCE_FLAGS = each("reference", PLAN.reference)
 TRAIN_FLAGS = flags(
     preset=RUN.train.preset,
     max_steps=RUN.train.max_steps,
     config=SETTINGS[0] if SETTINGS else None,
     device=RUN.train.device,
     seed=RUN.seed,
+    processes=RUN.train.processes if RUN.train.processes > 1 else None,
+    nodes=RUN.train.nodes if RUN.train.nodes > 1 else None,
+    resume=True,
 )
 ENCODER_FLAGS = PLAN.encoder_options()
 ENHANCE_FLAGS = flags(
     samples=RUN.enhance.samples, device=RUN.enhance.device, seed=RUN.seed
 )
 ADAPT_FLAG = flags(adapt=RUN.enhance.adapt)
+REFINE_FLAG = flags(resolution_um=RUN.enhance.resolution_um)
 
 
-def with_retries(mem_mb):
-    """Memory that grows with every retry; the profile says how many there are."""
-    return lambda wildcards, attempt: attempt * mem_mb
+def of_sample(answer):
+    """What a rule looks up by its sample."""
+    return by("sample", PLAN.samples, answer)
 
 
-def raw_of(wildcards):
-    row = PLAN.samples[wildcards.sample]
-    return [row.path] + [file for file in (row.image, row.align, row.landmarks) if file]
+def of_model(answer):
+    """What a rule looks up by its model."""
+    return by("model", PLAN.models, answer)
 
 
-def preprocess_flags(wildcards):
-    row = PLAN.samples[wildcards.sample]
+def of_fold(answer, folds=PLAN.folds):
+    """What a rule looks up by its hold-out."""
+    return by("fold", folds, answer)
+
+
+def files_beside(name):
+    row = PLAN.samples[name]
+    return [file for file in (row.image, row.align, row.landmarks) if file]
+
+
+def preprocess_flags(name):
+    row = PLAN.samples[name]
     given = flags(
         platform=row.platform,
         image=row.image,
@@ -91,20 +113,35 @@ def preprocess_flags(wildcards):
     return f"{given} {ENCODER_FLAGS}"
 
 
-def training_of_sample(wildcards):
-    return [PLAN.sample(name) for name in PLAN.training_of(wildcards.sample)]
-
-
-def holdout_flags(wildcards):
-    plan = PLAN.folds[wildcards.fold]
+def holdout_flags(name):
+    plan = PLAN.folds[name]
     seed = RUN.seed if plan.fold.seed is None else plan.fold.seed
     return f"{plan.options()} --seed {seed}"
 
 
-def fold_mode(wildcards):
-    histology = PLAN.folds[wildcards.fold].task == "histology"
+def fold_mode(name):
+    histology = PLAN.folds[name].task == "histology"
     return "--histology-only" if histology else ADAPT_FLAG
 
 
-def refine_flags(refined, resolution_um):
-    return flags(resolution_um=resolution_um, refined=refined[0]) if refined else ""
+def refined_bins(name):
+    bins = flags(resolution_um=PLAN.folds[name].truth_bin_um)
+    return f"{bins} {each('refined', [PLAN.fold_file(name, 'refined.h5ad')])}"
+
+
+def training_of_sample(name):
+    return [PLAN.sample(other) for other in PLAN.training_of(name)]
+
+
+def flags_of(option, folders_of):
+    """The same folders as options for the shell."""
+    return lambda name: each(option, folders_of(name))
+
+
+# References, as inputs and as options.
+SAMPLE_REFERENCE = of_sample(PLAN.reference_of)
+SAMPLE_REFERENCE_FLAGS = of_sample(flags_of("reference", PLAN.reference_of))
+MODEL_REFERENCE = of_model(PLAN.reference_of_model)
+MODEL_REFERENCE_FLAGS = of_model(flags_of("reference", PLAN.reference_of_model))
+FOLD_REFERENCE = of_fold(PLAN.reference_of_fold)
+FOLD_REFERENCE_FLAGS = of_fold(flags_of("reference", PLAN.reference_of_fold))

@@ -1,8 +1,8 @@
 rule enhance:
     input:
         sample=PLAN.sample("{sample}"),
-        model=lambda wildcards: PLAN.model_of(wildcards.sample),
-        reference=PLAN.reference,
+        model=of_sample(PLAN.model_of),
+        reference=SAMPLE_REFERENCE,
         genes=GENES_FILE,
     output:
         enhanced=PLAN.enhanced("{sample}"),
@@ -15,66 +15,71 @@ rule enhance:
         "../workflows/envs/focus.yaml"
     threads: RUN.enhance.threads
     resources:
-        mem_mb=with_retries(RUN.enhance.mem_mb),
-        runtime=RUN.enhance.runtime,
+        mem_mb=ASK.mem_mb("enhance", "sample"),
+        runtime=ASK.runtime("enhance", "sample"),
         gpu=RUN.enhance.gpu,
     params:
         stage_version=4,
-        flags=f"{REFERENCE_FLAGS} {ENHANCE_FLAGS} {ADAPT_FLAG}",
+        reference=SAMPLE_REFERENCE_FLAGS,
+        flags=f"{ENHANCE_FLAGS} {ADAPT_FLAG}",
         genes=flags(
             genes=GENES_FILE[0] if GENES_FILE else GENES, layers=RUN.enhance.layers
         ),
-        refine=lambda wildcards, output: refine_flags(
-            output.refined, RUN.enhance.resolution_um
+        refine=of_sample(
+            lambda name: f"{REFINE_FLAG} {each('refined', PLAN.refined(name))}"
         ),
     shell:
         "focus enhance {input.sample:q} --model {input.model:q} --out {output.enhanced:q}"
-        " {params.genes} {params.refine} {params.flags} > {log:q} 2>&1"
+        " {params.genes} {params.refine} {params.reference} {params.flags} > {log:q} 2>&1"
 
 
 rule enhance_fold:
     input:
-        sample=f"{OUT}/folds/{{fold}}/observed",
-        model=f"{OUT}/folds/{{fold}}/model",
-        genes=f"{OUT}/folds/{{fold}}/genes.txt",
-        reference=PLAN.reference,
+        sample=PLAN.fold_file("{fold}", "observed"),
+        model=of_fold(PLAN.model_of_fold),
+        genes=PLAN.fold_file("{fold}", "genes.txt"),
+        reference=FOLD_REFERENCE,
     output:
-        enhanced=f"{OUT}/folds/{{fold}}/enhanced.h5ad",
+        enhanced=PLAN.fold_file("{fold}", "enhanced.h5ad"),
     log:
         f"{OUT}/logs/enhance_fold/{{fold}}.log",
     benchmark:
         f"{OUT}/benchmarks/enhance_fold/{{fold}}.tsv"
     wildcard_constraints:
-        fold=one_of(set(PLAN.folds) - REFINE_FOLDS),
+        fold=one_of(OTHER_FOLDS) if REFINE_FOLDS else ANY_NAME,
     conda:
         "../workflows/envs/focus.yaml"
     threads: RUN.enhance.threads
     resources:
-        mem_mb=with_retries(RUN.enhance.mem_mb),
-        runtime=RUN.enhance.runtime,
+        mem_mb=ASK.mem_mb("enhance_fold", "fold"),
+        runtime=ASK.runtime("enhance_fold", "fold"),
         gpu=RUN.enhance.gpu,
     params:
         stage_version=4,
-        flags=f"{REFERENCE_FLAGS} {ENHANCE_FLAGS}",
-        mode=fold_mode,
+        reference=FOLD_REFERENCE_FLAGS,
+        flags=ENHANCE_FLAGS,
+        mode=of_fold(fold_mode, OTHER_FOLDS),
     shell:
         "focus enhance {input.sample:q} --model {input.model:q} --out {output.enhanced:q}"
-        " --genes {input.genes:q} {params.mode} {params.flags} > {log:q} 2>&1"
+        " --genes {input.genes:q} {params.mode} {params.reference} {params.flags} > {log:q} 2>&1"
 
 
 use rule enhance_fold as refine_fold with:
     output:
-        enhanced=f"{OUT}/folds/{{fold}}/enhanced.h5ad",
-        refined=f"{OUT}/folds/{{fold}}/refined.h5ad",
+        enhanced=PLAN.fold_file("{fold}", "enhanced.h5ad"),
+        refined=PLAN.fold_file("{fold}", "refined.h5ad"),
     log:
         f"{OUT}/logs/refine_fold/{{fold}}.log",
     benchmark:
         f"{OUT}/benchmarks/refine_fold/{{fold}}.tsv"
     wildcard_constraints:
         fold=one_of(REFINE_FOLDS),
+    resources:
+        mem_mb=ASK.mem_mb("refine_fold", "fold"),
+        runtime=ASK.runtime("refine_fold", "fold"),
+        gpu=RUN.enhance.gpu,
     params:
         stage_version=4,
-        flags=f"{REFERENCE_FLAGS} {ENHANCE_FLAGS} {ADAPT_FLAG}",
-        mode=lambda wildcards, output: refine_flags(
-            [output.refined], PLAN.folds[wildcards.fold].truth_bin_um
-        ),
+        reference=FOLD_REFERENCE_FLAGS,
+        flags=f"{ENHANCE_FLAGS} {ADAPT_FLAG}",
+        mode=of_fold(refined_bins, REFINE_FOLDS),

@@ -1,10 +1,10 @@
 rule score_fold:
     input:
-        enhanced=lambda wildcards: PLAN.scored_file_of(wildcards.fold),
-        truth=f"{OUT}/folds/{{fold}}/truth.h5ad",
-        observed=f"{OUT}/folds/{{fold}}/observed",
-        training=lambda wildcards: PLAN.training_of_fold(wildcards.fold),
-        reference=PLAN.reference,
+        enhanced=of_fold(PLAN.scored_file_of),
+        truth=PLAN.fold_file("{fold}", "truth.h5ad"),
+        observed=PLAN.fold_file("{fold}", "observed"),
+        training=of_fold(PLAN.training_of_fold),
+        reference=FOLD_REFERENCE,
     output:
         directory(PLAN.scores_of_fold("{fold}")),
     log:
@@ -15,25 +15,26 @@ rule score_fold:
         "../workflows/envs/focus.yaml"
     threads: RUN.evaluate.threads
     resources:
-        mem_mb=with_retries(RUN.evaluate.mem_mb),
-        runtime=RUN.evaluate.runtime,
+        mem_mb=ASK.mem_mb("score_fold", "fold"),
+        runtime=ASK.runtime("score_fold", "fold"),
     params:
         stage_version=2,
-        training=lambda wildcards, input: each("training", input.training),
-        flags=f"{REFERENCE_FLAGS} --seed {RUN.seed}",
+        training=of_fold(flags_of("training", PLAN.training_of_fold)),
+        reference=FOLD_REFERENCE_FLAGS,
+        seed=RUN.seed,
     shell:
         "focus evaluate {input.enhanced:q} --truth {input.truth:q} --observed {input.observed:q}"
-        " --out {output:q} {params.training} {params.flags} > {log:q} 2>&1"
+        " --out {output:q} {params.training} {params.reference} --seed {params.seed} > {log:q} 2>&1"
 
 
 # A sample whose truth is known: the file that the user gets, against it.
 rule score_truth:
     input:
         enhanced=PLAN.enhanced("{sample}"),
-        truth=lambda wildcards: PLAN.samples[wildcards.sample].truth,
+        truth=of_sample(lambda name: PLAN.samples[name].truth or []),
         observed=PLAN.sample("{sample}"),
-        training=training_of_sample,
-        reference=PLAN.reference,
+        training=of_sample(training_of_sample),
+        reference=SAMPLE_REFERENCE,
     output:
         directory(f"{OUT}/scores/{{sample}}.truth"),
     log:
@@ -44,24 +45,25 @@ rule score_truth:
         "../workflows/envs/focus.yaml"
     threads: RUN.evaluate.threads
     resources:
-        mem_mb=with_retries(RUN.evaluate.mem_mb),
-        runtime=RUN.evaluate.runtime,
+        mem_mb=ASK.mem_mb("score", "sample"),
+        runtime=ASK.runtime("score", "sample"),
     params:
         stage_version=2,
-        training=lambda wildcards, input: each("training", input.training),
-        flags=f"{REFERENCE_FLAGS} --seed {RUN.seed}",
+        training=of_sample(flags_of("training", training_of_sample)),
+        reference=SAMPLE_REFERENCE_FLAGS,
+        seed=RUN.seed,
     shell:
         "focus evaluate {input.enhanced:q} --truth {input.truth:q} --observed {input.observed:q}"
-        " --out {output:q} {params.training} {params.flags} > {log:q} 2>&1"
+        " --out {output:q} {params.training} {params.reference} --seed {params.seed} > {log:q} 2>&1"
 
 
 use rule score_truth as score_truth_fine with:
     input:
         enhanced=PLAN.refined("{sample}"),
-        truth=lambda wildcards: PLAN.samples[wildcards.sample].truth_fine,
+        truth=of_sample(lambda name: PLAN.samples[name].truth_fine or []),
         observed=PLAN.sample("{sample}"),
-        training=training_of_sample,
-        reference=PLAN.reference,
+        training=of_sample(training_of_sample),
+        reference=SAMPLE_REFERENCE,
     output:
         directory(f"{OUT}/scores/{{sample}}.truth_fine"),
     log:
@@ -83,7 +85,7 @@ rule gather_scores:
         "../workflows/envs/focus.yaml"
     threads: 1
     resources:
-        mem_mb=500,
+        mem_mb=1000,
         runtime=10,
     params:
         stage_version=2,

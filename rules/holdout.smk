@@ -1,11 +1,11 @@
 rule hold_out:
     input:
-        sample=lambda wildcards: PLAN.sample(PLAN.folds[wildcards.fold].sample),
-        reference=PLAN.reference,
+        sample=of_fold(lambda name: PLAN.sample(PLAN.folds[name].sample)),
+        reference=FOLD_REFERENCE,
     output:
-        observed=directory(f"{OUT}/folds/{{fold}}/observed"),
-        truth=f"{OUT}/folds/{{fold}}/truth.h5ad",
-        genes=f"{OUT}/folds/{{fold}}/genes.txt",
+        observed=directory(PLAN.fold_file("{fold}", "observed")),
+        truth=PLAN.fold_file("{fold}", "truth.h5ad"),
+        genes=PLAN.fold_file("{fold}", "genes.txt"),
     log:
         f"{OUT}/logs/hold_out/{{fold}}.log",
     benchmark:
@@ -14,11 +14,13 @@ rule hold_out:
         "../workflows/envs/focus.yaml"
     threads: RUN.evaluate.threads
     resources:
-        mem_mb=with_retries(RUN.evaluate.mem_mb),
-        runtime=RUN.evaluate.runtime,
+        mem_mb=ASK.mem_mb("hold_out", "fold"),
+        runtime=ASK.runtime("hold_out", "fold"),
     params:
         stage_version=1,
-        flags=lambda wildcards: f"{holdout_flags(wildcards)} {REFERENCE_FLAGS}",
+        reference=FOLD_REFERENCE_FLAGS,
+        flags=of_fold(holdout_flags),
     shell:
         "( focus holdout {input.sample:q} --out {output.observed:q} --truth {output.truth:q} {params.flags}"
-        " && python -m focus_cli.workflow genes {output.truth:q} --out {output.genes:q} ) > {log:q} 2>&1"
+        " {params.reference} && python -m focus_cli.workflow genes {output.truth:q} --out {output.genes:q} )"
+        " > {log:q} 2>&1"

@@ -1,6 +1,7 @@
 rule preprocess:
     input:
-        raw_of,
+        raw=of_sample(lambda name: PLAN.samples[name].path),
+        beside=of_sample(files_beside),
         encoder=PLAN.encoder_files,
     output:
         directory(PLAN.sample("{sample}")),
@@ -12,13 +13,12 @@ rule preprocess:
         "../workflows/envs/focus.yaml"
     threads: RUN.preprocess.threads
     resources:
-        mem_mb=with_retries(RUN.preprocess.mem_mb),
-        runtime=RUN.preprocess.runtime,
+        mem_mb=ASK.mem_mb("preprocess", "sample"),
+        runtime=ASK.runtime("preprocess", "sample"),
         gpu=RUN.preprocess.gpu,
     params:
         stage_version=2,
-        raw=lambda wildcards, input: input[0],
-        flags=preprocess_flags,
+        flags=of_sample(preprocess_flags),
     shell:
-        "focus preprocess {params.raw:q} --out {output:q} --sample {wildcards.sample} {params.flags}"
+        "focus preprocess {input.raw:q} --out {output:q} --sample {wildcards.sample} {params.flags}"
         " > {log:q} 2>&1"

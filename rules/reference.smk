@@ -1,18 +1,18 @@
 rule build_reference:
     input:
-        PLAN.reference_path or [],
+        by("reference", PLAN.references, PLAN.references.get),
     output:
-        directory(f"{OUT}/reference"),
+        directory(PLAN.reference("{reference}")),
     log:
-        f"{OUT}/logs/reference.log",
+        f"{OUT}/logs/reference/{{reference}}.log",
     benchmark:
-        f"{OUT}/benchmarks/reference.tsv"
+        f"{OUT}/benchmarks/reference/{{reference}}.tsv"
     conda:
         "../workflows/envs/focus.yaml"
     threads: RUN.reference.threads
     resources:
-        mem_mb=with_retries(RUN.reference.mem_mb),
-        runtime=RUN.reference.runtime,
+        mem_mb=ASK.mem_mb("reference", "reference"),
+        runtime=ASK.runtime("reference", "reference"),
     params:
         stage_version=1,
         flags=flags(cell_type=RUN.reference.cell_type),

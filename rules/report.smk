@@ -2,7 +2,7 @@ rule report_sample:
     input:
         enhanced=PLAN.enhanced("{sample}"),
         refined=PLAN.refined("{sample}"),
-        scores=lambda wildcards: PLAN.scores_of(wildcards.sample),
+        scores=of_sample(PLAN.scores_of),
     output:
         report(
             PLAN.report("{sample}"),
@@ -17,10 +17,10 @@ rule report_sample:
         "../workflows/envs/focus.yaml"
     threads: RUN.report.threads
     resources:
-        mem_mb=with_retries(RUN.report.mem_mb),
-        runtime=RUN.report.runtime,
+        mem_mb=ASK.mem_mb("report", "sample"),
+        runtime=ASK.runtime("report", "sample"),
     params:
         stage_version=2,
-        scores=lambda wildcards, input: each("scores", input.scores),
+        scores=of_sample(flags_of("scores", PLAN.scores_of)),
     shell:
         "focus report {input.enhanced:q} {input.refined:q} --out {output:q} {params.scores} > {log:q} 2>&1"

@@ -1,9 +1,29 @@
+# Each sample is packed by itself: a sample that comes later leaves the others as they are.
+rule pack:
+    input:
+        PLAN.sample("{sample}"),
+    output:
+        directory(PLAN.corpus("{sample}")),
+    log:
+        f"{OUT}/logs/pack/{{sample}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/pack/{{sample}}.tsv"
+    conda:
+        "../workflows/envs/focus.yaml"
+    threads: 1
+    resources:
+        mem_mb=ASK.mem_mb("pack", "sample"),
+        runtime=ASK.runtime("pack", "sample"),
+    params:
+        stage_version=1,
+    shell:
+        "focus corpus {input:q} --out {output:q} > {log:q} 2>&1"
+
+
 rule train:
     input:
-        samples=lambda wildcards: [
-            PLAN.sample(name) for name in PLAN.models[wildcards.model]
-        ],
-        reference=PLAN.reference,
+        samples=of_model(lambda name: PLAN.learnt_from(PLAN.models[name])),
+        reference=MODEL_REFERENCE,
         settings=SETTINGS,
     output:
         directory(PLAN.model("{model}")),
@@ -15,23 +35,24 @@ rule train:
         "../workflows/envs/focus.yaml"
     threads: RUN.train.threads
     resources:
-        mem_mb=with_retries(RUN.train.mem_mb),
-        runtime=RUN.train.runtime,
+        mem_mb=ASK.mem_mb("train", "model"),
+        runtime=ASK.runtime("train", "model"),
         gpu=RUN.train.gpu,
     params:
         stage_version=3,
-        flags=f"{REFERENCE_FLAGS} {TRAIN_FLAGS}",
+        reference=MODEL_REFERENCE_FLAGS,
+        flags=TRAIN_FLAGS,
     shell:
-        "focus train {input.samples:q} --out {output:q} {params.flags} > {log:q} 2>&1"
+        "focus train {input.samples:q} --out {output:q} {params.reference} {params.flags} > {log:q} 2>&1"
 
 
 rule train_fold:
     input:
-        samples=lambda wildcards: PLAN.training_of_fold(wildcards.fold),
-        reference=PLAN.reference,
+        samples=of_fold(PLAN.learnt_from_by_fold),
+        reference=FOLD_REFERENCE,
         settings=SETTINGS,
     output:
-        directory(f"{OUT}/folds/{{fold}}/model"),
+        directory(PLAN.fold_file("{fold}", "model")),
     log:
         f"{OUT}/logs/train_fold/{{fold}}.log",
     benchmark:
@@ -40,11 +61,12 @@ rule train_fold:
         "../workflows/envs/focus.yaml"
     threads: RUN.train.threads
     resources:
-        mem_mb=with_retries(RUN.train.mem_mb),
-        runtime=RUN.train.runtime,
+        mem_mb=ASK.mem_mb("train_fold", "fold"),
+        runtime=ASK.runtime("train_fold", "fold"),
         gpu=RUN.train.gpu,
     params:
         stage_version=3,
-        flags=f"{REFERENCE_FLAGS} {TRAIN_FLAGS}",
+        reference=FOLD_REFERENCE_FLAGS,
+        flags=TRAIN_FLAGS,
     shell:
-        "focus train {input.samples:q} --out {output:q} {params.flags} > {log:q} 2>&1"
+        "focus train {input.samples:q} --out {output:q} {params.reference} {params.flags} > {log:q} 2>&1"

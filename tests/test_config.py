@@ -180,6 +180,44 @@ def test_every_problem_is_told_at_once_with_its_line(tmp_path, monkeypatch):
     assert "\n" not in said
 
 
+def test_a_donor_on_both_sides_of_the_split_is_told_with_its_lines(tmp_path):
+    sheet = write_sheet(
+        tmp_path,
+        "S1\traw/1\tD1\ttrain",
+        "S2\traw/2\tD2\ttest",
+        "S3\traw/3\tD1\ttest",
+        "S4\traw/4\tD1\t",
+        "S5\traw/5\t\ttest",
+        "S6\traw/6\tD3\ttset",
+        header="sample\tpath\tdonor\tsplit",
+    )
+    with pytest.raises(BadInputError) as refusal:
+        load_samples(sheet)
+    said = refusal.value.message
+    assert "2 problems" in said
+    assert "donor D1 is on both sides of split: train on lines 2, 5, test on line 4" in said
+    assert "line 7: split: should be 'train' or 'test', got 'tset'" in said
+
+
+def test_the_same_raw_data_under_two_names_is_said_and_not_refused(tmp_path, capsys):
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "link").symlink_to("raw")
+    lines = ("S1\traw\t", "S2\tlink\t", "S3\traw\tright")
+    sheet = write_sheet(tmp_path, *lines, header="sample\tpath\tregion")
+    assert len(load_samples(sheet, check_paths=True)) == 3
+    assert "lines 2, 3 name the same raw data" in capsys.readouterr().err
+    load_samples(sheet)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_reference_of_the_sheet_is_a_path(tmp_path):
+    (tmp_path / "raw").mkdir()
+    sheet = write_sheet(tmp_path, "S1\traw\tcells.h5ad", header="sample\tpath\treference")
+    assert load_samples(sheet)[0].reference == str(tmp_path / "cells.h5ad")
+    with pytest.raises(BadInputError, match=r"line 2: reference: no such file or folder: .*cells\.h5ad"):
+        load_samples(sheet, check_paths=True)
+
+
 def test_missing_inputs_are_told_when_asked_for(tmp_path):
     (tmp_path / "raw").mkdir()
     sheet = write_sheet(tmp_path, "S1\traw\tvisium\the.tif")

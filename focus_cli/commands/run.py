@@ -20,14 +20,15 @@ _DEFAULT_CONFIGS = (Path("config.yaml"), Path("config/config.yaml"))
     multiple=True,
     help="The configuration; config.yaml or config/config.yaml where it is not given.",
 )
+@click.option("--samples", type=PATH, help="The samples sheet, in place of the configuration's.")
 @click.option(
     "--profile",
     default="local",
     show_default=True,
-    help="local, slurm, slurm-gres, or a folder with a Snakemake profile.",
+    help="local, slurm, slurm-gres, lsf, sge, htcondor, kubernetes, or a folder with a Snakemake profile.",
 )
 @click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[SNAKEMAKE OPTION]...")
-def command(configfiles: tuple[Path, ...], profile: str, options: tuple[str, ...]) -> None:
+def command(configfiles: tuple[Path, ...], samples: Path | None, profile: str, options: tuple[str, ...]) -> None:
     """Run the whole workflow through Snakemake.
 
     Checks the configuration and the samples sheet, prints the exact snakemake command, and becomes it. Every
@@ -39,10 +40,10 @@ def command(configfiles: tuple[Path, ...], profile: str, options: tuple[str, ...
         focus run --configfile config/demo.yaml --dry-run
     Do it on two cores:
         focus run --configfile config/demo.yaml --cores 2
-    On a Slurm cluster, with a profile of your own:
-        focus run --configfile study.yaml --profile my-slurm
+    A cohort on a Slurm cluster, with a profile of your own:
+        focus run --samples cohort.tsv --profile my-slurm
     """
-    from focus_cli.workflow.launch import check, launch
+    from focus_cli.workflow.launch import check, launch, with_samples
 
     found = list(configfiles) or [path for path in _DEFAULT_CONFIGS if path.is_file()][:1]
     if not found:
@@ -50,5 +51,5 @@ def command(configfiles: tuple[Path, ...], profile: str, options: tuple[str, ...
             "no configuration: there is no config.yaml here",
             hint="give --configfile, or: focus init DIR",
         )
-    check(found, options)
-    launch(found, profile, options)
+    check(found, options, samples)
+    launch(found, profile, options if samples is None else with_samples(options, samples))

@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import rich_click as click
 
 from focus_cli.commands.options import PATH, device_option, gene_table_option, overwrite_option, seed_option
+from focus_cli.distributed.launch import check_launch, is_launched, launch
+from focus_cli.distributed.stop import ignore_stop_signals
 
 
 @click.command("train")
-@click.argument("samples", metavar="SAMPLE_DIR...", nargs=-1, required=True, type=PATH)
+@click.argument("samples", metavar="SAMPLE_DIR|CORPUS...", nargs=-1, required=True, type=PATH)
 @click.option("--out", type=PATH, required=True, help="Model folder to make.")
 @click.option("--reference", type=PATH, help="Folder made by `focus reference`.")
 @click.option("--prior", type=PATH, help="Made by `focus prior`, or a model whose prior to take; fitted if not given.")
 @click.option("--preset", type=click.Choice(["nano", "base", "large"]), default="nano", show_default=True, help="Size.")
 @click.option("--config", type=PATH, help="YAML file of training settings (see docs/training.md).")
 @click.option("--max-steps", type=click.IntRange(min=1), help="Optimisation steps.")
+@click.option(
+    "--processes",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Processes that train together on each node: as many as it has GPUs.",
+)
+@click.option(
+    "--nodes",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Nodes that train together, of the Slurm job in which this runs.",
+)
 @device_option
 @gene_table_option
 @seed_option
@@ -30,6 +47,8 @@ def command(
     preset: str,
     config: Path | None,
     max_steps: int | None,
+    processes: int,
+    nodes: int,
     device: str,
     seed: int,
     resume: bool,
@@ -42,19 +61,30 @@ def command(
     \b
         focus train samples/S1 --out model
         focus train samples/* --out model --reference reference --max-steps 1000
+        focus train samples/* --out model --preset base --processes 4 --resume
+        sbatch --nodes 2 --gpus-per-node 4 --wrap "focus train samples/* --out model --processes 4 --nodes 2"
+
+    SIGTERM and SIGUSR1 end it after the step in hand with exit code 75; the same command with --resume goes on.
     """
+    what = {
+        "reference": reference,
+        "prior": prior,
+        "preset": preset,
+        "config": config,
+        "max_steps": max_steps,
+        "device": device,
+        "overwrite": overwrite,
+    }
+    if processes * nodes > 1 and not is_launched():
+        check_launch(processes, nodes)
+        from focus_cli.training.stage import check
+
+        check(list(samples), out, **what, processes=processes * nodes)
+        launch(sys.argv[1:], out, processes, nodes)
+        return
     from focus_cli.training.stage import train
 
-    train(
-        list(samples),
-        out,
-        reference=reference,
-        prior=prior,
-        preset=preset,
-        config=config,
-        max_steps=max_steps,
-        device=device,
-        seed=seed,
-        resume=resume,
-        overwrite=overwrite,
-    )
+    try:
+        train(list(samples), out, **what, seed=seed, resume=resume)
+    finally:
+        ignore_stop_signals()

@@ -95,7 +95,7 @@ def fit_familiarity(samples: Sequence[SampleData], seed: int = 0) -> Familiarity
         None where there are fewer than twice `NEIGHBOURS` locations.
     """
     rng = np.random.default_rng([seed, 8])
-    share = 2 * LANDMARKS // len(samples)
+    share = max(2 * LANDMARKS // len(samples), 1)
     drawn = [_draw(data, share, rng) for data in samples]
     features = np.concatenate(drawn).astype(np.float64)
     if len(features) < 2 * NEIGHBOURS:

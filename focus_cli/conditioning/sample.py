@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -31,7 +33,8 @@ class SampleData:
     Attributes
     ----------
     counts
-        CSR float32, locations × genes of the panel.
+        CSR float32, locations × genes of the panel; or what answers ``counts[rows]`` and ``counts.sum(axis)`` as that
+        does and reads them when it is asked (`focus_cli.corpus`).
     genes
         The panel, in the order of `counts`: names as index, Ensembl ids (or "") under ``gene_ids``.
     xy_um
@@ -68,6 +71,39 @@ class SampleData:
     def exposure(self) -> np.ndarray:
         """Molecules per location over the panel, float64."""
         return np.asarray(self.counts.sum(axis=1)).ravel().astype(np.float64)
+
+    @property
+    def n_measured(self) -> int:
+        """Locations with molecules."""
+        return int((self.exposure > 0).sum())
+
+    @property
+    def n_values(self) -> int:
+        """Stored counts."""
+        return self.counts.nnz
+
+    @property
+    def image_names(self) -> list[str] | None:
+        """Names of the raw image features; None without an image."""
+        return None if self.raster is None else self.raster.names
+
+    @property
+    def encoder(self) -> dict[str, Any] | None:
+        """What the learned encoder of its image says of itself; None without one."""
+        return None if self.raster is None else self.raster.encoder
+
+    @cached_property
+    def content(self) -> str:
+        """SHA-256 of the name, the counts, the positions and the level of the image features."""
+        digest = hashlib.sha256(self.info.sample_id.encode())
+        arrays = (self.counts.data, self.counts.indices, self.counts.indptr, self.xy_um)
+        for array in (*arrays, self.feature_mean, self.feature_sd):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+    def load(self) -> SampleData:
+        """Itself: it is in memory."""
+        return self
 
     @cached_property
     def pooling(self) -> Pooling:

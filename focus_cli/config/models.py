@@ -6,20 +6,13 @@ The JSON schemas that Snakemake validates are made from these classes
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import Field, model_validator
 
+from focus_cli.config.fields import Name, Positive, Section, Share, Task, Text
+from focus_cli.config.stages import Enhance, Preprocess, Reference, Report, Stage, Train
 from focus_cli.platform_names import AUTO, PLATFORMS
-
-SAFE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
-
-Name = Annotated[str, StringConstraints(pattern=SAFE_NAME)]
-Text = Annotated[str, StringConstraints(min_length=1)]
-Positive = Annotated[float, Field(gt=0)]
-Share = Annotated[float, Field(gt=0, lt=1)]
-Device = Literal["auto", "cpu", "cuda"]
-Task = Literal["denoise", "impute", "refine", "histology"]
 
 # Options of one task only; given with another task they are a mistake worth a word.
 TASK_OPTIONS: dict[str, str] = {
@@ -27,95 +20,6 @@ TASK_OPTIONS: dict[str, str] = {
     "truth_bin_um": "refine",
     "test_fraction": "histology",
 }
-
-
-class Section(BaseModel):
-    """A part of the configuration: unknown keys are refused, values never change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class Stage(Section):
-    """What one job of a stage may use."""
-
-    threads: int = Field(1, ge=1)
-    """Threads of one job."""
-    mem_mb: int = Field(4000, ge=500)
-    """Memory of one job in MB; a retried job gets twice, then three times as much."""
-    runtime: int = Field(60, ge=1)
-    """Time limit of one job in minutes."""
-
-
-class Preprocess(Stage):
-    """Raw folder → stored sample."""
-
-    step_um: Positive = 8.0
-    """Pitch of the grid of image features in µm."""
-    encoder: Text | None = None
-    """Learned image encoder beside the built-in features (focus features --list); may hold ${VARIABLES}."""
-    encoder_step_um: Positive | None = None
-    """Pitch of the encoder's raster in µm; half a tile where it is not given."""
-    encoder_mpp: Positive | None = None
-    """µm per pixel of the encoder's tiles, where it does not say."""
-    dense: bool = False
-    """Patch tokens of the encoder in place of one vector per tile."""
-    features_store: Text | None = None
-    """Folder that keeps encoded slides for other runs; OUTPUT/features where it is not given."""
-    device: Device = "auto"
-    """Where to run the encoder."""
-    gpu: int = Field(0, ge=0)
-    """GPUs to ask of the scheduler for one job."""
-
-
-class Reference(Stage):
-    """Annotated single cells → reference. Without a path the run has no reference."""
-
-    path: Text | None = None
-    """An .h5ad of single cells; relative to the working directory, may hold ${VARIABLES}."""
-    cell_type: Text | None = None
-    """The key of obs that holds the cell types; found by itself where it has a usual name."""
-
-
-class Train(Stage):
-    """Samples (+ reference) → model."""
-
-    mem_mb: int = Field(8000, ge=500)
-    """Memory of one job in MB; a retried job gets twice, then three times as much."""
-    runtime: int = Field(240, ge=1)
-    """Time limit of one job in minutes."""
-    scope: Literal["all", "self"] = "all"
-    """One model for all samples, or one for each sample."""
-    preset: Literal["nano", "base", "large"] = "nano"
-    """Size of the model."""
-    max_steps: int | None = Field(None, ge=1)
-    """Training steps; the preset's own number where it is not given."""
-    settings: Text | None = None
-    """A YAML file that overrides the preset (focus train --config)."""
-    device: Device = "auto"
-    """Where to compute."""
-    gpu: int = Field(0, ge=0)
-    """GPUs to ask of the scheduler for one job."""
-
-
-class Enhance(Stage):
-    """Sample + model → enhanced AnnData."""
-
-    mem_mb: int = Field(8000, ge=500)
-    """Memory of one job in MB; a retried job gets twice, then three times as much."""
-    genes: Text = "measured"
-    """measured, all (measured and the reference's), or a file with one gene per line."""
-    resolution_um: Positive | None = None
-    """Also write results/refined/SAMPLE.h5ad on a grid of this pitch in µm."""
-    layers: Text | None = None
-    """Layers beside X and the raw counts, by comma, such as std; mean_counts, std, q05, q95 where not given."""
-    samples: int | None = Field(None, ge=1)
-    """Posterior draws of the latent state to keep in the file; none where not given."""
-    adapt: int | None = Field(None, ge=1)
-    """Self-supervised steps on each sample before it is enhanced; the model as it is where not given."""
-    device: Device = "auto"
-    """Where to compute."""
-    gpu: int = Field(0, ge=0)
-    """GPUs to ask of the scheduler for one job."""
 
 
 class Fold(Section):
@@ -128,8 +32,9 @@ class Fold(Section):
     name: Name | None = None
     """Name of the fold, where one sample has two of the same task; the task's name otherwise."""
     training: Literal["auto", "self", "others", "all"] = "auto"
-    """What the model learns from: the visible part of the sample, other samples, or both. Others are those of
-    other donors where the sheet names more than one donor. auto: self, but others for histology."""
+    """What the model learns from: the visible part of the sample, other samples, or both. Others are training
+    samples that share its model, of other donors where the sheet names more than one. auto: self, but others for
+    histology. A test sample is always asked of the model that enhances it, which never saw it."""
     seed: int | None = Field(None, ge=0)
     """Seed of what is hidden; the run's seed where it is not given."""
     fraction: Share | None = None
@@ -152,14 +57,8 @@ class Fold(Section):
 class Evaluate(Stage):
     """Hold-outs and scores."""
 
-    mem_mb: int = Field(8000, ge=500)
-    """Memory of one job in MB; a retried job gets twice, then three times as much."""
-    folds: list[Fold] = []
+    folds: list[Fold] = Field([])
     """The hold-outs; none: nothing is trained but the model, and nothing scored but against given truth."""
-
-
-class Report(Stage):
-    """One HTML file per sample."""
 
 
 class RunConfig(Section):
@@ -210,8 +109,14 @@ class SampleRow(Section):
     """Which section, where a file holds several."""
     table: Text | None = None
     """Which table of a SpatialData store."""
+    reference: Text | None = None
+    """An .h5ad of single cells for this sample; the run's reference.path where not given."""
     donor: Text | None = None
     """Who it comes from: samples of one donor never sit on both sides of a split."""
+    group: Name | None = None
+    """Which samples share a model, where train.scope is group."""
+    split: Literal["train", "test"] = "train"
+    """test: enhanced and scored, never learnt from."""
     organ: Text | None = None
     """What the tissue is; a condition of the model."""
     species: Text | None = None

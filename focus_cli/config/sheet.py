@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -11,9 +12,10 @@ from pydantic import ValidationError
 from focus_cli.config.models import SampleRow
 from focus_cli.config.words import expand, in_words
 from focus_cli.errors import BadInputError, MissingResourceError
+from focus_cli.progress import say
 
 COLUMNS = tuple(SampleRow.model_fields)
-_PATH_COLUMNS = ("path", "image", "align", "landmarks", "truth", "truth_fine")
+_PATH_COLUMNS = ("path", "image", "align", "landmarks", "reference", "truth", "truth_fine")
 _HINT = "the columns are described in config/README.md"
 
 
@@ -25,7 +27,7 @@ def load_samples(sheet: Path | str, *, check_paths: bool = False) -> list[Sample
     sheet
         The file; relative paths in it are taken relative to its folder.
     check_paths
-        Also look whether the files that it names are there.
+        Also look whether the files that it names are there, and say which samples name the same raw data.
 
     Returns
     -------
@@ -55,7 +57,7 @@ def load_samples(sheet: Path | str, *, check_paths: bool = False) -> list[Sample
         raise BadInputError(f"{sheet} is empty", hint=_HINT)
     header = lines[0][1]
     problems = [f"line {lines[0][0]}: {said}" for said in _header_problems(header)]
-    rows: list[SampleRow] = []
+    rows: dict[int, SampleRow] = {}
     if not problems:
         if len(lines) == 1:
             problems.append(f"line {lines[0][0]}: no samples after the header")
@@ -69,14 +71,18 @@ def load_samples(sheet: Path | str, *, check_paths: bool = False) -> list[Sample
             elif name:
                 first_seen[name] = number
             if row is not None:
-                rows.append(row)
+                rows[number] = row
+        problems += _donors_on_both_sides(rows)
     if problems:
         counted = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         raise BadInputError(
             f"{sheet}: {counted}: " + "; ".join(problems),
             hint=_HINT,
         )
-    return rows
+    if check_paths:
+        for told in _same_raw_data(rows):
+            say(f"{sheet}: {told}")
+    return list(rows.values())
 
 
 def _header_problems(header: list[str]) -> list[str]:
@@ -114,3 +120,28 @@ def _check_row(
     except ValidationError as invalid:
         said = [in_words(error, str(error["loc"][0])) for error in invalid.errors()]
         return problems + said, None
+
+
+def _donors_on_both_sides(rows: Mapping[int, SampleRow]) -> list[str]:
+    """Donors whose samples are learnt from and tested on: the scores would tell of memory, not of skill."""
+    lines: dict[str, dict[str, list[int]]] = {}
+    for number, row in rows.items():
+        if row.donor:
+            lines.setdefault(row.donor, {}).setdefault(row.split, []).append(number)
+    return [
+        f"donor {donor} is on both sides of split: train on {_lines(sides['train'])}, test on {_lines(sides['test'])}"
+        for donor, sides in lines.items()
+        if len(sides) > 1
+    ]
+
+
+def _same_raw_data(rows: Mapping[int, SampleRow]) -> list[str]:
+    """Samples that are the same data under two names; sections of one file and bins of other sizes are not."""
+    lines: dict[tuple, list[int]] = {}
+    for number, row in rows.items():
+        lines.setdefault((os.path.realpath(row.path), row.region, row.table, row.bin_um), []).append(number)
+    return [f"{_lines(numbers)} name the same raw data" for numbers in lines.values() if len(numbers) > 1]
+
+
+def _lines(numbers: list[int]) -> str:
+    return ("lines " if len(numbers) > 1 else "line ") + ", ".join(map(str, numbers))

@@ -14,6 +14,7 @@ from focus_cli.genes import SPECIES, gene_table_inputs, read_gene_names, species
 from focus_cli.preprocessing.encoding import Encoding, encoding_like
 from focus_cli.progress import say
 from focus_cli.reference import build_reference, is_reference, open_reference
+from focus_cli.resources import check_memory, sample_size
 from focus_cli.store import StoredSample, is_sample, open_sample, refuse_existing
 from focus_cli.training import TrainedModel, load_model
 
@@ -78,6 +79,7 @@ def enhance(
         if trained is None:
             trained = _train_here(stored, reference_dir, Path(scratch), options, training_options or {})
         opened = open_reference(reference_dir) if reference_dir else None
+        _check_memory(stored, trained, options, reference=opened is not None)
         run = Inference(stored, trained, opened, options, own=given == SELF)
         record = provenance.describe_run(
             "enhance",
@@ -92,6 +94,21 @@ def enhance(
         if refined is not None:
             run.write_refined(refined, record, overwrite)
         run.write_locations(out, record, overwrite)
+
+
+def _check_memory(stored: StoredSample, model: TrainedModel, options: EnhanceOptions, *, reference: bool) -> None:
+    check_memory(
+        "enhance",
+        sample_size(stored.path),
+        lower="write fewer genes with --genes, or a coarser grid with --resolution-um",
+        genes=None if options.genes == "measured" else len(model.prior.genes),
+        resolution_um=options.resolution_um,
+        layers=len(options.layers),
+        samples=options.samples,
+        preset=model.info.get("preset", "nano"),
+        steps=options.adapt,
+        reference=reference,
+    )
 
 
 def _inputs(sample: Path | None, stored: StoredSample, model: Path | None, reference: Path | None) -> dict[str, Path]:

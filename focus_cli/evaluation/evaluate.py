@@ -26,6 +26,7 @@ from focus_cli.evaluation.table import COLUMNS, write_tsv
 from focus_cli.evaluation.truth import Truth, plain, read_truth
 from focus_cli.progress import say, track
 from focus_cli.provenance import describe_run
+from focus_cli.resources import check_memory, sample_size
 from focus_cli.store import StoredSample, atomic_directory, open_sample, refuse_existing
 
 SCORES_JSON = "scores.json"
@@ -101,6 +102,11 @@ def evaluate(
     also = {name: Path(path) for name, path in (also or {}).items()}
     if reference is not None and not Path(reference).exists():
         raise MissingResourceError(f"no such reference: {reference}", hint="focus reference makes one")
+    if seen is not None:
+        sizes = [sample_size(sample.path) for sample in (seen, *others)]
+        check_memory(
+            "score", sizes[0], lower="give fewer --training", reference=reference is not None, training=sizes[1:]
+        )
     with EstimateFile(enhanced) as file, atomic_directory(out, overwrite) as folder:
         full = read_truth(truth)
         match = match_locations(full.names, full.xy_um, file.obs_names, file.xy_um)

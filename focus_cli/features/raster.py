@@ -65,6 +65,15 @@ class MorphologyRaster:
         x0, y0 = self.origin_um - self.step_um / 2
         return x0, y0, x0 + self.shape[1] * self.step_um, y0 + self.shape[0] * self.step_um
 
+    def rows(self, start: int, stop: int) -> np.ndarray:
+        """Features of some rows of cells as they are stored, float16 (rows, columns, F)."""
+        return self._features[start:stop]
+
+    @property
+    def tissue_fraction(self) -> np.ndarray:
+        """Fraction of each cell that is tissue, float32 (rows, columns)."""
+        return self._tissue[:]
+
     def sample(self, xy_um: np.ndarray) -> np.ndarray:
         """Interpolate the features bilinearly.
 
@@ -112,7 +121,7 @@ class MorphologyRaster:
         np.ndarray
             float32 (n,), 0 to 1.
         """
-        values = self._tissue[:]
+        values = self.tissue_fraction
         return _bilinear(values[..., None], *self._place(xy_um))[:, 0]
 
     def tissue_grid(self, step_um: float) -> np.ndarray:

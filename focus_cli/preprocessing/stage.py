@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ from focus_cli.preprocessing.image_fit import (
 from focus_cli.preprocessing.placing import Placing, link, place_image
 from focus_cli.progress import say
 from focus_cli.provenance import describe_run
+from focus_cli.resources import check_memory, sample_size
 from focus_cli.store import SampleInfo, StoredSample, is_sample, refuse_existing, write_sample
 from focus_cli.store.sample import check_sample_id
 
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from focus_cli.slides import Slide
 
 MARGIN_UM = 150.0  # image features reach this far beyond the outermost locations
+_LESS_MEMORY = "give the H&E as a tiled TIFF, which is read piece by piece, or larger bins with --bin-um"
 
 
 def preprocess(
@@ -100,7 +103,7 @@ def preprocess(
     UsageError
         If an option makes no sense.
     MissingResourceError
-        If a file, or µm per pixel, is not there.
+        If a file, or µm per pixel, is not there, or memory clearly does not suffice.
     BadInputError
         If a file's content cannot be used, or the image does not fit the locations.
     """
@@ -127,6 +130,8 @@ def preprocess(
             f"{raw} is a FOCUS sample already", hint="give the folder that the instrument's software wrote"
         )
 
+    size = sample_size(raw, platform=platform, image=reader.get("image"), bin_um=reader.get("bin_um"))
+    check_memory("preprocess", size if use_image else replace(size, image_px=0, whole_px=0), lower=_LESS_MEMORY)
     sample = platforms.read(raw, platform, **reader)
     warnings = list(sample.warnings)
     inputs = dict(sample.inputs)

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from focus_cli.distributed.processes import Processes
 from focus_cli.encoders.folder import EncoderDescription
 from focus_cli.errors import FocusError, UsageError
 from focus_cli.models.vit import ViT
@@ -22,7 +23,6 @@ from focus_cli.pretraining.augment import Views
 from focus_cli.pretraining.batches import Batch, batches
 from focus_cli.pretraining.config import PretrainConfig
 from focus_cli.pretraining.diagnostics import diagnose
-from focus_cli.pretraining.processes import Processes
 from focus_cli.pretraining.state import load_state, save_state
 from focus_cli.pretraining.step import PARTS, Assigner, Losses, compute_losses
 from focus_cli.pretraining.students import follow, make_pair, parameter_groups

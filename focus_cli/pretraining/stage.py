@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from focus_cli import provenance
+from focus_cli.distributed.processes import started_processes
 from focus_cli.encoders.folder import EncoderDescription, read_encoder, write_encoder_files
 from focus_cli.errors import UsageError
 from focus_cli.models.device import choose_device
@@ -17,7 +18,6 @@ from focus_cli.pretraining.batches import view_drawer
 from focus_cli.pretraining.card import encoder_card
 from focus_cli.pretraining.config import PretrainConfig, load_pretrain_config
 from focus_cli.pretraining.loop import Run, distil
-from focus_cli.pretraining.processes import started_processes
 from focus_cli.pretraining.sources import find_sources
 from focus_cli.pretraining.state import state_path
 from focus_cli.pretraining.tiles import TileStream

@@ -2,12 +2,14 @@
 
 from focus_cli.priors.coexpression import SpatialPrior, fit_prior
 from focus_cli.priors.field import Pooling, build_pooling
+from focus_cli.priors.section import PriorSection
 from focus_cli.priors.statistics import PanelStatistics, panel_statistics
 from focus_cli.priors.store import read_prior, write_prior
 
 __all__ = [
     "PanelStatistics",
     "Pooling",
+    "PriorSection",
     "SpatialPrior",
     "build_pooling",
     "fit_prior",

@@ -18,7 +18,10 @@ from scipy import sparse
 from focus_cli import keys
 from focus_cli.genes import require_one_species
 from focus_cli.priors.covariance import Covariance, TissueCovariance, believed_share, group_locations, top_eigenvectors
+from focus_cli.priors.section import PriorSection, draw_sections
+from focus_cli.priors.shelf import Shelf
 from focus_cli.priors.statistics import residual_scale
+from focus_cli.progress import track
 
 REFERENCE_SHARE = 0.2  # weight of the reference's cell-state covariance, as a share of the spatial trace
 GENE_SET_SHARE = 0.2  # the same for gene sets
@@ -81,9 +84,10 @@ def fit_prior(samples, n_factors: int, *, reference=None, gene_sets=None, seed: 
     Parameters
     ----------
     samples
-        Sequence of (genes, counts CSR locations × genes, xy_um, pitch_um); `genes` is a table indexed by
-        name, with Ensembl ids under ``gene_ids`` where they are known. May be empty with a reference: the
-        factors are then those of its cell states, and no gene counts as measured.
+        Sequence of (genes, counts CSR locations × genes, xy_um, pitch_um), or of `PriorSection`, whose counts are
+        read one sample at a time; `genes` is a table indexed by name, with Ensembl ids under ``gene_ids`` where they
+        are known. May be empty with a reference: the factors are then those of its cell states, and no gene counts as
+        measured. Beyond `MAX_VALUES` counts, the covariance is that of samples drawn by `seed`.
     n_factors
         K; fewer if there are fewer genes.
     reference
@@ -91,14 +95,15 @@ def fit_prior(samples, n_factors: int, *, reference=None, gene_sets=None, seed: 
     gene_sets
         Name → genes, or None; each set is a direction that the factors are drawn to.
     seed
-        Of the subspace iteration and of the thinning.
+        Of the subspace iteration, of the thinning, and of the draw of samples where there are too many.
     """
     from focus_cli.priors.transfer import reference_states, transfer_loadings
 
     rng = np.random.default_rng(seed)
     if not samples:
         return _fit_on_states(reference_states(reference, _no_genes()), n_factors, gene_sets, rng)
-    panel = merge_genes([s[0] for s in samples]).sort_index()
+    sections = [PriorSection.of(sample) for sample in samples]
+    panel = merge_genes(list({id(s.genes): s.genes for s in sections}.values())).sort_index()
     if reference is not None:
         require_one_species(panel, reference.cells.var, "the samples' species", "the reference's")
     states = reference_states(reference, panel) if reference is not None else None
@@ -106,9 +111,10 @@ def fit_prior(samples, n_factors: int, *, reference=None, gene_sets=None, seed: 
     genes = np.union1d(measured_names, states.genes) if states is not None else measured_names
     measured = np.isin(genes, measured_names)
 
-    baseline, nodes = _pool(samples, genes, measured)
+    shelf = Shelf()
+    baseline, nodes = _pool(sections, draw_sections(sections, seed), genes, measured, shelf)
     scale = residual_scale(baseline)
-    tissue = TissueCovariance(nodes, baseline, scale, rng)
+    tissue = TissueCovariance(nodes, baseline, scale, rng, shelf)
     directions = []
     if states is not None:
         directions.append((states.deviations(genes, baseline, scale).astype(np.float32), REFERENCE_SHARE))
@@ -169,19 +175,31 @@ def _no_genes() -> pd.DataFrame:
     return pd.DataFrame({keys.GENE_ID: []})
 
 
-def _pool(samples, genes: np.ndarray, measured: np.ndarray) -> tuple[np.ndarray, list]:
-    """Expected proportions over all samples (float64, G), and the nodes of each sample on these genes."""
+def _pool(
+    sections: Sequence[PriorSection], drawn: np.ndarray, genes: np.ndarray, measured: np.ndarray, shelf: Shelf
+) -> tuple[np.ndarray, list]:
+    """Expected proportions over all samples (float64, G), and the nodes of each drawn sample on these genes."""
     row = {name: i for i, name in enumerate(genes)}
     totals, exposures, nodes = np.zeros(len(genes)), np.zeros(len(genes)), []
-    for table, counts, xy_um, pitch_um in samples:
-        column = np.array([row[name] for name in table.index])
+    columns: dict[int, np.ndarray] = {}
+    for section, looked_at in track(list(zip(sections, drawn)), "prior: reading samples"):
+        if id(section.genes) not in columns:
+            columns[id(section.genes)] = np.array([row[name] for name in section.genes.index])
+        column = columns[id(section.genes)]
+        if not looked_at:
+            own = np.asarray(section.totals(), np.float64).ravel()
+            totals[column] += own
+            exposures[column] += own.sum()
+            continue
+        counts, xy_um = section.read()
         spread = sparse.csr_matrix(
             (counts.data.astype(np.float64), column[counts.indices], counts.indptr),
             shape=(counts.shape[0], len(genes)),
         )
         totals += np.asarray(spread.sum(axis=0)).ravel()
         exposures[column] += counts.sum()
-        nodes.append(group_locations(spread, xy_um, pitch_um))
+        grouped, centres = group_locations(spread, xy_um, section.pitch_um)
+        nodes.append((shelf.keep(grouped), centres))
     # Half a molecule each: a gene that was never seen is rare, not impossible.
     baseline = np.where(measured, (totals + 0.5) / np.maximum(exposures + 0.5 * measured.sum(), 1.0), 0.0)
     return baseline / baseline.sum(), nodes

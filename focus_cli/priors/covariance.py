@@ -14,10 +14,13 @@ import numpy as np
 from scipy import sparse
 from scipy.spatial import cKDTree
 
+from focus_cli.priors.shelf import Shelf
 from focus_cli.priors.statistics import REFERENCE_EXPOSURE
 from focus_cli.thinning import thin
 
 NODES_MAX = 3000  # locations are grouped on a grid until there are no more than this many
+NODES_LOOSE = 1.5  # grids that are hardly wider than the pitch are not laid
+MOST_NODES = int(NODES_MAX * NODES_LOOSE**2)  # of a sample, whatever its size
 NODE_EXPOSURE = 1500.0  # and until a node holds about this many molecules
 GRAPH_NEIGHBOURS = 8  # both rings that may be first: six of a hexagonal array, four or eight of a square one
 POWER_ITERATIONS = 4
@@ -32,7 +35,7 @@ def group_locations(
     """Sum locations into nodes that hold enough molecules and are few enough; counts and centres of the nodes."""
     median = max(float(np.median(np.asarray(counts.sum(axis=1)).ravel())), 1.0)
     factor = max(np.sqrt(len(xy_um) / NODES_MAX), np.sqrt(min(NODE_EXPOSURE / median, len(xy_um) / 200)))
-    if factor <= 1.5:
+    if factor <= NODES_LOOSE:
         return counts, xy_um
     cell = np.floor((xy_um - xy_um.min(axis=0)) / (np.ceil(factor) * pitch_um)).astype(np.int64)
     _, member = np.unique(cell @ np.array([1 << 32, 1]), return_inverse=True)
@@ -63,12 +66,13 @@ class _Residuals:
         baseline: np.ndarray,
         scale: np.ndarray,
         rng: np.random.Generator,
+        shelf: Shelf,
     ):
         exposure = np.asarray(counts.sum(axis=1)).ravel()
         kept = exposure > 0
         counts = counts[kept].tocsr()
-        self.share, self.share_t = _shares(counts, exposure[kept])
-        self.halves = [_shares(h, np.asarray(h.sum(axis=1)).ravel()) for h in thin(counts, 0.5, rng)]
+        self.share = shelf.keep(_shares(counts, exposure[kept]))
+        self.halves = [shelf.keep(_shares(h, np.asarray(h.sum(axis=1)).ravel())) for h in thin(counts, 0.5, rng)]
         # Nodes with few molecules are noisy: weigh them by the square root of their exposure.
         weight = np.sqrt(exposure[kept] / exposure[kept].mean())
         self.row_weight = np.minimum(weight, 2.0)[:, None].astype(np.float32)
@@ -77,22 +81,22 @@ class _Residuals:
 
     def between_neighbours(self, directions: np.ndarray) -> np.ndarray:
         """Covariance between neighbouring locations, applied to `directions` (genes × k)."""
-        return self._back(self.share_t, self.graph @ self._forth(self.share, directions))
+        return self._back(self.share, self.graph @ self._forth(self.share, directions))
 
     def between_halves(self, directions: np.ndarray) -> np.ndarray:
         """Covariance between two thinned halves of the same locations, applied to `directions`."""
-        (first, first_t), (second, second_t) = self.halves
+        first, second = self.halves
         n = self.row_weight.shape[0]
-        forth = self._back(first_t, self._forth(second, directions) / n)
-        return (forth + self._back(second_t, self._forth(first, directions) / n)) / 2
+        forth = self._back(first, self._forth(second, directions) / n)
+        return (forth + self._back(second, self._forth(first, directions) / n)) / 2
 
     def _forth(self, share: sparse.csr_matrix, directions: np.ndarray) -> np.ndarray:
         scaled = directions * self.scale
         return self.row_weight * (share @ scaled - (self.baseline * scaled).sum(axis=0))
 
-    def _back(self, share_t: sparse.csr_matrix, scores: np.ndarray) -> np.ndarray:
+    def _back(self, share: sparse.csr_matrix, scores: np.ndarray) -> np.ndarray:
         back = self.row_weight * scores
-        return self.scale * (share_t @ back - self.baseline * back.sum(axis=0))
+        return self.scale * (share.T @ back - self.baseline * back.sum(axis=0))
 
 
 def _graph(xy_um: np.ndarray) -> sparse.csr_matrix:
@@ -108,10 +112,9 @@ def _graph(xy_um: np.ndarray) -> sparse.csr_matrix:
     return graph / max(graph.sum(), 1.0)
 
 
-def _shares(counts: sparse.csr_matrix, exposure: np.ndarray) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
-    """Shares of each gene at each location, and their transpose, float32."""
-    share = (sparse.diags(1 / np.maximum(exposure, 1.0)) @ counts).tocsr().astype(np.float32)
-    return share, share.T.tocsr()
+def _shares(counts: sparse.csr_matrix, exposure: np.ndarray) -> sparse.csr_matrix:
+    """Shares of each gene at each location, float32."""
+    return (sparse.diags(1 / np.maximum(exposure, 1.0)) @ counts).tocsr().astype(np.float32)
 
 
 class TissueCovariance:
@@ -127,6 +130,8 @@ class TissueCovariance:
         Of the standardised residual, G; see `residual_scale`.
     rng
         Of the thinning.
+    shelf
+        Where matrices wait that the operator applies.
     """
 
     def __init__(
@@ -135,9 +140,13 @@ class TissueCovariance:
         baseline: np.ndarray,
         scale: np.ndarray,
         rng: np.random.Generator,
+        shelf: Shelf | None = None,
     ) -> None:
         self._nodes, self._baseline, self._scale, self._rng = nodes, baseline, scale, rng
-        self._parts = [_Residuals(counts, xy, own_baseline(counts, baseline), scale, rng) for counts, xy in nodes]
+        self._shelf = shelf = shelf or Shelf()
+        self._parts = [
+            _Residuals(counts, xy, own_baseline(counts, baseline), scale, rng, shelf) for counts, xy in nodes
+        ]
 
     def __call__(self, directions: np.ndarray) -> np.ndarray:
         """Apply to directions, genes × k."""
@@ -146,9 +155,11 @@ class TissueCovariance:
 
     def halves(self) -> tuple[TissueCovariance, TissueCovariance]:
         """Two estimates from halves of the molecules, whose noise is independent."""
-        split = [(thin(counts, 0.5, self._rng), xy) for counts, xy in self._nodes]
+        split = [([self._shelf.keep(h) for h in thin(counts, 0.5, self._rng)], xy) for counts, xy in self._nodes]
         first, second = ([(parts[i], xy) for parts, xy in split] for i in (0, 1))
-        return tuple(TissueCovariance(half, self._baseline, self._scale, self._rng) for half in (first, second))
+        return tuple(
+            TissueCovariance(half, self._baseline, self._scale, self._rng, self._shelf) for half in (first, second)
+        )
 
 
 def top_eigenvectors(

@@ -8,29 +8,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from focus_cli import keys, provenance
-from focus_cli.errors import BadInputError, MissingResourceError, UsageError
-from focus_cli.genes import gene_report, gene_table_inputs, read_gene_names, report_warnings, species_of, to_species
+from focus_cli.errors import BadInputError
+from focus_cli.genes import gene_report, gene_table_inputs, report_warnings
 from focus_cli.progress import say
+from focus_cli.reference.cells import SCHEMA_VERSION, load_cells
 from focus_cli.store import atomic_directory, refuse_existing, require_files
 
 if TYPE_CHECKING:
     from anndata import AnnData
-    from scipy import sparse
-
-SCHEMA_VERSION = 1
-MIN_CELLS = 20
-_TYPE_COLUMNS = (
-    "cell_type",
-    "celltype",
-    "CellType",
-    "cell_types",
-    "annotation",
-    "cell_ontology_class",
-    "cluster",
-)
 
 
 @dataclass(frozen=True)
@@ -82,125 +68,6 @@ def open_reference(path: Path) -> Reference:
     return Reference(path, info)
 
 
-def recognise_scale(x: sparse.csr_matrix) -> str:
-    """``"counts"``, ``"log1p"`` or ``"linear"`` (normalised, not logged), from the values alone.
-
-    Log-normalised data have no value above 20 and, after expm1, rows of nearly equal sums (or at least
-    values that are no whole numbers).
-    """
-    data = x.data[:2_000_000]
-    if np.allclose(data, np.rint(data), atol=1e-4):
-        return "counts"
-    return "log1p" if data.max() < 20 else "linear"
-
-
-def _check_values(x: sparse.csr_matrix, path: Path) -> None:
-    if not np.isfinite(x.data).all():
-        raise BadInputError(f"{path}: the reference holds NaN or infinite values", hint="give raw counts")
-    if x.nnz and x.data.min() < 0:
-        raise BadInputError(
-            f"{path}: the reference holds negative values; it looks scaled",
-            hint="give raw counts or log1p values",
-        )
-    if x.nnz == 0:
-        raise BadInputError(f"{path}: the reference is empty", hint="give raw counts")
-
-
-def _choose_type_column(obs, key: str | None) -> str | None:
-    if key is not None:
-        if key not in obs:
-            import difflib
-
-            close = difflib.get_close_matches(key, list(obs.columns), n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"columns: {', '.join(map(str, obs.columns))}"
-            raise UsageError(f"--cell-type {key!r} is no column of the reference's obs", hint=hint)
-        return key
-    return next((column for column in _TYPE_COLUMNS if column in obs), None)
-
-
-def load_cells(
-    path: Path, cell_type_key: str | None = None, orthologues: str | None = None
-) -> tuple[AnnData, dict[str, Any]]:
-    """Read a reference file into count-like CSR values; the file itself is never changed.
-
-    Raw counts are taken from ``layers["counts"]``, ``raw`` or X, whichever first holds whole numbers;
-    log1p values are turned back by expm1. With `orthologues`, the name of a species, genes of another one become
-    their one-to-one orthologues in it; the others are left out.
-
-    Returns
-    -------
-    cells
-        X: CSR float32; obs: ``cell_type``; var: as in the file.
-    info
-        What was found: scale, counts of cells and genes, collisions of gene names.
-    """
-    import anndata
-    import pandas as pd
-    from scipy import sparse
-
-    path = Path(path)
-    if not path.is_file():
-        raise MissingResourceError(f"no such reference: {path}", hint="give an .h5ad file of scRNA-seq")
-    try:
-        raw = anndata.read_h5ad(path)
-    except Exception as error:  # anndata and h5py raise many kinds for a damaged file
-        raise BadInputError(f"cannot read {path}: {error}".splitlines()[0], hint="is it a whole .h5ad file?") from error
-    candidates: list[tuple[str, Any, pd.DataFrame]] = []
-    if keys.COUNTS in raw.layers:
-        candidates.append(("layers['counts']", raw.layers[keys.COUNTS], raw.var))
-    if raw.raw is not None:
-        candidates.append(("raw", raw.raw.X, raw.raw.var))
-    if raw.X is not None:
-        candidates.append(("X", raw.X, raw.var))
-    if not candidates:
-        raise BadInputError(f"{path}: there is no expression matrix", hint="X, raw or layers['counts'] must hold one")
-    for source, x, var in candidates:  # noqa: B007
-        x = sparse.csr_matrix(x, dtype=np.float32)
-        if x.nnz and np.isfinite(x.data).all() and x.data.min() >= 0 and recognise_scale(x) == "counts":
-            break
-    else:  # no counts anywhere: the matrix that analyses use
-        source, x, var = candidates[-1]
-        x = sparse.csr_matrix(x, dtype=np.float32)
-        _check_values(x, path)
-    scale = recognise_scale(x)
-    if scale == "log1p":
-        x = x.copy()
-        x.data = np.expm1(x.data)
-    names = read_gene_names(var)
-    clean = pd.DataFrame(index=var.index.astype(str))
-    clean[keys.GENE_ID], clean[keys.SYMBOL] = names.ensembl, names.symbol
-    crossed = None
-    if orthologues is not None:
-        kept, clean, crossed = to_species(clean, orthologues, str(path))
-        x = x[:, kept]
-        names = read_gene_names(clean)
-    filled = np.asarray(x.sum(axis=1)).ravel() > 0
-    if filled.sum() < MIN_CELLS:
-        raise BadInputError(
-            f"{path}: {int(filled.sum())} cells with expression are too few for a reference",
-            hint=f"give at least {MIN_CELLS}",
-        )
-    column = _choose_type_column(raw.obs, cell_type_key)
-    types = raw.obs[column].astype(str).to_numpy() if column else np.full(raw.n_obs, "cell")
-    obs = pd.DataFrame({"cell_type": types}, index=raw.obs_names.astype(str))[filled]
-    cells = anndata.AnnData(x[filled], obs=obs, var=clean)
-    info = {
-        "schema_version": SCHEMA_VERSION,
-        "source": source,
-        "scale": scale,
-        "n_cells": int(cells.n_obs),
-        "n_genes": int(cells.n_vars),
-        "n_empty_cells_dropped": int((~filled).sum()),
-        "cell_type_key": column,
-        "cell_types": {str(k): int(v) for k, v in obs["cell_type"].value_counts().sort_index().items()},
-        "gene_collisions": names.collisions,
-        "species": species_of(names),
-    }
-    if crossed is not None:
-        info["orthologues"] = crossed
-    return cells, info
-
-
 def build_reference(
     path: Path,
     out: Path,
@@ -225,7 +92,7 @@ def build_reference(
     n_states
         Cell states to make.
     max_cells
-        Cells kept (drawn by `seed`), which bounds memory and disk.
+        Cells kept (drawn by `seed`), which bounds memory and disk: the file is read in blocks, whatever its size.
     orthologues
         Species to take the reference to, "human" or "mouse", by one-to-one orthologues.
 
@@ -236,7 +103,7 @@ def build_reference(
     from focus_cli.reference.prototypes import build_prototypes
 
     refuse_existing(out, overwrite)
-    cells, info = load_cells(path, cell_type_key, orthologues)
+    cells, info = load_cells(path, cell_type_key, orthologues, max_cells=max_cells, seed=seed)
     if crossed := info.get("orthologues"):
         say(
             f"reference: {crossed['n_orthologues']:,} of {crossed['n_genes']:,} {crossed['from']} genes "
@@ -248,9 +115,7 @@ def build_reference(
         say(f"reference: {info['source']} holds {info['scale']} values, not counts; using them as relative expression")
     if info["gene_collisions"]:
         say(f"reference: {len(info['gene_collisions'])} gene names occur more than once; the first row of each is used")
-    if cells.n_obs > max_cells:
-        kept = np.sort(np.random.default_rng(seed).choice(cells.n_obs, max_cells, replace=False))
-        cells = cells[kept].copy()
+    if info["n_cells"] > max_cells:
         say(f"reference: {max_cells} of {info['n_cells']} cells drawn")
     prototypes = build_prototypes(cells, n_states, seed)
     info |= {

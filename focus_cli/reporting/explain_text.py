@@ -5,9 +5,17 @@ from __future__ import annotations
 import textwrap
 from typing import Any
 
-from focus_cli.reporting.run_record import flat
+from focus_cli.reporting.run_record import flat, size_words
 
 _WIDTH = 100
+_MOST_JOBS = 40
+_STATES = {
+    "agrees": "unchanged",
+    "same size": "same size",
+    "differs": "CHANGED: what is there now is not what was used",
+    "not found": "not found here",
+    "not recorded": "no hash was recorded",
+}
 
 
 def explain_text(result: dict[str, Any]) -> str:
@@ -26,6 +34,16 @@ def explain_text(result: dict[str, Any]) -> str:
     if result["made_by"]:
         lines += ["", "Made by"]
         _made_by(lines, result["made_by"])
+    if result["jobs"]:
+        lines += ["", "Jobs"]
+        for job in result["jobs"][:_MOST_JOBS]:
+            lines += _wrap(job_words(job), "  - ")
+        if (more := len(result["jobs"]) - _MOST_JOBS) > 0:
+            lines.append(f"  … and {more} more (--json lists all)")
+    if result["upstream"]:
+        compared = any(entry["state"] == "same size" for entry in result["upstream"])
+        lines += ["", "From (sizes were compared; --verify compares hashes)" if compared else "From"]
+        _upstream(lines, result["upstream"], "  ")
     if result["use"]:
         lines += ["", "How to use it"]
         for advice in result["use"]:
@@ -84,5 +102,44 @@ def _made_by(lines: list[str], record: dict[str, Any]) -> None:
         width = max(len(k) for k in values)
         for key, value in sorted(values.items()):
             if title == "inputs" and isinstance(value, dict):
-                value = f"{value.get('name', '')}, sha256 {str(value.get('sha256', ''))[:16]}…"
+                size, digest = size_words(value.get("bytes")), str(value.get("sha256", ""))[:16]
+                value = f"{value.get('name', '')}, {size} sha256 {digest}…"
             lines += _wrap(str(value), f"    {key:<{width}}  ")
+
+
+def job_words(job: dict[str, Any]) -> str:
+    """One job of the workflow in a line: rule, state, where, when, how long, how large, its log."""
+    wildcards = ", ".join(f"{k} {v}" for k, v in (job.get("wildcards") or {}).items())
+    words = [f"{job['rule']}{f' ({wildcards})' if wildcards else ''}: {job.get('status', '?')}"]
+    if "job" in job:
+        words.append(f"Snakemake job {job['job']}")
+    for place in job.get("allocations") or ():
+        words.append(f"{place['scheduler']} job {place['id']} on {place.get('host', '?')}")
+    if not job.get("allocations") and job.get("host"):
+        words.append(f"on {job['host']}")
+    if job.get("submitted"):
+        words.append(f"started {job['submitted']}")
+    if "seconds" in job:
+        words.append(f"{job['seconds']:.0f} s")
+    if "max_memory_mb" in job:
+        words.append(f"{job['max_memory_mb']:.0f} MB")
+    if job.get("attempts", 1) > 1:
+        words.append(f"{job['attempts']} attempts")
+    if job.get("run"):
+        words.append(f"run {job['run']}")
+    words += [f"log {log}" for log in job.get("log") or ()]
+    return ", ".join(words)
+
+
+def _upstream(lines: list[str], entries: list[dict[str, Any]], indent: str) -> None:
+    for entry in entries:
+        words = f"{entry['role']}: {entry['name'] or entry.get('path') or '?'}"
+        if made := entry.get("made_by"):
+            seed = f", seed {made['seed']}" if "seed" in made else ""
+            words += f" (focus {made.get('command', '?')}, FOCUS {made.get('focus_version', '?')}{seed})"
+        if entry.get("sha256"):
+            words += f" sha256 {str(entry['sha256'])[:16]}…"
+        words += f" – {_STATES.get(entry['state'], entry['state'])}"
+        words += ", see above" if entry.get("told") else ""
+        lines += _wrap(words, f"{indent}← ")
+        _upstream(lines, entry.get("upstream", []), indent + "    ")

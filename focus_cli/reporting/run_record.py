@@ -51,7 +51,7 @@ def run_record(focus: dict[str, Any]) -> RunRecord:
     for role, told in sorted(mapping(record.get("inputs")).items()):
         told = mapping(told)
         size = told.get("bytes")
-        inputs.append((role, str(told.get("name", "")), _size(size), str(told.get("sha256", ""))))
+        inputs.append((role, str(told.get("name", "")), size_words(size), str(told.get("sha256", ""))))
     return RunRecord(
         command=str(record.get("command", "")),
         version=str(record.get("focus_version", "")),
@@ -75,7 +75,8 @@ def flat(value: Any, before: str = "") -> dict[str, str]:
     return pairs
 
 
-def _size(value: Any) -> str:
+def size_words(value: Any) -> str:
+    """An amount of bytes for a reader; empty where it is not known."""
     if not isinstance(value, (int, float)):
         return ""
     for unit in ("B", "kB", "MB"):

@@ -26,6 +26,7 @@ from focus_cli.reporting.maps import EXPRESSION, STATES, UNCERTAINTY, Canvas, da
 from focus_cli.reporting.matrices import CountSummary, read_columns, summarise_counts
 from focus_cli.reporting.placement import PlacedPicture, placement_pictures
 from focus_cli.reporting.run_record import RunRecord, run_record
+from focus_cli.resources import Size, check_memory
 
 N_STATES = 6
 _RAW_LABEL = "raw, log1p CP10k"
@@ -102,6 +103,8 @@ def sample_section(
     side
         Longer side of a map in pixels.
     """
+    locations = len(file.obs) + (len(refined.obs) if refined is not None else 0)
+    check_memory("report", Size(locations, len(file.var), 0), lower="leave the refined file out")
     focus = file.focus
     measured = (
         file.var[keys.MEASURED].to_numpy(dtype=bool) if keys.MEASURED in file.var else np.ones(len(file.var), bool)

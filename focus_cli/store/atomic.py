@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from focus_cli.errors import MissingResourceError, OutputExistsError, UsageError
+from focus_cli.store.fence import refuse_superseded
 
 
 def refuse_existing(path: Path, overwrite: bool = False) -> None:
@@ -20,9 +21,11 @@ def refuse_existing(path: Path, overwrite: bool = False) -> None:
     OutputExistsError
         If `path` exists and `overwrite` is false.
     UsageError
-        If a parent of `path` is a file.
+        If a parent of `path` is a file, or `path` is a device, which a rename would replace.
     """
     path = Path(path)
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise UsageError(f"cannot write {path}: it is a device", hint="choose another --out")
     if path.exists() and not overwrite:
         raise OutputExistsError(f"output exists: {path}", hint="choose another --out, or pass --overwrite")
     for parent in path.absolute().parents:
@@ -56,6 +59,7 @@ def atomic_file(path: Path, overwrite: bool = False) -> Iterator[Path]:
     temporary = _temporary_sibling(path)
     try:
         yield temporary
+        refuse_superseded(path)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -77,6 +81,7 @@ def atomic_directory(path: Path, overwrite: bool = False) -> Iterator[Path]:
     temporary.mkdir()
     try:
         yield temporary
+        refuse_superseded(path)
         if path.exists():
             retired = _temporary_sibling(path)
             os.replace(path, retired)

@@ -16,6 +16,7 @@ from focus_cli.training.checkpoint import TrainedModel
 from focus_cli.training.config import TrainingConfig
 from focus_cli.training.fit import MIN_LOCATIONS
 from focus_cli.training.loop import make_optimiser, run_loop
+from focus_cli.training.source import ViewSource
 from focus_cli.training.views import ViewMaker
 
 RATE = 0.3  # of the training's peak learning rate
@@ -56,11 +57,12 @@ def adapt(
         )
     trained = TrainingConfig(**model.info.get("training", {}))
     settings = {"max_steps": steps, "learning_rate": RATE * trained.learning_rate}
+    settings |= {"views_per_step": 1, "precision": "float32"}  # one process, most often on a CPU
     config = trained.model_copy(update=settings)
     prior = extend_prior(model.prior, data.genes, data.panel_share(), reference)
-    makers = [ViewMaker(data, prior, state_latents(reference, prior), config, model.net.config.labels)]
+    maker = ViewMaker(data, prior, state_latents(reference, prior), config, model.net.config.labels)
     net = copy.deepcopy(model.net).to(device).train()
-    log = run_loop(net, make_optimiser(net, config), makers, config, seed, label="adapting")
+    log = run_loop(net, make_optimiser(net, config), ViewSource.of([maker]), config, seed, label="adapting")
     say(f"adapted to {data.info.sample_id}: {steps} steps on {n_locations:,} locations")
     return TrainedModel(net.to("cpu").eval(), prior, model.image, {**model.info, "adapted": _summary(log)})
 

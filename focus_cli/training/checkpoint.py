@@ -131,13 +131,27 @@ def checkpoint_path(out: Path) -> Path:
 
 
 def save_state(
-    path: Path, net: FocusNet, optimiser: torch.optim.Optimizer, step: int, key: str, log: str, running: list
+    path: Path,
+    net: dict[str, torch.Tensor],
+    optimiser: dict[int, dict[str, Any]],
+    step: int,
+    key: str,
+    log: str,
+    running: list,
 ) -> None:
-    """Write a resumable state; `key` names the run that may continue it."""
-    tensors = {f"net.{name}": value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
-    for index, state in optimiser.state_dict()["state"].items():
+    """Write a resumable state; `key` names the run that may continue it.
+
+    Parameters
+    ----------
+    net
+        Whole tensors by their names in the network.
+    optimiser
+        Its state by the number of the parameter, as in ``optimiser.state_dict()["state"]``.
+    """
+    tensors = {f"net.{name}": value.detach().cpu().contiguous() for name, value in net.items()}
+    for index, state in optimiser.items():
         for name, value in state.items():
-            tensors[f"optimiser.{index}.{name}"] = torch.as_tensor(value).contiguous()
+            tensors[f"optimiser.{index}.{name}"] = torch.as_tensor(value).cpu().contiguous()
     with atomic_directory(path, overwrite=True) as temporary:
         (temporary / "state.safetensors").write_bytes(save(tensors))
         (temporary / "state.json").write_text(json.dumps({"step": step, "key": key, "log": log, "running": running}))

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from focus_cli.config.settings import load_settings
+from focus_cli.errors import UsageError
+
+# Settings that change how a run is carried out and, but for the order of sums, not what comes out of it.
+MEANS = frozenset({"parallel", "view_workers"})
 
 
 class TrainingConfig(BaseModel):
@@ -35,6 +39,27 @@ class TrainingConfig(BaseModel):
     weight_counts: float = Field(1.0, ge=0)
     weight_flow: float = Field(0.3, ge=0)
     checkpoint_every: int = Field(200, ge=1)
+    views_per_step: int | None = Field(None, ge=1)
+    precision: Literal["float32", "bf16"] = "float32"
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    view_workers: int = Field(1, ge=1)
+
+
+def share_of_views(config: TrainingConfig, processes: int) -> int:
+    """Views that each of `processes` takes per step; a step averages ``views_per_step`` of them, by default one each.
+
+    Raises
+    ------
+    UsageError
+        If they cannot be shared evenly.
+    """
+    views = config.views_per_step or processes
+    if views % processes:
+        raise UsageError(
+            f"training config: views_per_step {views} cannot be shared by {processes} processes",
+            hint=f"set it to a multiple of {processes}, for instance {processes * max(1, round(views / processes))}",
+        )
+    return views // processes
 
 
 def load_training_config(path: Path | None, **overrides) -> TrainingConfig:

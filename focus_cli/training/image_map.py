@@ -20,6 +20,7 @@ from focus_cli.priors import SpatialPrior, panel_statistics
 PENALTIES = 10.0 ** np.arange(-4, 3.5)  # relative to the mean of the normal matrices' diagonals
 FOLDS = 5
 BLOCKS = 4  # along each axis of a sample
+MAX_SAMPLES = 512  # that the maps are fitted on
 _ROWS = 16384  # of features at a time
 
 
@@ -100,56 +101,80 @@ def _cross_validated(parts: Sequence[Sequence[_Sums]]) -> np.ndarray | None:
     return None if chosen is None else _solve([s for sample in parts for s in sample], chosen)
 
 
-def fit_image_map(samples: Sequence[SampleData], prior: SpatialPrior) -> tuple[np.ndarray, np.ndarray]:
-    """Fit the map from morphology to the latent on every sample with an image.
+class _LatentSums:
+    """Of the statistics of molecules on the image, sample by sample."""
+
+    def __init__(self, prior: SpatialPrior) -> None:
+        self._prior, self.parts = prior, []
+
+    def add(self, data: SampleData) -> None:
+        prior, kept, rows = self._prior, np.flatnonzero(data.exposure > 0), self._prior.rows(data.names)
+        panel = panel_statistics(prior.loadings[rows], data.baseline(prior)[rows], np.ones(len(rows), bool))
+        t, exposure = panel(data.counts[kept], data.exposure[kept])
+        information = (panel.basis * panel.precision) @ panel.basis.T
+        self.parts.append(_sums(data, kept, exposure, t @ panel.basis.T, information, len(self.parts)))
+
+    def solve(self, n_features: int) -> tuple[np.ndarray, np.ndarray]:
+        weights = _cross_validated(self.parts) if self.parts else None
+        if weights is None:
+            weights = np.zeros((n_features + 1, self._prior.n_factors))
+        weights = weights.astype(np.float32)
+        return np.ascontiguousarray(weights[:-1].T), weights[-1]
+
+
+class _DepthSums:
+    """Of the log of the molecules on the image, sample by sample; and the samples' levels."""
+
+    def __init__(self) -> None:
+        self.levels, self.parts = [], []
+
+    def add(self, data: SampleData, with_image: bool) -> None:
+        kept = np.flatnonzero(data.exposure > 0)
+        log = np.log(data.exposure[kept])
+        if with_image:
+            centred = (log - log.mean())[:, None]
+            self.parts.append(_sums(data, kept, np.ones(len(kept)), centred, np.ones((1, 1)), len(self.levels)))
+        self.levels.append(np.median(log))
+
+    def solve(self, n_features: int) -> tuple[np.ndarray, float]:
+        weights = _cross_validated(self.parts) if self.parts else None
+        # The intercept is the sample's own level, which is stated apart.
+        weight = np.zeros(n_features) if weights is None else weights[:-1, 0]
+        return weight.astype(np.float32), float(np.mean(self.levels))
+
+
+def fit_maps(
+    samples: Sequence[SampleData], prior: SpatialPrior, seed: int = 0
+) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, float]]:
+    """Fit the maps from morphology to the latent and to the log of a location's molecules.
+
+    Each sample is asked for once, and let go. Beyond `MAX_SAMPLES` samples the maps are fitted on as many,
+    drawn by `seed`: the sums of a sample take megabytes, and solving takes time with every one.
 
     Parameters
     ----------
     samples
-        Those without an image are left out.
+        Those without an image only tell their depth.
     prior
         Its genes must include the panels'.
 
     Returns
     -------
-    weight
-        float32, K × F: latent per unit of standardised feature.
-    bias
-        float32, K. Both are 0 where no map predicts tissue that it was not fitted on.
+    To the latent
+        float32, K × F: latent per unit of standardised feature; and its bias, float32, K. Both are 0 where no map
+        predicts tissue that it was not fitted on.
+    To the depth
+        float32, F: what a unit of each feature adds to the log, 0 where nothing predicts left-out tissue; and the log
+        of the molecules of a typical location, the mean over samples of their medians.
     """
-    parts = []
-    for offset, data in enumerate(data for data in samples if data.raster is not None):
-        kept, rows = np.flatnonzero(data.exposure > 0), prior.rows(data.names)
-        panel = panel_statistics(prior.loadings[rows], data.baseline(prior)[rows], np.ones(len(rows), bool))
-        t, exposure = panel(data.counts[kept], data.exposure[kept])
-        information = (panel.basis * panel.precision) @ panel.basis.T
-        parts.append(_sums(data, kept, exposure, t @ panel.basis.T, information, offset))
-    weights = _cross_validated(parts) if parts else None
-    if weights is None:
-        weights = np.zeros((samples[0].n_features + 1, prior.n_factors))
-    weights = weights.astype(np.float32)
-    return np.ascontiguousarray(weights[:-1].T), weights[-1]
-
-
-def fit_depth_map(samples: Sequence[SampleData]) -> tuple[np.ndarray, float]:
-    """Fit the map from morphology to the log of a location's molecules.
-
-    Returns
-    -------
-    weight
-        float32, F: what a unit of each standardised feature adds. 0 where nothing predicts left-out tissue.
-    level
-        Log of the molecules of a typical location, the mean over samples of their medians.
-    """
-    levels, parts = [], []
-    for offset, data in enumerate(samples):
-        kept = np.flatnonzero(data.exposure > 0)
-        log = np.log(data.exposure[kept])
-        levels.append(np.median(log))
-        if data.raster is not None:
-            centred = (log - log.mean())[:, None]
-            parts.append(_sums(data, kept, np.ones(len(kept)), centred, np.ones((1, 1)), offset))
-    weights = _cross_validated(parts) if parts else None
-    # The intercept is the sample's own level, which is stated apart.
-    weight = np.zeros(samples[0].n_features) if weights is None else weights[:-1, 0]
-    return weight.astype(np.float32), float(np.mean(levels))
+    latent, depth, n_features = _LatentSums(prior), _DepthSums(), 0
+    drawn = set(range(len(samples)))
+    if len(samples) > MAX_SAMPLES:
+        drawn = set(np.random.default_rng([seed, 9]).permutation(len(samples))[:MAX_SAMPLES].tolist())
+    for number, data in enumerate(samples):
+        n_features = data.n_features
+        fitted_on = number in drawn and data.raster is not None
+        if fitted_on:
+            latent.add(data)
+        depth.add(data, fitted_on)
+    return latent.solve(n_features), depth.solve(n_features)

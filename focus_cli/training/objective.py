@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 from focus_cli.models import FocusNet, to_device
 from focus_cli.models.flow import interpolate
 from focus_cli.models.likelihood import negative_binomial_nll, share_link
+from focus_cli.models.network import Condition
 from focus_cli.training.config import TrainingConfig
 from focus_cli.training.views import TrainingView
 
@@ -25,6 +26,15 @@ class Losses:
     counts: Tensor
     flow: Tensor
     total: Tensor
+
+
+def _layers(device: torch.device, precision: str) -> torch.autocast:
+    """Context of the network's layers; the likelihoods stay outside, in float32."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
+def _in_float32(condition: Condition) -> Condition:
+    return Condition(*(getattr(condition, field.name).float() for field in fields(condition)))
 
 
 def compute_losses(
@@ -47,8 +57,10 @@ def compute_losses(
     query = view.view.query(
         view.points[batch].reshape(-1, 2), view.point_features[batch].reshape(len(batch) * n_points, -1)
     )
-    condition = net.condition(to_device(query, device))
-    genes = to_device(view.genes, device)
+    query, genes = to_device(query, device), to_device(view.genes, device)
+    layers = _layers(device, config.precision)
+    with layers:
+        condition = _in_float32(net.condition(query))
 
     def footprint(values: Tensor) -> Tensor:
         return values.view(len(batch), n_points, *values.shape[1:]).mean(dim=1)
@@ -67,8 +79,10 @@ def compute_losses(
     prior_loss = 0.5 * (residual**2 / (information.clamp(min=1e-6) * spread) + torch.log(spread)).mean()
 
     # Counts at the posterior mean.
-    latent = net.posterior_mean(condition)
-    loadings, log_theta, platform = net.gene_parameters(genes.loadings, genes.log_baseline)
+    with layers:
+        latent = net.posterior_mean(condition).float()
+        parameters = net.gene_parameters(genes.loadings, genes.log_baseline)
+    loadings, log_theta, platform = (values.float() for values in parameters)
     share = footprint(share_link(latent @ loadings.T))
     response = (view.view.descriptors.to(device) @ platform.T) * genes.unseen
     count_exposure = view.count_exposure[rows].to(device)
@@ -94,7 +108,8 @@ def compute_losses(
         t = torch.rand(len(source), generator=generator).to(device)
         point = interpolate(source, target, t)
         scale = condition.log_variance.exp()
-    predicted = net.predict(point, t, condition)
+    with layers:
+        predicted = net.predict(point, t, condition).float()
     flow_loss = 0.5 * ((predicted - target) ** 2 / scale).mean()
 
     total = config.weight_prior * prior_loss + config.weight_counts * count_loss + config.weight_flow * flow_loss

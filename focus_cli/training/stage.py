@@ -1,23 +1,77 @@
-"""The stage behind ``focus train``: sample folders → model folder."""
+"""The stage behind ``focus train``: sample folders and corpora → model folder."""
 
 from __future__ import annotations
 
+import os
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 from focus_cli import provenance
-from focus_cli.conditioning import load_sample_data
+from focus_cli.corpus import TrainingSample, open_training_samples
+from focus_cli.distributed.processes import started_processes
+from focus_cli.distributed.stop import stop_on_signal
 from focus_cli.errors import UsageError
 from focus_cli.genes import gene_table_inputs
 from focus_cli.models import PRESETS
 from focus_cli.models.device import choose_device
-from focus_cli.priors import read_prior
+from focus_cli.priors import SpatialPrior, read_prior
 from focus_cli.progress import say
-from focus_cli.reference import open_reference
-from focus_cli.store import open_sample, refuse_existing
+from focus_cli.reference import Reference, open_reference
+from focus_cli.resources import check_memory, sample_size
+from focus_cli.store import is_sample, refuse_existing
 from focus_cli.training.checkpoint import TrainedModel, checkpoint_path, load_model, save_model
-from focus_cli.training.config import load_training_config
+from focus_cli.training.config import MEANS, TrainingConfig, load_training_config, share_of_views
 from focus_cli.training.fit import fit
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """What a training starts from: everything that could be refused was looked at, and no sample was read whole."""
+
+    settings: TrainingConfig
+    device: str
+    samples: list[TrainingSample]
+    reference: Reference | None
+    prior: SpatialPrior | None
+
+
+def check(
+    samples: list[Path],
+    out: Path,
+    *,
+    reference: Path | None = None,
+    prior: Path | None = None,
+    preset: str = "nano",
+    config: Path | None = None,
+    max_steps: int | None = None,
+    device: str = "auto",
+    overwrite: bool = False,
+    processes: int = 1,
+) -> _Ready:
+    """Refuse everything that can be refused before any sample is read whole.
+
+    Raises
+    ------
+    FocusError
+        Of the kind that fits; see `focus_cli.errors`.
+    """
+    refuse_existing(out, overwrite)
+    settings = load_training_config(config, max_steps=max_steps)
+    settings = settings.model_copy(update={"views_per_step": processes * share_of_views(settings, processes)})
+    where = choose_device(device)
+    stored = open_training_samples(samples)
+    ids = [s.info.sample_id for s in stored]
+    if len(set(ids)) < len(ids):
+        twice = next(i for i in ids if ids.count(i) > 1)
+        raise UsageError(f"sample {twice!r} was given twice", hint="give each sample once")
+    opened = open_reference(reference) if reference is not None else None
+    # What a corpus streams is bounded by itself; sample folders are held whole.
+    if whole := [sample_size(path) for path in samples if is_sample(path)]:
+        check_memory(
+            "train", whole, "stream the samples from disk (focus corpus)", preset=preset, reference=opened is not None
+        )
+    return _Ready(settings, where, stored, opened, read_prior(prior) if prior is not None else None)
 
 
 def train(
@@ -34,48 +88,59 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
 ) -> TrainedModel:
-    """Train on stored samples and write the model.
+    """Train on stored samples or corpora of them and write the model.
 
-    Everything that can be refused is refused before any sample is read whole.
+    Where torchrun has started several processes, they train together and the first one writes.
 
     Raises
     ------
     FocusError
         Of the kind that fits; see `focus_cli.errors`.
+    ToBeContinued
+        If SIGTERM or SIGUSR1 asked to stop: the state is saved for ``resume``.
     """
-    refuse_existing(out, overwrite)
-    settings = load_training_config(config, max_steps=max_steps)
-    where = choose_device(device)
-    stored = [open_sample(path) for path in samples]
-    ids = [s.info.sample_id for s in stored]
-    if len(set(ids)) < len(ids):
-        twice = next(i for i in ids if ids.count(i) > 1)
-        raise UsageError(f"sample {twice!r} was given twice", hint="give each sample once")
-    opened = open_reference(reference) if reference is not None else None
-    given = read_prior(prior) if prior is not None else None
-    data = [load_sample_data(s) for s in stored]
-    model, log = fit(
-        data,
-        PRESETS[preset],
-        settings,
-        reference=opened,
-        prior=given,
-        seed=seed,
-        device=where,
-        out=out,
-        resume=resume,
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    ready = check(
+        samples,
+        out,
+        reference=reference,
+        prior=prior,
+        preset=preset,
+        config=config,
+        max_steps=max_steps,
+        device=device,
+        overwrite=overwrite,
+        processes=world,
     )
-    inputs = {f"sample:{s.info.sample_id}": s.path for s in stored} | gene_table_inputs()
-    if reference is not None:
-        inputs["reference"] = Path(reference)
-    if prior is not None:
-        inputs["prior"] = Path(prior)
-    model.info["preset"] = preset
-    model.info["provenance"] = provenance.describe_run(
-        "train", {"preset": preset, **settings.model_dump(mode="json")}, inputs, seed
-    )
-    save_model(out, model, log, overwrite=overwrite)
-    if (state := checkpoint_path(out)).exists():
-        shutil.rmtree(state)
-    say(f"training: done → {out}")
-    return load_model(out)
+    with stop_on_signal(), started_processes(ready.device) as processes, processes.only_first_speaks():
+        model, log = fit(
+            [s.open() for s in ready.samples],
+            PRESETS[preset],
+            ready.settings,
+            reference=ready.reference,
+            prior=ready.prior,
+            seed=seed,
+            device=processes.device,
+            out=out,
+            resume=resume,
+            processes=processes,
+        )
+        if processes.first:
+            settings = {"preset": preset, **ready.settings.model_dump(mode="json", exclude=MEANS)}
+            model.info["preset"] = preset
+            record = provenance.describe_run("train", settings, _inputs(reference, prior), seed)
+            record["inputs"] |= {f"sample:{s.info.sample_id}": s.described() for s in ready.samples}
+            model.info["provenance"] = record
+            save_model(out, model, log, overwrite=overwrite)
+            if (state := checkpoint_path(out)).exists():
+                shutil.rmtree(state)
+            say(f"training: done → {out}")
+            model = load_model(out)
+        processes.wait()
+    return model
+
+
+def _inputs(reference: Path | None, prior: Path | None) -> dict[str, Path]:
+    """What the model was made from besides samples, by what it is."""
+    given = {"reference": reference, "prior": prior}
+    return gene_table_inputs() | {role: Path(path) for role, path in given.items() if path is not None}

@@ -21,6 +21,10 @@ from focus_cli.training.aggregation import SPOT, is_fine, lay_spots, window_size
 from focus_cli.training.config import TrainingConfig
 from focus_cli.training.masks import Mask, draw_mask
 
+# Of memory for each location, about: places, tree and where its counts lie; neighbourhoods, where windows are whole.
+LOCATION_BYTES = 96
+POOLING_BYTES = 320
+
 
 @dataclass(frozen=True)
 class GeneBatch:
@@ -59,9 +63,12 @@ class TrainingView:
 
 @dataclass(frozen=True)
 class _Hidden:
-    """Locations that are asked for: all their counts, those kept by thinning, those seen; whether any may be seen."""
+    """Locations that are asked for: image at their points, all their counts, those kept by thinning, those seen;
+    whether any may be seen.
+    """
 
     xy_um: np.ndarray
+    features: np.ndarray
     counts: sparse.csr_matrix
     kept: sparse.csr_matrix
     visible: sparse.csr_matrix
@@ -107,6 +114,14 @@ class ViewMaker:
         self.gene_weight = np.sqrt(signal) / max(np.sqrt(signal).sum(), 1e-12) + 1 / len(signal)
         self.gene_weight /= self.gene_weight.sum()
 
+    @property
+    def nbytes(self) -> int:
+        """Memory that the maker holds, about; a matrix of counts and an image in memory are not its own."""
+        n = len(self.data.xy_um)
+        whole = len(self.measured) <= self.config.view_locations
+        arrays = (self.rows, self.sample_baseline, self.gene_weight, self.full.encoder)
+        return sum(a.nbytes for a in arrays) + n * (LOCATION_BYTES + POOLING_BYTES * whole)
+
     def _window(self, rng: np.random.Generator, size: int) -> np.ndarray:
         if len(self.measured) <= size:
             return self.measured
@@ -137,15 +152,22 @@ class ViewMaker:
             features = data.features_within(centres, points_of(SPOT))
             view = self._view(seen, pooling, features, describe_platform(data.info.platform, SPOT), mask)
             asked = np.sort(rng.choice(len(xy), min(config.view_locations, len(xy)), replace=False))
+            at_points = self._at_points(xy[asked])
+            hidden = _Hidden(xy[asked], at_points, counts[asked], kept[asked], visible[asked], location_visible[asked])
         else:
             # A window has edges of its own; its neighbourhoods end there, as those of a section do.
             whole = len(window) == len(data.xy_um)
             pooling = data.pooling if whole else build_pooling(xy, data.info.footprint.pitch_um)
-            features = data.features_within(xy, self.offsets)
-            view = self._view(visible, pooling, features, data.descriptors(), mask)
-            asked = np.arange(len(xy))
-        hidden = _Hidden(xy[asked], counts[asked], kept[asked], visible[asked], location_visible[asked])
+            # The image is read once: what a location shows is the mean of its points.
+            at_points = self._at_points(xy)
+            view = self._view(visible, pooling, at_points.mean(axis=1), data.descriptors(), mask)
+            hidden = _Hidden(xy, at_points, counts, kept, visible, location_visible)
         return self._ask(view, hidden, mask, rng)
+
+    def _at_points(self, xy_um: np.ndarray) -> np.ndarray:
+        """Image features at the query points of locations, locations × points × F."""
+        points = xy_um[:, None] + self.offsets
+        return self.data.features(points.reshape(-1, 2)).reshape(*points.shape[:2], -1)
 
     def _view(
         self, visible: sparse.csr_matrix, pooling: Pooling, features: np.ndarray, descriptors: np.ndarray, mask: Mask
@@ -165,8 +187,6 @@ class ViewMaker:
 
     def _ask(self, view: View, hidden: _Hidden, mask: Mask, rng: np.random.Generator) -> TrainingView:
         """The view with its questions: what is hidden of each location."""
-        points = hidden.xy_um[:, None] + self.offsets
-        features = self.data.features(points.reshape(-1, 2)).reshape(*points.shape[:2], -1)
         # The latent target rests on molecules that were not seen, over all genes of the panel.
         unseen = (hidden.counts - hidden.kept).tocsr()
         target, target_exposure = self.full(unseen, np.asarray(unseen.sum(axis=1)).ravel())
@@ -176,8 +196,8 @@ class ViewMaker:
         asked = (hidden.counts - hidden.visible).tocsc()[:, columns]
         return TrainingView(
             view=view,
-            points=points,
-            point_features=features,
+            points=hidden.xy_um[:, None] + self.offsets,
+            point_features=hidden.features,
             target_statistics=torch.from_numpy(target),
             target_exposure=torch.from_numpy(target_exposure),
             target_basis=torch.from_numpy(self.full.basis),

@@ -1,4 +1,4 @@
-"""Small services of the workflow: ``python -m focus_cli.workflow gather|genes|summary|pack|schemas``."""
+"""Small services of the workflow: ``python -m focus_cli.workflow gather|genes|summary|cohort|pack|schemas``."""
 
 from __future__ import annotations
 
@@ -41,6 +41,16 @@ def summary(results: Path) -> None:
     from focus_cli.workflow.scores import summarise
 
     click.echo(summarise(results))
+
+
+@services.command()
+@click.argument("results", type=PATH)
+def cohort(results: Path) -> None:
+    """Write cohort.html and cohort.tsv of a run, at work or over: one row per sample."""
+    from focus_cli.workflow.cohort import write_cohort
+
+    for path in write_cohort(results):
+        click.echo(path)
 
 
 @services.command()

@@ -10,11 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from focus_cli.config import expand, load_config, load_samples
+from focus_cli.config import expand, load_config
 from focus_cli.errors import MissingResourceError
 from focus_cli.progress import say
-from focus_cli.workflow import locate, restart
-from focus_cli.workflow.plan import Plan
+from focus_cli.workflow import locate
+from focus_cli.workflow.claim import claim
+from focus_cli.workflow.leftovers import end_leftovers
+from focus_cli.workflow.plan import make_plan
 from focus_cli.workflow.shell import use_this_environment
 
 # With these Snakemake reads or repairs and starts no job: what is left of a killed run is left alone.
@@ -44,10 +46,17 @@ def snakemake_command(
     ]
 
 
-def check(configfiles: Sequence[Path], options: Sequence[str]) -> None:
+def check(configfiles: Sequence[Path], options: Sequence[str], samples: Path | None = None) -> None:
     """Refuse what cannot run before Snakemake starts: the configuration, the sheet and every file they name.
 
     Values given by ``--config`` on the command line are seen by the Snakefile alone, which checks them again.
+
+    Parameters
+    ----------
+    configfiles, options
+        As for `launch`.
+    samples
+        A sheet in place of the configuration's.
 
     Raises
     ------
@@ -55,9 +64,11 @@ def check(configfiles: Sequence[Path], options: Sequence[str]) -> None:
         In one line, with every problem of the file at fault.
     """
     config = load_config(configfiles)
+    if samples is not None:
+        config = config.model_copy(update={"samples": str(samples)})
     if _OVERRIDES & set(options) or _ELSEWHERE & set(options):
         return
-    plan = Plan(config, load_samples(expand(config.samples), check_paths=True))
+    plan = make_plan(config, check_paths=True)
     named = {
         "reference.path": plan.reference_path,
         "train.settings": config.train.settings,
@@ -66,6 +77,13 @@ def check(configfiles: Sequence[Path], options: Sequence[str]) -> None:
     for key, path in named.items():
         if path and not Path(expand(path)).exists():
             raise MissingResourceError(f"{key}: no such file: {expand(path)}", hint="correct it in the config")
+
+
+def with_samples(options: Sequence[str], samples: Path) -> list[str]:
+    """Snakemake's options with a sheet in place of the configuration's; of two ``--config`` it takes the last alone."""
+    at = next((i for i, option in enumerate(options) if option in _OVERRIDES), len(options))
+    override = [options[at] if at < len(options) else "--config", f"samples={samples}"]
+    return [*options[:at], *override, *options[at + 1 :]]
 
 
 def launch(configfiles: Sequence[Path], profile: str, options: Sequence[str], snakefile: str = "Snakefile") -> NoReturn:
@@ -82,19 +100,37 @@ def launch(configfiles: Sequence[Path], profile: str, options: Sequence[str], sn
     python = [sys.executable, "-m"]
     if not _NO_JOBS & set(options):
         folder = _folder(options)
-        bare = snakemake_command(configfiles, profile, [], snakefile)
-        restart.settle(folder, [*python, *bare, "--unlock"])
-        environment = restart.register(folder)
+        mine = claim(folder)
+        if mine.predecessor is not None and not mine.predecessor.over:
+            bare = snakemake_command(configfiles, profile, [], snakefile)
+            end_leftovers(folder, mine.predecessor.executor, [*python, *bare, "--unlock"])
+        environment = mine.register(_executor(profile, options))
     say(shlex.join(command))
     # Not a child but this very process: signals and the exit code need no one in between.
     os.execve(sys.executable, [*python, *command], environment)
 
 
-def _folder(options: Sequence[str]) -> Path:
+def _executor(profile: str, options: Sequence[str]) -> str:
+    """What jobs are given to: the command line's word, else the profile's."""
+    import yaml
+
+    if given := _value_of({"--executor", "-e"}, options):
+        return given
+    for path in sorted(locate.profile(profile).glob("config*.yaml"), reverse=True):
+        if told := (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("executor"):
+            return str(told)
+    return "local"
+
+
+def _value_of(names: set[str], options: Sequence[str]) -> str | None:
     for option, value in itertools.pairwise(options):
-        if option in _ELSEWHERE:
-            return Path(value).resolve()
-    return Path.cwd().resolve()
+        if option in names:
+            return value
+    return None
+
+
+def _folder(options: Sequence[str]) -> Path:
+    return Path(_value_of(_ELSEWHERE, options) or ".").resolve()
 
 
 def _short(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""What a run consists of: which files, which hold-outs, which model learns from which samples.
+"""What a run consists of: which files, and which of them follow from which.
 
 The rules ask this plan and hold no logic of their own, so that all of it is tested without Snakemake.
 """
@@ -6,50 +6,31 @@ The rules ask this plan and hold no logic of their own, so that all of it is tes
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from focus_cli.config import Fold, RunConfig, SampleRow, expand
-from focus_cli.errors import UsageError
+from focus_cli.config import RunConfig, SampleRow, expand, load_samples
+from focus_cli.workflow.holdouts import FoldPlan, plan_folds
+from focus_cli.workflow.learning import ModelPlan, agreed, model_names, name_references, plan_models
 from focus_cli.workflow.shell import flags
 
-DEFAULT_TRUTH_BIN_UM = 16.0
 
+def make_plan(config: RunConfig, *, check_paths: bool = False) -> Plan:
+    """The plan of a configuration: its sheet is read and checked as a whole.
 
-@dataclass(frozen=True)
-class FoldPlan:
-    """One hold-out of one sample.
+    Parameters
+    ----------
+    config
+        The checked configuration.
+    check_paths
+        Also look whether the files that the sheet names are there.
 
-    `others` are the samples that the fold's model learns from in full; with `on_itself` it also learns from
-    the part of the sample that stays visible.
+    Raises
+    ------
+    FocusError
+        With every problem of the sheet at once, or why the run cannot be planned.
     """
-
-    id: str
-    sample: str
-    fold: Fold
-    on_itself: bool
-    others: tuple[str, ...]
-
-    @property
-    def task(self) -> str:
-        """What is hidden."""
-        return self.fold.task
-
-    @property
-    def truth_bin_um(self) -> float:
-        """refine: side in µm of the bins to be recovered."""
-        return self.fold.truth_bin_um or DEFAULT_TRUTH_BIN_UM
-
-    def options(self) -> str:
-        """The task's options as ``focus holdout`` takes them."""
-        return flags(
-            task=self.task,
-            n_genes=self.fold.n_genes,
-            fraction=self.fold.fraction,
-            truth_bin_um=self.truth_bin_um if self.task == "refine" else None,
-            test_fraction=self.fold.test_fraction,
-        )
+    return Plan(config, load_samples(expand(config.samples), check_paths=check_paths))
 
 
 class Plan:
@@ -65,7 +46,8 @@ class Plan:
     Raises
     ------
     UsageError
-        If a fold names an unknown sample, two folds have one name, or a fold has nothing to learn from.
+        If a model or a fold has nothing to learn from, a fold names an unknown sample, two folds have one name, or
+        the samples of a model do not agree on a reference.
     """
 
     def __init__(self, config: RunConfig, samples: Sequence[SampleRow]) -> None:
@@ -73,7 +55,13 @@ class Plan:
         self.samples = {row.sample: row for row in samples}
         self.out = expand(config.output).rstrip("/")
         self.reference_path = expand(config.reference.path) if config.reference.path else None
-        self.folds = {fold.id: fold for fold in self._plan_folds()}
+        self._model_of = model_names(config, self.samples)
+        self.model_plans: dict[str, ModelPlan] = plan_models(config, self.samples, self._model_of, self.reference_path)
+        self.models = {name: plan.samples for name, plan in self.model_plans.items()}
+        self.folds: dict[str, FoldPlan] = plan_folds(config, self.samples, self._model_of, self.models)
+        self._folds_of: dict[str, list[str]] = {}
+        for fold in self.folds.values():
+            self._folds_of.setdefault(fold.sample, []).append(fold.id)
 
     # --- where things go: one rule owns one of these, and none lies inside another ------------------
 
@@ -81,10 +69,13 @@ class Plan:
         """The stored sample."""
         return f"{self.out}/samples/{name}"
 
-    @property
-    def reference(self) -> list[str]:
-        """The reference, if the run has one."""
-        return [f"{self.out}/reference"] if self.reference_path else []
+    def corpus(self, name: str) -> str:
+        """A sample packed for streaming, where train.corpus asks for it."""
+        return f"{self.out}/corpora/{name}"
+
+    def reference(self, name: str) -> str:
+        """A harmonised reference."""
+        return f"{self.out}/references/{name}"
 
     def encoder_options(self) -> str:
         """What ``focus preprocess`` is told of the learned image encoder; nothing without one."""
@@ -123,47 +114,93 @@ class Plan:
         """The report of a sample."""
         return f"{self.out}/reports/{name}.html"
 
-    def scores_of_fold(self, fold: str) -> str:
-        """Scores of one hold-out."""
-        return f"{self.out}/folds/{fold}/scores"
+    def fold_file(self, fold: str, name: str) -> str:
+        """A file or folder of one hold-out."""
+        return f"{self.out}/folds/{fold}/{name}"
 
     @property
     def table(self) -> str:
         """All scores in one table."""
         return f"{self.out}/scores.tsv"
 
-    # --- what follows from what ----------------------------------------------------------------------
+    # --- references ----------------------------------------------------------------------------------
 
     @cached_property
-    def models(self) -> dict[str, tuple[str, ...]]:
-        """Model → the samples that it learns from."""
-        if self.config.train.scope == "all":
-            return {"all": tuple(self.samples)}
-        return {name: (name,) for name in self.samples}
+    def _reference_names(self) -> dict[str, str]:
+        return name_references([self.reference_path, *(row.reference for row in self.samples.values())])
+
+    @property
+    def references(self) -> dict[str, str]:
+        """Name of each harmonised reference → the file of single cells that it is made of."""
+        return {name: path for path, name in self._reference_names.items()}
+
+    def _made_of(self, path: str | None) -> list[str]:
+        return [self.reference(self._reference_names[path])] if path else []
+
+    def reference_of_model(self, model: str) -> list[str]:
+        """The harmonised reference that a model learns from, if it has one."""
+        return self._made_of(self.model_plans[model].reference)
+
+    def reference_of(self, sample: str) -> list[str]:
+        """The harmonised reference of a sample: its own, the run's, or that of the model that enhances it."""
+        own = self.samples[sample].reference or self.reference_path
+        return self._made_of(own or self.model_plans[self._model_of[sample]].reference)
+
+    def reference_of_fold(self, fold: str) -> list[str]:
+        """The harmonised reference of a hold-out: that on which its samples agree, else the run's or the sample's."""
+        plan = self.folds[fold]
+        if not plan.own_model:
+            return self.reference_of(plan.sample)
+        learnt_from = [*([plan.sample] if plan.on_itself else []), *plan.others]
+        one = agreed(self.samples[name].reference or self.reference_path for name in learnt_from)
+        return self._made_of(one or self.reference_path) or self.reference_of(plan.sample)
+
+    # --- what follows from what ----------------------------------------------------------------------
 
     def model_of(self, sample: str) -> str:
         """The model that enhances a sample."""
-        return self.model("all" if self.config.train.scope == "all" else sample)
+        return self.model(self._model_of[sample])
 
     def training_of(self, sample: str) -> tuple[str, ...]:
         """The samples that the model of a sample learns from."""
-        return self.models["all" if self.config.train.scope == "all" else sample]
+        return self.models[self._model_of[sample]]
+
+    def learnt_from(self, samples: Sequence[str]) -> list[str]:
+        """What ``focus train`` reads of samples: their folders, or the corpora that they are packed into."""
+        return [self.corpus(name) if self.config.train.corpus else self.sample(name) for name in samples]
+
+    def model_of_fold(self, fold: str) -> str:
+        """The model that a hold-out is enhanced by: its own, but for a test sample that of the run."""
+        plan = self.folds[fold]
+        return self.fold_file(fold, "model") if plan.own_model else self.model_of(plan.sample)
 
     def scored_file_of(self, fold: str) -> str:
         """What is compared with the truth of a fold."""
-        name = "refined" if self.folds[fold].task == "refine" else "enhanced"
-        return f"{self.out}/folds/{fold}/{name}.h5ad"
+        return self.fold_file(fold, "refined.h5ad" if self.folds[fold].task == "refine" else "enhanced.h5ad")
 
     def training_of_fold(self, fold: str) -> list[str]:
         """The sample folders that a fold's model learns from."""
-        plan = self.folds[fold]
-        itself = [f"{self.out}/folds/{fold}/observed"] if plan.on_itself else []
-        return itself + [self.sample(other) for other in plan.others]
+        return self._itself(fold) + [self.sample(other) for other in self.folds[fold].others]
+
+    def learnt_from_by_fold(self, fold: str) -> list[str]:
+        """What ``focus train`` reads for a fold's model."""
+        return self._itself(fold) + self.learnt_from(self.folds[fold].others)
+
+    def _itself(self, fold: str) -> list[str]:
+        return [self.fold_file(fold, "observed")] if self.folds[fold].on_itself else []
+
+    def scores_of_fold(self, fold: str) -> str:
+        """Scores of one hold-out."""
+        return self.fold_file(fold, "scores")
+
+    def folds_of(self, sample: str) -> list[str]:
+        """The hold-outs of a sample."""
+        return self._folds_of.get(sample, [])
 
     def scores_of(self, sample: str) -> list[str]:
         """Every folder of scores that belongs to a sample."""
         row = self.samples[sample]
-        folders = [self.scores_of_fold(fold.id) for fold in self.folds.values() if fold.sample == sample]
+        folders = [self.scores_of_fold(fold) for fold in self.folds_of(sample)]
         if row.truth:
             folders.append(f"{self.out}/scores/{sample}.truth")
         if row.truth_fine and self.refined(sample):
@@ -180,54 +217,5 @@ class Plan:
         """What a whole run makes in the end."""
         wanted = [self.enhanced(s) for s in self.samples] + [self.report(s) for s in self.samples]
         wanted += [path for s in self.samples for path in self.refined(s)]
-        return wanted + ([self.table] if self.scores else [])
-
-    # --- hold-outs -----------------------------------------------------------------------------------
-
-    def _plan_folds(self) -> list[FoldPlan]:
-        plans: dict[str, FoldPlan] = {}
-        for fold in self.config.evaluate.folds:
-            named = [fold.sample] if isinstance(fold.sample, str) else fold.sample
-            for sample in self.samples if "all" in named else named:
-                if sample not in self.samples:
-                    raise UsageError(
-                        f"evaluate.folds: {fold.task} asks for sample {sample}, which is not in the sheet",
-                        hint=f"samples: {', '.join(self.samples)}",
-                    )
-                plan = self._plan_fold(fold, sample)
-                if plan.id in plans:
-                    raise UsageError(f"evaluate.folds: two folds are called {plan.id}", hint="give one of them a name")
-                plans[plan.id] = plan
-        return list(plans.values())
-
-    def _plan_fold(self, fold: Fold, sample: str) -> FoldPlan:
-        training = fold.training
-        others = self._others(sample)
-        if training == "auto":
-            whole = fold.task == "histology" and fold.test_fraction is None
-            training = "others" if whole else "self"
-        on_itself = training in ("self", "all")
-        if training == "self":
-            others = ()
-        nothing_of_itself = fold.task == "histology" and fold.test_fraction is None
-        if not others and (nothing_of_itself or not on_itself):
-            raise UsageError(
-                f"evaluate.folds: {fold.task} on {sample} has nothing to learn from: no other sample",
-                hint="set test_fraction, so that a part of the sample stays visible"
-                if fold.task == "histology"
-                else "set training: self",
-            )
-        return FoldPlan(
-            id=f"{sample}.{fold.name or fold.task}",
-            sample=sample,
-            fold=fold,
-            on_itself=on_itself and not nothing_of_itself,
-            others=others,
-        )
-
-    def _others(self, sample: str) -> tuple[str, ...]:
-        """The other samples; where donors are told apart, only those of other donors."""
-        donors = {row.donor for row in self.samples.values()}
-        mine = self.samples[sample].donor
-        apart = len(donors) > 1
-        return tuple(name for name, row in self.samples.items() if name != sample and not (apart and row.donor == mine))
+        scores = self.scores
+        return wanted + ([self.table] if scores else [])

@@ -6,8 +6,15 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
+
+from focus_cli.config.fields import SAFE_NAME
+from focus_cli.errors import UsageError
+
+# What wildcards may hold. Alternatives of thousands of names take seconds to compile and to match.
+ANY_NAME = SAFE_NAME.strip("^$").replace("{0,99}", "*")
 
 
 def flags(**options: object) -> str:
@@ -28,6 +35,50 @@ def each(option: str, values: Iterable[object]) -> str:
 def one_of(names: Iterable[str]) -> str:
     """A pattern that matches these names and nothing else."""
     return "|".join(re.escape(name) for name in sorted(names)) or "(?!)"
+
+
+def by(wildcard: str, names: Iterable[str], answer: Callable[[str], Any]) -> Any:
+    """What a rule looks up by a wildcard: one pattern where a pattern says it, else a function for Snakemake.
+
+    ``by("sample", ["S1", "S2"], lambda name: f"out/{name}.h5ad")`` → ``"out/{sample}.h5ad"``. Snakemake fills in a
+    pattern many times quicker than it calls a function, and a cohort has thousands of jobs.
+
+    Parameters
+    ----------
+    wildcard
+        Its name.
+    names
+        Every value that it takes in this run.
+    answer
+        Name → text or list of texts.
+
+    Returns
+    -------
+    str, list of str, or a function of wildcards
+        An empty list where there are no names. The function raises UsageError for a name that is not one of `names`.
+    """
+    known = list(names)
+    patterns = (_pattern(answer(name), name, wildcard) for name in known)
+    first = next(patterns, [])
+    if first is not None and all(pattern == first for pattern in patterns):
+        return first
+    known = set(known)
+
+    def look_up(wildcards):
+        name = wildcards[wildcard]
+        if name not in known:
+            raise UsageError(f"no {wildcard} of this run is called {name}")
+        return answer(name)
+
+    return look_up
+
+
+def _pattern(value: Any, name: str, wildcard: str) -> Any:
+    """`value` with the wildcard in place of `name`; None where braces of its own would be taken for wildcards."""
+    if isinstance(value, str):
+        return None if "{" in value or "}" in value else value.replace(name, f"{{{wildcard}}}")
+    parts = [_pattern(part, name, wildcard) for part in value]
+    return None if None in parts else parts
 
 
 def use_this_environment() -> None:

@@ -207,7 +207,7 @@ def test_a_batch_must_be_shared_evenly(micro, slides, config_file, tmp_path, mon
 def _three(device):
     import contextlib
 
-    from focus_cli.pretraining.processes import Processes
+    from focus_cli.distributed.processes import Processes
 
     return contextlib.nullcontext(Processes(0, 3, device))
 

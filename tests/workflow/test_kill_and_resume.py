@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from focus_cli.workflow.restart import MARK, sweep
+from focus_cli.store.fence import FOLDER_VARIABLE
+from focus_cli.workflow.leftovers import sweep
 
 KILLS = 4
 LIMIT_S = 900
@@ -65,7 +66,7 @@ def processes_of(folder: Path) -> list[int]:
                 words = (entry / "environ").read_bytes().split(b"\0")
             except OSError:
                 continue
-            if f"{MARK}={folder}".encode() in words:
+            if f"{FOLDER_VARIABLE}={folder}".encode() in words:
                 found.append(int(entry.name))
     return found
 

@@ -21,6 +21,7 @@ from focus_cli.evaluation.normalise import check_molecules
 from focus_cli.evaluation.truth import TASKS, UNS_TRUTH
 from focus_cli.progress import say
 from focus_cli.provenance import describe_run
+from focus_cli.resources import check_memory, sample_size
 from focus_cli.store import StoredSample, atomic_file, open_sample, refuse_existing, write_sample
 from focus_cli.store.sample import check_sample_id
 
@@ -108,6 +109,7 @@ def hold_out(
     refuse_existing(out, overwrite)
     refuse_existing(truth, overwrite)
     sample = open_sample(sample_dir)
+    check_memory("hold_out", sample_size(sample.path), lower="hold out a part of the section with --crop")
     settings: dict[str, Any] = {
         "task": task,
         "genes_file": genes_file and Path(genes_file).name,

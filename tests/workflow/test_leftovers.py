@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
-import psutil
 import pytest
 
-from focus_cli.errors import UsageError
-from focus_cli.workflow.restart import MARK, register, settle, sweep
+from focus_cli.errors import MissingResourceError
+from focus_cli.store.fence import FOLDER_VARIABLE
+from focus_cli.workflow.leftovers import end_leftovers, sweep
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
 
@@ -39,64 +37,22 @@ def process():
         child.wait()
 
 
-def leave_record(folder: Path, pid: int, born: float, host: str | None = None) -> Path:
-    record = folder / ".snakemake" / "focus-run.json"
-    record.write_text(json.dumps({"pid": pid, "born": born, "host": host or socket.gethostname()}))
-    return record
-
-
 def unlock(folder: Path) -> list[str]:
     return [sys.executable, "-c", f"open({str(folder / 'unlocked')!r}, 'w')"]
 
 
-def test_a_folder_without_a_past_needs_nothing(tmp_path):
-    settle(tmp_path, unlock(tmp_path))
-    assert not (tmp_path / "unlocked").exists()
-
-
-def test_orphans_of_a_killed_run_are_ended_and_its_lock_opened(folder, process):
-    parent = process()
-    record = leave_record(folder, parent.pid, psutil.Process(parent.pid).create_time())
-    (folder / ".snakemake" / "locks" / "0.output.lock").touch()
-    orphan, stranger = process(**{MARK: str(folder)}), process(**{MARK: "/another/run"})
-    parent.kill()
-    parent.wait()
-    settle(folder, unlock(folder))
-    assert not psutil.pid_exists(orphan.pid)
-    assert stranger.poll() is None
-    assert (folder / "unlocked").exists()
-    assert not record.exists()
-
-
-def test_a_living_run_is_left_alone(folder, process):
-    parent = process(**{MARK: str(folder)})
-    leave_record(folder, parent.pid, psutil.Process(parent.pid).create_time())
-    with pytest.raises(UsageError, match=rf"at work already \(process {parent.pid}\)"):
-        settle(folder, unlock(folder))
-    assert parent.poll() is None
+def test_nothing_is_left_of_a_run_that_left_nothing(folder):
+    end_leftovers(folder, "local", unlock(folder))
     assert not (folder / "unlocked").exists()
 
 
-def test_a_number_given_to_another_process_is_not_taken_for_the_run(folder, process):
-    other = process()
-    record = leave_record(folder, other.pid, psutil.Process(other.pid).create_time() - 100)
-    settle(folder, unlock(folder))
-    assert other.poll() is None
-    assert not record.exists()
-
-
-def test_a_locked_run_of_another_host_is_not_judged_from_here(folder):
-    leave_record(folder, 1, 0.0, host="elsewhere")
+def test_orphans_of_a_killed_run_are_ended_and_its_lock_opened(folder, process):
     (folder / ".snakemake" / "locks" / "0.output.lock").touch()
-    with pytest.raises(UsageError, match="was started on elsewhere"):
-        settle(folder, unlock(folder))
-
-
-def test_a_run_registers_itself(tmp_path):
-    environment = register(tmp_path)
-    written = json.loads((tmp_path / ".snakemake" / "focus-run.json").read_text())
-    assert written["pid"] == os.getpid()
-    assert environment[MARK] == str(tmp_path)
+    orphan, stranger = process(**{FOLDER_VARIABLE: str(folder)}), process(**{FOLDER_VARIABLE: "/another/run"})
+    end_leftovers(folder, "local", unlock(folder))
+    assert orphan.poll() is not None
+    assert stranger.poll() is None
+    assert (folder / "unlocked").exists()
 
 
 def test_slurm_jobs_of_a_killed_run_are_cancelled(folder, tmp_path, monkeypatch):
@@ -110,9 +66,18 @@ def test_slurm_jobs_of_a_killed_run_are_cancelled(folder, tmp_path, monkeypatch)
     for tool in bin_folder.iterdir():
         tool.chmod(0o755)
     monkeypatch.setenv("PATH", f"{bin_folder}:{os.environ['PATH']}")
-    leave_record(folder, 2**22 - 1, 0.0)
-    settle(folder, unlock(folder))
+    end_leftovers(folder, "slurm", unlock(folder))
     assert (tmp_path / "cancelled").read_text() == "11\n"
+
+
+def test_a_silent_slurm_stops_the_next_run(folder, tmp_path, monkeypatch):
+    """Whether jobs live cannot be known: to go on could mean two writers."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "squeue").write_text("#!/bin/sh\necho 'slurm_load_jobs error' >&2\nexit 1\n")
+    (tmp_path / "bin" / "squeue").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    with pytest.raises(MissingResourceError, match="Slurm does not answer"):
+        end_leftovers(folder, "slurm", unlock(folder))
 
 
 def test_sweep_removes_temporaries_and_nothing_else(tmp_path):

@@ -1,0 +1,203 @@
+"""The expression matrix of an .h5ad file, read a block at a time: sparse by rows, sparse by columns, or dense."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import h5py
+import numpy as np
+from scipy import sparse
+
+from focus_cli.runs import runs
+
+BLOCK = 2**23  # values that are in memory at a time
+HEAD = 2_000_000  # values that tell the scale
+_GAP = 2**16  # values between two wanted rows that are read along
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What one pass over a matrix finds.
+
+    Attributes
+    ----------
+    n_values
+        Stored values; of a dense matrix, those that are not zero.
+    finite
+        Whether all are.
+    least
+        The smallest; 0 where there is none.
+    filled
+        Which cells have a value above 0.
+    """
+
+    n_values: int
+    finite: bool
+    least: float
+    filled: np.ndarray
+
+
+class MatrixOnDisk:
+    """A matrix of cells × genes in an open file; nothing of it is kept.
+
+    Parameters
+    ----------
+    node
+        Group of a sparse matrix or dataset of a dense one, as anndata writes them.
+
+    Raises
+    ------
+    KeyError, ValueError
+        If it is neither.
+    """
+
+    def __init__(self, node: h5py.Group | h5py.Dataset) -> None:
+        self._node = node
+        if isinstance(node, h5py.Dataset):
+            self.kind, self.shape = "dense", node.shape
+            if len(node.shape) != 2:
+                raise ValueError(f"{node.name} has {len(node.shape)} dimensions")
+            self._starts = np.arange(node.shape[0] + 1, dtype=np.int64) * node.shape[1]
+            return
+        encoding = str(node.attrs["encoding-type"])
+        if encoding not in ("csr_matrix", "csc_matrix"):
+            raise ValueError(f"{node.name} is a {encoding}")
+        self.kind, self.shape = encoding[:3], tuple(int(n) for n in node.attrs["shape"])
+        self._starts = node["indptr"][:].astype(np.int64)
+
+    def head(self) -> np.ndarray:
+        """The first `HEAD` values in the order of the cells, float32."""
+        if self.kind == "csr":
+            return self._node["data"][:HEAD].astype(np.float32)
+        if self.kind == "dense":
+            found, n = [], 0
+            for _, block in self._rows():
+                found.append(block.data)
+                n += block.nnz
+                if n >= HEAD:
+                    break
+            return np.concatenate(found)[:HEAD] if found else np.zeros(0, np.float32)
+        lengths = np.zeros(self.shape[0], np.int64)
+        for first, last in self._pieces():
+            lengths += np.bincount(self._node["indices"][first:last], minlength=self.shape[0])
+        n_rows = int(np.searchsorted(np.cumsum(lengths), HEAD)) + 1
+        return self._by_columns(np.arange(min(n_rows, self.shape[0]))).data[:HEAD]
+
+    def survey(self) -> Survey:
+        """Look at every value once."""
+        n, finite, least, filled = 0, True, np.inf, np.zeros(self.shape[0], bool)
+        for values, mark in self._values(filled):
+            n += len(values)
+            finite &= bool(np.isfinite(values).all())
+            least = min(least, float(values.min(initial=np.inf)))
+            mark(values > 0)
+        return Survey(n, finite, least if n else 0.0, filled)
+
+    def filled(self, columns: np.ndarray) -> np.ndarray:
+        """Which cells have a value above 0 in any of these genes (boolean over genes); boolean over cells."""
+        found = np.zeros(self.shape[0], bool)
+        if self.kind == "csc":
+            for first, last in self._pieces():
+                above = (self._node["data"][first:last] > 0) & columns[self._genes(first, last)]
+                found[self._node["indices"][first:last][above]] = True
+            return found
+        for first, block in self._rows():
+            block.data = (block.data > 0).astype(np.float32)
+            found[first : first + block.shape[0]] = (block @ columns.astype(np.float32)) > 0
+        return found
+
+    def take(self, rows: np.ndarray) -> sparse.csr_matrix:
+        """Some cells (ascending numbers), CSR float32."""
+        if not len(rows):
+            return sparse.csr_matrix((0, self.shape[1]), dtype=np.float32)
+        if self.kind == "csc":
+            return self._by_columns(rows)
+        taken = []
+        for first, last in runs(rows, self._starts, _GAP):
+            for start, stop in self._blocks(first, last):
+                inside = rows[np.searchsorted(rows, start) : np.searchsorted(rows, stop)]
+                if len(inside):
+                    taken.append(self._block(start, stop)[inside - start])
+        return sparse.vstack(taken, format="csr") if len(taken) > 1 else taken[0]
+
+    def _blocks(self, first: int = 0, last: int | None = None) -> Iterator[tuple[int, int]]:
+        """Rows from `first` to `last` in blocks of about `BLOCK` values."""
+        last = self.shape[0] if last is None else last
+        while first < last:
+            end = int(np.searchsorted(self._starts, self._starts[first] + BLOCK, side="right")) - 1
+            end = min(max(end, first + 1), last)
+            yield first, end
+            first = end
+
+    def _pieces(self) -> Iterator[tuple[int, int]]:
+        """Ranges of the values of a sparse matrix."""
+        n = int(self._starts[-1])
+        return ((first, min(first + BLOCK, n)) for first in range(0, n, BLOCK))
+
+    def _block(self, first: int, last: int) -> sparse.csr_matrix:
+        """Consecutive cells."""
+        if self.kind == "dense":
+            return sparse.csr_matrix(self._node[first:last], dtype=np.float32)
+        begin, end = int(self._starts[first]), int(self._starts[last])
+        parts = (
+            self._node["data"][begin:end].astype(np.float32),
+            self._node["indices"][begin:end],
+            self._starts[first : last + 1] - begin,
+        )
+        return sparse.csr_matrix(parts, shape=(last - first, self.shape[1]))
+
+    def _rows(self) -> Iterator[tuple[int, sparse.csr_matrix]]:
+        return ((first, self._block(first, last)) for first, last in self._blocks())
+
+    def _values(self, filled: np.ndarray) -> Iterator[tuple[np.ndarray, Callable[[np.ndarray], None]]]:
+        """All values, float32, some at a time, each with what marks the cells of chosen ones in `filled`.
+
+        The genes of a sparse matrix are not read.
+        """
+        if self.kind == "csc":
+            for first, last in self._pieces():
+                cells = self._node["indices"][first:last]
+                yield (
+                    self._node["data"][first:last].astype(np.float32),
+                    lambda chosen, c=cells: filled.put(c[chosen], 1),
+                )
+            return
+        for first, last in self._blocks():
+            if self.kind == "dense":
+                block = self._block(first, last)
+                values, edges = block.data, block.indptr
+            else:
+                begin, end = int(self._starts[first]), int(self._starts[last])
+                values = self._node["data"][begin:end].astype(np.float32)
+                edges = self._starts[first : last + 1] - begin
+
+            def mark(chosen: np.ndarray, here: slice = slice(first, last), edges: np.ndarray = edges) -> None:
+                above = np.concatenate([[0], np.cumsum(chosen)])
+                filled[here] = above[edges[1:]] > above[edges[:-1]]
+
+            yield values, mark
+
+    def _genes(self, first: int, last: int) -> np.ndarray:
+        """Gene of each of a range of values of a matrix that lies by genes."""
+        begin = int(np.searchsorted(self._starts, first, side="right")) - 1
+        end = int(np.searchsorted(self._starts, last))
+        ends = np.clip(self._starts[begin : end + 1], first, last)
+        return np.repeat(np.arange(begin, end), np.diff(ends))
+
+    def _by_columns(self, rows: np.ndarray) -> sparse.csr_matrix:
+        """Some cells of a matrix that lies by genes: every value is passed."""
+        place = np.full(self.shape[0], -1, np.int64)
+        place[rows] = np.arange(len(rows))
+        found = []
+        for first, last in self._pieces():
+            at = place[self._node["indices"][first:last]]
+            wanted = at >= 0
+            values = self._node["data"][first:last][wanted].astype(np.float32)
+            found.append((at[wanted], self._genes(first, last)[wanted], values))
+        if not found:
+            return sparse.csr_matrix((len(rows), self.shape[1]), dtype=np.float32)
+        cells, columns, values = (np.concatenate(part) for part in zip(*found))
+        ends = np.cumsum(np.bincount(columns, minlength=self.shape[1]))
+        by_gene = sparse.csc_matrix((values, cells, np.concatenate([[0], ends])), shape=(len(rows), self.shape[1]))
+        return by_gene.tocsr()

@@ -1,0 +1,76 @@
+"""What a single file of FOCUS is: reports, tables, lists; an AnnData is told by `explain_h5ad`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from focus_cli.errors import BadInputError
+from focus_cli.reporting.explain_h5ad import explain_h5ad
+from focus_cli.reporting.records import DESCRIPTIONS, nuclei_record, page_contents, page_record, record_of
+from focus_cli.reporting.said import FILES, NOT_OURS, result
+
+TRUTH_H5AD, GENES_TXT = "truth.h5ad", "genes.txt"
+_SCORES = {"task", "method", "pcc_mean"}
+_COHORT = {"sample", "status", "rule", "log"}
+
+
+def explain_file(path: Path) -> dict[str, Any]:
+    """Say what a file is; see `explain`.
+
+    Raises
+    ------
+    BadInputError
+        If it is none that FOCUS wrote by itself, or it is damaged.
+    """
+    refuse_part(path)
+    if path.suffix in (".html", ".htm"):
+        return _page(path)
+    if path.suffix == ".tsv":
+        return _table(path)
+    if path.suffix == ".parquet" and (record := nuclei_record(path)):
+        return result(path, "nuclei", "nuclei of a slide, one a row, made by focus nuclei", made_by=record)
+    if path.name == GENES_TXT and (path.parent / TRUTH_H5AD).is_file():
+        lines = sum(1 for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+        what = "the genes that a hold-out is scored on, one a line"
+        record = record_of(path.parent / TRUTH_H5AD)
+        return result(path, "genes of a hold-out", what, facts={"genes": lines}, made_by=record)
+    if path.suffix == ".h5ad":
+        return explain_h5ad(path)
+    raise BadInputError(f"{path} is no file that FOCUS wrote", hint=NOT_OURS)
+
+
+def refuse_part(path: Path) -> None:
+    """Send the user to the folder that a file or a raster is a part of.
+
+    Raises
+    ------
+    BadInputError
+        If `path` is such a part.
+    """
+    if path.name in FILES and any((path.parent / name).is_file() for name in DESCRIPTIONS):
+        raise BadInputError(f"{path} is a part of a folder of FOCUS", hint=f"focus explain {path.parent}")
+
+
+def _page(path: Path) -> dict[str, Any]:
+    record = page_record(path)
+    if not record:
+        raise BadInputError(f"{path} is a page, but none that FOCUS wrote", hint=NOT_OURS)
+    if record["command"] == "cohort":
+        return result(path, "cohort report", "one row for each sample of a run, failures included", made_by=record)
+    shown = [f"focus {one.get('command', '?')}, FOCUS {one.get('focus_version', '?')}" for one in page_contents(path)]
+    what = "a report, made by focus report: one page, no network needed"
+    return result(path, "report", what, facts={"shows": shown} if shown else {}, made_by=record)
+
+
+def _table(path: Path) -> dict[str, Any]:
+    with open(path, encoding="utf-8", errors="replace") as stream:
+        columns = stream.readline().rstrip("\n").split("\t")
+        rows = sum(1 for line in stream if line.strip())
+    facts = {"rows": rows, "columns": len(columns)}
+    if set(columns) >= _SCORES:
+        what = "scores of a run: one row for each fold, method and group of genes"
+        return result(path, "scores table", what, facts=facts)
+    if set(columns) >= _COHORT:
+        return result(path, "cohort table", "one row for each sample of a run, failures included", facts=facts)
+    raise BadInputError(f"{path} is a table, but none that FOCUS wrote", hint=NOT_OURS)

@@ -1,0 +1,146 @@
+"""What an AnnData of FOCUS is: enhanced, refined or truth, field by field."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from focus_cli import keys
+from focus_cli.errors import BadInputError
+from focus_cli.reporting.context import mapping, told_warnings
+from focus_cli.reporting.fields import field_meaning
+from focus_cli.reporting.h5file import open_h5ad, plain, read_node
+from focus_cli.reporting.records import DESCRIPTIONS, TRUTH, provenance_of, truth_record
+from focus_cli.reporting.run_record import provenance
+from focus_cli.reporting.said import NOT_OURS, result, scalars
+
+_KINDS = {
+    "enhanced": "enhanced AnnData: FOCUS's estimates beside the raw counts",
+    "refined": "refined AnnData: FOCUS's estimates on a grid that is finer than what was measured",
+}
+USE_ENHANCED = (
+    "Values of X are estimates. Test hypotheses (differential expression, correlations) on layers['counts'].",
+    "Genes with var['measured'] == False are inferred; they are no measurements. "
+    "Say so wherever they are shown, and do not validate a finding with them.",
+    "Mind layers['std'] and the quantile layers; filter by var['reliability'] and obs['reliability'].",
+    "Estimates of neighbouring locations share information: they are not independent samples.",
+)
+USE_REFINED = (
+    "No location of this file was measured by itself: obs['parent'] names the measured one behind it.",
+    *USE_ENHANCED[1:],
+)
+
+
+def explain_h5ad(path: Path) -> dict[str, Any]:
+    """Say what an ``.h5ad`` is; see `explain`.
+
+    Raises
+    ------
+    BadInputError
+        If it is not one that FOCUS wrote by itself, or it is damaged.
+    """
+    with open_h5ad(path) as handle:
+        if f"uns/{TRUTH}" in handle:
+            return _explain_truth(path, handle)
+        if f"uns/{keys.UNS}" in handle:
+            return _explain_enhanced(path, handle)
+    if path.name in (keys.COUNTS_H5AD, keys.CELLS_H5AD, keys.PROTOTYPES_H5AD) and any(
+        (path.parent / name).is_file() for name in DESCRIPTIONS
+    ):
+        raise BadInputError(f"{path} is a part of a folder of FOCUS", hint=f"focus explain {path.parent}")
+    raise BadInputError(f"{path} is an AnnData, but none that FOCUS wrote: uns[{keys.UNS!r}] is missing", hint=NOT_OURS)
+
+
+def _explain_enhanced(path: Path, handle: h5py.File) -> dict[str, Any]:
+    focus = mapping(plain(read_node(handle[f"uns/{keys.UNS}"], path)))
+    kind = str(focus.get("kind", "enhanced"))
+    n, m = _shape(handle)
+    facts: dict[str, Any] = {"locations": n, "genes": m}
+    warnings = told_warnings(focus)
+    if f"var/{keys.MEASURED}" in handle:
+        measured = int(read_node(handle[f"var/{keys.MEASURED}"], path).sum())
+        facts |= {"genes_measured": measured, "genes_imputed": m - measured}
+        if measured < m:
+            warnings.append(f"{m - measured} of {m} genes are imputed: inferred, not measured")
+    facts |= {k: v for k, v in scalars(focus).items() if k not in ("kind", "n_measured", "n_imputed")}
+    return result(
+        path,
+        kind,
+        _KINDS.get(kind, f"AnnData of FOCUS, kind {kind!r}"),
+        facts=facts,
+        fields=_fields(handle),
+        made_by=provenance(focus),
+        warnings=warnings,
+        use=list(USE_REFINED if kind == "refined" else USE_ENHANCED if kind == "enhanced" else ()),
+    )
+
+
+def _explain_truth(path: Path, handle: h5py.File) -> dict[str, Any]:
+    told = mapping(plain(read_node(handle[f"uns/{TRUTH}"], path)))
+    n, m = _shape(handle)
+    expected = told.get("kind") == "expected"
+    facts = {"locations": n, "genes": m, **scalars(told)}
+    if isinstance(told.get("genes"), list):
+        facts["genes_scored"] = len(told["genes"])
+        facts.pop("genes")
+        facts = {"locations": n, "genes": m} | facts
+    return result(
+        path,
+        "truth",
+        "truth of a simulation: the expected expression"
+        if expected
+        else "truth of a hold-out: the counts that were hidden",
+        facts=facts,
+        fields=_fields(handle, truth="expected" if expected else "counts"),
+        made_by=provenance_of(told) or truth_record(path, told),
+        warnings=told_warnings(told),
+        use=["Keep it away from training and enhancement; only focus evaluate may read it."],
+    )
+
+
+def _shape(handle: h5py.File) -> tuple[int, int]:
+    lengths = []
+    for name in ("obs", "var"):
+        group = handle[name]
+        index = group.attrs.get("_index", "_index") if isinstance(group, h5py.Group) else None
+        lengths.append(len(group) if index is None else _length(group[index]))
+    return lengths[0], lengths[1]
+
+
+def _length(node: h5py.Group | h5py.Dataset) -> int:
+    if isinstance(node, h5py.Dataset):
+        return int(node.shape[0])
+    return _length(node["codes"] if "codes" in node else node["values"])
+
+
+def _fields(handle: h5py.File, *, truth: str = "") -> list[dict[str, Any]]:
+    """Every field that the file holds, in the order of an AnnData, with shape, dtype, unit and meaning."""
+    places = ["X"] if "X" in handle else []
+    for group in ("layers", "obs", "var", "obsm", "varm", "obsp", "varp", "uns"):
+        if group in handle:
+            hidden = {handle[group].attrs.get("_index"), "__categories"}
+            places += [f"{group}/{key}" for key in sorted(handle[group]) if key not in hidden]
+    found = []
+    for place in places:
+        meaning = field_meaning(place, truth=truth)
+        shape, dtype = _shape_and_type(handle[place])
+        found.append({"place": place, "shape": shape, "dtype": dtype, "unit": meaning.unit, "meaning": meaning.text})
+    return found
+
+
+def _shape_and_type(node: h5py.Group | h5py.Dataset) -> tuple[list[int], str]:
+    if isinstance(node, h5py.Dataset):
+        return [int(s) for s in node.shape], "text" if node.dtype.kind == "O" else str(node.dtype)
+    encoding = str(node.attrs.get("encoding-type", ""))
+    if encoding in ("csr_matrix", "csc_matrix"):
+        return [int(s) for s in node.attrs["shape"]], f"{node['data'].dtype} {encoding[:3]}"
+    if encoding == "dataframe":
+        rows = _length(node[node.attrs["_index"]])
+        return [rows, len(node.attrs["column-order"])], "table"
+    if "codes" in node:
+        return [int(node["codes"].shape[0])], "categories"
+    if "values" in node:
+        return [int(node["values"].shape[0])], str(node["values"].dtype)
+    return [], "mapping"

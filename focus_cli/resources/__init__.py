@@ -1,0 +1,7 @@
+"""What a job of each stage needs, from the size of its sample; asked by the rules before it and by the stage itself."""
+
+from focus_cli.resources.memory import available_mb, check_memory
+from focus_cli.resources.needs import STAGES, Needs, needs
+from focus_cli.resources.size import DEFAULT_SIZE, Size, sample_size
+
+__all__ = ["DEFAULT_SIZE", "STAGES", "Needs", "Size", "available_mb", "check_memory", "needs", "sample_size"]

@@ -1,0 +1,47 @@
+"""One line of the doctor."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+PASS, WARN, FAIL = "PASS", "WARN", "FAIL"
+_PATIENCE_S = 15.0
+
+
+@dataclass(frozen=True)
+class Check:
+    """What was looked at, how it is, and what to do about it.
+
+    Attributes
+    ----------
+    name
+        What was looked at.
+    status
+        ``PASS``; ``WARN``, something optional is not there, or will be slow; ``FAIL``, FOCUS will not work here.
+    found
+        What was seen, in one line.
+    fix
+        What to do about it; empty where nothing is to be done.
+    """
+
+    name: str
+    status: str
+    found: str
+    fix: str = ""
+
+
+# A look at one thing; it may yield several lines, or none where it does not apply.
+Look = Callable[[], Iterator[Check]]
+
+
+def ask(words: Sequence[str], patience_s: float = _PATIENCE_S) -> tuple[int, str]:
+    """Run a program of the system; its exit code and what it printed. A program that hangs has code 124."""
+    try:
+        done = subprocess.run(list(words), capture_output=True, text=True, timeout=patience_s, check=False)
+    except subprocess.TimeoutExpired:
+        return 124, f"no answer within {patience_s:.0f} s"
+    except OSError as error:
+        return 127, str(error.strerror)
+    return done.returncode, (done.stdout if done.returncode == 0 else done.stderr or done.stdout).strip()

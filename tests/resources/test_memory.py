@@ -1,0 +1,91 @@
+"""A job that cannot fit is refused in one line, before any of its work."""
+
+import resource
+from dataclasses import replace
+
+import pytest
+
+from focus_cli.errors import MissingResourceError
+from focus_cli.preprocessing import preprocess
+from focus_cli.resources import DEFAULT_SIZE, Size, available_mb, check_memory, memory, needs
+
+LARGE = Size(1_000_000, 18_000, 400_000_000)
+
+
+def test_slurm_bounds_the_memory(monkeypatch):
+    free, _ = available_mb()
+    monkeypatch.setenv("SLURM_MEM_PER_NODE", "512")
+    assert available_mb() == (min(free, 536), "SLURM_MEM_PER_NODE")
+
+
+def test_memory_for_each_processor_is_multiplied(monkeypatch):
+    monkeypatch.setenv("SLURM_MEM_PER_CPU", "100")
+    monkeypatch.setenv("SLURM_CPUS_ON_NODE", "3")
+    assert available_mb() == (314, "SLURM_MEM_PER_CPU")
+
+
+@pytest.mark.parametrize("odd", ["", "0", "all"])
+def test_an_odd_or_empty_grant_of_slurm_bounds_nothing(monkeypatch, odd):
+    free, _ = available_mb()
+    monkeypatch.setenv("SLURM_MEM_PER_NODE", odd)
+    assert available_mb()[0] > free / 2
+
+
+def test_the_address_space_bounds_the_memory(monkeypatch):
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (700_000_000, resource.RLIM_INFINITY))
+    assert available_mb() == (700, "ulimit -v")
+
+
+@pytest.mark.parametrize(
+    ("group", "files"),
+    [
+        ("0::/jobs/7", {"jobs/7/memory.max": "max", "jobs/memory.max": "300000000"}),
+        ("4:memory:/jobs/7", {"memory/jobs/7/memory.limit_in_bytes": "300000000"}),
+        ("0::/", {"memory.max": "300000000"}),
+    ],
+)
+def test_control_groups_of_both_versions_and_of_parents_count(monkeypatch, tmp_path, group, files):
+    for name, text in files.items():
+        path = tmp_path / "cgroup" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    (tmp_path / "self").write_text(group + "\n")
+    monkeypatch.setattr(memory, "_CGROUPS", tmp_path / "cgroup")
+    monkeypatch.setattr(memory, "_OWN_CGROUP", tmp_path / "self")
+    assert available_mb() == (300, "limit of the control group")
+
+
+def test_what_clearly_does_not_fit_is_refused_with_what_to_lower(monkeypatch):
+    monkeypatch.setattr(memory, "available_mb", lambda: (1000, "SLURM_MEM_PER_NODE"))
+    with pytest.raises(MissingResourceError) as refused:
+        check_memory("enhance", LARGE, lower="lower this")
+    assert "enhance needs about" in refused.value.message
+    assert "1.0 GB are available (SLURM_MEM_PER_NODE)" in refused.value.message
+    assert refused.value.hint.startswith("lower this")
+
+
+@pytest.mark.parametrize("stage", ["preprocess", "train", "enhance", "score", "hold_out", "report"])
+def test_a_job_that_was_granted_what_it_asked_for_is_never_refused(monkeypatch, stage):
+    for size in (LARGE, replace(LARGE, known=False), DEFAULT_SIZE, Size(10, 10, 10)):
+        granted = needs(stage, size).mem_mb
+        monkeypatch.setattr(memory, "available_mb", lambda granted=granted: (granted, "a scheduler"))
+        check_memory(stage, size)
+
+
+def test_a_guess_refuses_later_than_a_header(monkeypatch):
+    wanted = needs("enhance", LARGE).mem_mb
+    monkeypatch.setattr(memory, "available_mb", lambda: (int(0.4 * wanted), "a scheduler"))
+    check_memory("enhance", replace(LARGE, known=False))
+    with pytest.raises(MissingResourceError):
+        check_memory("enhance", LARGE)
+
+
+def test_a_stage_refuses_before_it_reads(study, tmp_path, monkeypatch):
+    def no_reading(*_, **__):
+        raise AssertionError("read before the check")
+
+    monkeypatch.setattr(memory, "available_mb", lambda: (50, "limit of the control group"))
+    monkeypatch.setattr("focus_cli.platforms.read", no_reading)
+    with pytest.raises(MissingResourceError, match="preprocess needs about"):
+        preprocess(study.sections[0], tmp_path / "S1", "S1", platform="visium")
+    assert not list(tmp_path.iterdir())
