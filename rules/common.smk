@@ -5,6 +5,7 @@ from snakemake.utils import validate
 
 from focus_cli.config import check_config, expand
 from focus_cli.errors import FocusError
+from focus_cli.workflow import manifest
 from focus_cli.workflow.asking import Asking
 from focus_cli.workflow.claim import keep_alive, release
 from focus_cli.workflow.cohort import begin_cohort, report_cohort
@@ -61,7 +62,7 @@ TRAIN_FLAGS = flags(
     seed=RUN.seed,
     processes=RUN.train.processes if RUN.train.processes > 1 else None,
     nodes=RUN.train.nodes if RUN.train.nodes > 1 else None,
-    resume=True,
+    resume_or_anew=True,
 )
 ENCODER_FLAGS = PLAN.encoder_options()
 ENHANCE_FLAGS = flags(
@@ -145,3 +146,19 @@ MODEL_REFERENCE = of_model(PLAN.reference_of_model)
 MODEL_REFERENCE_FLAGS = of_model(flags_of("reference", PLAN.reference_of_model))
 FOLD_REFERENCE = of_fold(PLAN.reference_of_fold)
 FOLD_REFERENCE_FLAGS = of_fold(flags_of("reference", PLAN.reference_of_fold))
+
+# Several nodes are one job that starts its own tasks: `mpi` keeps the executor from putting all of it into one task.
+SEVERAL_NODES = (
+    {
+        "nodes": RUN.train.nodes,
+        "tasks": RUN.train.nodes * RUN.train.processes,
+        "tasks_per_gpu": 0,
+        "mpi": "srun",
+    }
+    if RUN.train.nodes > 1
+    else {}
+)
+
+# On a node of a cluster this process is one job: it leaves word of where it runs.
+if not workflow.is_main_process:
+    manifest.note_node(OUT)

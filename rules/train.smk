@@ -35,6 +35,7 @@ rule train:
         "../workflows/envs/focus.yaml"
     threads: RUN.train.threads
     resources:
+        **SEVERAL_NODES,
         mem_mb=ASK.mem_mb("train", "model"),
         runtime=ASK.runtime("train", "model"),
         gpu=RUN.train.gpu,
@@ -61,6 +62,7 @@ rule train_fold:
         "../workflows/envs/focus.yaml"
     threads: RUN.train.threads
     resources:
+        **SEVERAL_NODES,
         mem_mb=ASK.mem_mb("train_fold", "fold"),
         runtime=ASK.runtime("train_fold", "fold"),
         gpu=RUN.train.gpu,

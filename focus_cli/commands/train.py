@@ -38,6 +38,11 @@ from focus_cli.distributed.stop import ignore_stop_signals
 @gene_table_option
 @seed_option
 @click.option("--resume", is_flag=True, help="Continue an interrupted training of the same settings.")
+@click.option(
+    "--resume-or-anew",
+    is_flag=True,
+    help="As --resume; an unfinished training of other samples or settings is replaced and not refused.",
+)
 @overwrite_option
 def command(
     samples: tuple[Path, ...],
@@ -52,6 +57,7 @@ def command(
     device: str,
     seed: int,
     resume: bool,
+    resume_or_anew: bool,
     overwrite: bool,
 ):
     """Train a model on one or many samples, by self-supervision: it learns to predict what masks hide.
@@ -85,6 +91,6 @@ def command(
     from focus_cli.training.stage import train
 
     try:
-        train(list(samples), out, **what, seed=seed, resume=resume)
+        train(list(samples), out, **what, seed=seed, resume=resume or resume_or_anew, or_anew=resume_or_anew)
     finally:
         ignore_stop_signals()

@@ -70,6 +70,8 @@ class RunConfig(Section):
     """Folder of everything that is written; relative to the working directory."""
     seed: int = Field(0, ge=0)
     """Same seed, same bytes."""
+    container: Text | None = None
+    """Image for --sdm apptainer: a .sif file, docker:// or oras://; may hold ${VARIABLES}."""
     preprocess: Preprocess = Preprocess()
     reference: Reference = Reference()
     train: Train = Train()

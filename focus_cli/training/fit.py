@@ -72,6 +72,7 @@ def fit(
     device: str = "cpu",
     out: Path | None = None,
     resume: bool = False,
+    or_anew: bool = False,
     processes: Processes | None = None,
 ) -> tuple[TrainedModel, str]:
     """Train a model by self-supervision on one or many samples.
@@ -93,6 +94,8 @@ def fit(
         Where the model will be written; its unfinished state is kept beside it.
     resume
         Continue from that state, to the result of an unbroken run.
+    or_anew
+        Begin anew where that state belongs to another training, in place of refusing.
     processes
         Those that train together; each is given the same samples. The first fits what is fitted in closed form.
 
@@ -148,8 +151,14 @@ def fit(
     state = START
     state_dir = checkpoint_path(out) if out is not None else None
     if resume and state_dir is not None and state_dir.exists():
-        state = load_state(state_dir, net, optimiser, key)
-        say(f"training: continuing at step {state[0]}")
+        try:
+            state = load_state(state_dir, net, optimiser, key)
+        except BadInputError as error:
+            if not or_anew:
+                raise
+            say(f"training: {error.message}: beginning anew")
+        else:
+            say(f"training: continuing at step {state[0]}")
     net.train()
     log = run_loop(net, optimiser, source, config, seed, processes=processes, state=state, state_dir=state_dir, key=key)
     net.to("cpu").eval()

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from focus_cli.distributed.parallel import Alone, Replicated, Sharded
+from focus_cli.distributed.parallel import Alone, Replicated
 from focus_cli.distributed.processes import Processes
 from focus_cli.distributed.stop import StopRequest, stop_on_signal
 from focus_cli.errors import FocusError, ToBeContinued
@@ -103,6 +103,8 @@ def _trainable(net: FocusNet, optimiser: torch.optim.Optimizer, config: Training
         return Alone(loss, optimiser)
     if config.parallel == "ddp":
         return Replicated(loss, optimiser)
+    from focus_cli.distributed.sharded import Sharded
+
     return Sharded(
         loss, optimiser, processes, lambda split: make_optimiser(split, config), lambda split: split.net.blocks
     )

@@ -86,11 +86,13 @@ def train(
     device: str = "auto",
     seed: int = 0,
     resume: bool = False,
+    or_anew: bool = False,
     overwrite: bool = False,
 ) -> TrainedModel:
     """Train on stored samples or corpora of them and write the model.
 
-    Where torchrun has started several processes, they train together and the first one writes.
+    Where torchrun has started several processes, they train together and the first one writes. With ``resume`` an
+    unfinished training goes on; one of other samples or settings is refused, or with ``or_anew`` replaced.
 
     Raises
     ------
@@ -123,6 +125,7 @@ def train(
             device=processes.device,
             out=out,
             resume=resume,
+            or_anew=or_anew,
             processes=processes,
         )
         if processes.first:

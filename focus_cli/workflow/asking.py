@@ -12,6 +12,7 @@ from focus_cli.config import expand
 from focus_cli.config.stages import Stage
 from focus_cli.resources import Needs, Size, needs, sample_size
 from focus_cli.workflow.plan import Plan
+from focus_cli.workflow.retries import failures
 
 # Of the shipped presets, where neither the config nor its file of settings says another number.
 DEFAULT_STEPS = 1000
@@ -59,12 +60,25 @@ class Asking:
             Whose value names what the job works on: a sample, model, fold or reference.
         """
         fixed = self._stages[stage].mem_mb
-        return _by_attempt(lambda name: fixed or self.needs_of(stage, name).mem_mb, wildcard)
+        return self._growing(lambda name: fixed or self.needs_of(stage, name).mem_mb, stage, wildcard)
 
     def runtime(self, stage: str, wildcard: str) -> Callable[..., int]:
         """For Snakemake: time limit in minutes of the job of a stage; parameters as for `mem_mb`."""
         fixed = self._stages[stage].runtime
-        return _by_attempt(lambda name: fixed or self.needs_of(stage, name).runtime_min, wildcard)
+        return self._growing(lambda name: fixed or self.needs_of(stage, name).runtime_min, stage, wildcard)
+
+    def _growing(self, value: Callable[[str], int], stage: str, wildcard: str) -> Callable[..., int]:
+        """A resource for Snakemake: `value` of the wildcard, as many times as the job was tried in vain."""
+        logs = f"{self.plan.out}/logs/{stage}"
+
+        def asked(wildcards, attempt):
+            name = wildcards[wildcard]
+            # A training that only has to be continued asks for what it had.
+            return value(name) * (attempt if attempt == 1 else failures(f"{logs}/{name}.log", attempt))
+
+        # Snakemake looks at the signature twice for every job; working it out takes longer than the answer.
+        asked.__signature__ = _SIGNATURE
+        return asked
 
     def _size_of(self, sample: str) -> Size:
         return sample_size(self.plan.samples[sample], stored=self.plan.sample(sample))
@@ -111,7 +125,8 @@ class Asking:
         if stage == "reference":
             return sample_size(plan.references[name]), {}
         if stage == "preprocess":
-            return self.size_of(name), {"encoder": config.preprocess.encoder is not None}
+            stage_config = config.preprocess
+            return self.size_of(name), {"encoder": stage_config.encoder is not None, "gpu": bool(stage_config.gpu)}
         if stage == "pack":
             return self.size_of(name), {}
         if stage == "train":
@@ -134,7 +149,15 @@ class Asking:
         return size, {}
 
     def _training(self, reference: bool) -> dict[str, Any]:
-        return {"preset": self.plan.config.train.preset, "steps": self._steps, "reference": reference}
+        train = self.plan.config.train
+        return {
+            "preset": train.preset,
+            "steps": self._steps,
+            "reference": reference,
+            "gpu": bool(train.gpu),
+            "corpus": train.corpus,
+            "processes": train.processes,
+        }
 
     def _enhancing(self, reference: bool, genes: int | None, resolution_um: float | None) -> dict[str, Any]:
         enhance = self.plan.config.enhance
@@ -146,18 +169,8 @@ class Asking:
             "resolution_um": resolution_um,
             "layers": len(enhance.layers.split(",")) if enhance.layers else _DEFAULT_LAYERS,
             "samples": enhance.samples or 0,
+            "gpu": bool(enhance.gpu),
         }
-
-
-def _by_attempt(value: Callable[[str], int], wildcard: str) -> Callable[..., int]:
-    """A resource for Snakemake: `value` of the wildcard, times the attempt."""
-
-    def asked(wildcards, attempt):
-        return attempt * value(wildcards[wildcard])
-
-    # Snakemake looks at the signature twice for every job; working it out takes longer than the answer.
-    asked.__signature__ = _SIGNATURE
-    return asked
 
 
 _SIGNATURE = inspect.signature(lambda wildcards, attempt: None)

@@ -121,6 +121,8 @@ def test_a_state_of_other_settings_is_not_continued(data, tmp_path, monkeypatch)
         with pytest.raises(BadInputError, match="other samples or settings") as refused:
             fit([data], TINY_NET, config, seed=seed, out=tmp_path / "model", resume=True)
         assert "--resume" in refused.value.hint
+        anew = fit([data], TINY_NET, config, seed=seed, out=tmp_path / "model", resume=True, or_anew=True)[0]
+        assert weights(anew) == weights(fit([data], TINY_NET, config, seed=seed)[0])
 
 
 def test_a_state_of_another_reference_is_not_continued(data, tmp_path, monkeypatch):

@@ -134,7 +134,7 @@ def test_what_the_sheet_and_config_say_reaches_the_verbs(repo, tmp_path):
         " --platform visium_hd --image he.tif --mpp 0.25 --bin-um 16 --step-um 4 ",
         "focus reference ref.h5ad --out out/references/ref --cell-type kind ",
         "focus train out/samples/S1 --out out/models/all --reference out/references/ref"
-        " --preset nano --max-steps 9 --device cpu --seed 7 --resume ",
+        " --preset nano --max-steps 9 --device cpu --seed 7 --resume-or-anew ",
         "--genes genes.txt",
         "--task refine --truth-bin-um 24 --seed 5 ",
         "--resolution-um 24 --refined out/folds/S1.refine/refined.h5ad",
@@ -239,7 +239,7 @@ def test_references_groups_corpora_and_nodes_reach_the_verbs(repo, tmp_path):
         "focus reference b.h5ad --out results/references/b ",
         "focus corpus results/samples/S2 --out results/corpora/S2 ",
         "focus train results/corpora/S1 --out results/models/g --reference results/references/a ",
-        "--processes 2 --nodes 3 --resume ",
+        "--processes 2 --nodes 3 --resume-or-anew ",
         "focus enhance results/samples/S2 --model results/models/h ",
         "--reference results/references/b ",
         "mem_mb=7000",
