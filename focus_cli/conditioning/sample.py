@@ -150,13 +150,13 @@ class SampleData:
         total = np.asarray(self.counts.sum(axis=0)).ravel().astype(np.float64) + 0.5
         return total / total.sum()
 
-    def baseline(self, prior: SpatialPrior) -> np.ndarray:
-        """Expected proportions of the prior's genes in this sample, float64, G.
+    def baseline(self, prior: SpatialPrior, rows: np.ndarray | None = None) -> np.ndarray:
+        """Expected proportions of the prior's genes in this sample, float64, G; `rows` of the panel, where known.
 
         The sample's own shares where it has molecules, drawn towards the cohort's (a Dirichlet prior worth
         one spot's molecules); the cohort's for genes that the sample does not measure.
         """
-        rows = prior.rows(self.names)
+        rows = prior.rows(self.names) if rows is None else rows
         known = rows >= 0
         total = np.asarray(self.counts.sum(axis=0)).ravel()[known]
         rows = rows[known]

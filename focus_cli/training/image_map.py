@@ -109,7 +109,7 @@ class _LatentSums:
 
     def add(self, data: SampleData) -> None:
         prior, kept, rows = self._prior, np.flatnonzero(data.exposure > 0), self._prior.rows(data.names)
-        panel = panel_statistics(prior.loadings[rows], data.baseline(prior)[rows], np.ones(len(rows), bool))
+        panel = panel_statistics(prior.loadings[rows], data.baseline(prior, rows)[rows], np.ones(len(rows), bool))
         t, exposure = panel(data.counts[kept], data.exposure[kept])
         information = (panel.basis * panel.precision) @ panel.basis.T
         self.parts.append(_sums(data, kept, exposure, t @ panel.basis.T, information, len(self.parts)))

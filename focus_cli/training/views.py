@@ -105,7 +105,7 @@ class ViewMaker:
         self.rows = prior.rows(data.names)
         self.tree = cKDTree(data.xy_um[self.measured])
         self.offsets = data.footprint_points()
-        sample_baseline = data.baseline(prior)[self.rows]
+        sample_baseline = data.baseline(prior, self.rows)[self.rows]
         self.full = panel_statistics(prior.loadings[self.rows], sample_baseline, np.ones(len(self.rows), bool))
         self.sample_baseline = sample_baseline
         p, b = sample_baseline, residual_scale(sample_baseline)
