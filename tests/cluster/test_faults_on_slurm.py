@@ -27,6 +27,7 @@ def test_a_cancelled_job_is_tried_again(cluster_run):
     assert (run.folder / SAMPLE / "sample.json").is_file()
 
 
+@pytest.mark.slow
 def test_a_job_that_is_too_large_for_its_memory_gets_more(cluster_run, tmp_path):
     """Every try holds 600 MB beside what the verb needs: too much for the first request, not for the second."""
     (tmp_path / "hungry.sh").write_text(
@@ -46,6 +47,7 @@ def test_a_job_that_is_too_large_for_its_memory_gets_more(cluster_run, tmp_path)
     assert others == ["COMPLETED"]
 
 
+@pytest.mark.slow
 def test_a_node_that_dies_gives_its_job_to_another(cluster_run):
     """Slurm itself takes the job to the other node of the partition; the run does not notice."""
     run = cluster_run(preprocess={"mem_mb": 1500})
@@ -97,6 +99,7 @@ def test_files_that_come_late_are_waited_for(cluster_run, tmp_path):
     assert not (run.folder / "results" / "late").exists()
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_told_and_mended(cluster_run):
     run = cluster_run()
     results = run.folder / "results"

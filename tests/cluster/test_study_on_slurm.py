@@ -17,7 +17,7 @@ pytestmark = pytest.mark.cluster
 def digests(folder: Path) -> dict[str, str]:
     """SHA-256 of every result; what tells the time is left out."""
     results = folder / "results"
-    timed = ("logs", "benchmarks", "runs", "cohort.html", "cohort.tsv")
+    timed = ("logs", "benchmarks", "runs", "cohort.html", "cohort.tsv", "cohort.json")
     return {
         str(path.relative_to(results)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(results.rglob("*"))
@@ -47,6 +47,8 @@ def test_every_job_runs_where_it_belongs(unbroken):
             assert job.partition == ("gpu" if on_gpu else "cpu"), job
             assert job.gpus == int(on_gpu), job
     assert "gather_scores" not in jobs, "a rule of milliseconds does not go to the queue"
+    grouped = [job for job in unbroken.jobs if "scores_and_report" in job.rule]
+    assert len(grouped) == 2, "the short jobs of a sample share an allocation"
     assert digests(unbroken.folder)
 
 

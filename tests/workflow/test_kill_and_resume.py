@@ -54,7 +54,9 @@ def digests(folder: Path) -> dict[str, str]:
     return {
         str(path.relative_to(results)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(results.rglob("*"))
-        if path.is_file() and path.relative_to(results).parts[0] not in ("logs", "benchmarks")
+        if path.is_file()
+        and path.relative_to(results).parts[0]
+        not in ("logs", "benchmarks", "runs", "cohort.html", "cohort.tsv", "cohort.json")
     }
 
 
