@@ -179,13 +179,16 @@ def test_a_machine_without_a_scheduler_is_no_problem(programs):
 
 def test_slurm_tells_partitions_gpus_accounting_and_the_allocation(programs, monkeypatch):
     programs(squeue="", scancel="", srun="", sbatch="")
-    programs(sinfo="echo 'cpu*|up|4|(null)'; echo 'gpu|up|2|gpu:a100:4'; echo 'old|down|1|(null)'")
+    programs(sinfo="echo 'cpu*|up|4|(null)|infinite'; echo 'gpu|up|2|gpu:a100:4|1-00:00:00'; echo 'old|down|1|(null)'")
     programs(sacct="echo 'Slurm accounting storage is disabled' >&2; exit 1")
     monkeypatch.setattr(schedulers, "_plugin", lambda names: ("plugin 2.8", ""))
     monkeypatch.setenv("SLURM_JOB_ID", "12")
     monkeypatch.setenv("SLURMD_NODENAME", "gpu1")
     found = {check.name: check for check in schedulers.slurm()}
-    assert found["slurm"].found == "cpu* 4 nodes; gpu 2 nodes (gpu:a100:4); old 1 nodes down; plugin 2.8"
+    assert (
+        found["slurm"].found
+        == "cpu* 4 nodes; gpu 2 nodes, 1-00:00:00 at most (gpu:a100:4); old 1 nodes down; plugin 2.8"
+    )
     assert "keep slurm-status-command: squeue" in found["slurm accounting"].found
     assert found["slurm job"].found.startswith("12: node gpu1")
     programs(sacct="")

@@ -74,7 +74,7 @@ def slurm() -> Iterator[Check]:
     plugin, _ = _plugin(("slurm",))
     if plugin is None:
         yield Check("slurm", WARN, "commands found, no Snakemake executor", 'pip install "focus-st[slurm]"')
-    code, said = ask(["sinfo", "--noheader", "--format=%P|%a|%D|%G"])
+    code, said = ask(["sinfo", "--noheader", "--format=%P|%a|%D|%G|%l"])
     if code != 0:
         yield Check("slurm", WARN, f"sinfo: {_first(said)}", "ask the administrator: the controller does not answer")
         return
@@ -89,8 +89,10 @@ def slurm() -> Iterator[Check]:
 
 
 def _partition(line: str) -> str:
-    name, state, nodes, gres = ([part.strip() for part in line.split("|")] + [""] * 4)[:4]
+    name, state, nodes, gres, limit = ([part.strip() for part in line.split("|")] + [""] * 5)[:5]
     words = f"{name} {nodes} nodes"
+    # A job that asks for more time than this waits for ever.
+    words += f", {limit} at most" if limit and limit != "infinite" else ""
     words += f" ({gres})" if gres and gres != "(null)" else ""
     return words if state in ("up", "") else f"{words} {state}"
 
