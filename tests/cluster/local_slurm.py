@@ -7,6 +7,7 @@ killed by the accounting daemon, as on clusters without cgroups.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import shutil
 import signal
@@ -68,6 +69,8 @@ def why_not() -> str | None:
     absent = [name for name in PROGRAMS if not shutil.which(name)]
     if absent:
         return f"no {', '.join(absent)}: apt-get install slurmctld slurmd slurm-client munge"
+    if importlib.util.find_spec("snakemake_executor_plugin_slurm") is None:
+        return "no Snakemake executor for Slurm: pip install snakemake-executor-plugin-slurm"
     if os.geteuid() != 0:
         return "Slurm's daemons start jobs for others: only root can run them"
     if SYSTEM_CONF.exists() and not SYSTEM_CONF.is_symlink():
