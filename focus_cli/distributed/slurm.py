@@ -39,7 +39,7 @@ def check_allocation(nodes: int) -> None:
             f"--nodes {nodes} needs a Slurm allocation, and this is none",
             hint=f"start it in a job of {nodes} nodes (sbatch --nodes={nodes} …), or use torchrun on each node",
         )
-    given = int(os.environ.get("SLURM_JOB_NUM_NODES", "1"))
+    given = len(_hosts())
     if given < nodes:
         raise UsageError(
             f"--nodes {nodes}: the Slurm job {os.environ['SLURM_JOB_ID']} has {given}",
@@ -58,7 +58,14 @@ def rendezvous() -> tuple[str, str]:
 
 
 def _hosts() -> list[str]:
-    return _scontrol("show", "hostnames", os.environ.get("SLURM_JOB_NODELIST", "")).split()
+    """Nodes of this allocation."""
+    listed = os.environ.get("SLURM_JOB_NODELIST")
+    if not listed:
+        # Snakemake's executor leaves nothing of the allocation in the environment but its number.
+        described = _scontrol("show", "job", os.environ["SLURM_JOB_ID"], "--oneliner")
+        found = re.search(r" NodeList=(\S+)", described)
+        listed = found[1] if found else ""
+    return _scontrol("show", "hostnames", listed).split()
 
 
 def _scontrol(*arguments: str) -> str:

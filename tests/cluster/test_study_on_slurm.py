@@ -103,3 +103,14 @@ def test_a_second_head_is_refused_while_the_first_lives(cluster_run):
     assert f"is at work already (process {first.pid} on " in run.log
     first.kill()
     first.wait()
+
+
+@pytest.mark.slow
+def test_a_model_is_trained_on_two_nodes_by_the_workflow(cluster_run, monkeypatch):
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")  # both nodes are this machine
+    train = {"max_steps": 20, "device": "cpu", "gpu": 2, "nodes": 2, "mem_mb": 2500}
+    run = cluster_run(train=train)
+    run.finish("results/models/all")
+    job = run.jobs[-1]
+    assert (job.rule, job.state, job.node) == ("train", "COMPLETED", "gpu[1-2]")
+    assert (run.folder / "results" / "models" / "all" / "model.safetensors").is_file()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from focus_cli.distributed import verdict
@@ -12,7 +14,7 @@ from focus_cli.training.config import TrainingConfig, share_of_views
 
 @pytest.fixture
 def no_cluster(monkeypatch):
-    for name in ("WORLD_SIZE", "SLURM_JOB_ID", "SLURM_JOB_NUM_NODES", verdict.VARIABLE):
+    for name in ("WORLD_SIZE", "SLURM_JOB_ID", "SLURM_JOB_NODELIST", verdict.VARIABLE):
         monkeypatch.delenv(name, raising=False)
     return monkeypatch
 
@@ -22,9 +24,24 @@ def test_several_nodes_need_an_allocation(no_cluster):
         check_launch(1, 2)
 
 
-def test_more_nodes_than_the_allocation_has_are_refused(no_cluster):
+@pytest.mark.parametrize("told", [True, False])
+def test_more_nodes_than_the_allocation_has_are_refused(no_cluster, tmp_path, told):
+    """The nodes are those of the environment, or where it was emptied, those that Slurm knows of the job."""
+    program = tmp_path / "scontrol"
+    program.write_text(
+        """#!/bin/sh
+case "$2 $3" in
+  "job 7") echo "JobId=7 NumNodes=2 ReqNodeList=(null) NodeList=n[1-2] BatchHost=n1" ;;
+  "hostnames n[1-2]") echo n1; echo n2 ;;
+  *) exit 1 ;;
+esac
+"""
+    )
+    program.chmod(0o755)
+    no_cluster.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     no_cluster.setenv("SLURM_JOB_ID", "7")
-    no_cluster.setenv("SLURM_JOB_NUM_NODES", "2")
+    if told:
+        no_cluster.setenv("SLURM_JOB_NODELIST", "n[1-2]")
     check_launch(1, 2)
     with pytest.raises(UsageError, match="has 2"):
         check_launch(1, 3)
