@@ -81,16 +81,17 @@ def command(
         "device": device,
         "overwrite": overwrite,
     }
-    if processes * nodes > 1 and not is_launched():
-        check_launch(processes, nodes)
-        from focus_cli.training.stage import check
-
-        check(list(samples), out, **what, processes=processes * nodes)
-        launch(sys.argv[1:], out, processes, nodes)
-        return
-    from focus_cli.training.stage import train
-
     try:
-        train(list(samples), out, **what, seed=seed, resume=resume or resume_or_anew, or_anew=resume_or_anew)
+        if processes * nodes > 1 and not is_launched():
+            check_launch(processes, nodes)
+            from focus_cli.training.stage import check
+
+            check(list(samples), out, **what, processes=processes * nodes)
+            launch(sys.argv[1:], out, processes, nodes)
+        else:
+            from focus_cli.training.stage import train
+
+            train(list(samples), out, **what, seed=seed, resume=resume or resume_or_anew, or_anew=resume_or_anew)
     finally:
+        # The last act of this process: a signal that comes now must not change how it ended.
         ignore_stop_signals()

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from focus_cli.distributed import slurm, verdict
-from focus_cli.distributed.stop import ignore_stop_signals
 from focus_cli.errors import JOB_VARIABLE, FocusError, UsageError
 
 FORWARDED = {signal.SIGTERM: signal.SIGTERM, signal.SIGUSR1: signal.SIGUSR1, signal.SIGHUP: signal.SIGTERM}
@@ -91,7 +90,6 @@ def _wait(child: subprocess.Popen) -> int:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    ignore_stop_signals()
     return code if code >= 0 else 128 - code
 
 
