@@ -112,3 +112,18 @@ def test_real_sections_are_told(focus_data):
     assert (kidney.locations, kidney.genes, kidney.known) == (255_967, 18_084, True)
     breast = sample_size(focus_data / "st_her2_breast" / "C2", platform="legacy_st")
     assert breast.locations == pytest.approx(187, rel=0.3) and breast.whole_px > 9e7
+
+
+def test_a_damaged_header_is_no_error(tmp_path):
+    """HDF5 fails in many ways where the names of a file's groups lie; the stage will say so, not the estimate."""
+    file = tmp_path / "filtered_feature_bc_matrix.h5"
+    with h5py.File(file, "w") as matrix:
+        matrix["matrix/shape"] = [4, 3]
+        matrix["matrix/data"] = np.ones(5)
+    assert sample_size(file, platform="visium").nonzeros == 5
+    whole = file.read_bytes()
+    places = [i for i in range(len(whole)) if whole.startswith(b"HEAP", i)]
+    assert places
+    for place in places:
+        file.write_bytes(whole[:place] + b"\xff" + whole[place + 1 :])
+        assert sample_size(file, platform="visium").nonzeros > 0
