@@ -81,6 +81,7 @@ def test_a_mistake_of_the_user_is_not_tried_again(cluster_run):
     assert "Traceback" not in said
 
 
+@pytest.mark.slow
 def test_files_that_come_late_are_waited_for(cluster_run, tmp_path):
     """A shared file system shows an output seconds after the job that wrote it has ended."""
     # Every bash of the jobs reads this file first.

@@ -77,6 +77,7 @@ def test_two_nodes_reach_the_loss_of_one_process(slurm, sample, alone, tmp_path,
     np.testing.assert_allclose(losses(out), losses(alone), rtol=2e-3, atol=2e-3)
 
 
+@pytest.mark.slow
 def test_a_training_that_is_told_to_end_is_continued_to_the_same_bytes(slurm, sample, tmp_path):
     """What Slurm sends at the time limit and at scancel is SIGTERM; the second job goes on where the first stopped."""
     settings = SETTINGS | {"max_steps": 400, "views_per_step": 1, "checkpoint_every": 20}
