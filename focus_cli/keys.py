@@ -26,6 +26,10 @@ LATENT = "focus_latent"  # posterior mean of the latent state
 OWN_FACTORS = "focus_own_factors"  # scores of factors of the sample's own, which no other sample shares
 PROPORTIONS = "cell_state_proportions"  # attention over the reference's cell states, rows sum to 1
 
+LOCATION = "focus_location"  # representation of a location itself, in the space uns["focus"]["space"]
+NEIGHBOURHOOD = "focus_neighbourhood"  # representation of what lies around a location, in the same space
+TYPES = "cell_type_proportions"  # estimated share of each cell type, rows sum to 1
+
 # --- layers --------------------------------------------------------------------------------------
 COUNTS = "counts"  # raw molecules, untouched
 MEAN_COUNTS = "mean_counts"  # posterior mean of the counts at the location's own exposure
@@ -35,6 +39,8 @@ STD = "std"  # posterior standard deviation of X
 # --- uns -----------------------------------------------------------------------------------------
 UNS = "focus"  # provenance and settings, JSON-safe
 UNS_SPATIAL = "spatial"  # scanpy's images and scale factors, by library id
+
+UNS_SLIDE = "focus_slide"  # representation of a whole slide or section, one vector
 
 # --- files of a sample ---------------------------------------------------------------------------
 SAMPLE_JSON = "sample.json"  # schema version, platform, scale, footprint, provenance

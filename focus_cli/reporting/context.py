@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from focus_cli import keys
+from focus_cli.h5ad.spatial_file import SpatialFile
 from focus_cli.platform_names import TITLES
-from focus_cli.reporting.h5file import SpatialFile
 from focus_cli.reporting.maps import Frame, crop_image, data_uri, location_pitch
 
 _TISSUE_SIDE = 1000

@@ -9,9 +9,9 @@ import h5py
 
 from focus_cli import keys
 from focus_cli.errors import BadInputError
+from focus_cli.h5ad.spatial_file import open_h5ad, plain, read_node
 from focus_cli.reporting.context import mapping, told_warnings
 from focus_cli.reporting.fields import field_meaning
-from focus_cli.reporting.h5file import open_h5ad, plain, read_node
 from focus_cli.reporting.records import DESCRIPTIONS, TRUTH, provenance_of, truth_record
 from focus_cli.reporting.run_record import provenance
 from focus_cli.reporting.said import NOT_OURS, result, scalars

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from focus_cli import __version__
 from focus_cli.errors import BadInputError, UsageError
+from focus_cli.h5ad.spatial_file import SpatialFile
 from focus_cli.progress import task
 from focus_cli.reporting.genes import RULE_IMPUTED, RULE_MEASURED, refuse_unknown
-from focus_cli.reporting.h5file import SpatialFile
 from focus_cli.reporting.sample_report import SampleSection, sample_name, sample_section
 from focus_cli.reporting.scores import ScoreSet, read_scores
 from focus_cli.store import atomic_file, refuse_existing

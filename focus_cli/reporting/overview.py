@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from focus_cli import keys
+from focus_cli.h5ad.spatial_file import SpatialFile
 from focus_cli.reporting.context import Geometry, tissue_picture
 from focus_cli.reporting.genes import find_genes, read_expression, reliable_genes
-from focus_cli.reporting.h5file import SpatialFile
 from focus_cli.reporting.maps import EXPRESSION, Canvas, limits
 from focus_cli.store import atomic_file
 

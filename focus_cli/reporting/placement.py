@@ -8,8 +8,8 @@ import numpy as np
 
 from focus_cli import keys
 from focus_cli.alignment import ORIENTATIONS, draw_locations, inside, orientation_frames, reorient, shrink
+from focus_cli.h5ad.spatial_file import SpatialFile
 from focus_cli.reporting.context import mapping, number
-from focus_cli.reporting.h5file import SpatialFile
 from focus_cli.reporting.maps import data_uri
 
 _WHOLE_SIDE = 900  # px

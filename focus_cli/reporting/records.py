@@ -10,8 +10,8 @@ from typing import Any
 
 from focus_cli import keys
 from focus_cli.errors import BadInputError, FocusError
+from focus_cli.h5ad.spatial_file import open_h5ad, plain, read_node
 from focus_cli.reporting.context import mapping
-from focus_cli.reporting.h5file import open_h5ad, plain, read_node
 from focus_cli.reporting.run_record import provenance
 
 TRUTH = "focus_truth"

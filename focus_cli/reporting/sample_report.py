@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from focus_cli import keys
+from focus_cli.h5ad.matrices import CountSummary, read_columns, summarise_counts
+from focus_cli.h5ad.spatial_file import SpatialFile
 from focus_cli.reporting.charts import Histogram, ends, histogram, short
 from focus_cli.reporting.context import (
     Fact,
@@ -21,9 +23,7 @@ from focus_cli.reporting.context import (
     told_warnings,
 )
 from focus_cli.reporting.genes import choose_genes, read_expression, states_expression
-from focus_cli.reporting.h5file import SpatialFile
 from focus_cli.reporting.maps import EXPRESSION, STATES, UNCERTAINTY, Canvas, data_uri, gradient, limits
-from focus_cli.reporting.matrices import CountSummary, read_columns, summarise_counts
 from focus_cli.reporting.placement import PlacedPicture, placement_pictures
 from focus_cli.reporting.run_record import RunRecord, run_record
 from focus_cli.resources import Size, check_memory

@@ -16,9 +16,9 @@ from scipy import sparse
 
 from focus_cli import keys
 from focus_cli.errors import BadInputError, MissingResourceError, OutputExistsError, UsageError
+from focus_cli.h5ad.spatial_file import SpatialFile
 from focus_cli.reporting import html, write_report
 from focus_cli.reporting.genes import read_expression
-from focus_cli.reporting.h5file import SpatialFile
 
 
 @pytest.fixture

@@ -153,7 +153,7 @@ class SpatialFile:
 
     @property
     def kind(self) -> str:
-        """``"enhanced"``, ``"refined"`` or ``"other"`` for a file of another program."""
+        """What the file holds: ``"enhanced"``, ``"refined"``, an answer; ``"other"`` for a file of another program."""
         return str(self.focus.get("kind", "enhanced")) if self.is_focus else "other"
 
     def matrix(self, layer: str | None) -> Node | None:
@@ -177,6 +177,11 @@ class SpatialFile:
     def obsm(self, key: str) -> Any | None:
         """One element of obsm, or None."""
         node = self.handle.get(f"obsm/{key}")
+        return None if node is None else read_node(node, self.path)
+
+    def uns(self, key: str) -> Any | None:
+        """One element of uns as anndata reads it, or None."""
+        node = self.handle.get(f"uns/{key}")
         return None if node is None else read_node(node, self.path)
 
     def images(self) -> Iterator[tuple[str, np.ndarray, float]]:
