@@ -65,3 +65,38 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     path = tmp_path_factory.mktemp("simulated") / "study"
     simulate(path, seed=0, size_um=1500, n_genes=120, mpp=2.0)
     return Study(path)
+
+
+@dataclass(frozen=True)
+class EnhancedStudy:
+    """The simulated study after enhancement: what every verb that comes later starts from."""
+
+    study: Study
+    samples: dict[str, Path]
+    reference: Path
+    model: Path
+    enhanced: dict[str, Path]
+
+
+@pytest.fixture(scope="session")
+def enhanced_study(study: Study, tmp_path_factory: pytest.TempPathFactory) -> EnhancedStudy:
+    """The study stored, a small model of both sections, and their enhanced files with four draws; not to be changed."""
+    from focus_cli.enhancement import enhance
+    from focus_cli.enhancement.stage import EnhanceOptions
+    from focus_cli.preprocessing import preprocess
+    from focus_cli.reference import build_reference
+    from focus_cli.training.stage import train
+
+    path = tmp_path_factory.mktemp("enhanced_study")
+    samples = {}
+    for raw in study.sections:
+        preprocess(raw, path / "samples" / raw.name, raw.name)
+        samples[raw.name] = path / "samples" / raw.name
+    build_reference(study.reference, path / "reference", seed=0)
+    train(list(samples.values()), path / "model", reference=path / "reference", max_steps=120, device="cpu")
+    enhanced = {}
+    for name, sample in samples.items():
+        enhanced[name] = path / "enhanced" / f"{name}.h5ad"
+        options = EnhanceOptions(samples=4, device="cpu")
+        enhance(sample, enhanced[name], model=path / "model", reference=path / "reference", options=options)
+    return EnhancedStudy(study, samples, path / "reference", path / "model", enhanced)
