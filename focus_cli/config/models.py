@@ -10,6 +10,17 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from focus_cli.config.answers import (
+    Annotate,
+    CellTypes,
+    Domains,
+    Embed,
+    Export,
+    Interactions,
+    Outcome,
+    Patterns,
+    Why,
+)
 from focus_cli.config.fields import Name, Positive, Section, Share, Task, Text
 from focus_cli.config.stages import Enhance, Preprocess, Reference, Report, Stage, Train
 from focus_cli.platform_names import AUTO, PLATFORMS
@@ -77,6 +88,15 @@ class RunConfig(Section):
     train: Train = Train()
     enhance: Enhance = Enhance()
     evaluate: Evaluate = Evaluate()
+    embed: Embed = Embed()
+    domains: Domains = Domains()
+    celltypes: CellTypes = CellTypes()
+    patterns: Patterns = Patterns()
+    interactions: Interactions = Interactions()
+    annotate: Annotate = Annotate()
+    outcome: Outcome = Outcome()
+    why: Why = Why()
+    export: Export = Export()
     report: Report = Report()
 
 

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from focus_cli.config import RunConfig, SampleRow, expand, load_samples
+from focus_cli.workflow.answers import Answers
 from focus_cli.workflow.holdouts import FoldPlan, plan_folds
 from focus_cli.workflow.learning import ModelPlan, agreed, model_names, name_references, plan_models
 from focus_cli.workflow.shell import flags
@@ -47,7 +48,7 @@ class Plan:
     ------
     UsageError
         If a model or a fold has nothing to learn from, a fold names an unknown sample, two folds have one name, or
-        the samples of a model do not agree on a reference.
+        the samples of a model do not agree on a reference, or cell types are asked for without one.
     """
 
     def __init__(self, config: RunConfig, samples: Sequence[SampleRow]) -> None:
@@ -62,6 +63,7 @@ class Plan:
         self._folds_of: dict[str, list[str]] = {}
         for fold in self.folds.values():
             self._folds_of.setdefault(fold.sample, []).append(fold.id)
+        self.answers = Answers(self, self._model_of)
 
     # --- where things go: one rule owns one of these, and none lies inside another ------------------
 
@@ -217,5 +219,5 @@ class Plan:
         """What a whole run makes in the end."""
         wanted = [self.enhanced(s) for s in self.samples] + [self.report(s) for s in self.samples]
         wanted += [path for s in self.samples for path in self.refined(s)]
-        scores = self.scores
-        return wanted + ([self.table] if scores else [])
+        wanted += self.answers.targets
+        return wanted + ([self.table] if self.scores else [])

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from focus_cli.reporting import matrices
+from focus_cli.h5ad import matrices
 from focus_cli.reporting.charts import ends, histogram
 from focus_cli.reporting.context import by_type
 from focus_cli.reporting.genes import morans_i, neighbour_weights

@@ -1,0 +1,113 @@
+"""What the configuration says of what comes after enhancement; all of it is off until it is asked for."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from focus_cli.config.fields import Device, Name, Positive, Text
+from focus_cli.config.stages import Stage
+
+
+class Embed(Stage):
+    """Sample + model → representations of locations, neighbourhoods and the whole section."""
+
+    enabled: bool = False
+    """true: write OUTPUT/embeddings. Domains, annotations and outcomes make them anyway."""
+    histology_only: bool = False
+    """From the H&E alone."""
+    device: Device = "auto"
+    """Where to compute."""
+    gpu: int = Field(0, ge=0)
+    """GPUs to ask of the scheduler for one job."""
+
+
+class Domains(Stage):
+    """Embeddings of all samples of a model → spatial domains that mean the same in each."""
+
+    enabled: bool = False
+    """true: write OUTPUT/domains."""
+    resolution: Positive | None = None
+    """Of the clustering; chosen by stability where it is not given."""
+    n_domains: int | None = Field(None, ge=2)
+    """Number of domains, in place of a resolution."""
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Domains:
+        if self.resolution is not None and self.n_domains is not None:
+            raise ValueError("resolution and n_domains contradict each other; give one")
+        return self
+
+
+class CellTypes(Stage):
+    """Enhanced AnnData + reference → proportions of cell types."""
+
+    enabled: bool = False
+    """true: write OUTPUT/celltypes of every sample that has a reference."""
+
+
+class Patterns(Stage):
+    """Enhanced AnnData → spatially variable genes and niches."""
+
+    enabled: bool = False
+    """true: write OUTPUT/patterns."""
+
+
+class Interactions(Stage):
+    """Enhanced AnnData + pairs → ligands and receptors that meet."""
+
+    pairs: Text | None = None
+    """A csv of ligands and receptors (CellChatDB, CellPhoneDB, or columns ligand, receptor); none: no interactions."""
+
+
+class Annotate(Stage):
+    """Embeddings + labels of some locations → annotations of all."""
+
+    labels: Text | None = None
+    """A table of sample, location, label: a head is fitted on it for every model."""
+    head: Text | None = None
+    """A head that was fitted before, in place of labels."""
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Annotate:
+        if self.labels is not None and self.head is not None:
+            raise ValueError("labels and head contradict each other; give one")
+        return self
+
+
+class Outcome(Stage):
+    """Embeddings + clinical table → response or survival from slides."""
+
+    table: Text | None = None
+    """A table of sample, donor, covariates and outcome; none: no outcome."""
+    response: Name | None = None
+    """Column of the table with a class for each donor."""
+    time: Name | None = None
+    """Column of the table with the time to event or end of follow-up; with event."""
+    event: Name | None = None
+    """Column of the table with 1 for an event and 0 for the end of follow-up."""
+    covariates: list[Name] = Field([])
+    """Columns of the table to set beside the slides."""
+
+    @model_validator(mode="after")
+    def _asks_one_thing(self) -> Outcome:
+        if (self.time is None) != (self.event is None):
+            raise ValueError("time and event go together")
+        if self.table is not None and (self.response is None) == (self.time is None):
+            raise ValueError("table needs either response, or time and event")
+        return self
+
+
+class Why(Stage):
+    """Sample + model → how much of a gene came from image, neighbours, reference and prior."""
+
+    genes: list[Text] = Field([])
+    """The genes to take apart; none: nothing is."""
+
+
+class Export(Stage):
+    """Enhanced AnnData + all that was said of it → files for other programs."""
+
+    to: list[Literal["anndata", "spatialdata", "vitessce"]] = Field([])
+    """What to write into OUTPUT/exports; none: nothing."""
