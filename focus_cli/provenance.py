@@ -42,6 +42,13 @@ def folder_digest(hashes: dict[Path, str]) -> str:
     return hash_text("".join(f"{name}{hashes[name]}" for name in sorted(hashes)))
 
 
+def bytes_of(path: Path) -> int:
+    """Size of a file, or of all files of a folder."""
+    path = Path(path)
+    files = path.rglob("*") if path.is_dir() else (path,)
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
 def describe_path(path: Path) -> dict[str, Any]:
     """Name, size in bytes and SHA-256 of a file, or of a folder over its files."""
     path = Path(path)

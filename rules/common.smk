@@ -82,6 +82,11 @@ def of_model(answer):
     return by("model", PLAN.models, answer)
 
 
+def of_cohort(answer):
+    """What a rule looks up by a model of all the samples that it enhances."""
+    return by("model", PLAN.answers.cohorts, answer)
+
+
 def of_fold(answer, folds=PLAN.folds):
     """What a rule looks up by its hold-out."""
     return by("fold", folds, answer)

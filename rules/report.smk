@@ -3,6 +3,7 @@ rule report_sample:
         enhanced=PLAN.enhanced("{sample}"),
         refined=PLAN.refined("{sample}"),
         scores=of_sample(PLAN.scores_of),
+        answers=of_sample(PLAN.answers.made_for),
     output:
         report(
             PLAN.report("{sample}"),
@@ -20,7 +21,9 @@ rule report_sample:
         mem_mb=ASK.mem_mb("report", "sample"),
         runtime=ASK.runtime("report", "sample"),
     params:
-        stage_version=2,
+        stage_version=3,
         scores=of_sample(flags_of("scores", PLAN.scores_of)),
+        answers=of_sample(flags_of("answer", PLAN.answers.of_sample)),
     shell:
-        "focus report {input.enhanced:q} {input.refined:q} --out {output:q} {params.scores} > {log:q} 2>&1"
+        "focus report {input.enhanced:q} {input.refined:q} --out {output:q}"
+        " {params.scores} {params.answers} > {log:q} 2>&1"

@@ -111,3 +111,9 @@ class Export(Stage):
 
     to: list[Literal["anndata", "spatialdata", "vitessce"]] = Field([])
     """What to write into OUTPUT/exports; none: nothing."""
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Export:
+        if len(set(self.to)) < len(self.to):
+            raise ValueError("to names a format twice")
+        return self

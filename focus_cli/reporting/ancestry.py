@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from focus_cli import keys
-from focus_cli.provenance import folder_digest, hash_file, hash_folder, hash_text
+from focus_cli.provenance import bytes_of, folder_digest, hash_file, hash_folder, hash_text
 from focus_cli.reporting.context import mapping
 from focus_cli.reporting.records import record_of
 
@@ -97,8 +97,7 @@ class Ancestry:
 
     def _size(self, path: Path) -> int:
         if path not in self._sizes:
-            files = path.rglob("*") if path.is_dir() else (path,)
-            self._sizes[path] = sum(file.stat().st_size for file in files if file.is_file())
+            self._sizes[path] = bytes_of(path)
         return self._sizes[path]
 
     def _hashes(self, path: Path) -> set[str]:

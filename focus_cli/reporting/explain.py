@@ -8,6 +8,7 @@ from typing import Any
 
 from focus_cli import keys
 from focus_cli.errors import BadInputError, MissingResourceError
+from focus_cli.provenance import bytes_of
 from focus_cli.reporting.ancestry import Ancestry
 from focus_cli.reporting.context import platform_words, told_warnings
 from focus_cli.reporting.explain_files import GENES_TXT, TRUTH_H5AD, explain_file, refuse_part
@@ -130,7 +131,7 @@ def _corpus(path: Path) -> dict[str, Any]:
     record = corpus_record(path)
     facts = {
         "samples": len(record.get("inputs", ())),
-        "bytes": sum(file.stat().st_size for file in path.rglob("*") if file.is_file()),
+        "bytes": bytes_of(path),
     }
     what = "samples packed for training, made by focus corpus"
     return result(path, "corpus", what, facts=facts, fields=_parts(path), made_by=record)

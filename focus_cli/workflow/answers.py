@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 
 # Answers of one sample, in the order of a report: name of the stage and of its folder.
 OF_A_SAMPLE = ("domains", "celltypes", "patterns", "interactions", "annotations", "attention", "why")
+# Those that one job finds for all samples of a model, into one folder.
+_TOGETHER = ("domains", "attention")
+# Rules whose jobs work for all samples of a model.
+SHARED_RULES = ("domains", "fit_annotations", "fit_outcome", "outcome")
+# Stages and rules are called alike, but for these.
+_RULES = {"annotations": "annotate", "attention": "outcome"}
 
 
 class Answers:
@@ -46,9 +52,9 @@ class Answers:
         """Representations of a sample."""
         return f"{self._plan.out}/embeddings/{sample}.h5ad"
 
-    def domains(self, model: str) -> str:
-        """Folder of the domains of all samples of a model: they are found together."""
-        return f"{self._plan.out}/domains/{model}"
+    def folder(self, stage: str, model: str) -> str:
+        """Folder with the answers of a stage that works on all samples of a model together."""
+        return f"{self._plan.out}/{stage}/{model}"
 
     def answer(self, stage: str, sample: str) -> str:
         """The answer of a stage that works on one sample."""
@@ -118,19 +124,33 @@ class Answers:
 
     def of_sample(self, sample: str) -> list[str]:
         """The answers of a sample, as a report or an export takes them."""
-        return [self._file(stage, sample) for stage in self.stages if self._has(stage, sample)]
+        return [self._file(stage, sample) for stage in self._stages_of(sample)]
 
     def made_for(self, sample: str) -> list[str]:
         """What a job that takes these answers waits for: the folder in place of a file within it."""
         return [
-            self.domains(self._model_of[sample]) if stage == "domains" else self.answer(stage, sample)
-            for stage in self.stages
-            if self._has(stage, sample)
+            self.folder(stage, self._model_of[sample]) if stage in _TOGETHER else self.answer(stage, sample)
+            for stage in self._stages_of(sample)
         ]
 
     def exports_of(self, sample: str) -> list[str]:
         """Every export of a sample."""
-        return [self.export(sample, kind) for kind in dict.fromkeys(self._config.export.to)]
+        return [self.export(sample, kind) for kind in self._config.export.to]
+
+    def jobs_of(self, sample: str) -> Iterator[tuple[str, str, list[str]]]:
+        """Rule, name and outputs of every job that a sample's answers need, in their order."""
+        model = self._model_of[sample]
+        if self.embedded:
+            yield "embed", sample, [self.embedding(sample)]
+        if self._config.annotate.labels:
+            yield "fit_annotations", model, [self.head("annotations", model)]
+        if self.asks("attention"):
+            yield "fit_outcome", model, [self.head("outcomes", model)]
+        for stage, made in zip(self._stages_of(sample), self.made_for(sample)):
+            rule = _RULES.get(stage, stage)
+            yield rule, model if rule in SHARED_RULES else sample, [made]
+        for kind, made in zip(self._config.export.to, self.exports_of(sample)):
+            yield f"export_{kind}", sample, [made]
 
     @property
     def targets(self) -> list[str]:
@@ -142,9 +162,9 @@ class Answers:
         return list(dict.fromkeys(wanted))
 
     def _file(self, stage: str, sample: str) -> str:
-        if stage == "domains":
-            return f"{self.domains(self._model_of[sample])}/{sample}.h5ad"
+        if stage in _TOGETHER:
+            return f"{self.folder(stage, self._model_of[sample])}/{sample}.h5ad"
         return self.answer(stage, sample)
 
-    def _has(self, stage: str, sample: str) -> bool:
-        return stage != "celltypes" or bool(self._plan.reference_of(sample))
+    def _stages_of(self, sample: str) -> list[str]:
+        return [stage for stage in self.stages if stage != "celltypes" or self._plan.reference_of(sample)]

@@ -45,6 +45,17 @@ class Asking:
             "score": config.evaluate,
             "score_fold": config.evaluate,
             "report": config.report,
+            "embed": config.embed,
+            "domains": config.domains,
+            "celltypes": config.celltypes,
+            "patterns": config.patterns,
+            "interactions": config.interactions,
+            "fit_annotations": config.annotate,
+            "annotate": config.annotate,
+            "fit_outcome": config.outcome,
+            "outcome": config.outcome,
+            "why": config.why,
+            "export": config.export,
         }
         self.size_of = cache(self._size_of)
         self.needs_of = cache(self._needs_of)
@@ -131,6 +142,8 @@ class Asking:
             return self.size_of(name), {}
         if stage == "train":
             return self._sizes(plan.models[name]), self._training(bool(plan.reference_of_model(name)))
+        if stage in ("domains", "fit_annotations", "fit_outcome", "outcome"):
+            return self._sizes(plan.answers.cohorts[name]), {}
         fold = plan.folds.get(name)
         sample = name if fold is None else fold.sample
         size = self.size_of(sample)
@@ -146,6 +159,8 @@ class Asking:
         if stage in ("score", "score_fold"):
             learnt_from = plan.training_of(sample) if fold is None else fold.others
             return size, {"reference": reference, "training": self._sizes(learnt_from)}
+        if stage in ("embed", "why"):
+            return size, {"reference": reference, "preset": config.train.preset, "gpu": bool(config.embed.gpu)}
         return size, {}
 
     def _training(self, reference: bool) -> dict[str, Any]:

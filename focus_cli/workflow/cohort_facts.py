@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from focus_cli import keys
+from focus_cli.workflow.answers import SHARED_RULES
 from focus_cli.workflow.cohort_jobs import Job
 from focus_cli.workflow.scores import OURS, SCORES
 
@@ -125,9 +126,14 @@ def _number(text: str | None) -> float:
         return math.nan
 
 
-def cost_of(jobs: Iterable[Job], out: Path) -> tuple[float, float] | None:
-    """Seconds of all jobs together and memory in MB of the largest, as far as they were measured."""
-    measured = [found for job in jobs if (found := job.measured(out)) is not None]
+def cost_of(jobs: Iterable[Job], out: Path) -> tuple[float, float | None] | None:
+    """Seconds of all jobs together and memory in MB of the largest, as far as they were measured.
+
+    Jobs that work for several samples at once are nobody's own, and left out.
+    """
+    own = (job for job in jobs if job.rule not in SHARED_RULES)
+    measured = [found for job in own if (found := job.measured(out)) is not None]
     if not measured:
         return None
-    return sum(seconds for seconds, _ in measured), max(memory for _, memory in measured)
+    memory = [peak for _, peak in measured if peak is not None]
+    return sum(seconds for seconds, _ in measured), max(memory, default=None)

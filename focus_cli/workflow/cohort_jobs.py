@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from focus_cli.errors import EXIT_CODE_LINE
+from focus_cli.workflow.benchmark_files import read_benchmark
 from focus_cli.workflow.plan import Plan
 
 _LOG_TAIL = 16_384
@@ -40,14 +41,10 @@ class Job:
         """What it said."""
         return out / "logs" / self.rule / f"{self.name}.log"
 
-    def measured(self, out: Path) -> tuple[float, float] | None:
-        """Seconds and peak memory in MB, as Snakemake measured them; None where it did not."""
-        try:
-            head, *rows = (out / "benchmarks" / self.rule / f"{self.name}.tsv").read_text().splitlines()
-            last = dict(zip(head.split("\t"), rows[-1].split("\t")))
-            return float(last["s"]), float(last["max_rss"])
-        except (OSError, ValueError, KeyError, IndexError):
-            return None
+    def measured(self, out: Path) -> tuple[float, float | None] | None:
+        """Seconds and peak memory in MB, as far as Snakemake measured them."""
+        told = read_benchmark(out / "benchmarks" / self.rule / f"{self.name}.tsv")
+        return (told["seconds"], told.get("max_memory_mb")) if told else None
 
 
 @dataclass(frozen=True)
@@ -104,6 +101,8 @@ def cohort_jobs(plan: Plan) -> CohortJobs:
             yield job("score_fold", fold, plan.scores_of_fold(fold))
         for folder in plan.scores_of(sample)[len(plan.folds_of(sample)) :]:
             yield job("score_" + folder.rsplit(".", 1)[1], sample, folder)
+        for rule, name, paths in plan.answers.jobs_of(sample):
+            yield job(rule, name, *paths)
         yield job("report", sample, plan.report(sample))
 
     return CohortJobs(

@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from focus_cli.progress import say, track
-from focus_cli.provenance import describe_path, hash_file, hash_text, installed_versions
+from focus_cli.provenance import bytes_of, describe_path, hash_file, hash_text, installed_versions
 from focus_cli.store import atomic_file
+from focus_cli.workflow.benchmark_files import read_benchmark
 from focus_cli.workflow.manifest_events import JobRecorder, fold, now, read_events
-from focus_cli.workflow.manifest_jobs import read_benchmark
 from focus_cli.workflow.manifest_nodes import RUNS, allocation, place, read_notes, write_note
 
 SCHEMA_VERSION = 1
@@ -211,7 +211,7 @@ def _outputs(jobs: list[dict[str, Any]], folder: Path, *, hashed: bool) -> dict[
     """Path as the rule names it → job, size and SHA-256 of what is there."""
     made = {path: job["job"] for job in jobs if job["status"] == "done" for path in job["output"]}
     present = {path: job for path, job in made.items() if (folder / path).exists()}
-    sizes = {path: _size(folder / path) for path in present}
+    sizes = {path: bytes_of(folder / path) for path in present}
     wanted, total = [], 0
     for path in sorted(present, key=lambda p: (sizes[p], p)):
         total += sizes[path]
@@ -223,9 +223,3 @@ def _outputs(jobs: list[dict[str, Any]], folder: Path, *, hashed: bool) -> dict[
     return {
         path: {"job": job, "bytes": sizes[path], "sha256": known.get(path)} for path, job in sorted(present.items())
     }
-
-
-def _size(path: Path) -> int:
-    if path.is_file():
-        return path.stat().st_size
-    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())

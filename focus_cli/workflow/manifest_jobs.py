@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 from base64 import urlsafe_b64encode
@@ -11,13 +10,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from focus_cli.workflow.benchmark_files import read_benchmark
 from focus_cli.workflow.manifest_events import fold, read_events
 from focus_cli.workflow.manifest_nodes import RUNS, place, read_notes
 
 _SNAKEMAKE = Path(".snakemake") / "metadata"
 _UP = 6  # folders above a file in which a run may lie
 _NAME_MAX = 254  # Snakemake splits the name of a record after so many characters
-_MB_PER_MIB = 1.048576
 _PLAIN = ("job", "rule", "wildcards", "status", "submitted", "ended", "attempts")
 _MEASURED = ("seconds", "max_memory_mb")
 
@@ -91,20 +90,6 @@ def _told(run: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
     if "seconds" not in told and job.get("benchmark"):
         told |= read_benchmark(folder / job["benchmark"])
     return told
-
-
-def read_benchmark(path: Path) -> dict[str, float]:
-    """``seconds`` and ``max_memory_mb`` of the last repeat in a benchmark file of Snakemake (which counts MiB).
-
-    Empty where there is none; a job shorter than the first measurement has no memory.
-    """
-    try:
-        with open(path, encoding="utf-8", newline="") as stream:
-            row = list(csv.DictReader(stream, delimiter="\t"))[-1]
-        told = {"seconds": float(row["s"])}
-        return told if row["max_rss"] in ("NA", "-") else told | {"max_memory_mb": float(row["max_rss"]) * _MB_PER_MIB}
-    except (OSError, IndexError, KeyError, ValueError, TypeError):
-        return {}
 
 
 def _by_snakemake(path: Path) -> list[dict[str, Any]]:

@@ -87,7 +87,7 @@ def test_children_of_a_run_do_not_hold_its_folder(tmp_path):
     program = HOLD.replace("import time; time.sleep(600)", "import subprocess; subprocess.Popen(['sleep', '600'])")
     process = subprocess.Popen([sys.executable, "-c", program, tmp_path])
     process.wait()
-    claim(tmp_path)
+    assert claim(tmp_path).predecessor.pid == process.pid
 
 
 def test_a_number_given_to_another_process_is_not_taken_for_the_run(tmp_path):

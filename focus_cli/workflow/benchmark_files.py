@@ -1,0 +1,22 @@
+"""Seconds and memory of a job, as Snakemake's benchmark files hold them."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+_MB_PER_MIB = 1.048576
+
+
+def read_benchmark(path: Path) -> dict[str, float]:
+    """``seconds`` and ``max_memory_mb`` of the last repeat in a benchmark file of Snakemake (which counts MiB).
+
+    Empty where there is none; a job shorter than the first measurement has no memory.
+    """
+    try:
+        with open(path, encoding="utf-8", newline="") as stream:
+            row = list(csv.DictReader(stream, delimiter="\t"))[-1]
+        told = {"seconds": float(row["s"])}
+        return told if row["max_rss"] in ("NA", "-") else told | {"max_memory_mb": float(row["max_rss"]) * _MB_PER_MIB}
+    except (OSError, IndexError, KeyError, ValueError, TypeError):
+        return {}

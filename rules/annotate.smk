@@ -1,0 +1,45 @@
+if RUN.annotate.labels:
+
+    rule fit_annotations:
+        input:
+            embeddings=of_cohort(PLAN.answers.training_embeddings_of),
+            labels=expand(RUN.annotate.labels),
+        output:
+            directory(PLAN.answers.head("annotations", "{model}")),
+        log:
+            f"{OUT}/logs/fit_annotations/{{model}}.log",
+        benchmark:
+            f"{OUT}/benchmarks/fit_annotations/{{model}}.tsv"
+        conda:
+            "../workflows/envs/focus.yaml"
+        threads: RUN.annotate.threads
+        resources:
+            mem_mb=ASK.mem_mb("fit_annotations", "model"),
+            runtime=ASK.runtime("fit_annotations", "model"),
+        params:
+            stage_version=1,
+            flags=flags(seed=RUN.seed),
+        shell:
+            "focus annotate fit {input.embeddings:q} --labels {input.labels:q} --out {output:q} {params.flags} > {log:q} 2>&1"
+
+
+rule annotate:
+    input:
+        embedding=PLAN.answers.embedding("{sample}"),
+        head=of_sample(PLAN.answers.head_of("annotations")),
+    output:
+        PLAN.answers.answer("annotations", "{sample}"),
+    log:
+        f"{OUT}/logs/annotate/{{sample}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/annotate/{{sample}}.tsv"
+    conda:
+        "../workflows/envs/focus.yaml"
+    threads: RUN.annotate.threads
+    resources:
+        mem_mb=ASK.mem_mb("annotate", "sample"),
+        runtime=ASK.runtime("annotate", "sample"),
+    params:
+        stage_version=1,
+    shell:
+        "focus annotate apply {input.embedding:q} --head {input.head:q} --out {output:q} > {log:q} 2>&1"

@@ -1,0 +1,21 @@
+rule celltypes:
+    input:
+        enhanced=PLAN.enhanced("{sample}"),
+        reference=SAMPLE_REFERENCE,
+    output:
+        PLAN.answers.answer("celltypes", "{sample}"),
+    log:
+        f"{OUT}/logs/celltypes/{{sample}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/celltypes/{{sample}}.tsv"
+    conda:
+        "../workflows/envs/focus.yaml"
+    threads: RUN.celltypes.threads
+    resources:
+        mem_mb=ASK.mem_mb("celltypes", "sample"),
+        runtime=ASK.runtime("celltypes", "sample"),
+    params:
+        stage_version=1,
+        flags=flags(seed=RUN.seed),
+    shell:
+        "focus celltypes {input.enhanced:q} --reference {input.reference:q} --out {output:q} {params.flags} > {log:q} 2>&1"

@@ -1,0 +1,25 @@
+# Domains of all samples of a model are found together, so that they mean the same in each.
+rule domains:
+    input:
+        of_cohort(PLAN.answers.embeddings_of),
+    output:
+        directory(PLAN.answers.folder("domains", "{model}")),
+    log:
+        f"{OUT}/logs/domains/{{model}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/domains/{{model}}.tsv"
+    conda:
+        "../workflows/envs/focus.yaml"
+    threads: RUN.domains.threads
+    resources:
+        mem_mb=ASK.mem_mb("domains", "model"),
+        runtime=ASK.runtime("domains", "model"),
+    params:
+        stage_version=1,
+        flags=flags(
+            resolution=RUN.domains.resolution,
+            n_domains=RUN.domains.n_domains,
+            seed=RUN.seed,
+        ),
+    shell:
+        "focus domains {input:q} --out {output:q} {params.flags} > {log:q} 2>&1"

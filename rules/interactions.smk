@@ -1,0 +1,21 @@
+rule interactions:
+    input:
+        enhanced=PLAN.enhanced("{sample}"),
+        pairs=expand(RUN.interactions.pairs),
+    output:
+        PLAN.answers.answer("interactions", "{sample}"),
+    log:
+        f"{OUT}/logs/interactions/{{sample}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/interactions/{{sample}}.tsv"
+    conda:
+        "../workflows/envs/focus.yaml"
+    threads: RUN.interactions.threads
+    resources:
+        mem_mb=ASK.mem_mb("interactions", "sample"),
+        runtime=ASK.runtime("interactions", "sample"),
+    params:
+        stage_version=1,
+        flags=flags(seed=RUN.seed),
+    shell:
+        "focus interactions {input.enhanced:q} --pairs {input.pairs:q} --out {output:q} {params.flags} > {log:q} 2>&1"

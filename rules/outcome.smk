@@ -1,0 +1,52 @@
+rule fit_outcome:
+    input:
+        embeddings=of_cohort(PLAN.answers.training_embeddings_of),
+        table=expand(RUN.outcome.table),
+    output:
+        directory(PLAN.answers.head("outcomes", "{model}")),
+    log:
+        f"{OUT}/logs/fit_outcome/{{model}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/fit_outcome/{{model}}.tsv"
+    conda:
+        "../workflows/envs/focus.yaml"
+    threads: RUN.outcome.threads
+    resources:
+        mem_mb=ASK.mem_mb("fit_outcome", "model"),
+        runtime=ASK.runtime("fit_outcome", "model"),
+    params:
+        stage_version=1,
+        flags=flags(
+            response=RUN.outcome.response,
+            time=RUN.outcome.time,
+            event=RUN.outcome.event,
+            seed=RUN.seed,
+        ),
+        covariates=each("covariate", RUN.outcome.covariates),
+    shell:
+        "focus outcome fit {input.embeddings:q} --table {input.table:q} --out {output:q}"
+        " {params.flags} {params.covariates} > {log:q} 2>&1"
+
+
+rule outcome:
+    input:
+        embeddings=of_cohort(PLAN.answers.embeddings_of),
+        head=PLAN.answers.head("outcomes", "{model}"),
+    output:
+        table=PLAN.answers.outcomes("{model}"),
+        attention=directory(PLAN.answers.folder("attention", "{model}")),
+    log:
+        f"{OUT}/logs/outcome/{{model}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/outcome/{{model}}.tsv"
+    conda:
+        "../workflows/envs/focus.yaml"
+    threads: RUN.outcome.threads
+    resources:
+        mem_mb=ASK.mem_mb("outcome", "model"),
+        runtime=ASK.runtime("outcome", "model"),
+    params:
+        stage_version=1,
+    shell:
+        "focus outcome apply {input.embeddings:q} --head {input.head:q} --out {output.table:q}"
+        " --attention {output.attention:q} > {log:q} 2>&1"
