@@ -18,9 +18,15 @@ if RUN.annotate.labels:
             runtime=ASK.runtime("fit_annotations", "model"),
         params:
             stage_version=1,
-            flags=flags(seed=RUN.seed),
+            flags=flags(
+                against_rest=RUN.annotate.against_rest,
+                leave_out=RUN.annotate.leave_out,
+                seed=RUN.seed,
+            ),
+            ignore=each("ignore", RUN.annotate.ignore),
         shell:
-            "focus annotate fit {input.embeddings:q} --labels {input.labels:q} --out {output:q} {params.flags} > {log:q} 2>&1"
+            "focus annotate fit {input.embeddings:q} --labels {input.labels:q} --out {output:q}"
+            " {params.flags} {params.ignore} > {log:q} 2>&1"
 
 
 rule annotate:

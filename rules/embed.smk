@@ -19,7 +19,12 @@ rule embed:
     params:
         stage_version=1,
         reference=SAMPLE_REFERENCE_FLAGS,
-        flags=flags(histology_only=RUN.embed.histology_only, device=RUN.embed.device),
+        flags=flags(
+            mode=RUN.embed.mode,
+            samples=RUN.embed.samples,
+            device=RUN.embed.device,
+            seed=RUN.seed,
+        ),
     shell:
         "focus embed {input.sample:q} --model {input.model:q} --out {output:q}"
         " {params.reference} {params.flags} > {log:q} 2>&1"

@@ -17,21 +17,24 @@ rule fit_outcome:
     params:
         stage_version=1,
         flags=flags(
-            response=RUN.outcome.response,
+            outcome=RUN.outcome.response,
+            positive=RUN.outcome.positive,
             time=RUN.outcome.time,
             event=RUN.outcome.event,
+            covariates=",".join(RUN.outcome.covariates) or None,
+            permutations=RUN.outcome.permutations,
             seed=RUN.seed,
         ),
-        covariates=each("covariate", RUN.outcome.covariates),
     shell:
         "focus outcome fit {input.embeddings:q} --table {input.table:q} --out {output:q}"
-        " {params.flags} {params.covariates} > {log:q} 2>&1"
+        " {params.flags} > {log:q} 2>&1"
 
 
 rule outcome:
     input:
         embeddings=of_cohort(PLAN.answers.embeddings_of),
         head=PLAN.answers.head("outcomes", "{model}"),
+        table=expand(RUN.outcome.table),
     output:
         table=PLAN.answers.outcomes("{model}"),
         attention=directory(PLAN.answers.folder("attention", "{model}")),
@@ -48,5 +51,5 @@ rule outcome:
     params:
         stage_version=1,
     shell:
-        "focus outcome apply {input.embeddings:q} --head {input.head:q} --out {output.table:q}"
-        " --attention {output.attention:q} > {log:q} 2>&1"
+        "focus outcome apply {input.embeddings:q} --head {input.head:q} --table {input.table:q}"
+        " --out {output.table:q} --attention {output.attention:q} > {log:q} 2>&1"

@@ -15,8 +15,11 @@ class Embed(Stage):
 
     enabled: bool = False
     """true: write OUTPUT/embeddings. Domains, annotations and outcomes make them anyway."""
-    histology_only: bool = False
-    """From the H&E alone."""
+    mode: Literal["auto", "joint", "expression", "histology"] = "auto"
+    """What is looked at: counts and H&E, or one of them; auto: as far as a sample has them. Samples without an image
+    among others with one need expression."""
+    samples: int | None = Field(None, ge=1)
+    """Posterior draws to keep, on which the confidence of domains rests; none where not given."""
     device: Device = "auto"
     """Where to compute."""
     gpu: int = Field(0, ge=0)
@@ -68,6 +71,12 @@ class Annotate(Stage):
     """A table of sample, location, label: a head is fitted on it for every model."""
     head: Text | None = None
     """A head that was fitted before, in place of labels."""
+    against_rest: Text | None = None
+    """A label to tell from all others together."""
+    ignore: list[Text] = Field([])
+    """Labels whose rows are left out."""
+    leave_out: Literal["donor", "block"] = "donor"
+    """What the head is scored on: donors that it did not see, or (one donor only) blocks of tissue."""
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Annotate:
@@ -82,13 +91,17 @@ class Outcome(Stage):
     table: Text | None = None
     """A table of sample, donor, covariates and outcome; none: no outcome."""
     response: Name | None = None
-    """Column of the table with a class for each donor."""
+    """Column of the table with one of two classes."""
+    positive: Text | None = None
+    """The class of response to foretell, where it does not hold 0 and 1."""
     time: Name | None = None
     """Column of the table with the time to event or end of follow-up; with event."""
     event: Name | None = None
     """Column of the table with 1 for an event and 0 for the end of follow-up."""
     covariates: list[Name] = Field([])
     """Columns of the table to set beside the slides."""
+    permutations: int | None = Field(None, ge=0)
+    """How often all of it is repeated with outcomes dealt out anew; ten times where not given."""
 
     @model_validator(mode="after")
     def _asks_one_thing(self) -> Outcome:

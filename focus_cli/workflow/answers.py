@@ -21,6 +21,8 @@ SHARED_RULES = ("domains", "fit_annotations", "fit_outcome", "outcome")
 # Stages and rules are called alike, but for these.
 _RULES = {"annotations": "annotate", "attention": "outcome"}
 
+_SUFFIX = {"anndata": "h5ad", "spatialdata": "zarr", "vitessce": "vitessce"}
+
 
 class Answers:
     """The files that follow from enhanced samples; none unless the configuration asks for them.
@@ -72,7 +74,7 @@ class Answers:
 
     def export(self, sample: str, kind: str) -> str:
         """An export: a file, or a folder where the format is one."""
-        return f"{self._plan.out}/exports/{sample}.{'h5ad' if kind == 'anndata' else kind}"
+        return f"{self._plan.out}/exports/{sample}.{_SUFFIX[kind]}"
 
     # --- what is asked for ---------------------------------------------------------------------------
 

@@ -120,4 +120,4 @@ def test_the_workflow_makes_all_of_it(repo, tmp_path):
         **dict.fromkeys(("export_anndata", "export_spatialdata", "export_vitessce"), 2),
     }
     assert "--answer results/domains/all/S1.h5ad --answer results/celltypes/S1.h5ad" in said
-    assert "--gene EPCAM" in said and "--response responded" in said
+    assert "--gene EPCAM" in said and "--outcome responded" in said
