@@ -4,6 +4,7 @@ rule report_sample:
         refined=PLAN.refined("{sample}"),
         scores=of_sample(PLAN.scores_of),
         answers=of_sample(PLAN.answers.made_for),
+        sample=PLAN.sample("{sample}"),
     output:
         report(
             PLAN.report("{sample}"),
@@ -25,5 +26,5 @@ rule report_sample:
         scores=of_sample(flags_of("scores", PLAN.scores_of)),
         answers=of_sample(flags_of("answer", PLAN.answers.of_sample)),
     shell:
-        "focus report {input.enhanced:q} {input.refined:q} --out {output:q}"
+        "focus report {input.enhanced:q} {input.refined:q} --sample {input.sample:q} --out {output:q}"
         " {params.scores} {params.answers} > {log:q} 2>&1"

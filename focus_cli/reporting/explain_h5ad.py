@@ -10,6 +10,7 @@ import h5py
 from focus_cli import keys
 from focus_cli.errors import BadInputError
 from focus_cli.h5ad.spatial_file import open_h5ad, plain, read_node
+from focus_cli.reporting import answer_fields
 from focus_cli.reporting.context import mapping, told_warnings
 from focus_cli.reporting.fields import field_meaning
 from focus_cli.reporting.records import DESCRIPTIONS, TRUTH, provenance_of, truth_record
@@ -19,6 +20,7 @@ from focus_cli.reporting.said import NOT_OURS, result, scalars
 _KINDS = {
     "enhanced": "enhanced AnnData: FOCUS's estimates beside the raw counts",
     "refined": "refined AnnData: FOCUS's estimates on a grid that is finer than what was measured",
+    **answer_fields.KINDS,
 }
 USE_ENHANCED = (
     "Values of X are estimates. Test hypotheses (differential expression, correlations) on layers['counts'].",
@@ -31,6 +33,8 @@ USE_REFINED = (
     "No location of this file was measured by itself: obs['parent'] names the measured one behind it.",
     *USE_ENHANCED[1:],
 )
+
+_USE = {"enhanced": list(USE_ENHANCED), "refined": list(USE_REFINED)} | {k: [v] for k, v in answer_fields.USE.items()}
 
 
 def explain_h5ad(path: Path) -> dict[str, Any]:
@@ -70,10 +74,10 @@ def _explain_enhanced(path: Path, handle: h5py.File) -> dict[str, Any]:
         kind,
         _KINDS.get(kind, f"AnnData of FOCUS, kind {kind!r}"),
         facts=facts,
-        fields=_fields(handle),
+        fields=_fields(handle, kind=kind),
         made_by=provenance(focus),
         warnings=warnings,
-        use=list(USE_REFINED if kind == "refined" else USE_ENHANCED if kind == "enhanced" else ()),
+        use=_USE.get(kind, []),
     )
 
 
@@ -115,7 +119,7 @@ def _length(node: h5py.Group | h5py.Dataset) -> int:
     return _length(node["codes"] if "codes" in node else node["values"])
 
 
-def _fields(handle: h5py.File, *, truth: str = "") -> list[dict[str, Any]]:
+def _fields(handle: h5py.File, *, truth: str = "", kind: str = "") -> list[dict[str, Any]]:
     """Every field that the file holds, in the order of an AnnData, with shape, dtype, unit and meaning."""
     places = ["X"] if "X" in handle else []
     for group in ("layers", "obs", "var", "obsm", "varm", "obsp", "varp", "uns"):
@@ -124,7 +128,7 @@ def _fields(handle: h5py.File, *, truth: str = "") -> list[dict[str, Any]]:
             places += [f"{group}/{key}" for key in sorted(handle[group]) if key not in hidden]
     found = []
     for place in places:
-        meaning = field_meaning(place, truth=truth)
+        meaning = field_meaning(place, truth=truth, kind=kind)
         shape, dtype = _shape_and_type(handle[place])
         found.append({"place": place, "shape": shape, "dtype": dtype, "unit": meaning.unit, "meaning": meaning.text})
     return found

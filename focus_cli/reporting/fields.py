@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from focus_cli import keys
+from focus_cli.reporting.answer_fields import answer_field
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ _DRAW = re.compile(rf"obsm/{keys.LATENT}_sample_(\d+)")
 _UNKNOWN = "not described by FOCUS; carried over from the input, or added later"
 
 
-def field_meaning(place: str, *, truth: str = "") -> Meaning:
+def field_meaning(place: str, *, truth: str = "", kind: str = "") -> Meaning:
     """Unit and meaning of a field such as ``layers/std``.
 
     Parameters
@@ -95,7 +96,11 @@ def field_meaning(place: str, *, truth: str = "") -> Meaning:
         ``X``, or the group and the key with a slash between them.
     truth
         Kind of truth where the file is one (``"counts"`` or ``"expected"``): its X is no estimate.
+    kind
+        Kind of the file; what an answer holds depends on it.
     """
+    if found := answer_field(kind, place):
+        return Meaning(*found)
     if truth and place == "X":
         if truth == "expected":
             return Meaning("see scale above", "expected expression, free of sampling noise")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -10,12 +12,17 @@ from focus_cli import __version__
 from focus_cli.errors import BadInputError, UsageError
 from focus_cli.h5ad.spatial_file import SpatialFile
 from focus_cli.progress import task
+from focus_cli.reporting.answers.build import categories_of
+from focus_cli.reporting.answers.compose import compositions
+from focus_cli.reporting.answers.opened import Answer, pair_answers
+from focus_cli.reporting.finer import FinerPicture
 from focus_cli.reporting.genes import RULE_IMPUTED, RULE_MEASURED, refuse_unknown
 from focus_cli.reporting.sample_report import SampleSection, sample_name, sample_section
 from focus_cli.reporting.scores import ScoreSet, read_scores
+from focus_cli.reporting.viewer import MEGABYTES
 from focus_cli.store import atomic_file, refuse_existing
 
-_TEMPLATE = "report.html.j2"
+_TEMPLATE, _SCRIPT = "report.html.j2", "viewer.js.j2"
 _SIDES = ((2, 520), (4, 420), (8, 320), (16, 240))  # samples → longer side of a map: many samples, small maps
 _SMALLEST = 180
 
@@ -26,6 +33,9 @@ def write_report(
     *,
     scores: Sequence[Path] = (),
     genes: Sequence[str] | None = None,
+    answers: Sequence[Path] = (),
+    samples: Sequence[Path] = (),
+    viewer_mb: float = MEGABYTES,
     overwrite: bool = False,
 ) -> Path:
     """Write one self-contained HTML report on one or more enhanced files.
@@ -44,6 +54,12 @@ def write_report(
         Folders written by ``focus evaluate``.
     genes
         Genes to show besides those that the rules choose.
+    answers
+        Files of ``focus domains``, ``celltypes``, … Each is shown with the file of the same sample.
+    samples
+        Stored samples, whose H&E is shown in place of the thumbnail of the file of the same sample.
+    viewer_mb
+        Room on the page for what the slide viewers can show, MB of text over all samples; 0 for no viewer.
     overwrite
         Replace an existing report.
 
@@ -59,22 +75,29 @@ def write_report(
     MissingResourceError
         If a file or a scores folder is not there.
     BadInputError
-        If a file cannot be read as an AnnData with positions, or scores cannot be read.
+        If a file cannot be read as an AnnData with positions, scores cannot be read, or an answer or sample
+        is of none of the files.
     OutputExistsError
         If `out` exists and `overwrite` is false.
     """
-    files, out = [Path(f) for f in files], Path(out)
+    files, answers, out = [Path(f) for f in files], [Path(a) for a in answers], Path(out)
     asked = list(dict.fromkeys(genes or ()))
-    _check(files, out, overwrite)
+    _check([*files, *answers], out, overwrite)
+    finer = {picture.sample_id: picture for picture in map(FinerPicture.of, samples) if picture is not None}
     score_sets = [read_scores(folder) for folder in scores]
     with ExitStack() as stack:
-        opened = []
-        for path in files:
-            with _reading(path):
-                opened.append(stack.enter_context(SpatialFile(path)))
+        opened, said = [], []
+        for paths, into in ((files, opened), (answers, said)):
+            for path in paths:
+                with _reading(path):
+                    into.append(stack.enter_context(SpatialFile(path)))
         if asked:
             refuse_unknown(asked, [_gene_names(f) for f in opened])
-        sections = _sections(opened, asked)
+        pairs = _pair(opened)
+        beside = pair_answers([file for file, _ in pairs], said, sample_name)
+        if unknown := sorted(set(finer) - {sample_name(file) for file, _ in pairs}):
+            raise BadInputError(f"--sample {unknown[0]} is not in this report", hint="name its enhanced file too")
+        sections = _sections(pairs, beside, asked, finer, viewer_mb * 1e6)
     page = _render(sections, score_sets)
     with atomic_file(out, overwrite) as temporary:
         temporary.write_text(page, encoding="utf-8")
@@ -129,15 +152,34 @@ def _pair(files: list[SpatialFile]) -> list[tuple[SpatialFile, SpatialFile | Non
     return [(f, partner.get(f.path)) for f in files if f in whole or f in alone]
 
 
-def _sections(files: list[SpatialFile], asked: list[str]) -> list[SampleSection]:
-    pairs = _pair(files)
+def _sections(
+    pairs: list[tuple[SpatialFile, SpatialFile | None]],
+    beside: list[list[Answer]],
+    asked: list[str],
+    finer: dict[str, FinerPicture],
+    viewer_bytes: float,
+) -> list[SampleSection]:
     side = next((s for most, s in _SIDES if len(pairs) <= most), _SMALLEST)
+    categories = categories_of([answer for answers in beside for answer in answers])
     sections = []
     with task("reporting", len(pairs)) as running:
-        for i, (file, refined) in enumerate(pairs, start=1):
+        for i, ((file, refined), answers) in enumerate(zip(pairs, beside), start=1):
             running.note(sample_name(file))
             with _reading(file.path):
-                sections.append(sample_section(file, refined, anchor=f"s{i}", asked=asked, side=side))
+                sections.append(
+                    sample_section(
+                        file,
+                        refined,
+                        anchor=f"s{i}",
+                        asked=asked,
+                        side=side,
+                        answers=answers,
+                        categories=categories,
+                        viewer_bytes=viewer_bytes / len(pairs),
+                        samples=len(pairs),
+                        picture=finer.get(sample_name(file)),
+                    )
+                )
             running.advance()
     return sections
 
@@ -152,10 +194,17 @@ def _render(sections: list[SampleSection], score_sets: list[ScoreSet]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["zip"] = zip
+    # The policy admits this one script, by its hash, and nothing from anywhere else.
+    script = "\n" + environment.get_template(_SCRIPT).render().strip() + "\n"
+    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
     return environment.get_template(_TEMPLATE).render(
         version=__version__,
         sections=sections,
         score_sets=score_sets,
         rule_measured=RULE_MEASURED,
         rule_imputed=RULE_IMPUTED,
+        compositions=compositions(sections),
+        script=script,
+        script_hash=digest,
     )

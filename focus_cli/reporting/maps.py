@@ -101,6 +101,18 @@ class Canvas:
         rgba[cover == 0] = 0
         return rgba
 
+    def paint_colours(self, colours: np.ndarray) -> np.ndarray:
+        """Colour the frame by colours (n, 3) in 0..1; NaN stays transparent. Returns RGBA uint8 (rows, columns, 4)."""
+        s, rows, columns = self.oversample, self.frame.rows, self.frame.columns
+        colours = np.concatenate([np.asarray(colours, dtype=np.float32), np.full((1, 3), np.nan, np.float32)])
+        seen = np.isfinite(colours).all(axis=1)
+        picked = np.where(seen[:, None], colours, 0)[self._index].reshape(rows, s, columns, s, 3)
+        cover = seen[self._index].reshape(rows, s, columns, s).mean(axis=(1, 3), dtype=np.float32)
+        mean = picked.mean(axis=(1, 3), dtype=np.float32) / np.maximum(cover, 1e-6)[..., None]
+        rgba = np.round(255 * np.concatenate([np.clip(mean, 0, 1), cover[..., None]], axis=2)).astype(np.uint8)
+        rgba[cover == 0] = 0
+        return rgba
+
 
 def limits(values: np.ndarray) -> tuple[float, float]:
     """The colour rule of every map: 1st to 99th percentile, or the whole range where these coincide."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +11,10 @@ import numpy as np
 from focus_cli import keys
 from focus_cli.h5ad.matrices import CountSummary, read_columns, summarise_counts
 from focus_cli.h5ad.spatial_file import SpatialFile
+from focus_cli.reporting.answers.build import build_panel
+from focus_cli.reporting.answers.opened import Answer
+from focus_cli.reporting.answers.panel import Panel, Picture
+from focus_cli.reporting.answers.words import ORDER
 from focus_cli.reporting.charts import Histogram, ends, histogram, short
 from focus_cli.reporting.context import (
     Fact,
@@ -22,10 +27,11 @@ from focus_cli.reporting.context import (
     state_names,
     told_warnings,
 )
-from focus_cli.reporting.genes import choose_genes, read_expression, states_expression
-from focus_cli.reporting.maps import EXPRESSION, STATES, UNCERTAINTY, Canvas, data_uri, gradient, limits
+from focus_cli.reporting.genes import choose_genes, find_genes, read_expression, states_expression
+from focus_cli.reporting.maps import EXPRESSION, STATES, UNCERTAINTY, Canvas, Frame, data_uri, gradient, limits
 from focus_cli.reporting.placement import PlacedPicture, placement_pictures
 from focus_cli.reporting.run_record import RunRecord, run_record
+from focus_cli.reporting.viewer import Viewer, gene_layers, make_viewer, sample_layers, viewer_genes
 from focus_cli.resources import Size, check_memory
 
 N_STATES = 6
@@ -83,10 +89,22 @@ class SampleSection:
     turned: list[PlacedPicture] = field(default_factory=list)
     refined_run: RunRecord | None = None
     refined_facts: list[Fact] = field(default_factory=list)
+    panels: list[Panel] = field(default_factory=list)
+    viewer: Viewer | None = None
 
 
 def sample_section(
-    file: SpatialFile, refined: SpatialFile | None, *, anchor: str, asked: list[str], side: int
+    file: SpatialFile,
+    refined: SpatialFile | None,
+    *,
+    anchor: str,
+    asked: list[str],
+    side: int,
+    answers: Sequence[Answer] = (),
+    categories: dict[str, list[str]] | None = None,
+    viewer_bytes: float = 0.0,
+    samples: int = 1,
+    picture: Callable[[Frame, int], np.ndarray] | None = None,
 ) -> SampleSection:
     """Collect one section.
 
@@ -102,6 +120,16 @@ def sample_section(
         Genes to show first.
     side
         Longer side of a map in pixels.
+    answers
+        What later verbs say of the file's locations.
+    categories
+        All categories of the answers of the page, by column of obs.
+    viewer_bytes
+        Room for the layers of the slide viewer; 0 for no viewer.
+    samples
+        How many samples share the page.
+    picture
+        A finer picture of the slide than the stored one.
     """
     locations = len(file.obs) + (len(refined.obs) if refined is not None else 0)
     check_memory("report", Size(locations, len(file.var), 0), lower="leave the refined file out")
@@ -141,7 +169,17 @@ def sample_section(
         warnings=_warnings(file, measured, counts is None, empty, refined),
         run=run_record(focus),
     )
-    section.states, section.state_bars = _states(file, canvas)
+    section.panels = [build_panel(a, categories or {}) for a in sorted(answers, key=lambda a: _rank(a.kind))]
+    for panel in section.panels:
+        panel.maps = [_picture_map(canvas, p) for p in panel.pictures]
+    if not any(panel.kind == "celltypes" for panel in section.panels):
+        section.states, section.state_bars = _states(file, canvas)
+    if viewer_bytes > 0:
+        spoken_of = find_genes(file, [g for panel in section.panels for g in panel.genes])
+        columns = viewer_genes(file, choice.columns, list(spoken_of.values()))
+        layers = [layer for panel in section.panels for layer in panel.layers]
+        layers += gene_layers(file, columns, totals, measured) + sample_layers(file, totals)
+        section.viewer = make_viewer(file, geometry, layers, budget=viewer_bytes, picture=picture, samples=samples)
     if section.alignment or section.orientations:
         section.placed, section.turned = placement_pictures(file)
     if refined is not None:
@@ -154,6 +192,17 @@ def sample_section(
             )
         ]
     return section
+
+
+def _rank(kind: str) -> tuple[int, str]:
+    return (ORDER.index(kind) if kind in ORDER else len(ORDER), kind)
+
+
+def _picture_map(canvas: Canvas, picture: Picture) -> Map:
+    if picture.colours is not None:
+        return Map(picture.caption, data_uri(canvas.paint_colours(picture.colours)))
+    pixels = canvas.paint(picture.values, picture.colormap, picture.low, picture.high)
+    return Map(picture.caption, data_uri(pixels), *ends(picture.low, picture.high), gradient(picture.colormap))
 
 
 def sample_name(file: SpatialFile) -> str:

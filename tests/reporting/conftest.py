@@ -19,3 +19,23 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     fake_enhanced.write_scores(folder / "lost", {"focus": 0.41, "ridge": 0.44, "nearest": 0.3})
     fake_enhanced.write_scores(folder / "won", {"focus": 0.5, "ridge": 0.44, "flat": float("nan")})
     return folder
+
+
+@pytest.fixture(scope="session")
+def enhanced_sample(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """An enhanced file, made without a model, and the stored sample of a small simulated section with its H&E."""
+    import anndata
+
+    from focus_cli import keys
+    from focus_cli.preprocessing import preprocess
+    from focus_cli.simulation import simulate
+
+    folder = tmp_path_factory.mktemp("sample")
+    simulate(folder / "study", seed=0, size_um=1000, n_genes=60, mpp=2.0)
+    raw = sorted((folder / "study" / "sections").iterdir())[0]
+    preprocess(raw, folder / "samples" / raw.name, raw.name)
+    adata = anndata.read_h5ad(folder / "samples" / raw.name / keys.COUNTS_H5AD)
+    adata.layers[keys.COUNTS] = adata.X.copy()
+    adata.uns[keys.UNS] = {"kind": "enhanced", "sample_id": raw.name, "mpp": 2.0}
+    adata.write_h5ad(folder / "enhanced.h5ad")
+    return folder / "enhanced.h5ad", folder / "samples" / raw.name

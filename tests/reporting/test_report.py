@@ -107,7 +107,7 @@ def test_names_are_text_whatever_they_hold(tmp_path: Path) -> None:
     adata.uns[keys.UNS]["warnings"] = [evil]
     path = fake_enhanced.write(adata, tmp_path / "evil.h5ad")
     page = Page(write_report([path], tmp_path / "evil.html", genes=[evil]))
-    assert page.tags.count("script") == 1  # our own
+    assert page.tags.count("script") == 2  # our own, and what it draws
     assert page.text.count(evil) >= 3
     assert evil not in page.source
 
@@ -189,7 +189,7 @@ def test_many_samples_stay_small(study: Path, tmp_path: Path) -> None:
     out = write_report(paths, tmp_path / "r.html")
     page = Page(out)
     assert {f"s{i}" for i in range(1, 10)} <= page.ids
-    assert out.stat().st_size < 6_000_000
+    assert out.stat().st_size < 6_500_000  # the pictures are noise, which nothing makes small
 
 
 # --- refusals ------------------------------------------------------------------------------------

@@ -1,0 +1,77 @@
+"""One .h5ad: the enhanced file as it is, with the answers beside it.
+
+The dense matrices are copied byte for byte with the file; only tables are written again, so that the memory this takes
+does not grow with the number of genes.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from focus_cli import keys
+from focus_cli.errors import BadInputError
+from focus_cli.exporting.joined import Additions
+from focus_cli.h5ad.spatial_file import SpatialFile
+from focus_cli.store import atomic_file
+
+_COMPRESS = {"compression": "gzip", "compression_opts": 1}
+UNS_ANSWERS = "focus_answers"
+
+
+def write_anndata(
+    out: Path, file: SpatialFile, found: Additions, record: dict[str, Any], provenances: dict[str, Any], overwrite: bool
+) -> None:
+    """Write the joined file.
+
+    Parameters
+    ----------
+    record
+        Provenance of the export.
+    provenances
+        Kind → what its answer says of its making.
+    """
+    with atomic_file(out, overwrite) as temporary:
+        shutil.copyfile(file.path, temporary)
+        try:
+            with h5py.File(temporary, "r+") as handle:
+                add_to(handle, found, record, provenances)
+        except OSError as error:
+            raise BadInputError(f"cannot read {file.path}: {error}", hint="write or copy the file again") from error
+
+
+def add_to(handle: Any, found: Additions, record: dict[str, Any], provenances: dict[str, Any]) -> None:
+    """Add answers to an open AnnData, of HDF5 or zarr."""
+    from anndata.io import write_elem
+
+    how = {"dataset_kwargs": _COMPRESS} if isinstance(handle, h5py.File) else {}
+    for group, table in (("obs", found.obs), ("var", found.var)):
+        del handle[group]
+        write_elem(handle, group, table, **how)
+    for group, elements in (("obsm", found.obsm), ("uns", found.uns)):
+        for key, value in sorted(elements.items()):
+            write_elem(handle, f"{group}/{key}", value, **how)
+    if found.told:
+        write_elem(handle, f"uns/{UNS_ANSWERS}", answers_told(found, provenances))
+    place = f"uns/{keys.UNS}/provenance"
+    if place in handle:
+        del handle[place]
+    write_elem(handle, place, json.dumps(record, sort_keys=True, default=str))
+
+
+def answers_told(found: Additions, provenances: dict[str, Any]) -> dict[str, dict[str, str]]:
+    """Kind of answer → what it added and how it was made, as JSON text."""
+    return {
+        kind: {"parts": json.dumps(parts), "provenance": json.dumps(provenances.get(kind, {}), sort_keys=True)}
+        for kind, parts in sorted(found.told.items())
+    }
+
+
+def focus_told(file: SpatialFile, record: dict[str, Any]) -> dict[str, Any]:
+    """``uns["focus"]`` of the enhanced file as it is stored, with the provenance of the export."""
+    told = file.uns(keys.UNS) or {}
+    return {**told, "provenance": json.dumps(record, sort_keys=True, default=str)}
