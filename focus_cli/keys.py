@@ -29,6 +29,8 @@ PROPORTIONS = "cell_state_proportions"  # attention over the reference's cell st
 LOCATION = "focus_location"  # representation of a location itself, in the space uns["focus"]["space"]
 NEIGHBOURHOOD = "focus_neighbourhood"  # representation of what lies around a location, in the same space
 TYPES = "cell_type_proportions"  # estimated share of each cell type, rows sum to 1
+WHY_NEIGHBOURS = "why_neighbours"  # contribution of each location to the values uns["focus"]["pairs"], log2
+ANNOTATION_PROBABILITY = "annotation_probability"  # calibrated probability of each label, rows sum to 1
 
 # --- layers --------------------------------------------------------------------------------------
 COUNTS = "counts"  # raw molecules, untouched
@@ -40,6 +42,7 @@ STD = "std"  # posterior standard deviation of X
 UNS = "focus"  # provenance and settings, JSON-safe
 UNS_SPATIAL = "spatial"  # scanpy's images and scale factors, by library id
 
+UNS_WHY = "focus_why"  # table of what the values at single locations are made of: gene, location, signal, part
 UNS_SLIDE = "focus_slide"  # representation of a whole slide or section, one vector
 
 # --- files of a sample ---------------------------------------------------------------------------
