@@ -1,0 +1,1 @@
+"""Ligands and receptors that are expressed side by side more than their own patterns explain."""

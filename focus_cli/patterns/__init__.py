@@ -1,0 +1,1 @@
+"""Which genes depend on the place, and which surroundings there are."""

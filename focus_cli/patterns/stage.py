@@ -1,0 +1,197 @@
+"""The stage behind ``focus patterns``: an enhanced file → genes that depend on the place, and niches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from focus_cli import keys, provenance
+from focus_cli.errors import BadInputError, UsageError
+from focus_cli.h5ad.answer import same_locations, write_answer
+from focus_cli.h5ad.spatial_file import SpatialFile
+from focus_cli.patterns.autocorrelation import autocorrelation
+from focus_cli.patterns.niches import Niches, find_niches
+from focus_cli.patterns.state_test import state_test
+from focus_cli.progress import say
+from focus_cli.significance.combine import cauchy_combination, q_values
+from focus_cli.significance.graph import spacing
+from focus_cli.significance.molecules import Molecules, read_molecules
+from focus_cli.significance.states import infer_hidden
+from focus_cli.store import refuse_existing
+
+KIND = "patterns"
+NICHE_SPACINGS = 2.5
+MIN_MOLECULES = 20
+
+
+@dataclass(frozen=True)
+class PatternOptions:
+    """How genes are tested and niches found; see ``focus patterns --help``."""
+
+    min_molecules: int = MIN_MOLECULES
+    folds: int = 4
+    n_niches: int | None = None
+    niche_um: float | None = None
+    seed: int = 0
+    device: str = "auto"
+
+
+def find_patterns(
+    enhanced: Path,
+    out: Path,
+    *,
+    sample: Path | None = None,
+    model: Path | None = None,
+    reference: Path | None = None,
+    celltypes: Path | None = None,
+    options: PatternOptions | None = None,
+    overwrite: bool = False,
+) -> pd.DataFrame:
+    """Test every measured gene for a spatial pattern, and describe the surroundings of every location.
+
+    Parameters
+    ----------
+    enhanced
+        A file of ``focus enhance``.
+    out
+        The ``.h5ad`` to write, an answer of kind ``"patterns"``.
+    sample, model, reference
+        What `enhanced` was made of. With sample and model genes are also tested against the state of the tissue, told
+        without them.
+    celltypes
+        An answer of ``focus celltypes`` for the niches; by default the cell states of `enhanced`, else its latent
+        state.
+
+    Returns
+    -------
+    The table of genes that were tested.
+
+    Raises
+    ------
+    FocusError
+        Of the kind that fits. Nothing is written then.
+    """
+    options = options or PatternOptions()
+    refuse_existing(out, overwrite)
+    if (sample is None) != (model is None):
+        raise UsageError("--sample and --model go together", hint="give both, or neither to test counts alone")
+    with SpatialFile(enhanced) as file:
+        molecules = read_molecules(file, KIND)
+        tested = np.flatnonzero(molecules.gene_totals >= options.min_molecules)
+        if not len(tested):
+            raise BadInputError(
+                f"no gene of {enhanced} has {options.min_molecules} molecules", hint="lower --min-molecules"
+            )
+        composition, source = _composition(file, celltypes)
+        say(f"patterns: {len(tested):,} genes with at least {options.min_molecules} molecules")
+        names = file.var.index.to_numpy(str)
+        hidden = None
+        if model is not None:
+            locations = file.obs.index.to_numpy(str)[molecules.rows]
+            hidden = infer_hidden(
+                sample,
+                model,
+                reference,
+                locations,
+                names,
+                folds=options.folds,
+                seed=options.seed,
+                device=options.device,
+            )
+        var = _test(molecules, tested, hidden)
+        var.index = pd.Index(names[tested])
+        if keys.VAR_RELIABILITY in file.var:
+            var[keys.VAR_RELIABILITY] = file.var[keys.VAR_RELIABILITY].to_numpy()[tested]
+        niches = _niches(file, composition, options)
+        roles = {"enhanced": enhanced, "sample": sample, "model": model, "reference": reference, "celltypes": celltypes}
+        inputs = {role: Path(path) for role, path in roles.items() if path is not None}
+        write_answer(
+            out,
+            file,
+            KIND,
+            provenance.describe_run(KIND, options.__dict__, inputs, options.seed),
+            obs=pd.DataFrame({"niche": niches.label}, index=file.obs.index),
+            var=var,
+            facts=_facts(file, molecules, tested, hidden, niches, source),
+            overwrite=overwrite,
+        )
+    say(f"patterns: {int((var['q'] < 0.05).sum()):,} genes at a false discovery rate of 5 % → {out}")
+    return var
+
+
+def _test(molecules: Molecules, tested: np.ndarray, hidden) -> pd.DataFrame:
+    near = autocorrelation(molecules, tested)
+    counts = cauchy_combination(near.p)
+    table = {"statistic": near.moran, "p_counts": counts, "q_counts": q_values(counts)}
+    p = counts
+    if hidden is not None:
+        state = state_test(molecules, tested, hidden)
+        table |= {"statistic_estimates": state.explained, "p_estimates": state.p, "q_estimates": q_values(state.p)}
+        if not hidden.met:
+            p = cauchy_combination(np.column_stack([counts, state.p]))
+    table |= {"molecules": molecules.gene_totals[tested].astype(np.int64)}
+    table |= {"locations": molecules.gene_locations[tested], "dispersion": molecules.dispersion[tested]}
+    return pd.DataFrame({"p": p, "q": q_values(p)} | table)
+
+
+def _composition(file: SpatialFile, celltypes: Path | None) -> tuple[pd.DataFrame, str]:
+    """What niches are made of, and its name."""
+    if celltypes is not None:
+        with SpatialFile(celltypes) as answer:
+            table = answer.obsm(keys.TYPES)
+            if not isinstance(table, pd.DataFrame):
+                raise BadInputError(
+                    f"{celltypes} has no table obsm[{keys.TYPES!r}]", hint="name a file of focus celltypes"
+                )
+            return table.iloc[same_locations(answer, file)].set_axis(file.obs.index, axis=0), keys.TYPES
+    for key in (keys.TYPES, keys.PROPORTIONS, keys.LATENT):
+        values = file.obsm(key)
+        if values is not None and np.shape(values)[1]:
+            if isinstance(values, pd.DataFrame):
+                return _by_type(values).set_axis(file.obs.index, axis=0), key
+            parts = [f"factor {i + 1}" for i in range(np.shape(values)[1])]
+            return pd.DataFrame(np.asarray(values), index=file.obs.index, columns=parts), key
+    raise BadInputError(
+        f"{file.path} has neither obsm[{keys.PROPORTIONS!r}] nor obsm[{keys.LATENT!r}]",
+        hint="name a file written by focus enhance",
+    )
+
+
+def _by_type(states: pd.DataFrame) -> pd.DataFrame:
+    """Shares of cell states ``TYPE_NUMBER`` summed to those of their types."""
+    types = states.columns.astype(str).str.replace(r"_\d+$", "", regex=True)
+    return states.T.groupby(types, sort=True).sum().T
+
+
+def _niches(file: SpatialFile, composition: pd.DataFrame, options: PatternOptions) -> Niches:
+    xy_um = file.obsm(keys.SPATIAL_UM)
+    xy_um = np.asarray(file.xy if xy_um is None else xy_um, np.float64)[:, :2]
+    radius = options.niche_um or NICHE_SPACINGS * spacing(xy_um)
+    return find_niches(composition, xy_um, radius, n_niches=options.n_niches, seed=options.seed)
+
+
+def _facts(file, molecules, tested, hidden, niches: Niches, source: str) -> dict:
+    measured = int((molecules.gene_totals > 0).sum())
+    top = {
+        name: {str(k): round(float(v), 4) for k, v in row.sort_values(ascending=False, kind="stable")[:5].items()}
+        for name, row in niches.composition.iterrows()
+    }
+    warnings = []
+    if hidden is not None and hidden.met:
+        warnings.append(
+            "The model was trained on this sample and may have learnt its chance patterns: p is of counts alone."
+        )
+    return {
+        "tests": "counts and estimates" if hidden is not None else "counts",
+        "model_met_sample": bool(hidden is not None and hidden.met),
+        "n_tested": len(tested),
+        "n_too_few_molecules": measured - len(tested),
+        "n_not_measured": int(len(file.var) - measured),
+        "niches_of": source,
+        "niche_silhouette": round(niches.silhouette, 4),
+        "niche_composition": top,
+        "warnings": warnings,
+    }
