@@ -152,6 +152,17 @@ MODEL_REFERENCE_FLAGS = of_model(flags_of("reference", PLAN.reference_of_model))
 FOLD_REFERENCE = of_fold(PLAN.reference_of_fold)
 FOLD_REFERENCE_FLAGS = of_fold(flags_of("reference", PLAN.reference_of_fold))
 
+
+def flags_of_tests(name):
+    """Where tests may lean on the estimate: the sample, the model that never met it, and the reference."""
+    given = PLAN.answers.tested_with(name)
+    if not given:
+        return ""
+    sample, model = given
+    reference = each("reference", PLAN.reference_of(name))
+    return f"{flags(sample=sample, model=model)} {reference}"
+
+
 # Several nodes are one job that starts its own tasks: `mpi` keeps the executor from putting all of it into one task.
 SEVERAL_NODES = (
     {

@@ -2,6 +2,8 @@ rule interactions:
     input:
         enhanced=PLAN.enhanced("{sample}"),
         pairs=expand(RUN.interactions.pairs),
+        tested_with=of_sample(PLAN.answers.tested_with),
+        reference=SAMPLE_REFERENCE,
     output:
         PLAN.answers.answer("interactions", "{sample}"),
     log:
@@ -17,5 +19,7 @@ rule interactions:
     params:
         stage_version=1,
         flags=flags(seed=RUN.seed),
+        tests=of_sample(flags_of_tests),
     shell:
-        "focus interactions {input.enhanced:q} --pairs {input.pairs:q} --out {output:q} {params.flags} > {log:q} 2>&1"
+        "focus interactions {input.enhanced:q} --pairs {input.pairs:q} --out {output:q}"
+        " {params.flags} {params.tests} > {log:q} 2>&1"

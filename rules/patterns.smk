@@ -1,6 +1,9 @@
 rule patterns:
     input:
-        PLAN.enhanced("{sample}"),
+        enhanced=PLAN.enhanced("{sample}"),
+        tested_with=of_sample(PLAN.answers.tested_with),
+        reference=SAMPLE_REFERENCE,
+        celltypes=of_sample(PLAN.answers.celltypes_of),
     output:
         PLAN.answers.answer("patterns", "{sample}"),
     log:
@@ -16,5 +19,8 @@ rule patterns:
     params:
         stage_version=1,
         flags=flags(seed=RUN.seed),
+        tests=of_sample(flags_of_tests),
+        celltypes=of_sample(flags_of("celltypes", PLAN.answers.celltypes_of)),
     shell:
-        "focus patterns {input:q} --out {output:q} {params.flags} > {log:q} 2>&1"
+        "focus patterns {input.enhanced:q} --out {output:q}"
+        " {params.flags} {params.tests} {params.celltypes} > {log:q} 2>&1"

@@ -120,6 +120,16 @@ class Answers:
         """Those of samples that may be learnt from."""
         return [self.embedding(s) for s in self.cohorts[model] if self._plan.samples[s].split == "train"]
 
+    def tested_with(self, sample: str) -> list[str]:
+        """Sample and model, where tests may lean on the estimate: only where the model has not met the sample."""
+        if sample in self._plan.training_of(sample):
+            return []
+        return [self._plan.sample(sample), self._plan.model_of(sample)]
+
+    def celltypes_of(self, sample: str) -> list[str]:
+        """Cell types, where the run estimates them for this sample."""
+        return [self.answer("celltypes", sample)] if "celltypes" in self._stages_of(sample) else []
+
     def head_of(self, stage: str) -> Callable[[str], str]:
         """Sample → the head that is applied to it."""
         return lambda sample: self.head(stage, self._model_of[sample])

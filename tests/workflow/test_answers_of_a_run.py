@@ -121,3 +121,9 @@ def test_the_workflow_makes_all_of_it(repo, tmp_path):
     }
     assert "--answer results/domains/all/S1.h5ad --answer results/celltypes/S1.h5ad" in said
     assert "--gene EPCAM" in said and "--outcome responded" in said
+
+
+def test_tests_lean_on_estimates_only_where_the_model_has_not_met_the_sample():
+    made = plan("S1 S2", {"S2": {"split": "test"}}, patterns={"enabled": True})
+    assert made.answers.tested_with("S1") == []
+    assert made.answers.tested_with("S2") == ["results/samples/S2", "results/models/all"]
