@@ -3,6 +3,7 @@
 # make demo-breast  the real breast sections;  make demo-kidney  the real Visium HD kidney (FOCUS_DATA)
 # make nano         train the checkpoint that FOCUS ships;  make benchmark  the benchmark of docs/results.md (FOCUS_DATA)
 # make test         the fast tests;  make test-slow  the rest;  make lint  style;  make clean
+# make docs         the documentation as a site, in site/
 # make test-cluster the tests on a real Slurm, fast and slow (root, and Debian's slurmctld slurmd slurm-client munge)
 #
 # On a machine without a GPU the CPU build of PyTorch is installed, otherwise the ordinary one.
@@ -25,7 +26,7 @@ FOCUS := $(BIN)/focus
 TORCH_SPEC ?=
 TORCH_INDEX ?=
 
-.PHONY: help install demo demo-breast demo-kidney nano benchmark real-data test test-slow test-cluster lint schemas clean
+.PHONY: help install demo demo-breast demo-kidney nano benchmark real-data test test-slow test-cluster lint schemas docs clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
@@ -82,5 +83,9 @@ lint: install
 schemas: install
 	$(BIN)/python -m focus_cli.workflow schemas workflows/schemas
 
+docs: install
+	$(BIN)/python -m pip install --quiet "mkdocs-material>=9.5"
+	$(BIN)/python -m mkdocs build --strict
+
 clean:
-	rm -rf demo results .snakemake build dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf site demo results .snakemake build dist .pytest_cache .ruff_cache .hypothesis

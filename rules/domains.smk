@@ -17,7 +17,6 @@ rule domains:
     params:
         stage_version=1,
         flags=flags(
-            resolution=RUN.domains.resolution,
             n_domains=RUN.domains.n_domains,
             seed=RUN.seed,
         ),

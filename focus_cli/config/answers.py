@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from focus_cli.config.fields import Device, Name, Positive, Text
+from focus_cli.config.fields import Device, Name, Text
 from focus_cli.config.stages import Stage
 
 
@@ -31,16 +31,8 @@ class Domains(Stage):
 
     enabled: bool = False
     """true: write OUTPUT/domains."""
-    resolution: Positive | None = None
-    """Of the clustering; chosen by stability where it is not given."""
     n_domains: int | None = Field(None, ge=2)
-    """Number of domains, in place of a resolution."""
-
-    @model_validator(mode="after")
-    def _one_of_both(self) -> Domains:
-        if self.resolution is not None and self.n_domains is not None:
-            raise ValueError("resolution and n_domains contradict each other; give one")
-        return self
+    """Number of domains; chosen by stability where it is not given."""
 
 
 class CellTypes(Stage):

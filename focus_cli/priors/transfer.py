@@ -6,6 +6,7 @@ genes that the panel does hold, and those have vectors of their own.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -103,21 +104,37 @@ def _standardise(cells: sparse.csr_matrix) -> tuple[np.ndarray, np.ndarray]:
     return mean, np.sqrt(np.maximum(second - mean**2, 1e-8))
 
 
-def _regressed_vectors(prior: SpatialPrior, states: ReferenceStates, rows: np.ndarray, usable: np.ndarray):
-    """Gene vectors by composition: the cells' regression of a gene on the panel, then the panel's vectors.
+@dataclass(frozen=True)
+class Regression:
+    """Regression of any gene on the panel's genes over cells, in the dual.
 
     In the cells, ridge regression of gene h on all shared panel genes gives coefficients β; over tissue the
     panel's genes are x_j ≈ ρ_j · z; so x_h ≈ Σ_j β_j ρ_j · z. In the dual, with S = Z ρ and M = (Z Zᵀ + λI)⁻¹,
-    the vector is Sᵀ M z_h. A panel gene's own column is taken out of its regression (Sherman–Morrison), so
-    that its vector too is what the reference says of it *without* measuring it.
+    the vector is Sᵀ M z_h: a sum over cells.
 
-    Returns
-    -------
-    float64, genes of the prior × K; zero where not usable.
+    Attributes
+    ----------
+    chosen
+        int64, rows of the cells that take part.
+    scores
+        S, cells × K.
+    inverse
+        M, cells × cells.
+    standardised
+        Columns of the reference → Z, cells × columns.
     """
-    cells = states.cells
-    if cells.shape[0] > MAX_CELLS:
-        cells = cells[np.linspace(0, cells.shape[0] - 1, MAX_CELLS).astype(int)]
+
+    chosen: np.ndarray
+    scores: np.ndarray
+    inverse: np.ndarray
+    standardised: Callable[[np.ndarray], np.ndarray]
+
+
+def _regression(prior: SpatialPrior, states: ReferenceStates, rows: np.ndarray, usable: np.ndarray) -> Regression:
+    cells, chosen = states.cells, np.arange(states.cells.shape[0])
+    if len(chosen) > MAX_CELLS:
+        chosen = np.linspace(0, len(chosen) - 1, MAX_CELLS).astype(int)
+        cells = cells[chosen]
     mean, spread = _standardise(cells)
 
     def standardised(columns: np.ndarray) -> np.ndarray:
@@ -136,14 +153,63 @@ def _regressed_vectors(prior: SpatialPrior, states: ReferenceStates, rows: np.nd
     values = np.maximum(values, 0)
     unseen = np.flatnonzero(usable & ~prior.measured)
     penalty = _choose_penalty(values, vectors, standardised, rows[unseen])
-    inverse = (vectors / (values + penalty)) @ vectors.T
+    return Regression(chosen, scores, (vectors / (values + penalty)) @ vectors.T, standardised)
+
+
+def _regressed_vectors(prior: SpatialPrior, states: ReferenceStates, rows: np.ndarray, usable: np.ndarray):
+    """Gene vectors by composition: the cells' regression of a gene on the panel, then the panel's vectors.
+
+    A panel gene's own column is taken out of its regression (Sherman–Morrison), so that its vector too is what the
+    reference says of it *without* measuring it.
+
+    Returns
+    -------
+    float64, genes of the prior × K; zero where not usable.
+    """
+    found = _regression(prior, states, rows, usable)
+    rho = _correlation_loadings(prior).astype(np.float32)
     result = np.zeros((len(prior.genes), prior.n_factors))
     for block in np.array_split(np.flatnonzero(usable), max(1, int(usable.sum()) // GENE_BLOCK)):
-        z = standardised(rows[block])
-        solved = inverse @ z
+        z = found.standardised(rows[block])
+        solved = found.inverse @ z
         own = np.where(prior.measured[block], np.minimum((z * solved).sum(axis=0), 0.999), 0.0)[:, None]
-        result[block] = (solved.T @ scores - own * rho[block]) / (1 - own)
+        result[block] = (solved.T @ found.scores - own * rho[block]) / (1 - own)
     return result
+
+
+def _known_rows(prior: SpatialPrior, states: ReferenceStates) -> tuple[np.ndarray, np.ndarray]:
+    """Row of each gene of the prior among those of the reference (−1: none), and whether enough cells show it."""
+    rows = np.searchsorted(states.genes, prior.genes).clip(max=len(states.genes) - 1)
+    rows = np.where(states.genes[rows] == prior.genes, rows, -1)
+    detected = np.asarray((states.cells > 0).sum(axis=0)).ravel() >= DETECTION_MIN
+    return rows, (rows >= 0) & detected[rows]
+
+
+def vectors_by_cell(
+    prior: SpatialPrior, states: ReferenceStates, genes: np.ndarray
+) -> tuple[np.ndarray, dict[int, np.ndarray]]:
+    """What each cell adds to the vectors of genes that no sample measured.
+
+    Parameters
+    ----------
+    genes
+        Rows of the prior.
+
+    Returns
+    -------
+    cells
+        int64, rows of the reference's cells that take part.
+    parts
+        Row of the prior → float64, cells × K, up to one factor for each gene; genes that the reference does not show
+        are left out.
+    """
+    rows, usable = _known_rows(prior, states)
+    found = _regression(prior, states, rows, usable)
+    parts = {}
+    for gene in genes[usable[genes] & ~prior.measured[genes]]:
+        solved = found.inverse @ found.standardised(rows[[gene]])
+        parts[int(gene)] = solved * found.scores
+    return found.chosen, parts
 
 
 def _choose_penalty(values: np.ndarray, vectors: np.ndarray, standardised, unseen_columns: np.ndarray) -> float:
@@ -172,12 +238,8 @@ def transfer_loadings(
     measured genes, for loadings by least squares through the origin and for baselines by a regression
     of log proportions, whose error becomes `level_error`.
     """
-    rows = np.searchsorted(states.genes, prior.genes).clip(max=len(states.genes) - 1)
-    rows = np.where(states.genes[rows] == prior.genes, rows, -1)
+    rows, usable = _known_rows(prior, states)
     known = rows >= 0
-    detected = np.asarray((states.cells > 0).sum(axis=0)).ravel() >= DETECTION_MIN
-    usable = known & detected[rows]
-
     predicted = _regressed_vectors(prior, states, rows, usable)
     both = usable & prior.measured
     rho = _correlation_loadings(prior)

@@ -110,6 +110,7 @@ def work(
     fine = one.locations * max(1.0, one.pitch_um / resolution_um) ** 2 if resolution_um else 0.0
     return {
         "start": 1.0,
+        "sample": 1 if isinstance(size, Size) else len(size),
         "location": one.locations,
         "nonzero": one.nonzeros,
         "kept_nonzero": one.nonzeros * min(1.0, KEPT_CELLS / max(one.locations, 1)),

@@ -159,6 +159,9 @@ class Asking:
         if stage in ("score", "score_fold"):
             learnt_from = plan.training_of(sample) if fold is None else fold.others
             return size, {"reference": reference, "training": self._sizes(learnt_from)}
+        if stage in ("patterns", "interactions"):
+            # Without model and reference they look at counts alone.
+            return size, {"reference": reference and bool(plan.answers.tested_with(name))}
         if stage in ("embed", "why"):
             return size, {"reference": reference, "preset": config.train.preset, "gpu": bool(config.embed.gpu)}
         return size, {}

@@ -77,7 +77,7 @@ def test_cell_types_are_for_samples_with_a_reference():
 @pytest.mark.parametrize(
     ("config", "told"),
     [
-        ({"domains": {"resolution": 1.0, "n_domains": 5}}, "contradict"),
+        ({"domains": {"n_domains": 1}}, "domains.n_domains"),
         ({"annotate": {"labels": "a", "head": "b"}}, "contradict"),
         ({"outcome": {"table": "t.tsv"}}, "either response, or time and event"),
         ({"outcome": {"table": "t.tsv", "time": "t"}}, "time and event go together"),

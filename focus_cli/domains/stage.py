@@ -1,0 +1,287 @@
+"""The stage behind ``focus domains``: embeddings of a cohort → one map of domains for each sample."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from focus_cli import keys, provenance
+from focus_cli.domains.boundary import neighbours, on_boundary
+from focus_cli.domains.mixture import (
+    COVARIANCES,
+    MAX_DOMAINS,
+    MIN_PER_DOMAIN,
+    Trial,
+    aligned,
+    choose,
+    fit_axes,
+    fit_mixture,
+    half_fits,
+    landmarks,
+    probabilities,
+    stability,
+)
+from focus_cli.errors import BadInputError, UsageError
+from focus_cli.h5ad.answer import require_kind, write_answer
+from focus_cli.h5ad.spatial_file import SpatialFile
+from focus_cli.progress import say, task
+from focus_cli.store import atomic_directory, refuse_existing
+
+KIND = "domains"
+DOMAINS_JSON = "domains.json"
+MIN_LOCATIONS = 2 * MIN_PER_DOMAIN
+UNSTABLE = 0.6  # adjusted Rand index between halves, below which the map is not to be believed
+_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+@dataclass(frozen=True)
+class Section:
+    """One embedding, as far as domains need it.
+
+    Attributes
+    ----------
+    vectors
+        float32 (n, D): neighbourhoods.
+    draws
+        Draws of them from the posterior, of the same shape; may be empty.
+    usable
+        bool (n,): lies on tissue.
+    """
+
+    name: str
+    path: Path
+    space: str
+    vectors: np.ndarray
+    draws: list[np.ndarray]
+    usable: np.ndarray
+    xy_um: np.ndarray
+    pitch_um: float
+
+
+def find_domains(
+    embeddings: Sequence[Path], out: Path, *, n_domains: int | None = None, seed: int = 0, overwrite: bool = False
+) -> None:
+    """Find domains over all samples together.
+
+    Parameters
+    ----------
+    embeddings
+        Files of ``focus embed``, of one space.
+    out
+        Folder to make: ``SAMPLE.h5ad`` for each of them, and ``domains.json``.
+    n_domains
+        How many; None: as many as come out again from halves of the locations.
+
+    Raises
+    ------
+    FocusError
+        Of the kind that fits. Nothing is written then.
+    """
+    if not embeddings:
+        raise UsageError("no embedding is given", hint="name the files that focus embed wrote")
+    if n_domains is not None and n_domains < 2:
+        raise UsageError("--n-domains must be at least 2", hint="leave it away to have it chosen")
+    refuse_existing(out, overwrite)
+    sections = sorted((_read(Path(path)) for path in embeddings), key=lambda s: s.name)
+    _check(sections, n_domains)
+    record = provenance.describe_run(
+        "domains",
+        {"n_domains": "auto" if n_domains is None else n_domains, "seed": seed},
+        {f"embedding:{s.name}": s.path for s in sections},
+        seed,
+    )
+    pooled = np.concatenate([s.vectors[s.usable] for s in sections])
+    if not np.ptp(pooled, axis=0).any():
+        raise BadInputError("all neighbourhood vectors are alike: there is nothing to divide")
+    axes = fit_axes(pooled)
+    values = axes(pooled)
+    fitted = values[landmarks(values, seed)]
+    trials = _trials(fitted, n_domains, seed)
+    chosen = choose(trials)
+    if chosen.stability < UNSTABLE:
+        agreed = f"{chosen.stability:.2f} of 1"
+        say(f"domains: halves of the locations do not agree ({agreed}): do not rest anything on these domains")
+    say(f"domains: {chosen.number} over {len(values):,} locations of {len(sections)} samples")
+    mixture = fit_mixture(fitted, chosen.number, chosen.covariance, seed)
+    # The commonest first.
+    order = np.argsort(-probabilities(mixture, values).sum(axis=0), kind="stable")
+    halves = list(half_fits(fitted, chosen.number, chosen.covariance, seed))
+    answers = {}
+    with task("mapping domains", len(sections)) as progress:
+        for section in sections:
+            answers[section.name] = _map(section, axes, mixture, order, halves)
+            progress.advance(1)
+    with atomic_directory(out, overwrite) as folder:
+        for section in sections:
+            _write(folder / f"{section.name}.h5ad", section, answers[section.name], chosen.stability, record)
+        summary = _summary(sections, answers, trials, chosen, by_stability=n_domains is None)
+        (folder / DOMAINS_JSON).write_text(_json(summary | {"provenance": record}))
+
+
+def _json(content: dict) -> str:
+    return json.dumps(content, indent=2, sort_keys=True) + "\n"
+
+
+def _read(path: Path) -> Section:
+    with SpatialFile(path) as file:
+        require_kind(file, "embedding", "focus embed")
+        name = str(file.focus.get("sample_id", ""))
+        if not _SAFE.fullmatch(name):
+            raise BadInputError(f"{path}: {name!r} is no name of a sample", hint="write it again with focus embed")
+        vectors = file.obsm(keys.NEIGHBOURHOOD)
+        if vectors is None:
+            raise BadInputError(f"{path} has no obsm[{keys.NEIGHBOURHOOD!r}]", hint="write it again with focus embed")
+        vectors = np.asarray(vectors, np.float32)
+        draws = []
+        while (draw := file.obsm(f"{keys.NEIGHBOURHOOD}_sample_{len(draws)}")) is not None:
+            draws.append(np.asarray(draw, np.float32))
+        for array in (vectors, *draws):
+            if array.ndim != 2 or array.shape != vectors.shape or not np.isfinite(array).all():
+                raise BadInputError(
+                    f"{path}: neighbourhood vectors are damaged", hint="write it again with focus embed"
+                )
+        xy = file.obsm(keys.SPATIAL_UM)
+        on_tissue = (
+            file.obs[keys.IN_TISSUE].to_numpy() > 0 if keys.IN_TISSUE in file.obs else np.ones(len(vectors), bool)
+        )
+        return Section(
+            name=name,
+            path=path,
+            space=str(file.focus.get("space", "")),
+            vectors=vectors,
+            draws=draws,
+            usable=on_tissue,
+            xy_um=np.asarray(file.xy if xy is None else xy, np.float64),
+            pitch_um=float(file.focus.get("pitch_um", 0.0)),
+        )
+
+
+def _check(sections: Sequence[Section], n_domains: int | None) -> None:
+    names = [s.name for s in sections]
+    for first, second in pairwise(sections):
+        if first.name == second.name:
+            raise BadInputError(
+                f"{first.path} and {second.path} are both of sample {first.name}", hint="name each sample once"
+            )
+        if first.space != second.space or first.vectors.shape[1] != second.vectors.shape[1]:
+            raise BadInputError(
+                f"{first.path} and {second.path} lie in different spaces ({first.space}; {second.space})",
+                hint="embed all samples with the same --model, --mode and --widths-um",
+            )
+    total = sum(int(s.usable.sum()) for s in sections)
+    needed = max(MIN_LOCATIONS, MIN_PER_DOMAIN * (n_domains or 0))
+    if total < needed:
+        raise BadInputError(
+            f"{total} locations on tissue in {', '.join(names)}; {needed} are needed", hint="give more samples"
+        )
+
+
+def _trials(values: np.ndarray, n_domains: int | None, seed: int) -> list[Trial]:
+    most = min(MAX_DOMAINS, len(values) // 2 // MIN_PER_DOMAIN)
+    numbers = range(2, max(most, 2) + 1) if n_domains is None else [n_domains]
+    found = []
+    with task("how many domains come out again", len(numbers)) as progress:
+        for number in numbers:
+            for covariance in COVARIANCES:
+                found.append(Trial(number, covariance, stability(values, number, covariance, seed)))
+            progress.advance(1)
+    return found
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Of one sample: mean probabilities (n, domains), the likeliest domain, and whether boundaries are seen again."""
+
+    probability: np.ndarray
+    domain: np.ndarray
+    confidence: np.ndarray
+    boundary: np.ndarray
+    boundary_confidence: np.ndarray
+
+
+def _map(section: Section, axes, mixture, order: np.ndarray, halves) -> Answer:
+    """Domains of one sample, and how far they stay under refits on halves and under draws of the posterior."""
+    own = probabilities(mixture, axes(section.vectors))[:, order]
+    together, maps = own.astype(np.float64), [own.argmax(axis=1)]
+    # Each refit looks at one draw, in turn: one spread out of both.
+    views = section.draws or [section.vectors]
+    for number, refit in enumerate(halves):
+        other = aligned(probabilities(refit, axes(views[number % len(views)])), own)
+        together += other
+        maps.append(other.argmax(axis=1))
+    mean = (together / len(maps)).astype(np.float32)
+    domain = mean.argmax(axis=1)
+    pairs = neighbours(section.xy_um, section.pitch_um or _spacing(section.xy_um), section.usable)
+    boundary = on_boundary(domain, pairs)
+    again = np.mean([on_boundary(found, pairs) == boundary for found in maps], axis=0)
+    return Answer(mean, domain, mean.max(axis=1), boundary, again.astype(np.float32))
+
+
+def _spacing(xy_um: np.ndarray) -> float:
+    from scipy.spatial import cKDTree
+
+    distance, _ = cKDTree(xy_um).query(xy_um, k=2)
+    return float(np.median(distance[:, 1]))
+
+
+def _write(path: Path, section: Section, answer: Answer, stable: float, record: dict) -> None:
+    names = [f"D{i + 1}" for i in range(answer.probability.shape[1])]
+    with SpatialFile(section.path) as file:
+        codes = np.where(section.usable, answer.domain, -1)
+        unknown = ~section.usable
+        obs = pd.DataFrame(
+            {
+                "domain": pd.Categorical.from_codes(codes, categories=names),
+                "domain_confidence": np.where(unknown, np.nan, answer.confidence).astype(np.float32),
+                "domain_boundary": answer.boundary & section.usable,
+                "domain_boundary_confidence": np.where(unknown, np.nan, answer.boundary_confidence).astype(np.float32),
+            },
+            index=file.obs.index,
+        )
+        probability = pd.DataFrame(answer.probability, index=file.obs.index, columns=names)
+        write_answer(
+            path,
+            file,
+            KIND,
+            record,
+            obs=obs,
+            obsm={"domain_probability": probability},
+            facts={"space": section.space, "n_domains": len(names), "stability": stable, "draws": len(section.draws)},
+        )
+
+
+def _told(trials: list[Trial], covariance: str) -> dict[str, float]:
+    return {str(t.number): round(t.stability, 6) for t in trials if t.covariance == covariance}
+
+
+def _summary(
+    sections: Sequence[Section], answers: dict[str, Answer], trials: list[Trial], chosen: Trial, *, by_stability: bool
+) -> dict:
+    number = chosen.number
+    names = [f"D{i + 1}" for i in range(number)]
+    samples = {}
+    for section in sections:
+        answer, usable = answers[section.name], section.usable
+        share = np.bincount(answer.domain[usable], minlength=number) / max(usable.sum(), 1)
+        samples[section.name] = {
+            "locations": int(usable.sum()),
+            "share": {name: round(float(s), 6) for name, s in zip(names, share)},
+            "mean_confidence": round(float(answer.confidence[usable].mean()), 6) if usable.any() else None,
+            "boundary_share": round(float(answer.boundary[usable].mean()), 6) if usable.any() else None,
+        }
+    return {
+        "space": sections[0].space,
+        "n_domains": number,
+        "chosen_by": "stability" if by_stability else "the user",
+        "covariance": chosen.covariance,
+        "stability": _told(trials, chosen.covariance),
+        "stability_of": {covariance: _told(trials, covariance) for covariance in COVARIANCES},
+        "samples": samples,
+    }

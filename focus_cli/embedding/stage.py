@@ -1,0 +1,307 @@
+"""The stage behind ``focus embed``: a stored sample, or a slide alone, and a model → vectors at three scales."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from focus_cli import keys, provenance
+from focus_cli.checkpoints import NANO, shipped_model
+from focus_cli.conditioning import SampleData, load_sample_data
+from focus_cli.conditioning.familiarity import tissue_around
+from focus_cli.conditioning.sample import without_image
+from focus_cli.conditioning.states import state_latents
+from focus_cli.embedding.neighbourhood import WIDTHS_UM, neighbourhoods, slide_vector
+from focus_cli.embedding.space import MODES, Space, model_space
+from focus_cli.enhancement.section import Section
+from focus_cli.errors import BadInputError, UsageError
+from focus_cli.genes import gene_table_inputs
+from focus_cli.h5ad.answer import write_answer
+from focus_cli.h5ad.spatial_file import SpatialFile
+from focus_cli.models.device import choose_device
+from focus_cli.preprocessing.encoding import Encoding
+from focus_cli.priors.transfer import MIN_SHARED_GENES, extend_prior
+from focus_cli.progress import say
+from focus_cli.reference import open_reference
+from focus_cli.store import StoredSample, open_sample, refuse_existing
+from focus_cli.training import TrainedModel, load_model
+
+KIND = "embedding"
+_ROWS = 16384
+
+
+@dataclass(frozen=True)
+class EmbedOptions:
+    """What is embedded, and how; see ``focus embed --help``.
+
+    `mode` is one of `focus_cli.embedding.space.MODES`, or ``"auto"``: joint where sample and model have an image.
+    """
+
+    mode: str = "auto"
+    widths_um: tuple[float, ...] = WIDTHS_UM
+    samples: int = 0
+    resolution_um: float | None = None
+    seed: int = 0
+    device: str = "auto"
+
+
+def embed(
+    sample: Path | None,
+    out: Path,
+    *,
+    model: Path | None = None,
+    reference: Path | None = None,
+    image: Path | None = None,
+    mpp: float | None = None,
+    options: EmbedOptions | None = None,
+    encoding: Encoding | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write the representation of every location, of its neighbourhood, and of the section.
+
+    Parameters
+    ----------
+    sample
+        A folder made by ``focus preprocess``. None: `image` is a slide without counts, asked on a grid over its tissue.
+    out
+        The ``.h5ad`` to write, an answer of kind ``"embedding"``.
+    model
+        Model folder; by default the model that travels with the package.
+    reference
+        Folder made by ``focus reference``, whose cell states the model may recall.
+    image, mpp
+        The slide, and its µm per pixel where the file does not say.
+    encoding
+        Where the learned encoder of the model lies, for a slide alone.
+
+    Raises
+    ------
+    FocusError
+        Of the kind that fits. Nothing is written then.
+    """
+    options, encoding = options or EmbedOptions(), encoding or Encoding()
+    _check(sample, out, image, options, overwrite)
+    given = shipped_model() if model is None else Path(model)
+    if model is None:
+        say(f"embed: no model given; {NANO} is used")
+    trained = load_model(given)
+    opened = open_reference(reference) if reference is not None else None
+    with tempfile.TemporaryDirectory(prefix="focus-") as scratch:
+        if sample is None:
+            stored = _slide(image, trained, Path(scratch), mpp, options, encoding)
+        else:
+            stored = open_sample(sample)
+        found = represent(stored, trained, given, opened, options)
+        roles = (("sample", sample), ("image", image if sample is None else None), ("reference", reference))
+        inputs = {"model": given} | {role: Path(path) for role, path in roles if path is not None}
+        record = provenance.describe_run(
+            "embed",
+            {**options.__dict__, "widths_um": list(options.widths_um), "mode": found.mode},
+            inputs | gene_table_inputs(),
+            options.seed,
+        )
+        _write(out, stored, found, record, overwrite)
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """What a model makes of one sample.
+
+    Attributes
+    ----------
+    location, neighbourhood
+        float32, (n, D) and (n, widths · D).
+    slide
+        float32, (2 D + widths · D).
+    obs
+        What is known of each location.
+    draws
+        Pairs (location, neighbourhood) of the posterior.
+    """
+
+    mode: str
+    space: Space
+    location: np.ndarray
+    neighbourhood: np.ndarray
+    slide: np.ndarray
+    obs: pd.DataFrame
+    draws: list[tuple[np.ndarray, np.ndarray]]
+
+
+def represent(stored: StoredSample, model: TrainedModel, path: Path, reference, options: EmbedOptions) -> Embedding:
+    """Embed one stored sample under a model whose folder is `path`.
+
+    Raises
+    ------
+    BadInputError
+        If the sample has nothing that the mode rests on, or shares too few genes with the model.
+    """
+    adata = stored.read()
+    data = load_sample_data(stored, adata)
+    mode = _mode(data, model, options.mode)
+    say(f"embed: {data.info.sample_id} by {_WORDS[mode]}")
+    seen = _shown(data, model, mode)
+    prior = extend_prior(model.prior, seen.genes, seen.panel_share(), reference)
+    if mode != "histology":
+        _require_shared_genes(model, seen)
+    model.net.to(choose_device(options.device))
+    section = Section(seen, model.net, prior, state_latents(reference, prior), options.seed)
+    latents = section.infer(
+        section.view(seen.counts),
+        seen.xy_um,
+        "embedding locations",
+        footprint=section.area,
+        n_samples=options.samples,
+    )
+    space = model_space(model, path, mode, options.widths_um)
+    features = seen.location_features if space.image.shape[1] else None
+    in_tissue = adata.obs[keys.IN_TISSUE].to_numpy() if keys.IN_TISSUE in adata.obs else np.ones(adata.n_obs, int)
+    weight = (in_tissue > 0).astype(np.float64)
+
+    def around(location: np.ndarray) -> np.ndarray:
+        return neighbourhoods(seen.xy_um, location, weight, options.widths_um)
+
+    location = space.locations(latents.mean, features)
+    neighbourhood = around(location)
+    draws = [space.locations(draw, features) for draw in ([] if latents.samples is None else latents.samples)]
+    obs = pd.DataFrame({keys.IN_TISSUE: in_tissue.astype(np.int8)}, index=adata.obs_names)
+    if mode != "histology":
+        obs[keys.TOTAL_COUNTS] = seen.exposure
+    obs[keys.OBS_RELIABILITY] = space.known(latents.sd)
+    if (novelty := _novelty(seen, model)) is not None:
+        obs[keys.NOVELTY] = novelty
+    return Embedding(
+        mode=mode,
+        space=space,
+        location=location,
+        neighbourhood=neighbourhood,
+        slide=slide_vector(location, neighbourhood, weight),
+        obs=obs,
+        draws=[(draw, around(draw)) for draw in draws],
+    )
+
+
+_WORDS = {"joint": "expression and H&E", "expression": "expression alone", "histology": "H&E alone"}
+
+
+def _mode(data: SampleData, model: TrainedModel, wanted: str) -> str:
+    pictured = data.raster is not None and bool(model.image.names)
+    if wanted in ("joint", "histology") and not pictured:
+        lacking = "the model was trained without images" if data.raster is not None else "the sample has no image"
+        raise BadInputError(
+            f"{data.info.sample_id}: {lacking}", hint="leave --histology-only and --mode away, or --mode expression"
+        )
+    counted = bool((data.exposure > 0).any())
+    if wanted in ("joint", "expression") and not counted:
+        raise BadInputError(f"{data.info.sample_id}: no location has a molecule", hint="--histology-only needs none")
+    if not counted and not pictured:
+        raise BadInputError(f"{data.info.sample_id} has neither molecules nor an image that the model can see")
+    if wanted != "auto":
+        return wanted
+    return "histology" if not counted else "joint" if pictured else "expression"
+
+
+def _shown(data: SampleData, model: TrainedModel, mode: str) -> SampleData:
+    """The sample with what the mode leaves away taken away."""
+    if mode == "expression":
+        return without_image(data, model.net.config.n_features)
+    data = model.image.see(data)
+    if mode == "histology":
+        data = replace(data, counts=sparse.csr_matrix(data.counts.shape, dtype=np.float32))
+    return data
+
+
+def _require_shared_genes(model: TrainedModel, data: SampleData) -> None:
+    rows = model.prior.rows(data.names)
+    known = int((model.prior.loadings[rows].any(axis=1) & (rows >= 0)).sum())
+    if known < min(MIN_SHARED_GENES, len(rows)):
+        raise BadInputError(
+            f"the model knows {known} of the {len(rows):,} genes of {data.info.sample_id} "
+            f"(sample: {data.names[0]}, …; model: {model.prior.genes[0]}, …)",
+            hint="use a model of the same species and kind of gene names",
+        )
+
+
+def _novelty(data: SampleData, model: TrainedModel) -> np.ndarray | None:
+    familiarity = model.image.familiarity
+    if familiarity is None or data.raster is None:
+        return None
+    parts = [
+        familiarity.novelty(tissue_around(data, data.xy_um[start : start + _ROWS]))
+        for start in range(0, len(data.xy_um), _ROWS)
+    ]
+    return np.concatenate(parts)
+
+
+def _slide(
+    image: Path, model: TrainedModel, scratch: Path, mpp: float | None, options: EmbedOptions, encoding: Encoding
+) -> StoredSample:
+    from focus_cli.enhancement.whole_slide import slide_sample
+
+    name = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "_" for c in Path(image).name.split(".")[0])
+    return slide_sample(
+        Path(image),
+        scratch / "sample",
+        name.strip("_-")[:100] or "slide",
+        model,
+        resolution_um=options.resolution_um,
+        mpp=mpp,
+        encoding=encoding,
+    )
+
+
+def _check(sample: Path | None, out: Path, image: Path | None, options: EmbedOptions, overwrite: bool) -> None:
+    if options.mode not in ("auto", *MODES):
+        raise UsageError(f"unknown mode {options.mode!r}", hint=f"modes: auto, {', '.join(MODES)}")
+    if not options.widths_um or min(options.widths_um) <= 0 or not np.isfinite(options.widths_um).all():
+        raise UsageError("--widths-um must be positive numbers", hint="for instance --widths-um 50,150")
+    if sample is None and (image is None or options.mode != "histology"):
+        raise UsageError(
+            "there is no sample to embed",
+            hint="name one; a slide without counts: --histology-only --image SLIDE --model MODEL",
+        )
+    if sample is not None and image is not None:
+        raise UsageError("--image is for a slide without counts", hint="a stored sample has its image in it")
+    if sample is not None and options.resolution_um is not None:
+        raise UsageError("--resolution-um is the grid of a slide alone", hint="leave it away: a sample has locations")
+    if Path(out).suffix != ".h5ad":
+        raise UsageError(f"{out} must end in .h5ad")
+    refuse_existing(out, overwrite)
+
+
+def _write(out: Path, stored: StoredSample, found: Embedding, record: dict, overwrite: bool) -> None:
+    info = stored.info
+    obsm = {keys.LOCATION: found.location, keys.NEIGHBOURHOOD: found.neighbourhood}
+    for number, (location, neighbourhood) in enumerate(found.draws):
+        obsm[f"{keys.LOCATION}_sample_{number}"] = location
+        obsm[f"{keys.NEIGHBOURHOOD}_sample_{number}"] = neighbourhood
+    facts = {
+        "sample_id": info.sample_id,
+        "mpp": info.mpp,
+        "platform": info.platform.name,
+        "footprint_shape": info.footprint.shape,
+        "footprint_um": info.footprint.size_um,
+        "pitch_um": info.footprint.pitch_um,
+        "space": found.space.name,
+        "mode": found.mode,
+        "n_expression_axes": int(found.space.expression.shape[1]),
+        "n_image_axes": int(found.space.image.shape[1]),
+        "widths_um": list(record["settings"]["widths_um"]),
+    }
+    with SpatialFile(stored.path / keys.COUNTS_H5AD) as file:
+        write_answer(
+            out,
+            file,
+            KIND,
+            record,
+            obs=found.obs,
+            obsm=obsm,
+            facts=facts,
+            uns={keys.UNS_SLIDE: found.slide},
+            overwrite=overwrite,
+        )
