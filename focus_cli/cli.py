@@ -36,6 +36,15 @@ VERBS = (
     "enhance",
     "holdout",
     "evaluate",
+    "embed",
+    "domains",
+    "celltypes",
+    "patterns",
+    "interactions",
+    "annotate",
+    "outcome",
+    "why",
+    "export",
     "report",
     "benchmark",
     "simulate",
@@ -46,12 +55,18 @@ VERBS = (
     "genes",
 )
 
+_AFTER = ["embed", "domains", "celltypes", "patterns", "interactions", "annotate", "outcome", "why", "export"]
+
 click.rich_click.TEXT_MARKUP = "ansi"
 click.rich_click.COMMAND_GROUPS = {
     "focus": [
         {"name": "Look", "commands": ["inspect", "genes", "explain", "doctor"]},
         {"name": "Histology", "commands": ["pretrain", "features", "nuclei"]},
         {"name": "Enhance", "commands": ["preprocess", "reference", "prior", "corpus", "train", "enhance"]},
+        {
+            "name": "After enhancement",
+            "commands": _AFTER,
+        },
         {"name": "Judge", "commands": ["holdout", "evaluate", "report", "benchmark"]},
         {"name": "Workflow", "commands": ["init", "run", "simulate"]},
     ]

@@ -16,6 +16,12 @@ rule celltypes:
         runtime=ASK.runtime("celltypes", "sample"),
     params:
         stage_version=1,
-        flags=flags(seed=RUN.seed),
+        flags=flags(
+            unit=RUN.celltypes.unit,
+            cells_per_location=RUN.celltypes.cells_per_location,
+            same_platform=RUN.celltypes.same_platform,
+            alone=RUN.celltypes.alone,
+            seed=RUN.seed,
+        ),
     shell:
         "focus celltypes {input.enhanced:q} --reference {input.reference:q} --out {output:q} {params.flags} > {log:q} 2>&1"

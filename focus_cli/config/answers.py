@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from focus_cli.config.fields import Device, Name, Text
+from focus_cli.config.fields import Device, Name, Positive, Text
 from focus_cli.config.stages import Stage
 
 
@@ -40,6 +40,14 @@ class CellTypes(Stage):
 
     enabled: bool = False
     """true: write OUTPUT/celltypes of every sample that has a reference."""
+    unit: Literal["auto", "spots", "cells"] = "auto"
+    """What a location is: a mixture of cells, or one cell; auto: by platform and size."""
+    cells_per_location: Positive | None = None
+    """About how many cells a location holds; by its area where it is not given."""
+    same_platform: bool = False
+    """Samples and reference were measured alike: no gains of genes between them."""
+    alone: bool = False
+    """Every location for itself: its neighbours are not heard."""
 
 
 class Patterns(Stage):

@@ -62,7 +62,7 @@ FIELDS: dict[str, Meaning] = {
     f"obsm/{keys.OWN_FACTORS}": Meaning("", "posterior mean of the scores of the sample's own factors"),
     f"obsm/{keys.OWN_FACTORS}_sd": Meaning("", "posterior standard deviation of these scores"),
     f"obsm/{keys.PROPORTIONS}": Meaning(
-        "fraction", "share of each cell state of the reference, estimated; rows sum to 1"
+        "fraction", "attention over the cell states of the reference, rows sum to 1; no deconvolution"
     ),
     "var/focus_baseline": Meaning("fraction", "mean share of the gene, which a draw is multiplied with"),
     "varm/focus_loadings": Meaning("", "loadings that turn a latent state or a draw of it into expression"),

@@ -94,9 +94,9 @@ COSTS: dict[str, dict[str, Cost]] = {
         "location": Cost(5800, 1.4e-4),
         "fine_place": Cost(1000, 7e-5),
     },
-    "embed": {"gpu": _CUDA, "start": Cost(740e6, 7), "nonzero": Cost(38, 1e-6), "location": Cost(5000, 1e-4)},
-    "domains": {"start": Cost(500e6, 10), "location": Cost(8000, 5e-3)},
-    "celltypes": {"start": Cost(500e6, 10), "location": Cost(2000, 2e-3), "nonzero": Cost(40, 1e-6)},
+    "embed": {"gpu": _CUDA, "start": Cost(740e6, 7), "nonzero": Cost(38, 1e-6), "location": Cost(11_000, 2.2e-4)},
+    "domains": {"start": Cost(300e6, 20), "location": Cost(2000, 1.2e-3)},
+    "celltypes": {"start": Cost(900e6, 27), "location": Cost(2000, 7e-4), "nonzero": Cost(24, 0)},
     "patterns": {
         "start": Cost(500e6, 10),
         "nonzero": Cost(50, 3e-6),
@@ -113,7 +113,7 @@ COSTS: dict[str, dict[str, Cost]] = {
     "annotate": {"start": Cost(300e6, 5), "location": Cost(600, 3e-5)},
     "fit_outcome": {"start": Cost(500e6, 5), "location": Cost(600, 0), "sample": Cost(0.2e6, 1)},
     "outcome": {"start": Cost(500e6, 10), "location": Cost(1000, 3e-5)},
-    "why": {"start": Cost(800e6, 20), "nonzero": Cost(40, 1e-6), "location": Cost(5000, 1e-3)},
+    "why": {"start": Cost(800e6, 20), "nonzero": Cost(40, 1e-6), "location": Cost(5000, 1.5e-3)},
     "export": {
         "start": Cost(600e6, 10),
         "nonzero": Cost(40, 0),

@@ -1,0 +1,1 @@
+"""Which cell types lie at a location, and how sure that is."""
