@@ -28,3 +28,41 @@ rule report_sample:
     shell:
         "focus report {input.enhanced:q} {input.refined:q} --sample {input.sample:q} --out {output:q}"
         " {params.scores} {params.answers} > {log:q} 2>&1"
+
+
+if RUN.report.together:
+
+    rule report_of_all:
+        input:
+            enhanced=[PLAN.enhanced(name) for name in PLAN.samples],
+            answers=[
+                path for name in PLAN.samples for path in PLAN.answers.made_for(name)
+            ],
+        output:
+            report(
+                PLAN.report_of_all,
+                category="Samples",
+                caption="../workflows/report/sample.rst",
+            ),
+        log:
+            f"{OUT}/logs/report_of_all.log",
+        benchmark:
+            f"{OUT}/benchmarks/report_of_all.tsv"
+        conda:
+            "../workflows/envs/focus.yaml"
+        threads: RUN.report.threads
+        resources:
+            mem_mb=ASK.of_all("report"),
+            runtime=60,
+        params:
+            stage_version=1,
+            answers=each(
+                "answer",
+                [
+                    path
+                    for name in PLAN.samples
+                    for path in PLAN.answers.of_sample(name)
+                ],
+            ),
+        shell:
+            "focus report {input.enhanced:q} --out {output:q} {params.answers} > {log:q} 2>&1"

@@ -95,3 +95,6 @@ class Enhance(Stage):
 
 class Report(Stage):
     """One HTML file per sample."""
+
+    together: bool = False
+    """true: also OUTPUT/report.html, all samples on one page."""

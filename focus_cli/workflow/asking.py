@@ -78,6 +78,15 @@ class Asking:
         fixed = self._stages[stage].runtime
         return self._growing(lambda name: fixed or self.needs_of(stage, name).runtime_min, stage, wildcard)
 
+    def of_all(self, stage: str) -> Callable[..., int]:
+        """For Snakemake: memory in MB of a job that takes all samples of the run, more at every attempt."""
+        fixed = self._stages[stage].mem_mb
+
+        def asked(wildcards, attempt):
+            return (fixed or needs(stage, self._sizes(self.plan.samples)).mem_mb) * attempt
+
+        return asked
+
     def _growing(self, value: Callable[[str], int], stage: str, wildcard: str) -> Callable[..., int]:
         """A resource for Snakemake: `value` of the wildcard, as many times as the job was tried in vain."""
         logs = f"{self.plan.out}/logs/{stage}"

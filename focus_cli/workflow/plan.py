@@ -116,6 +116,11 @@ class Plan:
         """The report of a sample."""
         return f"{self.out}/reports/{name}.html"
 
+    @property
+    def report_of_all(self) -> str:
+        """The report of all samples on one page, where report.together asks for it."""
+        return f"{self.out}/report.html"
+
     def fold_file(self, fold: str, name: str) -> str:
         """A file or folder of one hold-out."""
         return f"{self.out}/folds/{fold}/{name}"
@@ -220,4 +225,5 @@ class Plan:
         wanted = [self.enhanced(s) for s in self.samples] + [self.report(s) for s in self.samples]
         wanted += [path for s in self.samples for path in self.refined(s)]
         wanted += self.answers.targets
+        wanted += [self.report_of_all] if self.config.report.together else []
         return wanted + ([self.table] if self.scores else [])

@@ -27,6 +27,7 @@ EVERYTHING = {
     "outcome": {"table": "clinical.tsv", "response": "responded"},
     "why": {"genes": ["EPCAM"]},
     "export": {"to": ["anndata", "spatialdata", "vitessce"]},
+    "report": {"together": True},
 }
 
 
@@ -116,6 +117,7 @@ def test_the_workflow_makes_all_of_it(repo, tmp_path):
     of_both = ("embed", "celltypes", "patterns", "interactions", "annotate", "why")
     assert counted == {
         **dict.fromkeys(("build_reference", "train", "domains", "fit_annotations", "fit_outcome", "outcome", "all"), 1),
+        "report_of_all": 1,
         **dict.fromkeys(("preprocess", "enhance", "report_sample", *of_both), 2),
         **dict.fromkeys(("export_anndata", "export_spatialdata", "export_vitessce"), 2),
     }
