@@ -84,11 +84,21 @@ def write_answer(
     told |= {key: _flat(value) for key, value in sorted((facts or {}).items())}
     adata.uns[keys.UNS] = {"kind": kind, **told, "provenance": json.dumps(record, sort_keys=True, default=str)}
     if (spatial := file.uns(keys.UNS_SPATIAL)) is not None:
-        adata.uns[keys.UNS_SPATIAL] = spatial
+        adata.uns[keys.UNS_SPATIAL] = _small_pictures(spatial)
     for key, value in sorted((uns or {}).items()):
         adata.uns[key] = value
     with atomic_file(out, overwrite) as temporary:
         adata.write_h5ad(temporary, compression="gzip", compression_opts=1)
+
+
+def _small_pictures(spatial: Mapping[str, Any]) -> dict[str, Any]:
+    """The smaller picture of each library alone: with the larger one a dozen answers would outweigh what they answer."""
+    small = {}
+    for library, entry in spatial.items():
+        pictures = entry.get("images", {})
+        kept = {"lowres": pictures["lowres"]} if "lowres" in pictures else pictures
+        small[library] = {**entry, "images": kept}
+    return small
 
 
 def _flat(value: Any) -> Any:

@@ -15,7 +15,12 @@ def source(tmp_path):
     adata = ad.AnnData(np.ones((5, 3), np.float32), obs=pd.DataFrame(index=[f"l{i}" for i in range(5)]))
     adata.obsm["spatial"] = np.arange(10.0).reshape(5, 2)
     adata.obsm["spatial_um"] = 2 * adata.obsm["spatial"]
-    adata.uns["spatial"] = {"S1": {"images": {"hires": np.zeros((4, 4, 3), np.uint8)}, "scalefactors": {"a": 1.0}}}
+    adata.uns["spatial"] = {
+        "S1": {
+            "images": {"hires": np.zeros((4, 4, 3), np.uint8), "lowres": np.zeros((2, 2, 3), np.uint8)},
+            "scalefactors": {"tissue_hires_scalef": 0.5, "tissue_lowres_scalef": 0.25},
+        }
+    }
     adata.uns["focus"] = {"kind": "enhanced", "sample_id": "S1", "mpp": 2.0, "pitch_um": 100.0}
     adata.write_h5ad(tmp_path / "source.h5ad")
     return tmp_path / "source.h5ad"
@@ -30,7 +35,8 @@ def test_an_answer_stands_on_the_locations_of_its_source(source, tmp_path):
     read = ad.read_h5ad(out)
     assert list(read.obs_names) == [f"l{i}" for i in range(5)] and list(read.obs["domain"]) == list("aabba")
     assert np.array_equal(read.obsm["spatial_um"], 2 * read.obsm["spatial"]) and read.n_vars == 0
-    assert read.uns["spatial"]["S1"]["images"]["hires"].dtype == np.uint8
+    # The larger picture stays with the enhanced file.
+    assert {name: image.shape for name, image in read.uns["spatial"]["S1"]["images"].items()} == {"lowres": (2, 2, 3)}
     with SpatialFile(out) as file:
         assert file.kind == "domains"
         assert file.focus["sample_id"] == "S1" and file.focus["pitch_um"] == 100.0 and file.focus["scores"] == [1, 2]
