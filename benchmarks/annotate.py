@@ -21,10 +21,10 @@ from focus_cli.annotation.fitting import fit_head
 from focus_cli.annotation.judging import HeldOut, block_weights, calibration, few
 from focus_cli.annotation.labels import blocks_of
 from focus_cli.annotation.ranking import ranking_draws
+from focus_cli.evaluation.bootstrap import interval
 from focus_cli.h5ad.matrices import log_cp10k, sparse_blocks
 from focus_cli.h5ad.spatial_file import SpatialFile
 from focus_cli.heads.embeddings import read_embedding
-from focus_cli.heads.pairs import interval
 
 HEADER = (
     "| representation | labels of each class | AUROC | AP | ECE before → after | Brier before → after | "

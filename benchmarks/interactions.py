@@ -32,7 +32,7 @@ from focus_cli.significance.combine import cauchy_combination, q_values
 from focus_cli.significance.correlogram import distance_classes
 from focus_cli.significance.graph import pairs_within, spacing
 from focus_cli.significance.molecules import Molecules, read_molecules
-from focus_cli.significance.states import infer_hidden
+from focus_cli.significance.states import MadeOf, infer_hidden
 from focus_cli.simulation import simulate
 
 TESTS = {
@@ -99,7 +99,7 @@ def enhanced_section(study: NullStudy) -> tuple[dict[str, np.ndarray], dict[str,
         null = np.vstack([some_pairs(own, other, rng), some_pairs(other, own, rng)])
     own = np.setdiff1d(varying, np.concatenate([foreign]))
     real = some_pairs(own, own, rng)
-    hidden = infer_hidden(study.sample, study.model, study.reference, locations, names, folds=4)
+    hidden = infer_hidden(MadeOf(study.sample, study.model, study.reference), locations, names, folds=4)
     domain = ad.read_h5ad(study.truth, backed="r").obs["domain"].reindex(locations)
     out = []
     for pairs in (null, real):

@@ -25,7 +25,7 @@ from focus_cli.patterns.autocorrelation import autocorrelation
 from focus_cli.patterns.state_test import state_test
 from focus_cli.significance.combine import cauchy_combination, q_values
 from focus_cli.significance.molecules import read_molecules
-from focus_cli.significance.states import HiddenGeneStates, infer_hidden
+from focus_cli.significance.states import HiddenGeneStates, MadeOf, infer_hidden
 
 TESTS = {
     "counts": "FOCUS, counts alone",
@@ -44,7 +44,7 @@ def p_values(study: NullStudy) -> tuple[dict[str, np.ndarray], np.ndarray, np.nd
         names, locations = file.var.index.to_numpy(str), file.obs.index.to_numpy(str)[molecules.rows]
         latent, x = file.obsm("focus_latent"), file.matrix(None)[:]
     genes = np.flatnonzero(molecules.gene_totals >= 20)
-    hidden = infer_hidden(study.sample, study.model, study.reference, locations, names, folds=4)
+    hidden = infer_hidden(MadeOf(study.sample, study.model, study.reference), locations, names, folds=4)
     seen = HiddenGeneStates(np.zeros(len(names), np.int64), latent[None, molecules.rows])
     counts = cauchy_combination(autocorrelation(molecules, genes).p)
     state = state_test(molecules, genes, hidden).p

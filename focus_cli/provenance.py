@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -59,9 +60,9 @@ def describe_path(path: Path) -> dict[str, Any]:
     return {"name": path.name, "bytes": size, "sha256": folder_digest(hashes)}
 
 
-def hash_inputs(paths: dict[str, Path]) -> dict[str, dict[str, Any]]:
-    """Role → what `describe_path` says of it, sorted by role."""
-    return {role: describe_path(path) for role, path in sorted(paths.items())}
+def hash_inputs(paths: Mapping[str, Path | None]) -> dict[str, dict[str, Any]]:
+    """Role → what `describe_path` says of it, sorted by role; what is None was not given and is left out."""
+    return {role: describe_path(path) for role, path in sorted(paths.items()) if path is not None}
 
 
 def installed_versions(*more: str) -> dict[str, str]:
@@ -76,7 +77,7 @@ def installed_versions(*more: str) -> dict[str, str]:
 
 
 def describe_run(
-    command: str, settings: dict[str, Any], inputs: dict[str, Path], seed: int | None = None
+    command: str, settings: dict[str, Any], inputs: Mapping[str, Path | None], seed: int | None = None
 ) -> dict[str, Any]:
     """Provenance record of one command.
 
@@ -87,7 +88,7 @@ def describe_run(
     settings
         The options that shaped the result; anything not JSON-safe is turned into text.
     inputs
-        Role → file or folder; each is hashed.
+        Role → file or folder, each of which is hashed; None: not given.
     seed
         The seed of the run, if it has one.
     """

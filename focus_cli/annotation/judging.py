@@ -10,7 +10,7 @@ import numpy as np
 
 from focus_cli.annotation.fitting import Fitted, fit_head, folds_of
 from focus_cli.annotation.ranking import ranking_draws
-from focus_cli.heads.pairs import interval
+from focus_cli.evaluation.bootstrap import interval
 
 N_DRAWS = 200
 OUTER_FOLDS = 10

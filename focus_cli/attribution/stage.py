@@ -108,11 +108,10 @@ def why(
         prepared = Path(scratch) / "reference" if is_reference(Path(scratch) / "reference") else reference
         opened = open_reference(prepared) if prepared is not None else None
         found = explain(stored, trained, opened, options)
-        roles = (("sample", sample), ("reference", reference))
         record = provenance.describe_run(
             "why",
             {**options.__dict__, "model": trained.info},
-            {"model": given} | {role: Path(path) for role, path in roles if path is not None} | gene_table_inputs(),
+            {"model": given, "sample": sample, "reference": reference} | gene_table_inputs(),
             options.seed,
         )
     _write(out, stored, found, record, overwrite)

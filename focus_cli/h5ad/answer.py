@@ -92,7 +92,7 @@ def write_answer(
 
 
 def _small_pictures(spatial: Mapping[str, Any]) -> dict[str, Any]:
-    """The smaller picture of each library alone: with the larger one a dozen answers would outweigh what they answer."""
+    """The smaller picture of each library alone: with the larger one the pictures would outweigh the answers."""
     small = {}
     for library, entry in spatial.items():
         pictures = entry.get("images", {})

@@ -51,12 +51,3 @@ def concordance_draws(score: np.ndarray, pairs: np.ndarray, draws: np.ndarray) -
 def resamples(n: int, seed: int, n_draws: int = N_DRAWS) -> np.ndarray:
     """How often each of `n` is drawn with replacement in each resample, float64 (B, n)."""
     return np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=n_draws).astype(np.float64)
-
-
-def interval(draws: np.ndarray) -> tuple[float, float]:
-    """The middle 95 % of resampled values; NaN where fewer than two are defined."""
-    values = draws[np.isfinite(draws)]
-    if len(values) < 2:
-        return float("nan"), float("nan")
-    low, high = np.quantile(values, [0.025, 0.975])
-    return float(low), float(high)

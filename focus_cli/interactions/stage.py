@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from focus_cli.significance.combine import cauchy_combination, q_values
 from focus_cli.significance.correlogram import distance_classes
 from focus_cli.significance.graph import pairs_within, spacing
 from focus_cli.significance.molecules import Molecules, read_molecules
-from focus_cli.significance.states import HiddenGeneStates, infer_hidden
+from focus_cli.significance.states import MET, HiddenGeneStates, MadeOf, infer_hidden
 from focus_cli.store import refuse_existing
 
 KIND = "interactions"
@@ -77,8 +77,7 @@ def find_interactions(
     """
     options = options or InteractionOptions()
     refuse_existing(out, overwrite)
-    if (sample is None) != (model is None):
-        raise UsageError("--sample and --model go together", hint="give both, or neither to test counts alone")
+    made_of = MadeOf(sample, model, reference)
     table = read_pairs(pairs)
     with SpatialFile(enhanced) as file:
         names = pd.Index(file.var.index.astype(str))
@@ -100,31 +99,24 @@ def find_interactions(
                 f"--reach-um {reach:g} spans {reach / size:.0f} locations in each direction",
                 hint=f"up to {MAX_REACH * size:g}, or coarser bins",
             )
-        hidden = None
-        if model is not None:
-            locations = file.obs.index.to_numpy(str)[molecules.rows]
-            hidden = infer_hidden(
-                sample,
-                model,
-                reference,
-                locations,
-                names.to_numpy(str),
-                folds=options.folds,
-                seed=options.seed,
-                device=options.device,
-            )
-        tests = _Tests(molecules, file.obs.index.to_numpy(str)[molecules.rows], reach, size, hidden, options)
+        locations = file.obs.index.to_numpy(str)[molecules.rows]
+        hidden = infer_hidden(
+            made_of,
+            locations,
+            names.to_numpy(str),
+            folds=options.folds,
+            seed=options.seed,
+            device=options.device,
+        )
+        tests = _Tests(molecules, locations, reach, size, hidden, options)
         var = tests.table(table, ligands, receptors)
         x = tests.maps(var, ligands, receptors, len(file.obs))
-        roles = {"enhanced": enhanced, "pairs": pairs, "sample": sample, "model": model, "reference": reference}
-        inputs = {role: Path(path) for role, path in roles.items() if path is not None}
+        inputs = {"enhanced": enhanced, "pairs": pairs, **asdict(made_of)}
         warnings = [
             "A pair found side by side has not been shown to signal: tissue structure alone brings genes together."
         ]
         if hidden is not None and hidden.met:
-            warnings.append(
-                "The model was trained on this sample and may have learnt its chance patterns: p is of counts alone."
-            )
+            warnings.append(MET)
         write_answer(
             out,
             file,

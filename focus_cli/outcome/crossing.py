@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from focus_cli.heads.pairs import concordance, concordance_draws, interval, resamples, within
+from focus_cli.evaluation.bootstrap import interval
+from focus_cli.heads.pairs import concordance, concordance_draws, resamples, within
 from focus_cli.outcome.linear import Linear, fit_linear
 from focus_cli.outcome.scorer import Bags, Scorer, fit_scorer, stratified_folds
 from focus_cli.outcome.target import Target

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from focus_cli import keys, provenance
-from focus_cli.errors import BadInputError, UsageError
+from focus_cli.errors import BadInputError
 from focus_cli.h5ad.answer import same_locations, write_answer
 from focus_cli.h5ad.spatial_file import SpatialFile
 from focus_cli.patterns.autocorrelation import autocorrelation
@@ -19,7 +19,7 @@ from focus_cli.progress import say
 from focus_cli.significance.combine import cauchy_combination, q_values
 from focus_cli.significance.graph import spacing
 from focus_cli.significance.molecules import Molecules, read_molecules
-from focus_cli.significance.states import infer_hidden
+from focus_cli.significance.states import MET, MadeOf, infer_hidden
 from focus_cli.store import refuse_existing
 
 KIND = "patterns"
@@ -62,8 +62,7 @@ def find_patterns(
         What `enhanced` was made of. With sample and model genes are also tested against the state of the tissue, told
         without them.
     celltypes
-        An answer of ``focus celltypes`` for the niches; by default the cell states of `enhanced`, else its latent
-        state.
+        An answer of ``focus celltypes`` for the niches; by default they are made of the latent state of `enhanced`.
 
     Returns
     -------
@@ -76,8 +75,7 @@ def find_patterns(
     """
     options = options or PatternOptions()
     refuse_existing(out, overwrite)
-    if (sample is None) != (model is None):
-        raise UsageError("--sample and --model go together", hint="give both, or neither to test counts alone")
+    made_of = MadeOf(sample, model, reference)
     with SpatialFile(enhanced) as file:
         molecules = read_molecules(file, KIND)
         tested = np.flatnonzero(molecules.gene_totals >= options.min_molecules)
@@ -88,26 +86,20 @@ def find_patterns(
         composition, source = _composition(file, celltypes)
         say(f"patterns: {len(tested):,} genes with at least {options.min_molecules} molecules")
         names = file.var.index.to_numpy(str)
-        hidden = None
-        if model is not None:
-            locations = file.obs.index.to_numpy(str)[molecules.rows]
-            hidden = infer_hidden(
-                sample,
-                model,
-                reference,
-                locations,
-                names,
-                folds=options.folds,
-                seed=options.seed,
-                device=options.device,
-            )
+        hidden = infer_hidden(
+            made_of,
+            file.obs.index.to_numpy(str)[molecules.rows],
+            names,
+            folds=options.folds,
+            seed=options.seed,
+            device=options.device,
+        )
         var = _test(molecules, tested, hidden)
         var.index = pd.Index(names[tested])
         if keys.VAR_RELIABILITY in file.var:
             var[keys.VAR_RELIABILITY] = file.var[keys.VAR_RELIABILITY].to_numpy()[tested]
         niches = _niches(file, composition, options)
-        roles = {"enhanced": enhanced, "sample": sample, "model": model, "reference": reference, "celltypes": celltypes}
-        inputs = {role: Path(path) for role, path in roles.items() if path is not None}
+        inputs = {"enhanced": enhanced, "celltypes": celltypes, **asdict(made_of)}
         write_answer(
             out,
             file,
@@ -147,23 +139,14 @@ def _composition(file: SpatialFile, celltypes: Path | None) -> tuple[pd.DataFram
                     f"{celltypes} has no table obsm[{keys.TYPES!r}]", hint="name a file of focus celltypes"
                 )
             return table.iloc[same_locations(answer, file)].set_axis(file.obs.index, axis=0), keys.TYPES
-    for key in (keys.TYPES, keys.PROPORTIONS, keys.LATENT):
-        values = file.obsm(key)
-        if values is not None and np.shape(values)[1]:
-            if isinstance(values, pd.DataFrame):
-                return _by_type(values).set_axis(file.obs.index, axis=0), key
-            parts = [f"factor {i + 1}" for i in range(np.shape(values)[1])]
-            return pd.DataFrame(np.asarray(values), index=file.obs.index, columns=parts), key
-    raise BadInputError(
-        f"{file.path} has neither obsm[{keys.PROPORTIONS!r}] nor obsm[{keys.LATENT!r}]",
-        hint="name a file written by focus enhance",
-    )
-
-
-def _by_type(states: pd.DataFrame) -> pd.DataFrame:
-    """Shares of cell states ``TYPE_NUMBER`` summed to those of their types."""
-    types = states.columns.astype(str).str.replace(r"_\d+$", "", regex=True)
-    return states.T.groupby(types, sort=True).sum().T
+    values = file.obsm(keys.LATENT)
+    if values is None or not np.shape(values)[1]:
+        raise BadInputError(
+            f"{file.path} has no obsm[{keys.LATENT!r}], of which niches are made",
+            hint="name a file written by focus enhance, or give --celltypes",
+        )
+    parts = [f"factor {i + 1}" for i in range(np.shape(values)[1])]
+    return pd.DataFrame(np.asarray(values), index=file.obs.index, columns=parts), keys.LATENT
 
 
 def _niches(file: SpatialFile, composition: pd.DataFrame, options: PatternOptions) -> Niches:
@@ -181,9 +164,7 @@ def _facts(file, molecules, tested, hidden, niches: Niches, source: str) -> dict
     }
     warnings = []
     if hidden is not None and hidden.met:
-        warnings.append(
-            "The model was trained on this sample and may have learnt its chance patterns: p is of counts alone."
-        )
+        warnings.append(MET)
     return {
         "tests": "counts and estimates" if hidden is not None else "counts",
         "model_met_sample": bool(hidden is not None and hidden.met),

@@ -13,10 +13,30 @@ from pathlib import Path
 
 import numpy as np
 
-from focus_cli.errors import BadInputError
+from focus_cli.errors import BadInputError, UsageError
 from focus_cli.provenance import describe_path
 
 MIN_SHOWN_GENES = 20
+MET = "The model was trained on this sample and may have learnt its chance patterns: p is of counts alone."
+
+
+@dataclass(frozen=True)
+class MadeOf:
+    """What an enhanced file was made of, as ``focus enhance`` takes it; nothing of it: counts speak alone.
+
+    Raises
+    ------
+    UsageError
+        If there is a sample and no model, or a model and no sample.
+    """
+
+    sample: Path | None = None
+    model: Path | None = None
+    reference: Path | None = None
+
+    def __post_init__(self) -> None:
+        if (self.sample is None) != (self.model is None):
+            raise UsageError("--sample and --model go together", hint="give both, or neither to test counts alone")
 
 
 @dataclass(frozen=True)
@@ -47,22 +67,20 @@ def deal(names: np.ndarray, folds: int, seed: int) -> np.ndarray:
 
 
 def infer_hidden(
-    sample: Path,
-    model: Path,
-    reference: Path | None,
+    made_of: MadeOf,
     locations: np.ndarray,
     genes: np.ndarray,
     *,
     folds: int,
     seed: int = 0,
     device: str = "auto",
-) -> HiddenGeneStates:
-    """Infer a stored sample once for each fold of genes, with these genes hidden.
+) -> HiddenGeneStates | None:
+    """Infer a stored sample once for each fold of genes, with these genes hidden; None where no sample is given.
 
     Parameters
     ----------
-    sample, model, reference
-        As ``focus enhance`` takes them: folders of ``focus preprocess``, ``focus train`` and ``focus reference``.
+    made_of
+        Folders of ``focus preprocess``, ``focus train`` and ``focus reference``.
     locations, genes
         Names whose states and folds are wanted.
 
@@ -71,6 +89,8 @@ def infer_hidden(
     BadInputError
         If the sample lacks a location, or is too small a panel to hide a fold of.
     """
+    if made_of.sample is None:
+        return None
     import pandas as pd
 
     from focus_cli.conditioning import load_sample_data
@@ -83,8 +103,9 @@ def infer_hidden(
     from focus_cli.store import open_sample
     from focus_cli.training import load_model
 
-    stored, trained = open_sample(sample), load_model(model)
-    opened = open_reference(reference) if reference is not None else None
+    sample = made_of.sample
+    stored, trained = open_sample(sample), load_model(made_of.model)
+    opened = open_reference(made_of.reference) if made_of.reference is not None else None
     adata = stored.read()
     data = load_sample_data(stored, adata)
     rows = pd.Index(data.obs_names).get_indexer(pd.Index(locations))

@@ -7,7 +7,6 @@ from focus_cli.heads.pairs import (
     binary_pairs,
     concordance,
     concordance_draws,
-    interval,
     resamples,
     survival_pairs,
     within,
@@ -45,4 +44,3 @@ def test_scores_of_two_heads_are_not_compared():
 
 def test_without_pairs_there_is_no_figure():
     assert np.isnan(concordance(np.arange(3.0), binary_pairs(np.ones(3))))
-    assert np.isnan(interval(np.array([np.nan, 0.5]))).all()
