@@ -18,7 +18,7 @@ from focus_cli.patterns.niches import find_niches
 from focus_cli.patterns.stage import PatternOptions, find_patterns
 from focus_cli.patterns.state_test import state_test
 from focus_cli.significance.molecules import Molecules, read_molecules
-from focus_cli.significance.states import HiddenGeneStates, deal, infer_hidden
+from focus_cli.significance.states import HiddenGeneStates, MadeOf, deal, infer_hidden
 
 
 @pytest.fixture(scope="module")
