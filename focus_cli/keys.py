@@ -69,6 +69,11 @@ TRAINING_LOG = "training.csv"
 # --- files of an image encoder that was pretrained ---------------------------------------------
 ENCODER_JSON = "encoder.json"  # sizes, scale, normalisation, licence, provenance
 
+# --- files of what comes after enhancement -------------------------------------------------------
+HEAD_JSON = "head.json"  # what was fitted on labels or outcomes: classes, scores on donors left out, provenance
+HEAD_ARRAYS = "head.safetensors"
+DOMAINS_JSON = "domains.json"  # how many domains were found in a cohort, and how; its samples lie beside it
+
 # --- files of a prior, which a model holds too ---------------------------------------------------
 PRIOR_JSON = "prior.json"  # gene names, and what the prior was fitted on
 PRIOR_ARRAYS = "prior.safetensors"

@@ -19,7 +19,7 @@ from focus_cli.h5ad.answer import write_answer
 from focus_cli.h5ad.spatial_file import SpatialFile
 from focus_cli.heads.embeddings import embedding_of, require_space
 from focus_cli.heads.familiarity import Familiarity, learn_familiarity
-from focus_cli.heads.folder import HEAD_JSON, read_head, write_head
+from focus_cli.heads.folder import read_head, write_head
 from focus_cli.provenance import describe_run
 from focus_cli.store import refuse_existing
 
@@ -213,7 +213,7 @@ def load_head(path: Path) -> tuple[dict[str, Any], Head, Familiarity]:
         familiar = Familiarity(arrays["support"], float(told["border"]))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadInputError(
-            f"{path} is damaged: {HEAD_JSON} and the arrays do not agree ({error})",
+            f"{path} is damaged: {keys.HEAD_JSON} and the arrays do not agree ({error})",
             hint="fit it again with focus annotate fit",
         ) from error
     return told, model, familiar

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from focus_cli import keys
 from focus_cli.errors import BadInputError
 from focus_cli.store import atomic_directory, require_files
 
-HEAD_JSON, HEAD_ARRAYS = "head.json", "head.safetensors"
 SCHEMA_VERSION = 1
 
 
@@ -30,9 +30,9 @@ def write_head(
 
     with atomic_directory(out, overwrite) as temporary:
         text = json.dumps({"schema_version": SCHEMA_VERSION, "kind": kind, **told}, indent=2, sort_keys=True)
-        (temporary / HEAD_JSON).write_text(text + "\n", encoding="utf-8")
+        (temporary / keys.HEAD_JSON).write_text(text + "\n", encoding="utf-8")
         whole = {name: np.ascontiguousarray(value) for name, value in sorted(arrays.items())}
-        (temporary / HEAD_ARRAYS).write_bytes(save(whole))
+        (temporary / keys.HEAD_ARRAYS).write_bytes(save(whole))
 
 
 def read_head(path: Path, kind: str, needed: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -56,11 +56,11 @@ def read_head(path: Path, kind: str, needed: tuple[str, ...]) -> tuple[dict[str,
     from safetensors.numpy import load_file
 
     path = Path(path)
-    require_files(path, (HEAD_JSON, HEAD_ARRAYS), "head", f"{kind} fit")
+    require_files(path, (keys.HEAD_JSON, keys.HEAD_ARRAYS), "head", f"{kind} fit")
     again = f"fit it again with focus {kind} fit"
     try:
-        told = json.loads((path / HEAD_JSON).read_text(encoding="utf-8"))
-        arrays = load_file(path / HEAD_ARRAYS)
+        told = json.loads((path / keys.HEAD_JSON).read_text(encoding="utf-8"))
+        arrays = load_file(path / keys.HEAD_ARRAYS)
         found, version = told["kind"], told["schema_version"]
         missing = [name for name in needed if name not in told]
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from focus_cli import keys
 from focus_cli.errors import BadInputError
 from focus_cli.heads.familiarity import Familiarity
-from focus_cli.heads.folder import HEAD_JSON, read_head
+from focus_cli.heads.folder import read_head
 from focus_cli.outcome.bags import Axes
 from focus_cli.outcome.linear import Linear
 from focus_cli.outcome.scorer import Scorer, raw_score
@@ -146,7 +147,7 @@ def load_head(path: Path) -> OutcomeHead:
         )
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
         raise BadInputError(
-            f"{path} is damaged: {HEAD_JSON} and the arrays do not agree ({str(error).splitlines()[0]})",
+            f"{path} is damaged: {keys.HEAD_JSON} and the arrays do not agree ({str(error).splitlines()[0]})",
             hint="fit it again with focus outcome fit",
         ) from error
 

@@ -12,6 +12,7 @@ from focus_cli.reporting.said import FILES, NOT_OURS, result
 
 TRUTH_H5AD, GENES_TXT = "truth.h5ad", "genes.txt"
 _SCORES = {"task", "method", "pcc_mean"}
+_OUTCOMES = {"sample", "locations", "score", "unlike_training"}
 _COHORT = {"sample", "status", "rule", "log"}
 
 
@@ -71,6 +72,9 @@ def _table(path: Path) -> dict[str, Any]:
     if set(columns) >= _SCORES:
         what = "scores of a run: one row for each fold, method and group of genes"
         return result(path, "scores table", what, facts=facts)
+    if set(columns) >= _OUTCOMES:
+        what = "what a head of focus outcome says of samples, one row for each"
+        return result(path, "outcome table", what, facts=facts)
     if set(columns) >= _COHORT:
         return result(path, "cohort table", "one row for each sample of a run, failures included", facts=facts)
     raise BadInputError(f"{path} is a table, but none that FOCUS wrote", hint=NOT_OURS)

@@ -25,6 +25,8 @@ DESCRIPTIONS = (
     keys.ENCODER_JSON,
     keys.PRIOR_JSON,
     keys.CORPUS_JSON,
+    keys.HEAD_JSON,
+    keys.DOMAINS_JSON,
     SCORES_JSON,
 )
 _COHORT = re.compile(r"<title>FOCUS cohort\b")

@@ -321,3 +321,17 @@ def test_a_folder_has_one_hash_however_it_is_read(tmp_path: Path) -> None:
     digests = [hashlib.sha256(text).hexdigest() for text in (b"22", b"1")]
     whole = hashlib.sha256(f"a{digests[0]}b/x{digests[1]}".encode()).hexdigest()
     assert describe_path(tmp_path) == {"name": tmp_path.name, "bytes": 3, "sha256": whole}
+
+
+def test_a_head_and_its_table_are_known(tmp_path):
+    import numpy as np
+
+    from focus_cli.heads.folder import write_head
+
+    told = {"provenance": {"command": "annotate fit", "focus_version": "0"}, "space": "abc/joint"}
+    write_head(tmp_path / "head", "annotation", told, {"weight": np.ones(2, np.float32)})
+    said = explain(tmp_path / "head")
+    assert (said["kind"], said["facts"]["space"], said["made_by"]["command"]) == ("head", "abc/joint", "annotate fit")
+    table = tmp_path / "outcomes.tsv"
+    table.write_text("sample\tlocations\tscore\tprobability\tunlike_training\nS1\t9\t0.1\t0.5\t0\n")
+    assert explain(table)["kind"] == "outcome table"
