@@ -22,10 +22,15 @@ import anndata
 import numpy as np
 import pandas as pd
 from scipy import sparse
+from scipy.optimize import linear_sum_assignment
 from scipy.spatial import cKDTree
 from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from sklearn.mixture import GaussianMixture
+
+from focus_cli.domains.vectors import tissue_vectors
+from focus_cli.embedding.neighbourhood import neighbourhoods
+from focus_cli.h5ad.spatial_file import plain
 
 PEERS = Path(__file__).parent / "peers" / "run_domains.py"
 STEPS = "400"
@@ -204,11 +209,36 @@ def by_peer(python: str, method: str, adata: anndata.AnnData, n_domains: int, ou
     return table.set_index("location")["domain"]
 
 
-def of_focus(embedding: Path, out: Path, n_domains: int | None) -> pd.Series:
-    """Domains of one section, by the verb."""
+def of_focus(embedding: Path, out: Path, n_domains: int | None) -> pd.DataFrame:
+    """Domains of one section and their confidence, by the verb."""
     words = ("domains", embedding) + (() if n_domains is None else ("--n-domains", n_domains))
     once(out, *words)
-    return anndata.read_h5ad(next(iter(sorted(out.glob("*.h5ad"))))).obs["domain"].astype(str)
+    return anndata.read_h5ad(next(iter(sorted(out.glob("*.h5ad"))))).obs
+
+
+def seen_by_focus(embedding: Path, names: pd.Index) -> np.ndarray:
+    """The vectors that the verb divides, on their leading axes."""
+    adata = anndata.read_h5ad(embedding)[names]
+    told = plain(dict(adata.uns["focus"]))
+    blocks = tissue_vectors(
+        adata.obsm["focus_location"], adata.obsm["focus_neighbourhood"], told["widths_um"], told["footprint_um"]
+    )
+    return components(blocks, 15)
+
+
+def calibration(labels: pd.Series, answer: pd.DataFrame) -> dict[str, float]:
+    """Mean confidence beside the share that is right, each domain standing for one label at most.
+
+    `off` is the mean distance of the two over fifths of the locations by confidence.
+    """
+    table = pd.crosstab(answer["domain"].astype(str), labels)
+    domain, label = linear_sum_assignment(table.to_numpy(), maximize=True)
+    stands_for = dict(zip(table.index[domain], table.columns[label]))
+    right = (answer["domain"].astype(str).map(stands_for) == labels).to_numpy(float)
+    confidence = answer["domain_confidence"].to_numpy(float)
+    fifths = np.array_split(np.argsort(confidence, kind="stable"), 5)
+    off = sum(len(f) * abs(right[f].mean() - confidence[f].mean()) for f in fifths) / len(right)
+    return {"right": right.mean(), "confidence": confidence.mean(), "off": off}
 
 
 def evaluate(case: Case, work: Path, peers: dict[str, str]) -> list[dict]:
@@ -223,6 +253,13 @@ def evaluate(case: Case, work: Path, peers: dict[str, str]) -> list[dict]:
     found["raw PCs, smoothed: mixture"] = pd.Series(
         mixture.fit_predict(vectors["raw PCs, smoothed"][:, :15]), index=adata.obs_names
     )
+    # The verb's kernels and its mixture on plain components: what is owed to the model, and what to the rest.
+    told = plain(dict(anndata.read_h5ad(next(iter(case.embeddings.values())), backed="r").uns["focus"]))
+    around = neighbourhoods(
+        np.asarray(adata.obsm["spatial_um"]), vectors["raw PCs"], np.ones(adata.n_obs), tuple(told["widths_um"])
+    )
+    same = components(tissue_vectors(vectors["raw PCs"], around, told["widths_um"], told["footprint_um"]), 15)
+    found["raw PCs, FOCUS kernels: mixture"] = pd.Series(mixture.fit_predict(same), index=adata.obs_names)
     leiden = peers.get("leiden") or next(iter(peers.values()), None)
     if leiden:
         for name, values in vectors.items():
@@ -233,16 +270,28 @@ def evaluate(case: Case, work: Path, peers: dict[str, str]) -> list[dict]:
     for method in ("spagcn", "graphst", "banksy"):
         if method in peers:
             found[method] = by_peer(peers[method], method, bare, number, work / "peers" / f"{case.name}.{method}.tsv")
+    sure = {}
     for mode, embedding in case.embeddings.items():
         told = work / "domains" / f"{case.name}.{mode}"
-        found[f"FOCUS {mode}"] = of_focus(embedding, told, number)
-        found[f"FOCUS {mode}, number by stability"] = of_focus(embedding, Path(f"{told}.auto"), None)
+        for name, folder, asked in (
+            (f"FOCUS {mode}", told, number),
+            (f"FOCUS {mode}, number by stability", Path(f"{told}.auto"), None),
+        ):
+            answer = of_focus(embedding, folder, asked)
+            found[name] = answer["domain"].astype(str)
+            if asked is not None:
+                sure[name] = calibration(labels, answer.loc[labels.index])
+        if leiden:  # the same vectors under the clusterer of the baselines: what is owed to which
+            bare.obsm["vectors"] = seen_by_focus(embedding, adata.obs_names)
+            out = work / "peers" / f"{case.name}.leiden.FOCUS_{mode}.tsv"
+            found[f"FOCUS {mode} vectors: Leiden"] = by_peer(leiden, "leiden", bare, number, out)
+            del bare.obsm["vectors"]
     rows = []
     for method, domains in found.items():
         if domains is None:
             rows.append({"section": case.name, "method": method, "domains": 0})
             continue
-        row = {"section": case.name, "method": method, "domains": domains.nunique()}
+        row = {"section": case.name, "method": method, "domains": domains.nunique()} | sure.get(method, {})
         for measure, value in scores(labels, domains.reindex(labels.index), xy).items():
             row |= dict(zip((measure, f"{measure}_low", f"{measure}_high"), value))
         rows.append(row)
@@ -266,6 +315,11 @@ def markdown(rows: pd.DataFrame) -> str:
                 number = f" ({int(r['domains'])})" if "stability" in method else ""
                 cells.append(f"{r[measure]:.2f} [{r[f'{measure}_low']:.2f}, {r[f'{measure}_high']:.2f}]{number}")
             text.append(f"| {method} | " + " | ".join(cells) + " |")
+        text.append("")
+    if "confidence" in rows:
+        text.append("**Confidence**\n\n| section | method | mean | right | off |\n|---|---|---:|---:|---:|")
+        for r in rows.dropna(subset=["confidence"]).itertuples():
+            text.append(f"| {r.section} | {r.method} | {r.confidence:.2f} | {r.right:.2f} | {r.off:.2f} |")
         text.append("")
     return "\n".join(text).replace("0.", ".")
 

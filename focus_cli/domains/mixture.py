@@ -5,9 +5,9 @@ the same ways, and an axis counts by what separates on it) or are round ("spheri
 most count most). Both hold with a few hundred locations, where a full covariance per domain does not. A mixture is
 fitted on at most `LANDMARKS` locations and asked about all, so the work is linear.
 
-The number of domains and the covariance are those under which two halves of the locations make the same map (Lange et
-al. 2004, doi:10.1162/089976604773717621): mixtures are fitted on random halves, each is asked about all locations, and
-the maps are compared by the adjusted Rand index. No label has a part in it.
+The number of domains and the covariance are those under which two halves of the tissue make the same map (Lange et al.
+2004, doi:10.1162/089976604773717621): mixtures are fitted on random halves (`focus_cli.domains.halves`), each is asked
+about all locations, and the maps are compared by the adjusted Rand index. No label has a part in it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from sklearn.mixture import GaussianMixture
 
 LANDMARKS = 10_000
 AXES = 15
-HALVES = 8
 MAX_DOMAINS = 15
 COVARIANCES = ("tied", "spherical")
 MIN_PER_DOMAIN = 20  # locations
@@ -80,17 +79,17 @@ def probabilities(mixture: GaussianMixture, values: np.ndarray) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def half_fits(values: np.ndarray, n_domains: int, covariance: str, seed: int) -> Iterable[GaussianMixture]:
-    """Mixtures fitted on random halves of the landmarks' values."""
-    rng = np.random.default_rng([seed, 2])
-    for _ in range(HALVES):
-        rows = np.sort(rng.choice(len(values), len(values) // 2, replace=False))
+def half_fits(
+    values: np.ndarray, halves: Sequence[np.ndarray], n_domains: int, covariance: str, seed: int
+) -> Iterable[GaussianMixture]:
+    """Mixtures fitted on halves of the landmarks' values, each given as rows."""
+    for rows in halves:
         yield fit_mixture(values[rows], n_domains, covariance, seed, starts=2)
 
 
-def stability(values: np.ndarray, n_domains: int, covariance: str, seed: int) -> float:
-    """Mean adjusted Rand index between the maps of `HALVES` halves."""
-    maps = [mixture.predict(values) for mixture in half_fits(values, n_domains, covariance, seed)]
+def stability(values: np.ndarray, halves: Sequence[np.ndarray], n_domains: int, covariance: str, seed: int) -> float:
+    """Mean adjusted Rand index between the maps of the halves."""
+    maps = [mixture.predict(values) for mixture in half_fits(values, halves, n_domains, covariance, seed)]
     return float(np.mean([adjusted_rand_score(a, b) for a, b in combinations(maps, 2)]))
 
 

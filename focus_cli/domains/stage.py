@@ -14,6 +14,8 @@ import pandas as pd
 
 from focus_cli import keys, provenance
 from focus_cli.domains.boundary import neighbours, on_boundary
+from focus_cli.domains.confidence import flattened, sharpness
+from focus_cli.domains.halves import halves
 from focus_cli.domains.mixture import (
     COVARIANCES,
     MAX_DOMAINS,
@@ -28,6 +30,7 @@ from focus_cli.domains.mixture import (
     probabilities,
     stability,
 )
+from focus_cli.domains.vectors import tissue_vectors
 from focus_cli.errors import BadInputError, UsageError
 from focus_cli.h5ad.answer import require_kind, write_answer
 from focus_cli.h5ad.spatial_file import SpatialFile
@@ -35,9 +38,10 @@ from focus_cli.progress import say, task
 from focus_cli.store import atomic_directory, refuse_existing
 
 KIND = "domains"
-DOMAINS_JSON = "domains.json"
+
 MIN_LOCATIONS = 2 * MIN_PER_DOMAIN
 UNSTABLE = 0.6  # adjusted Rand index between halves, below which the map is not to be believed
+_AGAIN = "write it again with focus embed"
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -48,7 +52,7 @@ class Section:
     Attributes
     ----------
     vectors
-        float32 (n, D): neighbourhoods.
+        float32 (n, D): see `focus_cli.domains.vectors`.
     draws
         Draws of them from the posterior, of the same shape; may be empty.
     usable
@@ -102,27 +106,39 @@ def find_domains(
         raise BadInputError("all neighbourhood vectors are alike: there is nothing to divide")
     axes = fit_axes(pooled)
     values = axes(pooled)
-    fitted = values[landmarks(values, seed)]
-    trials = _trials(fitted, n_domains, seed)
+    rows = landmarks(values, seed)
+    fitted = values[rows]
+    xy = np.concatenate([s.xy_um[s.usable] for s in sections])
+    member = np.repeat(np.arange(len(sections)), [int(s.usable.sum()) for s in sections])
+    halved = halves(xy[rows], member[rows], seed)
+    trials = _trials(fitted, halved, n_domains, seed)
     chosen = choose(trials)
     if chosen.stability < UNSTABLE:
         agreed = f"{chosen.stability:.2f} of 1"
-        say(f"domains: halves of the locations do not agree ({agreed}): do not rest anything on these domains")
+        say(f"domains: halves of the tissue do not agree ({agreed}): do not rest anything on these domains")
     say(f"domains: {chosen.number} over {len(values):,} locations of {len(sections)} samples")
     mixture = fit_mixture(fitted, chosen.number, chosen.covariance, seed)
     # The commonest first.
     order = np.argsort(-probabilities(mixture, values).sum(axis=0), kind="stable")
-    halves = list(half_fits(fitted, chosen.number, chosen.covariance, seed))
+    refits = list(half_fits(fitted, halved, chosen.number, chosen.covariance, seed))
+    own = probabilities(mixture, fitted)[:, order]
+    exponent = sharpness(
+        [
+            aligned(probabilities(refit, axes(_pooled_view(sections, number)[rows])), own)
+            for number, refit in enumerate(refits)
+        ]
+    )
     answers = {}
     with task("mapping domains", len(sections)) as progress:
         for section in sections:
-            answers[section.name] = _map(section, axes, mixture, order, halves)
+            answers[section.name] = _map(section, axes, mixture, order, refits, exponent)
             progress.advance(1)
     with atomic_directory(out, overwrite) as folder:
         for section in sections:
             _write(folder / f"{section.name}.h5ad", section, answers[section.name], chosen.stability, record)
         summary = _summary(sections, answers, trials, chosen, by_stability=n_domains is None)
-        (folder / DOMAINS_JSON).write_text(_json(summary | {"provenance": record}))
+        summary["sharpness"] = round(exponent, 6)
+        (folder / keys.DOMAINS_JSON).write_text(_json(summary | {"provenance": record}))
 
 
 def _json(content: dict) -> str:
@@ -134,19 +150,12 @@ def _read(path: Path) -> Section:
         require_kind(file, "embedding", "focus embed")
         name = str(file.focus.get("sample_id", ""))
         if not _SAFE.fullmatch(name):
-            raise BadInputError(f"{path}: {name!r} is no name of a sample", hint="write it again with focus embed")
-        vectors = file.obsm(keys.NEIGHBOURHOOD)
-        if vectors is None:
-            raise BadInputError(f"{path} has no obsm[{keys.NEIGHBOURHOOD!r}]", hint="write it again with focus embed")
-        vectors = np.asarray(vectors, np.float32)
-        draws = []
-        while (draw := file.obsm(f"{keys.NEIGHBOURHOOD}_sample_{len(draws)}")) is not None:
-            draws.append(np.asarray(draw, np.float32))
-        for array in (vectors, *draws):
-            if array.ndim != 2 or array.shape != vectors.shape or not np.isfinite(array).all():
-                raise BadInputError(
-                    f"{path}: neighbourhood vectors are damaged", hint="write it again with focus embed"
-                )
+            raise BadInputError(f"{path}: {name!r} is no name of a sample", hint=_AGAIN)
+        vectors, draws = _vectors(file, path, ""), []
+        while file.obsm(f"{keys.NEIGHBOURHOOD}_sample_{len(draws)}") is not None:
+            draws.append(_vectors(file, path, f"_sample_{len(draws)}"))
+            if draws[-1].shape != vectors.shape:
+                raise _damaged(path)
         xy = file.obsm(keys.SPATIAL_UM)
         on_tissue = (
             file.obs[keys.IN_TISSUE].to_numpy() > 0 if keys.IN_TISSUE in file.obs else np.ones(len(vectors), bool)
@@ -161,6 +170,28 @@ def _read(path: Path) -> Section:
             xy_um=np.asarray(file.xy if xy is None else xy, np.float64),
             pitch_um=float(file.focus.get("pitch_um", 0.0)),
         )
+
+
+def _vectors(file: SpatialFile, path: Path, draw: str) -> np.ndarray:
+    """What domains look at, float32 (n, widths · D), of the mean or of one draw."""
+    arrays = []
+    for key in (keys.LOCATION + draw, keys.NEIGHBOURHOOD + draw):
+        array = file.obsm(key)
+        if array is None:
+            raise BadInputError(f"{path} has no obsm[{key!r}]", hint=_AGAIN)
+        arrays.append(np.asarray(array, np.float32))
+    try:
+        widths = file.focus["widths_um"]
+        vectors = tissue_vectors(*arrays, [float(w) for w in widths], float(file.focus.get("footprint_um", 0)))
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise _damaged(path) from error
+    if not np.isfinite(vectors).all():
+        raise _damaged(path)
+    return vectors
+
+
+def _damaged(path: Path) -> BadInputError:
+    return BadInputError(f"{path}: vectors or their widths are damaged", hint=_AGAIN)
 
 
 def _check(sections: Sequence[Section], n_domains: int | None) -> None:
@@ -183,16 +214,25 @@ def _check(sections: Sequence[Section], n_domains: int | None) -> None:
         )
 
 
-def _trials(values: np.ndarray, n_domains: int | None, seed: int) -> list[Trial]:
+def _trials(values: np.ndarray, halved: Sequence[np.ndarray], n_domains: int | None, seed: int) -> list[Trial]:
     most = min(MAX_DOMAINS, len(values) // 2 // MIN_PER_DOMAIN)
     numbers = range(2, max(most, 2) + 1) if n_domains is None else [n_domains]
     found = []
     with task("how many domains come out again", len(numbers)) as progress:
         for number in numbers:
             for covariance in COVARIANCES:
-                found.append(Trial(number, covariance, stability(values, number, covariance, seed)))
+                found.append(Trial(number, covariance, stability(values, halved, number, covariance, seed)))
             progress.advance(1)
     return found
+
+
+def _view(section: Section, number: int) -> np.ndarray:
+    """What a refit looks at: each at one draw, in turn, so that one spread comes out of both."""
+    return section.draws[number % len(section.draws)] if section.draws else section.vectors
+
+
+def _pooled_view(sections: Sequence[Section], number: int) -> np.ndarray:
+    return np.concatenate([_view(s, number)[s.usable] for s in sections])
 
 
 @dataclass(frozen=True)
@@ -206,15 +246,13 @@ class Answer:
     boundary_confidence: np.ndarray
 
 
-def _map(section: Section, axes, mixture, order: np.ndarray, halves) -> Answer:
+def _map(section: Section, axes, mixture, order: np.ndarray, refits, exponent: float) -> Answer:
     """Domains of one sample, and how far they stay under refits on halves and under draws of the posterior."""
     own = probabilities(mixture, axes(section.vectors))[:, order]
-    together, maps = own.astype(np.float64), [own.argmax(axis=1)]
-    # Each refit looks at one draw, in turn: one spread out of both.
-    views = section.draws or [section.vectors]
-    for number, refit in enumerate(halves):
-        other = aligned(probabilities(refit, axes(views[number % len(views)])), own)
-        together += other
+    together, maps = flattened(own, exponent), [own.argmax(axis=1)]
+    for number, refit in enumerate(refits):
+        other = aligned(probabilities(refit, axes(_view(section, number))), own)
+        together += flattened(other, exponent)
         maps.append(other.argmax(axis=1))
     mean = (together / len(maps)).astype(np.float32)
     domain = mean.argmax(axis=1)
