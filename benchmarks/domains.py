@@ -28,6 +28,8 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from sklearn.mixture import GaussianMixture
 
+from focus_cli.domains.depth import beside
+from focus_cli.domains.section import Section
 from focus_cli.domains.vectors import tissue_vectors
 from focus_cli.embedding.neighbourhood import neighbourhoods
 from focus_cli.h5ad.spatial_file import plain
@@ -140,7 +142,9 @@ def _case(name, sample, labels, work: Path, model: Path, modes=("expression",), 
     if nano:
         out = work / "embeddings" / f"{name}.nano.h5ad"
         embeddings["focus-nano"] = once(out, "embed", sample, "--mode", "expression", "--samples", 4)
-    words = ("enhance", sample, "--model", model, "--genes", "measured", "--layers", "")
+    words = ("enhance", sample, "--model", model, "--genes", "measured", "--layers", "", "--samples", 4)
+    if len(modes) > 1:  # sections with an H&E: the row of enhanced expression is one of counts alone
+        words += ("--ablate", "image=drop")
     return Case(name, sample, labels, embeddings, once(work / "enhanced" / f"{name}.h5ad", *words))
 
 
@@ -173,6 +177,24 @@ def representations(case: Case) -> tuple[anndata.AnnData, dict[str, np.ndarray]]
         "enhanced PCs": components(x - x.mean(axis=0)),
         "enhanced PCs, smoothed": smoothed(components(x), xy),
     }
+
+
+def _plain_section(adata: anndata.AnnData, vectors: np.ndarray, kernels: tuple) -> Section:
+    """What the verb would make of vectors that no model has a part in."""
+    widths, footprint = kernels
+    return Section(
+        name="section",
+        path=Path(),
+        usable=np.ones(adata.n_obs, bool),
+        xy_um=np.asarray(adata.obsm["spatial_um"]),
+        pitch_um=0.0,
+        footprint_um=footprint,
+        space="",
+        widths_um=widths,
+        vectors=vectors.astype(np.float32),
+        draws=[],
+        molecules=np.asarray(adata.X.sum(axis=1), np.float64).ravel(),
+    )
 
 
 def scores(labels: pd.Series, found: pd.Series, xy_um: np.ndarray, seed: int = 0) -> dict[str, tuple]:
@@ -209,15 +231,15 @@ def by_peer(python: str, method: str, adata: anndata.AnnData, n_domains: int, ou
     return table.set_index("location")["domain"]
 
 
-def of_focus(embedding: Path, out: Path, n_domains: int | None) -> pd.DataFrame:
+def of_focus(file: Path, out: Path, n_domains: int | None, *flags: str) -> pd.DataFrame:
     """Domains of one section and their confidence, by the verb."""
-    words = ("domains", embedding) + (() if n_domains is None else ("--n-domains", n_domains))
+    words = ("domains", file, *flags) + (() if n_domains is None else ("--n-domains", n_domains))
     once(out, *words)
     return anndata.read_h5ad(next(iter(sorted(out.glob("*.h5ad"))))).obs
 
 
 def seen_by_focus(embedding: Path, names: pd.Index) -> np.ndarray:
-    """The vectors that the verb divides, on their leading axes."""
+    """The vectors that the verb divides (but for the depth), on their leading axes."""
     adata = anndata.read_h5ad(embedding)[names]
     told = plain(dict(adata.uns["focus"]))
     blocks = tissue_vectors(
@@ -258,8 +280,13 @@ def evaluate(case: Case, work: Path, peers: dict[str, str]) -> list[dict]:
     around = neighbourhoods(
         np.asarray(adata.obsm["spatial_um"]), vectors["raw PCs"], np.ones(adata.n_obs), tuple(told["widths_um"])
     )
-    same = components(tissue_vectors(vectors["raw PCs"], around, told["widths_um"], told["footprint_um"]), 15)
+    kernels = tuple(told["widths_um"]), told["footprint_um"]
+    same = components(tissue_vectors(vectors["raw PCs"], around, *kernels), 15)
     found["raw PCs, FOCUS kernels: mixture"] = pd.Series(mixture.fit_predict(same), index=adata.obs_names)
+    with_depth = beside([_plain_section(adata, tissue_vectors(vectors["raw PCs"], around, *kernels), kernels)])[0]
+    found["raw PCs, FOCUS kernels, depth: mixture"] = pd.Series(
+        mixture.fit_predict(components(with_depth.vectors, 15)), index=adata.obs_names
+    )
     leiden = peers.get("leiden") or next(iter(peers.values()), None)
     if leiden:
         for name, values in vectors.items():
@@ -271,18 +298,21 @@ def evaluate(case: Case, work: Path, peers: dict[str, str]) -> list[dict]:
         if method in peers:
             found[method] = by_peer(peers[method], method, bare, number, work / "peers" / f"{case.name}.{method}.tsv")
     sure = {}
-    for mode, embedding in case.embeddings.items():
+    for mode, file in {**case.embeddings, "enhanced": case.enhanced}.items():
         told = work / "domains" / f"{case.name}.{mode}"
-        for name, folder, asked in (
-            (f"FOCUS {mode}", told, number),
-            (f"FOCUS {mode}, number by stability", Path(f"{told}.auto"), None),
+        for name, folder, asked, flags in (
+            (f"FOCUS {mode}", told, number, ()),
+            (f"FOCUS {mode}, number by stability", Path(f"{told}.auto"), None, ()),
+            (f"FOCUS {mode}, without depth", Path(f"{told}.shares"), number, ("--ignore-depth",)),
         ):
-            answer = of_focus(embedding, folder, asked)
+            answer = of_focus(file, folder, asked, *flags)
             found[name] = answer["domain"].astype(str)
-            if asked is not None:
+            if asked is not None and not flags:
                 sure[name] = calibration(labels, answer.loc[labels.index])
-        if leiden:  # the same vectors under the clusterer of the baselines: what is owed to which
-            bare.obsm["vectors"] = seen_by_focus(embedding, adata.obs_names)
+        if (
+            leiden and mode in case.embeddings
+        ):  # the same vectors under the clusterer of the baselines: what is owed to which
+            bare.obsm["vectors"] = seen_by_focus(file, adata.obs_names)
             out = work / "peers" / f"{case.name}.leiden.FOCUS_{mode}.tsv"
             found[f"FOCUS {mode} vectors: Leiden"] = by_peer(leiden, "leiden", bare, number, out)
             del bare.obsm["vectors"]

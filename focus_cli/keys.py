@@ -14,6 +14,7 @@ PARENT = "parent"  # refined files: the measured location that covers (or is nea
 GENE_ID = "gene_ids"  # Ensembl id where the vendor gives one (scanpy's own key)
 SYMBOL = "gene_symbols"  # gene symbol as the vendor wrote it
 FEATURE_TYPE = "feature_types"  # "Gene Expression", "Antibody Capture", … (scanpy's own key)
+BASELINE = "focus_baseline"  # mean share of the gene, which share_link of latent · loadings is multiplied with
 MEASURED = "measured"  # False for a gene that the panel does not hold: its values are inferred
 VAR_RELIABILITY = "reliability"  # 0..1, how far the estimate of this gene can be trusted
 LEVEL_SD = "level_sd"  # sd of the log of the gene's level, one factor for all locations; 0 for measured genes
@@ -31,6 +32,9 @@ NEIGHBOURHOOD = "focus_neighbourhood"  # representation of what lies around a lo
 TYPES = "cell_type_proportions"  # estimated share of each cell type, rows sum to 1
 WHY_NEIGHBOURS = "why_neighbours"  # contribution of each location to the values uns["focus"]["pairs"], log2
 ANNOTATION_PROBABILITY = "annotation_probability"  # calibrated probability of each label, rows sum to 1
+
+# --- varm ----------------------------------------------------------------------------------------
+LOADINGS = "focus_loadings"  # what turns a latent state (own factors behind the model's) into expression
 
 # --- layers --------------------------------------------------------------------------------------
 COUNTS = "counts"  # raw molecules, untouched

@@ -1,7 +1,7 @@
 # Domains of all samples of a model are found together, so that they mean the same in each.
 rule domains:
     input:
-        of_cohort(PLAN.answers.embeddings_of),
+        of_cohort(PLAN.answers.divided_into_domains),
     output:
         directory(PLAN.answers.folder("domains", "{model}")),
     log:
@@ -18,6 +18,7 @@ rule domains:
         stage_version=1,
         flags=flags(
             n_domains=RUN.domains.n_domains,
+            ignore_depth=RUN.domains.ignore_depth,
             seed=RUN.seed,
         ),
     shell:

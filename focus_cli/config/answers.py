@@ -27,10 +27,15 @@ class Embed(Stage):
 
 
 class Domains(Stage):
-    """Embeddings of all samples of a model → spatial domains that mean the same in each."""
+    """Embeddings or enhanced AnnData of all samples of a model → spatial domains that mean the same in each."""
 
     enabled: bool = False
     """true: write OUTPUT/domains."""
+    of: Literal["embeddings", "enhanced"] = "embeddings"
+    """What is divided. Enhanced expression holds what varies in these samples alone: better without an H&E, under a
+    model of other patients."""
+    ignore_depth: bool = False
+    """Do not look at how many molecules a location gave."""
     n_domains: int | None = Field(None, ge=2)
     """Number of domains; chosen by stability where it is not given."""
 

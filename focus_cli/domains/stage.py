@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -15,6 +14,9 @@ import pandas as pd
 from focus_cli import keys, provenance
 from focus_cli.domains.boundary import neighbours, on_boundary
 from focus_cli.domains.confidence import flattened, sharpness
+from focus_cli.domains.depth import beside
+from focus_cli.domains.from_embedding import read_embedding
+from focus_cli.domains.from_enhanced import read_estimate, sections_of
 from focus_cli.domains.halves import halves
 from focus_cli.domains.mixture import (
     COVARIANCES,
@@ -30,75 +32,62 @@ from focus_cli.domains.mixture import (
     probabilities,
     stability,
 )
-from focus_cli.domains.vectors import tissue_vectors
+from focus_cli.domains.section import Section
 from focus_cli.errors import BadInputError, UsageError
-from focus_cli.h5ad.answer import require_kind, write_answer
+from focus_cli.h5ad.answer import write_answer
 from focus_cli.h5ad.spatial_file import SpatialFile
 from focus_cli.progress import say, task
+from focus_cli.resources import answered_size, check_memory
 from focus_cli.store import atomic_directory, refuse_existing
 
 KIND = "domains"
 
 MIN_LOCATIONS = 2 * MIN_PER_DOMAIN
 UNSTABLE = 0.6  # adjusted Rand index between halves, below which the map is not to be believed
-_AGAIN = "write it again with focus embed"
-_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-
-
-@dataclass(frozen=True)
-class Section:
-    """One embedding, as far as domains need it.
-
-    Attributes
-    ----------
-    vectors
-        float32 (n, D): see `focus_cli.domains.vectors`.
-    draws
-        Draws of them from the posterior, of the same shape; may be empty.
-    usable
-        bool (n,): lies on tissue.
-    """
-
-    name: str
-    path: Path
-    space: str
-    vectors: np.ndarray
-    draws: list[np.ndarray]
-    usable: np.ndarray
-    xy_um: np.ndarray
-    pitch_um: float
+_MADE_BY = "focus embed and focus enhance write them"
 
 
 def find_domains(
-    embeddings: Sequence[Path], out: Path, *, n_domains: int | None = None, seed: int = 0, overwrite: bool = False
+    files: Sequence[Path],
+    out: Path,
+    *,
+    n_domains: int | None = None,
+    ignore_depth: bool = False,
+    seed: int = 0,
+    overwrite: bool = False,
 ) -> None:
     """Find domains over all samples together.
 
     Parameters
     ----------
-    embeddings
-        Files of ``focus embed``, of one space.
+    files
+        Of ``focus embed``, of one space; or of ``focus enhance``.
     out
         Folder to make: ``SAMPLE.h5ad`` for each of them, and ``domains.json``.
     n_domains
         How many; None: as many as come out again from halves of the locations.
+    ignore_depth
+        Do not look at how many molecules a location gave.
 
     Raises
     ------
     FocusError
         Of the kind that fits. Nothing is written then.
     """
-    if not embeddings:
-        raise UsageError("no embedding is given", hint="name the files that focus embed wrote")
+    if not files:
+        raise UsageError("no file is given", hint="name those that focus embed or focus enhance wrote")
     if n_domains is not None and n_domains < 2:
         raise UsageError("--n-domains must be at least 2", hint="leave it away to have it chosen")
     refuse_existing(out, overwrite)
-    sections = sorted((_read(Path(path)) for path in embeddings), key=lambda s: s.name)
+    check_memory("domains", [answered_size(path) for path in files], "give fewer samples at once")
+    sections = _read([Path(path) for path in files])
     _check(sections, n_domains)
+    if not ignore_depth:
+        sections = beside(sections)
     record = provenance.describe_run(
         "domains",
-        {"n_domains": "auto" if n_domains is None else n_domains, "seed": seed},
-        {f"embedding:{s.name}": s.path for s in sections},
+        {"n_domains": "auto" if n_domains is None else n_domains, "ignore_depth": ignore_depth, "seed": seed},
+        {f"section:{s.name}": s.path for s in sections},
         seed,
     )
     pooled = np.concatenate([s.vectors[s.usable] for s in sections])
@@ -145,53 +134,26 @@ def _json(content: dict) -> str:
     return json.dumps(content, indent=2, sort_keys=True) + "\n"
 
 
-def _read(path: Path) -> Section:
-    with SpatialFile(path) as file:
-        require_kind(file, "embedding", "focus embed")
-        name = str(file.focus.get("sample_id", ""))
-        if not _SAFE.fullmatch(name):
-            raise BadInputError(f"{path}: {name!r} is no name of a sample", hint=_AGAIN)
-        vectors, draws = _vectors(file, path, ""), []
-        while file.obsm(f"{keys.NEIGHBOURHOOD}_sample_{len(draws)}") is not None:
-            draws.append(_vectors(file, path, f"_sample_{len(draws)}"))
-            if draws[-1].shape != vectors.shape:
-                raise _damaged(path)
-        xy = file.obsm(keys.SPATIAL_UM)
-        on_tissue = (
-            file.obs[keys.IN_TISSUE].to_numpy() > 0 if keys.IN_TISSUE in file.obs else np.ones(len(vectors), bool)
+def _read(paths: Sequence[Path]) -> list[Section]:
+    """Sections by name; all files are embeddings, or all are enhanced."""
+    embeddings, estimates = [], []
+    for path in paths:
+        with SpatialFile(path) as file:
+            if file.kind == "embedding":
+                embeddings.append(read_embedding(file))
+            elif file.kind in ("enhanced", "refined"):
+                estimates.append(read_estimate(file))
+            else:
+                raise BadInputError(f"{path} is {file.kind!r}, neither 'embedding' nor 'enhanced'", hint=_MADE_BY)
+    if embeddings and estimates:
+        raise BadInputError(
+            f"{embeddings[0].path} is an embedding and {estimates[0].path} is enhanced expression",
+            hint="name files of one kind",
         )
-        return Section(
-            name=name,
-            path=path,
-            space=str(file.focus.get("space", "")),
-            vectors=vectors,
-            draws=draws,
-            usable=on_tissue,
-            xy_um=np.asarray(file.xy if xy is None else xy, np.float64),
-            pitch_um=float(file.focus.get("pitch_um", 0.0)),
-        )
-
-
-def _vectors(file: SpatialFile, path: Path, draw: str) -> np.ndarray:
-    """What domains look at, float32 (n, widths · D), of the mean or of one draw."""
-    arrays = []
-    for key in (keys.LOCATION + draw, keys.NEIGHBOURHOOD + draw):
-        array = file.obsm(key)
-        if array is None:
-            raise BadInputError(f"{path} has no obsm[{key!r}]", hint=_AGAIN)
-        arrays.append(np.asarray(array, np.float32))
-    try:
-        widths = file.focus["widths_um"]
-        vectors = tissue_vectors(*arrays, [float(w) for w in widths], float(file.focus.get("footprint_um", 0)))
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise _damaged(path) from error
-    if not np.isfinite(vectors).all():
-        raise _damaged(path)
-    return vectors
-
-
-def _damaged(path: Path) -> BadInputError:
-    return BadInputError(f"{path}: vectors or their widths are damaged", hint=_AGAIN)
+    if estimates:
+        estimates.sort(key=lambda estimate: estimate.name)
+        return sections_of(estimates)
+    return sorted(embeddings, key=lambda section: section.name)
 
 
 def _check(sections: Sequence[Section], n_domains: int | None) -> None:

@@ -111,9 +111,9 @@ def write_enhanced(
     if outputs.latents.samples is not None:
         for draw, latent in enumerate(outputs.latents.samples):
             adata.obsm[f"{keys.LATENT}_sample_{draw}"] = latent
-        # A sample of expression is share_link(latent @ loadings.T) * baseline.
-        adata.varm["focus_loadings"] = decoder.loadings.numpy()
-        adata.var["focus_baseline"] = decoder.baseline.numpy()
+    # The share of a gene is share_link(latent @ loadings.T) * baseline, for a mean as for a draw.
+    adata.varm[keys.LOADINGS] = decoder.loadings.numpy()
+    adata.var[keys.BASELINE] = decoder.baseline.numpy()
     adata.layers[keys.COUNTS] = _counts_layer(outputs.counts, genes, shape)
     adata.uns[keys.UNS] = {
         "kind": outputs.kind,

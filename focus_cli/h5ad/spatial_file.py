@@ -179,6 +179,11 @@ class SpatialFile:
         node = self.handle.get(f"obsm/{key}")
         return None if node is None else read_node(node, self.path)
 
+    def varm(self, key: str) -> Any | None:
+        """One element of varm, or None."""
+        node = self.handle.get(f"varm/{key}")
+        return None if node is None else read_node(node, self.path)
+
     def uns(self, key: str) -> Any | None:
         """One element of uns as anndata reads it, or None."""
         node = self.handle.get(f"uns/{key}")

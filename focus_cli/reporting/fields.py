@@ -64,7 +64,7 @@ FIELDS: dict[str, Meaning] = {
     f"obsm/{keys.PROPORTIONS}": Meaning(
         "fraction", "attention over the cell states of the reference, rows sum to 1; no deconvolution"
     ),
-    "var/focus_baseline": Meaning("fraction", "mean share of the gene, which a draw is multiplied with"),
+    "var/focus_baseline": Meaning("fraction", "mean share of the gene, which what a state says is multiplied with"),
     "varm/focus_loadings": Meaning("", "loadings that turn a latent state or a draw of it into expression"),
     f"uns/{keys.UNS}": Meaning("", "kind of file, sample, settings, warnings and provenance (JSON-safe)"),
     f"uns/{keys.UNS_SPATIAL}": Meaning("", "H&E thumbnails and scale factors, as scanpy reads them"),

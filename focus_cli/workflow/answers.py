@@ -96,7 +96,8 @@ class Answers:
     @property
     def embedded(self) -> bool:
         """Whether representations are made: for themselves, or because a stage works on them."""
-        return self._config.embed.enabled or bool({"domains", "annotations", "attention"} & set(self.stages))
+        divided = self.asks("domains") and self._config.domains.of == "embeddings"
+        return self._config.embed.enabled or divided or self.asks("annotations", "attention")
 
     def asks(self, *stages: str) -> bool:
         """Whether one of these stages is asked for."""
@@ -115,6 +116,12 @@ class Answers:
     def embeddings_of(self, model: str) -> list[str]:
         """Representations of every sample of a model."""
         return [self.embedding(sample) for sample in self.cohorts[model]]
+
+    def divided_into_domains(self, model: str) -> list[str]:
+        """What the domains of a model's samples are found in."""
+        if self._config.domains.of == "enhanced":
+            return [self._plan.enhanced(sample) for sample in self.cohorts[model]]
+        return self.embeddings_of(model)
 
     def training_embeddings_of(self, model: str) -> list[str]:
         """Those of samples that may be learnt from."""

@@ -198,7 +198,7 @@ def test_boundaries_and_alignment():
     ("change", "said"),
     [
         (lambda a: a[:15].copy(), "locations on tissue"),
-        (lambda a: _set(a, "kind", "enhanced"), "not 'embedding'"),
+        (lambda a: _set(a, "kind", "patterns"), "neither 'embedding' nor 'enhanced'"),
         (lambda a: _set(a, "sample_id", "../evil"), "no name of a sample"),
         (lambda a: _fill(a, np.nan), "damaged"),
         (lambda a: _fill(a, 1.0), "alike"),
@@ -206,6 +206,7 @@ def test_boundaries_and_alignment():
         (lambda a: _drop(a, "focus_location"), "has no obsm"),
         (lambda a: _set(a, "widths_um", "[50.0]"), "damaged"),
         (lambda a: _set(a, "widths_um", "fifty"), "damaged"),
+        (lambda a: _set(a, "pitch_um", "wide"), "damaged"),
     ],
 )
 def test_what_cannot_be_divided_is_refused(change, said, tmp_path):
@@ -239,7 +240,7 @@ def test_cohorts_that_do_not_fit_are_refused(cohort, tmp_path):
         find_domains([*cohort, twice], tmp_path / "out")
     with pytest.raises(BadInputError, match="600 are needed"):
         find_domains(cohort, tmp_path / "out", n_domains=30)
-    with pytest.raises(UsageError, match="no embedding"):
+    with pytest.raises(UsageError, match="no file"):
         find_domains([], tmp_path / "out")
     (tmp_path / "out").mkdir()
     with pytest.raises(OutputExistsError):

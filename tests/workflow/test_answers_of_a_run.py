@@ -54,6 +54,13 @@ def test_domains_are_found_over_all_samples_of_a_model_and_bring_their_embedding
     assert made.answers.targets == ["results/domains/a", "results/domains/b"]
 
 
+def test_domains_of_enhanced_expression_need_no_embeddings():
+    made = plan("S1 S2", domains={"enabled": True, "of": "enhanced"})
+    assert not made.answers.embedded
+    assert made.answers.divided_into_domains("all") == [made.enhanced("S1"), made.enhanced("S2")]
+    assert plan(domains={"enabled": True}).answers.divided_into_domains("all")[0] == "results/embeddings/S1.h5ad"
+
+
 def test_heads_learn_from_training_samples_alone_and_speak_of_all():
     made = plan("S1 S2 S3", {"S3": {"split": "test"}}, annotate={"labels": "labels.tsv"})
     assert made.answers.training_embeddings_of("all") == ["results/embeddings/S1.h5ad", "results/embeddings/S2.h5ad"]
@@ -79,6 +86,7 @@ def test_cell_types_are_for_samples_with_a_reference():
     ("config", "told"),
     [
         ({"domains": {"n_domains": 1}}, "domains.n_domains"),
+        ({"domains": {"of": "counts"}}, "domains.of"),
         ({"annotate": {"labels": "a", "head": "b"}}, "contradict"),
         ({"outcome": {"table": "t.tsv"}}, "either response, or time and event"),
         ({"outcome": {"table": "t.tsv", "time": "t"}}, "time and event go together"),
