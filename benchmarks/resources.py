@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+from resources_answers import on_answers
 from resources_bench import Bench, Case
 from resources_fit import tables
 from resources_samples import CELLS, RAW, SIZES, TABLES, make_raw, make_stored
@@ -25,12 +26,15 @@ from focus_cli.resources import sample_size
 from focus_cli.resources.costs import COSTS
 
 STEPS = 24
+ANSWERS = {"embed", "domains", "celltypes", "patterns", "interactions", "fit_annotations", "annotate"}
+ANSWERS |= {"fit_outcome", "outcome", "why", "export"}
+REFERENCED = ("spots", "cells", "bins_wide")  # sizes that are worked on with a reference too
 SECTION_GENES = 300  # that are written of a whole section
 FINE_VALUES = 3e8  # of a refined file, at most
 
 
 def on_samples(bench: Bench, name: str, samples: list[Path], reference: Path | None, preset: str = "nano") -> None:
-    """Train on samples, enhance the first, hide a part of it, score and report."""
+    """Train on samples, enhance the first, hide a part of it, score, report and ask it all there is to ask."""
     sizes = [sample_size(path) for path in samples]
     first, size, with_cells = str(samples[0]), sizes[0], reference is not None
     cells = ["--reference", str(reference)] if with_cells else []
@@ -76,6 +80,8 @@ def on_samples(bench: Bench, name: str, samples: list[Path], reference: Path | N
     )
     pages = ["report", *map(str, files), "--scores", str(scores), "--out", str(page)]
     bench.run(Case("report", name, pages, size, [page], {"resolution_um": known.get("resolution_um")}))
+    if bench.stages & ANSWERS:
+        on_answers(bench, name, samples[0], model, enhanced, reference)
     for path in (enhanced, fine):
         path.unlink(missing_ok=True)
 
@@ -141,8 +147,9 @@ def main() -> int:
             on_raw(bench, name, simulated(options.work / "tables" / name, name))
         for name in (name for name in SIZES if name in wanted):
             on_samples(bench, name, [bench.stored(name)], None)
-        if "spots" in wanted and "cells_small" in wanted:
-            on_samples(bench, "spots_ref", [bench.stored("spots")], bench.reference("cells_small"))
+        for name in REFERENCED if "cells_small" in wanted else ():
+            if name in wanted:
+                on_samples(bench, f"{name}_ref", [bench.stored(name)], bench.reference("cells_small"))
         if "cohort" in wanted:
             on_cohort(bench)
         if "base" in wanted:

@@ -21,6 +21,7 @@ from focus_cli.heads.embeddings import embedding_of, require_space
 from focus_cli.heads.familiarity import Familiarity, learn_familiarity
 from focus_cli.heads.folder import read_head, write_head
 from focus_cli.provenance import describe_run
+from focus_cli.resources import answered_size, check_memory
 from focus_cli.store import refuse_existing
 
 KIND = "annotate"
@@ -71,6 +72,7 @@ def fit_annotation(
         If the output is there; a file is not; labels, donors or spaces do not do.
     """
     refuse_existing(out, overwrite)
+    check_memory("fit_annotations", [answered_size(path) for path in embeddings])
     data = lay_on(read_labels(labels, ignore, against_rest), labels, embeddings)
     data = _part(data, few(data.labels, LIMIT, np.random.default_rng(seed), data.donors))
     left_out = scored_over(data, leave_out_by)
@@ -146,6 +148,7 @@ def apply_annotation(
         If the output is there; a file is not; the embedding is of another space than the head.
     """
     refuse_existing(out, overwrite)
+    check_memory("annotate", answered_size(embedding))
     told, model, familiar = load_head(head)
     with SpatialFile(embedding) as file:
         data = embedding_of(file)

@@ -24,6 +24,7 @@ from focus_cli.h5ad.spatial_file import SpatialFile
 from focus_cli.priors.transfer import adopt_names
 from focus_cli.progress import say
 from focus_cli.reference import build_reference, is_reference, open_reference
+from focus_cli.resources import check_memory, sample_size
 from focus_cli.store import StoredSample, open_sample, refuse_existing
 from focus_cli.training import TrainedModel, load_model
 
@@ -102,6 +103,7 @@ def why(
     if model is None:
         say(f"why: no model given; {NANO} is used")
     trained, stored = load_model(given), open_sample(sample)
+    check_memory("why", sample_size(stored.path), reference=reference is not None)
     with tempfile.TemporaryDirectory(prefix="focus-") as scratch:
         if reference is not None and Path(reference).is_file():
             build_reference(reference, Path(scratch) / "reference", seed=options.seed)

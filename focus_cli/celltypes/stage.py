@@ -23,6 +23,7 @@ from focus_cli.h5ad.matrices import sparse_blocks
 from focus_cli.h5ad.spatial_file import SpatialFile
 from focus_cli.progress import say, task
 from focus_cli.reference import open_reference
+from focus_cli.resources import answered_size, check_memory
 from focus_cli.store import refuse_existing
 
 KIND = "celltypes"
@@ -105,6 +106,7 @@ def celltypes(
     refuse_existing(out, overwrite)
     if options.unit not in UNITS:
         raise UsageError(f"unknown unit {options.unit!r}", hint=f"one of {', '.join(UNITS)}")
+    check_memory("celltypes", answered_size(enhanced))
     opened = open_reference(reference)
     with SpatialFile(enhanced) as file:
         # Rows in the order of their names: draws do not hang on how the file was written.

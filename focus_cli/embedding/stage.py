@@ -28,6 +28,7 @@ from focus_cli.preprocessing.encoding import Encoding
 from focus_cli.priors.transfer import MIN_SHARED_GENES, extend_prior
 from focus_cli.progress import say
 from focus_cli.reference import open_reference
+from focus_cli.resources import check_memory, sample_size
 from focus_cli.store import StoredSample, open_sample, refuse_existing
 from focus_cli.training import TrainedModel, load_model
 
@@ -96,6 +97,7 @@ def embed(
             stored = _slide(image, trained, Path(scratch), mpp, options, encoding)
         else:
             stored = open_sample(sample)
+        check_memory("embed", sample_size(stored.path), samples=options.samples, reference=opened is not None)
         found = represent(stored, trained, given, opened, options)
         roles = (("sample", sample), ("image", image if sample is None else None), ("reference", reference))
         inputs = {"model": given} | {role: Path(path) for role, path in roles if path is not None}

@@ -11,6 +11,7 @@ from focus_cli.exporting.anndata_file import write_anndata
 from focus_cli.exporting.joined import join_answers
 from focus_cli.h5ad.spatial_file import SpatialFile
 from focus_cli.provenance import describe_run
+from focus_cli.resources import answered_size, check_memory
 from focus_cli.store import refuse_existing
 
 FORMATS = {"anndata": ".h5ad", "spatialdata": ".zarr", "vitessce": ""}  # format → ending of the output; none: a folder
@@ -60,6 +61,7 @@ def export(
     """
     enhanced, answers, out = Path(enhanced), [Path(a) for a in answers], Path(out)
     _check(enhanced, answers, to, out, genes, overwrite)
+    check_memory("export", answered_size(enhanced))
     with ExitStack() as stack:
         file = stack.enter_context(SpatialFile(enhanced))
         opened = [stack.enter_context(SpatialFile(a)) for a in answers]

@@ -16,6 +16,7 @@ from focus_cli.h5ad.spatial_file import SpatialFile
 from focus_cli.interactions.colocalisation import counted_together, explained_together, neighbourhood
 from focus_cli.interactions.pairs import columns_of, read_pairs
 from focus_cli.progress import say
+from focus_cli.resources import answered_size, check_memory
 from focus_cli.significance.combine import cauchy_combination, q_values
 from focus_cli.significance.correlogram import distance_classes
 from focus_cli.significance.graph import pairs_within, spacing
@@ -78,6 +79,7 @@ def find_interactions(
     options = options or InteractionOptions()
     refuse_existing(out, overwrite)
     made_of = MadeOf(sample, model, reference)
+    check_memory("interactions", answered_size(enhanced), reference=reference is not None and model is not None)
     table = read_pairs(pairs)
     with SpatialFile(enhanced) as file:
         names = pd.Index(file.var.index.astype(str))

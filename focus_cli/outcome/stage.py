@@ -23,6 +23,7 @@ from focus_cli.outcome.linear import Linear, cox_fit, fit_linear, require_lifeli
 from focus_cli.outcome.scorer import Bags, Scorer, fit_scorer
 from focus_cli.outcome.target import Target, encode, read_clinical, require_enough
 from focus_cli.provenance import describe_run
+from focus_cli.resources import answered_size, check_memory
 from focus_cli.store import atomic_directory, atomic_file, refuse_existing
 
 ANSWER = "outcome"
@@ -75,6 +76,7 @@ def fit_outcome(
     refuse_existing(out, overwrite)
     if not embeddings:
         raise UsageError("no embeddings", hint="name the files written by focus embed")
+    check_memory("fit_outcome", [answered_size(path) for path in embeddings])
     # The table as a whole first: its mistakes need no embedding to be seen.
     asked = {"outcome": outcome, "positive": positive, "time": time, "event": event, "covariates": covariates}
     named = [_sample_of(path) for path in embeddings]
@@ -211,6 +213,7 @@ def apply_outcome(
     refuse_existing(out, overwrite)
     if attention is not None:
         refuse_existing(attention, overwrite)
+    check_memory("outcome", [answered_size(path) for path in embeddings])
     model = load_head(head)
     covariates = _covariates(model, table) if table is not None else None
     record = describe_run(

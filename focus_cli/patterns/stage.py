@@ -16,6 +16,7 @@ from focus_cli.patterns.autocorrelation import autocorrelation
 from focus_cli.patterns.niches import Niches, find_niches
 from focus_cli.patterns.state_test import state_test
 from focus_cli.progress import say
+from focus_cli.resources import answered_size, check_memory
 from focus_cli.significance.combine import cauchy_combination, q_values
 from focus_cli.significance.graph import spacing
 from focus_cli.significance.molecules import Molecules, read_molecules
@@ -76,6 +77,7 @@ def find_patterns(
     options = options or PatternOptions()
     refuse_existing(out, overwrite)
     made_of = MadeOf(sample, model, reference)
+    check_memory("patterns", answered_size(enhanced), reference=reference is not None and model is not None)
     with SpatialFile(enhanced) as file:
         molecules = read_molecules(file, KIND)
         tested = np.flatnonzero(molecules.gene_totals >= options.min_molecules)

@@ -2,6 +2,16 @@
 
 from focus_cli.resources.memory import available_mb, check_memory
 from focus_cli.resources.needs import STAGES, Needs, needs
-from focus_cli.resources.size import DEFAULT_SIZE, Size, sample_size
+from focus_cli.resources.size import DEFAULT_SIZE, Size, answered_size, sample_size
 
-__all__ = ["DEFAULT_SIZE", "STAGES", "Needs", "Size", "available_mb", "check_memory", "needs", "sample_size"]
+__all__ = [
+    "DEFAULT_SIZE",
+    "STAGES",
+    "Needs",
+    "Size",
+    "answered_size",
+    "available_mb",
+    "check_memory",
+    "needs",
+    "sample_size",
+]

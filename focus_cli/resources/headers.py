@@ -27,6 +27,17 @@ def h5ad_matrix(path: Path) -> Shape | None:
         return max((shape for shape in found if shape), key=lambda shape: shape[2], default=None)
 
 
+def answered_matrix(path: Path) -> Shape | None:
+    """Locations, genes and stored raw counts of enhanced expression, or of an answer, which holds none."""
+    with _h5(path) as file:
+        if file is None or "obs" not in file or "var" not in file:
+            return None
+        for name in ("layers/counts", "X"):
+            if name in file and (found := _anndata_matrix(file[name])):
+                return found
+        return *(int(file[table][file[table].attrs["_index"]].shape[0]) for table in ("obs", "var")), 0
+
+
 def tenx_matrix(path: Path) -> Shape | None:
     """Shape of a matrix in 10x Genomics' HDF5 layout, stored genes × barcodes."""
     with _h5(path) as file:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from focus_cli import keys
-from focus_cli.resources.headers import h5ad_matrix, image_pixels
+from focus_cli.resources.headers import answered_matrix, h5ad_matrix, image_pixels
 from focus_cli.resources.raw import raw_matrix
 
 
@@ -99,6 +99,18 @@ def sample_size(
         pitch_um=matrix.pitch_um or (_SPOTS_UM if matrix.locations < _MOST_SPOTS else _CELLS_UM),
         known=matrix.known,
     )
+
+
+def answered_size(path: str | Path) -> Size:
+    """Size of an .h5ad of ``focus enhance`` or of an answer: locations, genes, and entries of its raw counts.
+
+    Returns
+    -------
+    Size
+        `DEFAULT_SIZE` where the header cannot be read: whoever opens the file says what is wrong with it.
+    """
+    matrix = answered_matrix(Path(path))
+    return DEFAULT_SIZE if matrix is None else Size(*matrix)
 
 
 def total(sizes: Sequence[Size]) -> Size:

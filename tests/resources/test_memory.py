@@ -7,7 +7,7 @@ import pytest
 
 from focus_cli.errors import MissingResourceError
 from focus_cli.preprocessing import preprocess
-from focus_cli.resources import DEFAULT_SIZE, Size, available_mb, check_memory, memory, needs
+from focus_cli.resources import DEFAULT_SIZE, STAGES, Size, available_mb, check_memory, memory, needs
 
 LARGE = Size(1_000_000, 18_000, 400_000_000)
 
@@ -64,7 +64,7 @@ def test_what_clearly_does_not_fit_is_refused_with_what_to_lower(monkeypatch):
     assert refused.value.hint.startswith("lower this")
 
 
-@pytest.mark.parametrize("stage", ["preprocess", "train", "enhance", "score", "hold_out", "report"])
+@pytest.mark.parametrize("stage", STAGES)
 def test_a_job_that_was_granted_what_it_asked_for_is_never_refused(monkeypatch, stage):
     for size in (LARGE, replace(LARGE, known=False), DEFAULT_SIZE, Size(10, 10, 10)):
         granted = needs(stage, size).mem_mb
@@ -88,4 +88,44 @@ def test_a_stage_refuses_before_it_reads(study, tmp_path, monkeypatch):
     monkeypatch.setattr("focus_cli.platforms.read", no_reading)
     with pytest.raises(MissingResourceError, match="preprocess needs about"):
         preprocess(study.sections[0], tmp_path / "S1", "S1", platform="visium")
+    assert not list(tmp_path.iterdir())
+
+
+def verbs_after_enhancement(made, out):
+    """Stage of each verb, and the verb on real outputs; `out` must stay empty."""
+    from focus_cli.annotation.stage import apply_annotation, fit_annotation
+    from focus_cli.attribution.stage import why
+    from focus_cli.celltypes.stage import celltypes
+    from focus_cli.domains.stage import find_domains
+    from focus_cli.embedding.stage import embed
+    from focus_cli.exporting.stage import export
+    from focus_cli.interactions.stage import find_interactions
+    from focus_cli.outcome.stage import apply_outcome, fit_outcome
+    from focus_cli.patterns.stage import find_patterns
+
+    name = min(made.samples)
+    file, sample, no = made.enhanced[name], made.samples[name], out / "not there"
+    return {
+        "embed": lambda: embed(sample, out / "e.h5ad", model=made.model),
+        "domains": lambda: find_domains([file], out / "domains"),
+        "celltypes": lambda: celltypes(file, made.reference, out / "c.h5ad"),
+        "patterns": lambda: find_patterns(file, out / "p.h5ad"),
+        "interactions": lambda: find_interactions(file, out / "i.h5ad", pairs=no),
+        "fit_annotations": lambda: fit_annotation([file], no, out / "head"),
+        "annotate": lambda: apply_annotation(file, no, out / "a.h5ad"),
+        "fit_outcome": lambda: fit_outcome([file], no, out / "head", outcome="x"),
+        "outcome": lambda: apply_outcome([file], no, out / "o.tsv"),
+        "why": lambda: why(sample, out / "w.h5ad", model=made.model),
+        "export": lambda: export(file, [], "anndata", out / "all.h5ad"),
+    }
+
+
+def test_what_comes_after_enhancement_refuses_before_its_work(enhanced_study, tmp_path, monkeypatch):
+    verbs = verbs_after_enhancement(enhanced_study, tmp_path)
+    before = ("preprocess", "reference", "pack", "train", "train_fold", "enhance", "enhance_fold", "refine_fold")
+    assert set(verbs) == set(STAGES) - {*before, "hold_out", "score", "report"}
+    monkeypatch.setattr(memory, "available_mb", lambda: (50, "limit of the control group"))
+    for stage, verb in verbs.items():
+        with pytest.raises(MissingResourceError, match=f"{stage} needs about"):
+            verb()
     assert not list(tmp_path.iterdir())
