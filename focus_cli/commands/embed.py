@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import rich_click as click
 
 from focus_cli.commands.options import (
     PATH,
-    device_option,
     encoder_options,
     gene_table_option,
     overwrite_option,
     seed_option,
 )
 from focus_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from focus_cli.preprocessing import Encoding
 
 
 @click.command("embed")
@@ -45,7 +48,6 @@ from focus_cli.errors import UsageError
 @click.option("--samples", type=click.IntRange(min=0), default=0, show_default=True, help="Posterior draws to keep.")
 @encoder_options
 @gene_table_option
-@device_option
 @seed_option
 @overwrite_option
 def command(
@@ -60,12 +62,7 @@ def command(
     resolution_um: float | None,
     widths_um: str,
     samples: int,
-    encoder: str | None,
-    encoder_step_um: float | None,
-    encoder_mpp: float | None,
-    dense: bool,
-    features_store: Path | None,
-    device: str,
+    encoding: Encoding,
     seed: int,
     overwrite: bool,
 ):
@@ -83,7 +80,6 @@ def command(
         focus embed --histology-only --image slide.svs --model model --out slide.embedding.h5ad
     """
     from focus_cli.embedding.stage import EmbedOptions, embed
-    from focus_cli.preprocessing import Encoding
 
     if histology_only and mode not in ("auto", "histology"):
         raise UsageError(f"--histology-only and --mode {mode} contradict each other", hint="give one of them")
@@ -104,8 +100,8 @@ def command(
             samples=samples,
             resolution_um=resolution_um,
             seed=seed,
-            device=device,
+            device=encoding.device,
         ),
-        encoding=Encoding(encoder, encoder_step_um, dense, encoder_mpp, features_store, device),
+        encoding=encoding,
         overwrite=overwrite,
     )

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
 from focus_cli.commands.options import (
     PATH,
-    device_option,
     encoder_options,
     gene_table_option,
     overwrite_option,
@@ -17,6 +16,9 @@ from focus_cli.commands.options import (
     seed_option,
 )
 from focus_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from focus_cli.preprocessing import Encoding
 
 
 @click.command("enhance")
@@ -74,7 +76,6 @@ from focus_cli.errors import UsageError
 @reader_options
 @encoder_options
 @gene_table_option
-@device_option
 @seed_option
 @overwrite_option
 def command(
@@ -94,12 +95,7 @@ def command(
     adapt: int,
     ablate: tuple[str, ...],
     max_steps: int | None,
-    encoder: str | None,
-    encoder_step_um: float | None,
-    encoder_mpp: float | None,
-    dense: bool,
-    features_store: Path | None,
-    device: str,
+    encoding: Encoding,
     seed: int,
     overwrite: bool,
     **reader: Any,
@@ -122,7 +118,6 @@ def command(
         focus enhance --histology-only --image slide.svs --model model --out slide.h5ad
     """
     from focus_cli.enhancement.stage import EnhanceOptions, enhance
-    from focus_cli.preprocessing import Encoding
     from focus_cli.store import refuse_existing
 
     if sample is None and picture is None:
@@ -149,10 +144,10 @@ def command(
             ablate=ablate,
             layers=tuple(layer.strip() for layer in layers.split(",") if layer.strip()),
             seed=seed,
-            device=device,
+            device=encoding.device,
         ),
         preprocess_options=reader,
-        encoding=Encoding(encoder, encoder_step_um, dense, encoder_mpp, features_store, device),
+        encoding=encoding,
         training_options={"max_steps": max_steps},
         overwrite=overwrite,
     )

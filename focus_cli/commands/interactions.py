@@ -6,7 +6,14 @@ from pathlib import Path
 
 import rich_click as click
 
-from focus_cli.commands.options import PATH, device_option, gene_table_option, overwrite_option, seed_option
+from focus_cli.commands.options import (
+    PATH,
+    device_option,
+    gene_table_option,
+    made_of_options,
+    overwrite_option,
+    seed_option,
+)
 
 
 @click.command("interactions")
@@ -18,9 +25,7 @@ from focus_cli.commands.options import PATH, device_option, gene_table_option, o
     help="Table (.csv, .tsv) with the columns ligand and receptor; CellChatDB and CellPhoneDB as in COMMOT.",
 )
 @click.option("--out", type=PATH, required=True, help="Answer to write (.h5ad).")
-@click.option("--sample", type=PATH, help="The sample that was enhanced; with --model, pairs are tested on it as well.")
-@click.option("--model", type=PATH, help="Model folder; best one that was not trained on this sample.")
-@click.option("--reference", type=PATH, help="Folder made by `focus reference`, as for `focus enhance`.")
+@made_of_options
 @click.option(
     "--reach-um",
     type=click.FloatRange(min=0, min_open=True),
@@ -35,13 +40,6 @@ from focus_cli.commands.options import PATH, device_option, gene_table_option, o
 )
 @click.option(
     "--maps", type=click.IntRange(min=0), default=50, show_default=True, help="Pairs whose local scores are written."
-)
-@click.option(
-    "--folds",
-    type=click.IntRange(min=2, max=50),
-    default=4,
-    show_default=True,
-    help="Parts that the panel is dealt into; the sample is inferred once with each part hidden.",
 )
 @gene_table_option
 @device_option

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import wraps
 from pathlib import Path
+from typing import Any
 
 import rich_click as click
 
@@ -80,8 +82,53 @@ _ENCODER_OPTIONS = (
 
 
 def encoder_options(command: Callable) -> Callable:
-    """Which learned encoder measures the image, the same for every verb that makes samples."""
-    for option in reversed(_ENCODER_OPTIONS):
+    """Which learned encoder measures the image, the same for every verb that makes samples.
+
+    With them comes --device. The command is given an `Encoding` of all, as ``encoding``.
+    """
+
+    @wraps(command)
+    def encoding(
+        *args: Any,
+        encoder: str | None,
+        encoder_step_um: float | None,
+        encoder_mpp: float | None,
+        dense: bool,
+        features_store: Path | None,
+        device: str,
+        **others: Any,
+    ) -> Any:
+        from focus_cli.preprocessing import Encoding
+
+        chosen = Encoding(encoder, encoder_step_um, dense, encoder_mpp, features_store, device)
+        return command(*args, encoding=chosen, **others)
+
+    for option in reversed((*_ENCODER_OPTIONS, device_option)):
+        encoding = option(encoding)
+    return encoding
+
+
+_MADE_OF_OPTIONS = (
+    click.option(
+        "--sample",
+        type=PATH,
+        help="The sample that was enhanced; with --model, tests also lean on what it tells of a gene without it.",
+    ),
+    click.option("--model", type=PATH, help="Model folder; best one that was not trained on this sample."),
+    click.option("--reference", type=PATH, help="Folder made by `focus reference`, as for `focus enhance`."),
+    click.option(
+        "--folds",
+        type=click.IntRange(min=2, max=50),
+        default=4,
+        show_default=True,
+        help="Parts that the panel is dealt into; the sample is inferred once with each part hidden.",
+    ),
+)
+
+
+def made_of_options(command: Callable) -> Callable:
+    """What an enhanced file was made of, the same for every verb that tests genes against what is told without them."""
+    for option in reversed(_MADE_OF_OPTIONS):
         command = option(command)
     return command
 

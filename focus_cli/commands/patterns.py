@@ -6,15 +6,20 @@ from pathlib import Path
 
 import rich_click as click
 
-from focus_cli.commands.options import PATH, device_option, gene_table_option, overwrite_option, seed_option
+from focus_cli.commands.options import (
+    PATH,
+    device_option,
+    gene_table_option,
+    made_of_options,
+    overwrite_option,
+    seed_option,
+)
 
 
 @click.command("patterns")
 @click.argument("enhanced", metavar="ENHANCED.h5ad", type=PATH)
 @click.option("--out", type=PATH, required=True, help="Answer to write (.h5ad).")
-@click.option("--sample", type=PATH, help="The sample that was enhanced; with --model, genes are tested on it as well.")
-@click.option("--model", type=PATH, help="Model folder; best one that was not trained on this sample.")
-@click.option("--reference", type=PATH, help="Folder made by `focus reference`, as for `focus enhance`.")
+@made_of_options
 @click.option("--celltypes", type=PATH, help="Answer of `focus celltypes` that niches are made of.")
 @click.option(
     "--min-molecules",
@@ -22,13 +27,6 @@ from focus_cli.commands.options import PATH, device_option, gene_table_option, o
     default=20,
     show_default=True,
     help="A gene with fewer molecules in the section is not tested.",
-)
-@click.option(
-    "--folds",
-    type=click.IntRange(min=2, max=50),
-    default=4,
-    show_default=True,
-    help="Parts that the panel is dealt into; the sample is inferred once with each part hidden.",
 )
 @click.option("--n-niches", type=click.IntRange(min=2, max=50), help="How many niches.  [default: by silhouette]")
 @click.option(

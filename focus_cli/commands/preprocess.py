@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
 from focus_cli.commands.options import (
     PATH,
-    device_option,
     encoder_options,
     overwrite_option,
     reader_options,
 )
+
+if TYPE_CHECKING:
+    from focus_cli.preprocessing import Encoding
 
 
 @click.command("preprocess")
@@ -57,7 +59,6 @@ from focus_cli.commands.options import (
     help="Pitch of the raster of image features, in µm.",
 )
 @encoder_options
-@device_option
 @click.option("--organ", default="", help="What the tissue is, for instance breast: a condition of the model.")
 @click.option("--species", default="", help="For instance human: a condition of the model.")
 @click.option(
@@ -78,12 +79,7 @@ def command(
     orient: str | None,
     shift_um: str | None,
     step_um: float,
-    encoder: str | None,
-    encoder_step_um: float | None,
-    encoder_mpp: float | None,
-    dense: bool,
-    features_store: Path | None,
-    device: str,
+    encoding: Encoding,
     organ: str,
     species: str,
     force: bool,
@@ -102,7 +98,7 @@ def command(
         focus preprocess outs/ --out samples/S1 --sample S1 --encoder uni --features-store features
         focus preprocess ST-cnts/C2.tsv.gz --out samples/C2 --sample C2 --organ breast --species human
     """
-    from focus_cli.preprocessing import Encoding, preprocess
+    from focus_cli.preprocessing import preprocess
     from focus_cli.progress import say
 
     stored = preprocess(
@@ -122,7 +118,7 @@ def command(
         register=register,
         orient=orient,
         shift_um=shift_um,
-        encoding=Encoding(encoder, encoder_step_um, dense, encoder_mpp, features_store, device),
+        encoding=encoding,
     )
     info = stored.info
     say(
