@@ -34,7 +34,8 @@ rule outcome:
     input:
         embeddings=of_cohort(PLAN.answers.embeddings_of),
         head=PLAN.answers.head("outcomes", "{model}"),
-        table=expand(RUN.outcome.table),
+        # A head that was fitted on slides alone is asked about slides alone.
+        table=[expand(RUN.outcome.table)] if RUN.outcome.covariates else [],
     output:
         table=PLAN.answers.outcomes("{model}"),
         attention=directory(PLAN.answers.folder("attention", "{model}")),
@@ -50,6 +51,7 @@ rule outcome:
         runtime=ASK.runtime("outcome", "model"),
     params:
         stage_version=1,
+        flags=flags(table=expand(RUN.outcome.table) if RUN.outcome.covariates else None),
     shell:
-        "focus outcome apply {input.embeddings:q} --head {input.head:q} --table {input.table:q}"
+        "focus outcome apply {input.embeddings:q} --head {input.head:q} {params.flags}"
         " --out {output.table:q} --attention {output.attention:q} > {log:q} 2>&1"

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from focus_cli import __version__
 from focus_cli.reporting.charts import short
+from focus_cli.reporting.cohort_answers import cells_of, columns_of, found_of
 from focus_cli.store import atomic_file
 
 if TYPE_CHECKING:
+    from focus_cli.workflow.cohort_answers import SampleAnswers
     from focus_cli.workflow.cohort_facts import Score
 
 _TEMPLATE = "cohort.html.j2"
@@ -37,6 +39,8 @@ class CohortRow:
         Share of locations whose estimate should not be read, 0 to 1.
     scores
         FOCUS beside the best baseline, one for each hold-out or truth.
+    answers
+        What was found of it after enhancement.
     seconds, memory_mb
         Of all of its own jobs together, and of the largest.
     report, enhanced
@@ -61,6 +65,7 @@ class CohortRow:
     abstained: float | None
     warnings: tuple[str, ...]
     scores: tuple[Score, ...]
+    answers: SampleAnswers
     seconds: float | None
     memory_mb: float | None
     report: str
@@ -80,10 +85,11 @@ class SharedJob:
 
 
 def write_table(rows: Sequence[CohortRow], path: Path) -> None:
-    """Write the rows tab-separated; of each hold-out NAME.focus, NAME.best and NAME.method."""
-    plain = [f.name for f in fields(CohortRow) if f.name not in ("scores", "warnings")]
+    """Write the rows tab-separated; of each hold-out NAME.focus, NAME.best and NAME.method, then the answers."""
+    plain = [f.name for f in fields(CohortRow) if f.name not in ("scores", "warnings", "answers")]
     names = _score_names(rows)
     columns = [*plain, "warnings", *(f"{name}.{part}" for name in names for part in ("focus", "best", "method"))]
+    columns += columns_of(rows)
     with atomic_file(path, overwrite=True) as temporary, open(temporary, "w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, columns, delimiter="\t", lineterminator="\n", restval="")
         writer.writeheader()
@@ -96,11 +102,18 @@ def write_table(rows: Sequence[CohortRow], path: Path) -> None:
                     f"{score.name}.best": _cell(score.best),
                     f"{score.name}.method": score.method,
                 }
+            said |= {name: _cell(value) for name, value in cells_of(row).items()}
             writer.writerow(said)
 
 
-def write_page(rows: Sequence[CohortRow], shared: Sequence[SharedJob], path: Path) -> None:
-    """Write the page: self-contained, sorted and filtered in the browser, about 1 kB per sample."""
+def write_page(rows: Sequence[CohortRow], shared: Sequence[SharedJob], path: Path, *, together: str = "") -> None:
+    """Write the page: self-contained, sorted and filtered in the browser, about 1 kB per sample, 3 kB with answers.
+
+    Parameters
+    ----------
+    together
+        The page with the reports of all samples, relative to this one; empty where there is none.
+    """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -116,6 +129,8 @@ def write_page(rows: Sequence[CohortRow], shared: Sequence[SharedJob], path: Pat
         version=__version__,
         rows=rows,
         shared=shared if len(shared) <= _MOST_SHARED else [],
+        found=found_of(rows),
+        together=together,
         counts=[(word, counted[word]) for word in _ORDER if counted[word]],
         order={word: i for i, word in enumerate(_ORDER)},
         score_names=_score_names(rows),

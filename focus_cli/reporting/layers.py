@@ -144,9 +144,14 @@ def in_order(names: set[str] | Sequence[str]) -> list[str]:
 
 def colours_of(names: Sequence[str]) -> list[str]:
     """Colours of categories by name: grey for what is no category, the others in turn."""
-    real = [n for n in names if n.lower() not in _NO_CATEGORY]
+    real = [n for n in names if is_category(n)]
     told = dict(zip(real, category_colours(len(real))))
     return [told.get(n, _GREY) for n in names]
+
+
+def is_category(name: str) -> bool:
+    """Whether a name is one of a category, and not of what has none: abstained, unknown, others."""
+    return name.lower() not in _NO_CATEGORY
 
 
 def category_colours(count: int) -> list[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from focus_cli.errors import BadInputError, MissingResourceError
 from focus_cli.progress import say, track
 from focus_cli.store import atomic_file
+from focus_cli.workflow.cohort_answers import CohortAnswers
 from focus_cli.workflow.cohort_facts import cost_of, facts_of_enhanced, facts_of_sample, scores_of
 from focus_cli.workflow.cohort_jobs import CohortJobs, Job, SampleJobs, as_json, cohort_jobs, from_json
 from focus_cli.workflow.cohort_status import Status, statuses
@@ -65,10 +66,12 @@ def write_cohort(out: Path, *, running: bool | None = None) -> list[Path]:
     if running is None:
         running = any((folder / ".snakemake" / "locks").glob("*"))
     status = statuses(cohort, out, running=running)
-    rows = [_row(sample, status[sample.sample], out) for sample in track(cohort.samples, "cohort")]
+    answers = CohortAnswers(out)
+    rows = [_row(sample, status[sample.sample], out, answers) for sample in track(cohort.samples, "cohort")]
     shared = _shared(cohort, out)
     write_table(rows, out / TABLE)
-    write_page(rows, shared, out / PAGE)
+    together = cohort.report if cohort.report and (out / cohort.report).exists() else ""
+    write_page(rows, shared, out / PAGE, together=together)
     return [out / PAGE, out / TABLE]
 
 
@@ -90,11 +93,12 @@ def report_cohort(plan: Plan) -> None:
         say(f"the cohort's report could not be written: {error}")
 
 
-def _row(sample: SampleJobs, status: Status, out: Path) -> CohortRow:
+def _row(sample: SampleJobs, status: Status, out: Path, answers: CohortAnswers) -> CohortRow:
     from focus_cli.reporting.cohort import CohortRow
 
     stored, enhanced, report = (out / f"{part}" for part in _paths(sample))
     facts: dict[str, Any] = facts_of_sample(stored) | facts_of_enhanced(enhanced)
+    found = answers.of(sample.sample, sample.jobs)
     cost = cost_of(sample.jobs, out)
     return CohortRow(
         sample=sample.sample,
@@ -113,8 +117,9 @@ def _row(sample: SampleJobs, status: Status, out: Path) -> CohortRow:
         median_molecules=facts.get("median_molecules"),
         median_reliability=facts.get("median_reliability"),
         abstained=facts.get("abstained"),
-        warnings=tuple(facts.get("warnings", ())),
+        warnings=(*facts.get("warnings", ()), *found.warnings),
         scores=tuple(scores_of(out, sample.sample, sample.scores)),
+        answers=found,
         seconds=cost[0] if cost else None,
         memory_mb=cost[1] if cost else None,
         report=str(report.relative_to(out)) if report.exists() else "",

@@ -72,12 +72,15 @@ class CohortJobs:
         Name of a model → the samples that it learns from.
     references
         The jobs that make references.
+    report
+        The page with the reports of all samples; empty where the run makes none.
     """
 
     samples: tuple[SampleJobs, ...]
     models: dict[str, Job] = field(default_factory=dict)
     training: dict[str, tuple[str, ...]] = field(default_factory=dict)
     references: tuple[Job, ...] = ()
+    report: str = ""
 
 
 def cohort_jobs(plan: Plan) -> CohortJobs:
@@ -119,6 +122,7 @@ def cohort_jobs(plan: Plan) -> CohortJobs:
         models={name: job("train", name, plan.model(name)) for name in plan.models},
         training=plan.models,
         references=tuple(job("reference", name, plan.reference(name)) for name in plan.references),
+        report=plan.report_of_all.removeprefix(f"{plan.out}/") if plan.config.report.together else "",
     )
 
 
@@ -131,6 +135,7 @@ def as_json(cohort: CohortJobs) -> dict[str, Any]:
         ],
         "models": [[job.rule, job.name, job.outputs, cohort.training[name]] for name, job in cohort.models.items()],
         "references": [[job.rule, job.name, job.outputs] for job in cohort.references],
+        "report": cohort.report,
     }
 
 
@@ -160,6 +165,7 @@ def from_json(said: dict[str, Any]) -> CohortJobs:
         models={told[1]: job(*told[:3]) for told in said["models"]},
         training={told[1]: tuple(told[3]) for told in said["models"]},
         references=tuple(job(*told) for told in said["references"]),
+        report=str(said.get("report", "")),  # records of earlier versions do not say it
     )
 
 

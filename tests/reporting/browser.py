@@ -101,10 +101,10 @@ class Browser:
             if told.get("method") in ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded"):
                 self.console.append(json.dumps(told["params"])[:500])
 
-    def open(self, page: Path) -> Browser:
-        """Open a page and wait until its first slide is drawn."""
+    def open(self, page: Path, ready: str = 'document.querySelector(".viewer[data-ready]") !== null') -> Browser:
+        """Open a page and wait until it is ready: until its first slide is drawn."""
         self._call("Page.navigate", url=Path(page).resolve().as_uri())
-        self.until('document.querySelector(".viewer[data-ready]") !== null')
+        self.until(ready)
         return self
 
     def run(self, code: str) -> Any:

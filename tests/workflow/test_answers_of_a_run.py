@@ -82,6 +82,23 @@ def test_cell_types_are_for_samples_with_a_reference():
         plan(celltypes={"enabled": True})
 
 
+def _dry_run(repo, folder, **changes) -> str:
+    """What Snakemake would do with everything asked for."""
+    import yaml
+
+    for name in ("S1", "S2"):
+        (folder / "raw" / name).mkdir(parents=True)
+    for name in ("cells.h5ad", "pairs.csv", "labels.tsv", "clinical.tsv"):
+        (folder / name).touch()
+    (folder / "samples.tsv").write_text("sample\tpath\nS1\traw/S1\nS2\traw/S2\n")
+    config = {"samples": "samples.tsv", "evaluate": {"folds": []}, **EVERYTHING, **changes}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    command = [BIN / "snakemake", "-s", repo / "workflows" / "Snakefile", "--configfile", "config.yaml", "-n", "-p"]
+    done = subprocess.run(command, cwd=folder, env=os.environ, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
 @pytest.mark.parametrize(
     ("config", "told"),
     [
@@ -107,19 +124,7 @@ def test_outputs_never_lie_inside_one_another():
 
 
 def test_the_workflow_makes_all_of_it(repo, tmp_path):
-    import yaml
-
-    for name in ("S1", "S2"):
-        (tmp_path / "raw" / name).mkdir(parents=True)
-    for name in ("cells.h5ad", "pairs.csv", "labels.tsv", "clinical.tsv"):
-        (tmp_path / name).touch()
-    (tmp_path / "samples.tsv").write_text("sample\tpath\nS1\traw/S1\nS2\traw/S2\n")
-    config = {"samples": "samples.tsv", "evaluate": {"folds": []}, **EVERYTHING}
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
-    command = [BIN / "snakemake", "-s", repo / "workflows" / "Snakefile", "--configfile", "config.yaml", "-n", "-p"]
-    done = subprocess.run(command, cwd=tmp_path, env=os.environ, capture_output=True, text=True, timeout=120)
-    said = done.stdout + done.stderr
-    assert done.returncode == 0, said
+    said = _dry_run(repo, tmp_path)
     table = re.search(r"^-{3,}.*?\n(.*?)^total", said, flags=re.M | re.S)[1]
     counted = {name: int(count) for name, count in (line.split() for line in table.splitlines())}
     of_both = ("embed", "celltypes", "patterns", "interactions", "annotate", "why")
@@ -131,6 +136,16 @@ def test_the_workflow_makes_all_of_it(repo, tmp_path):
     }
     assert "--answer results/domains/all/S1.h5ad --answer results/celltypes/S1.h5ad" in said
     assert "--gene EPCAM" in said and "--outcome responded" in said
+
+
+def test_a_head_without_covariates_is_not_asked_about_them(repo, tmp_path):
+    applied = re.compile(r"focus outcome apply .*")
+    outcome = {"table": "clinical.tsv", "response": "responded"}
+    (tmp_path / "plain").mkdir()
+    assert "--table" not in applied.search(_dry_run(repo, tmp_path / "plain"))[0]
+    (tmp_path / "with").mkdir()
+    said = _dry_run(repo, tmp_path / "with", outcome={**outcome, "covariates": ["age"]})
+    assert "--table clinical.tsv" in applied.search(said)[0]
 
 
 def test_tests_lean_on_estimates_only_where_the_model_has_not_met_the_sample():
