@@ -17,6 +17,7 @@ FLOOR_MB = 1000  # a nested Snakemake alone takes a quarter of it
 KEPT_CELLS = 20_000  # of a reference
 BLOCK = 4_000_000  # values that scoring works on at once
 WINDOW = 3000  # locations of a section on which what is fitted at enhancement is fitted
+FITTED = 10_000  # locations of all samples together that domains are fitted on, and a block of others
 SCORED_GENES = 1000  # of a hold-out, where it does not say
 FLOOR_MIN = 10
 _ROUND_MB, _ROUND_MIN = 100, 5
@@ -112,6 +113,7 @@ def work(
         "start": 1.0,
         "sample": 1 if isinstance(size, Size) else len(size),
         "location": one.locations,
+        "fitted_location": min(one.locations, FITTED),
         "nonzero": one.nonzeros,
         "kept_nonzero": one.nonzeros * min(1.0, KEPT_CELLS / max(one.locations, 1)),
         "held_nonzero": 0 if corpus else one.nonzeros,

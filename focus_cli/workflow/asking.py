@@ -172,7 +172,8 @@ class Asking:
             # Without model and reference they look at counts alone.
             return size, {"reference": reference and bool(plan.answers.tested_with(name))}
         if stage in ("embed", "why"):
-            return size, {"reference": reference, "preset": config.train.preset, "gpu": bool(config.embed.gpu)}
+            known = {"reference": reference, "preset": config.train.preset, "gpu": bool(config.embed.gpu)}
+            return size, known | {"samples": config.embed.samples or 0}
         return size, {}
 
     def _training(self, reference: bool) -> dict[str, Any]:
