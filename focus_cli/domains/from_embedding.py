@@ -31,14 +31,16 @@ def read_embedding(file: SpatialFile) -> Section:
         draws.append(_vectors(file, f"_sample_{len(draws)}", widths, ground.footprint_um))
         if draws[-1].shape != vectors.shape:
             raise damaged(file.path, AGAIN)
-    counted = keys.TOTAL_COUNTS in file.obs
+    molecules = file.obs[keys.TOTAL_COUNTS].to_numpy(np.float64) if keys.TOTAL_COUNTS in file.obs else None
+    if molecules is not None and not np.isfinite(molecules).all():
+        raise damaged(file.path, AGAIN)
     return Section(
         **vars(ground),
         space=str(file.focus.get("space", "")),
         widths_um=widths,
         vectors=vectors,
         draws=draws,
-        molecules=file.obs[keys.TOTAL_COUNTS].to_numpy(np.float64) if counted else None,
+        molecules=molecules,
     )
 
 

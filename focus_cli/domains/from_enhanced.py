@@ -75,7 +75,8 @@ def read_estimate(file: SpatialFile) -> Estimate:
         raise damaged(file.path, AGAIN)
     measured = file.var[keys.MEASURED].to_numpy(bool) if keys.MEASURED in file.var else np.ones(len(file.var), bool)
     baseline = file.var[keys.BASELINE].to_numpy(np.float64)[measured]
-    if not all(np.isfinite(part).all() for part in (latent, loadings, baseline, *draws)):
+    molecules = file.obs[keys.EXPOSURE].to_numpy(np.float64)
+    if not all(np.isfinite(part).all() for part in (latent, loadings, baseline, molecules, *draws)):
         raise damaged(file.path, AGAIN)
     return Estimate(
         **vars(ground),
@@ -84,7 +85,7 @@ def read_estimate(file: SpatialFile) -> Estimate:
         loadings=loadings[measured],
         latent=latent,
         draws=draws,
-        molecules=file.obs[keys.EXPOSURE].to_numpy(np.float64),
+        molecules=molecules,
     )
 
 
@@ -127,7 +128,7 @@ def _leading_axes(loadings: Sequence[np.ndarray], estimates: Sequence[Estimate])
         parts.append(own @ np.linalg.qr(state - state.mean(axis=0), mode="r").T)
     together = np.concatenate(parts, axis=1)
     axes, length, _ = randomized_svd(together, min(AXES, *together.shape), n_iter=7, random_state=0)
-    return axes[:, length > 1e-6 * max(length[0], 1e-300)]
+    return axes[:, : max(1, int((length > 1e-6 * length[0]).sum()))]
 
 
 def _section(estimate: Estimate, to_axes: np.ndarray, space: str) -> Section:

@@ -32,7 +32,7 @@ from focus_cli.domains.mixture import (
     probabilities,
     stability,
 )
-from focus_cli.domains.section import Section
+from focus_cli.domains.section import Ground, Section
 from focus_cli.errors import BadInputError, UsageError
 from focus_cli.h5ad.answer import write_answer
 from focus_cli.h5ad.spatial_file import SpatialFile
@@ -80,8 +80,7 @@ def find_domains(
         raise UsageError("--n-domains must be at least 2", hint="leave it away to have it chosen")
     refuse_existing(out, overwrite)
     check_memory("domains", [answered_size(path) for path in files], "give fewer samples at once")
-    sections = _read([Path(path) for path in files])
-    _check(sections, n_domains)
+    sections = _read([Path(path) for path in files], n_domains)
     if not ignore_depth:
         sections = beside(sections)
     record = provenance.describe_run(
@@ -134,7 +133,7 @@ def _json(content: dict) -> str:
     return json.dumps(content, indent=2, sort_keys=True) + "\n"
 
 
-def _read(paths: Sequence[Path]) -> list[Section]:
+def _read(paths: Sequence[Path], n_domains: int | None) -> list[Section]:
     """Sections by name; all files are embeddings, or all are enhanced."""
     embeddings, estimates = [], []
     for path in paths:
@@ -150,30 +149,33 @@ def _read(paths: Sequence[Path]) -> list[Section]:
             f"{embeddings[0].path} is an embedding and {estimates[0].path} is enhanced expression",
             hint="name files of one kind",
         )
-    if estimates:
-        estimates.sort(key=lambda estimate: estimate.name)
-        return sections_of(estimates)
-    return sorted(embeddings, key=lambda section: section.name)
+    grounds = sorted(embeddings or estimates, key=lambda ground: ground.name)
+    _check_ground(grounds, n_domains)
+    sections = sections_of(grounds) if estimates else grounds
+    _check_space(sections)
+    return sections
 
 
-def _check(sections: Sequence[Section], n_domains: int | None) -> None:
-    names = [s.name for s in sections]
-    for first, second in pairwise(sections):
+def _check_ground(grounds: Sequence[Ground], n_domains: int | None) -> None:
+    for first, second in pairwise(grounds):
         if first.name == second.name:
             raise BadInputError(
                 f"{first.path} and {second.path} are both of sample {first.name}", hint="name each sample once"
             )
+    total = sum(int(g.usable.sum()) for g in grounds)
+    needed = max(MIN_LOCATIONS, MIN_PER_DOMAIN * (n_domains or 0))
+    if total < needed:
+        names = ", ".join(g.name for g in grounds)
+        raise BadInputError(f"{total} locations on tissue in {names}; {needed} are needed", hint="give more samples")
+
+
+def _check_space(sections: Sequence[Section]) -> None:
+    for first, second in pairwise(sections):
         if first.space != second.space or first.vectors.shape[1] != second.vectors.shape[1]:
             raise BadInputError(
                 f"{first.path} and {second.path} lie in different spaces ({first.space}; {second.space})",
                 hint="embed all samples with the same --model, --mode and --widths-um",
             )
-    total = sum(int(s.usable.sum()) for s in sections)
-    needed = max(MIN_LOCATIONS, MIN_PER_DOMAIN * (n_domains or 0))
-    if total < needed:
-        raise BadInputError(
-            f"{total} locations on tissue in {', '.join(names)}; {needed} are needed", hint="give more samples"
-        )
 
 
 def _trials(values: np.ndarray, halved: Sequence[np.ndarray], n_domains: int | None, seed: int) -> list[Trial]:

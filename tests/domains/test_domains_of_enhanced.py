@@ -141,6 +141,9 @@ def test_locations_without_molecules_have_the_depth_of_those_around_them(tmp_pat
         (lambda a: _without(a, "obsm", "focus_latent"), "latent state and loadings"),
         (lambda a: _without(a, "obsm", "focus_own_factors"), "damaged"),
         (lambda a: _spoilt(a), "damaged"),
+        (lambda a: _with_obs(a, "exposure", np.nan), "damaged"),
+        (lambda a: _with_obs(a, "in_tissue", 0), "0 locations on tissue"),
+        (lambda a: _constant(a), "alike"),
     ],
 )
 def test_damaged_files_are_refused(change, said, tmp_path):
@@ -152,6 +155,16 @@ def test_damaged_files_are_refused(change, said, tmp_path):
 
 def _without(adata, group, key):
     del getattr(adata, group)[key]
+    return adata
+
+
+def _with_obs(adata, column, value):
+    adata.obs[column] = value
+    return adata
+
+
+def _constant(adata):
+    adata.obsm["focus_latent"][:] = adata.obsm["focus_own_factors"][:] = 1.0
     return adata
 
 
