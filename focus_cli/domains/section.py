@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from focus_cli import keys
 from focus_cli.errors import BadInputError
 from focus_cli.h5ad.spatial_file import SpatialFile
-
-_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+from focus_cli.store import is_sample_id
 
 
 @dataclass(frozen=True)
@@ -73,15 +70,13 @@ def read_ground(file: SpatialFile, again: str) -> Ground:
         If the sample's name could not name a file, or a length is damaged.
     """
     name = str(file.focus.get("sample_id", ""))
-    if not _SAFE.fullmatch(name):
+    if not is_sample_id(name):
         raise BadInputError(f"{file.path}: {name!r} is no name of a sample", hint=again)
-    xy = file.obsm(keys.SPATIAL_UM)
-    on_tissue = file.obs[keys.IN_TISSUE].to_numpy() > 0 if keys.IN_TISSUE in file.obs else np.ones(len(file.obs), bool)
     try:
         pitch, footprint = (float(file.focus.get(key, 0.0)) for key in ("pitch_um", "footprint_um"))
     except (TypeError, ValueError) as error:
         raise damaged(file.path, again) from error
-    return Ground(name, file.path, on_tissue, np.asarray(file.xy if xy is None else xy, np.float64), pitch, footprint)
+    return Ground(name, file.path, file.on_tissue, file.xy_um, pitch, footprint)
 
 
 def damaged(path: Path, again: str) -> BadInputError:

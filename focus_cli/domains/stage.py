@@ -35,6 +35,7 @@ from focus_cli.domains.mixture import (
 from focus_cli.domains.section import Ground, Section
 from focus_cli.errors import BadInputError, UsageError
 from focus_cli.h5ad.answer import write_answer
+from focus_cli.h5ad.pitch import location_pitch
 from focus_cli.h5ad.spatial_file import SpatialFile
 from focus_cli.progress import say, task
 from focus_cli.resources import answered_size, check_memory
@@ -106,10 +107,10 @@ def find_domains(
         say(f"domains: halves of the tissue do not agree ({agreed}): do not rest anything on these domains")
     say(f"domains: {chosen.number} over {len(values):,} locations of {len(sections)} samples")
     mixture = fit_mixture(fitted, chosen.number, chosen.covariance, seed)
-    # The commonest first.
-    order = np.argsort(-probabilities(mixture, values).sum(axis=0), kind="stable")
+    everywhere = probabilities(mixture, values)
+    order = np.argsort(-everywhere.sum(axis=0), kind="stable")  # the commonest first
     refits = list(half_fits(fitted, halved, chosen.number, chosen.covariance, seed))
-    own = probabilities(mixture, fitted)[:, order]
+    own = everywhere[rows][:, order]
     exponent = sharpness(
         [
             aligned(probabilities(refit, axes(_pooled_view(sections, number)[rows])), own)
@@ -220,17 +221,10 @@ def _map(section: Section, axes, mixture, order: np.ndarray, refits, exponent: f
         maps.append(other.argmax(axis=1))
     mean = (together / len(maps)).astype(np.float32)
     domain = mean.argmax(axis=1)
-    pairs = neighbours(section.xy_um, section.pitch_um or _spacing(section.xy_um), section.usable)
+    pairs = neighbours(section.xy_um, section.pitch_um or location_pitch(section.xy_um), section.usable)
     boundary = on_boundary(domain, pairs)
     again = np.mean([on_boundary(found, pairs) == boundary for found in maps], axis=0)
     return Answer(mean, domain, mean.max(axis=1), boundary, again.astype(np.float32))
-
-
-def _spacing(xy_um: np.ndarray) -> float:
-    from scipy.spatial import cKDTree
-
-    distance, _ = cKDTree(xy_um).query(xy_um, k=2)
-    return float(np.median(distance[:, 1]))
 
 
 def _write(path: Path, section: Section, answer: Answer, stable: float, record: dict) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from focus_cli.h5ad.pitch import location_pitch
 from focus_cli.h5ad.spatial_file import SpatialFile
 
 _BINS = ("visium_hd",)
@@ -31,7 +32,7 @@ def outline(file: SpatialFile) -> Outline:
         return Outline(bool(square), um / mpp)
     if diameter := file.spot_diameter_px():
         return Outline(bool(square), diameter)
-    return Outline(bool(square), _pitch(file.xy))
+    return Outline(bool(square), location_pitch(file.xy))
 
 
 def _number(value: Any) -> float | None:
@@ -40,16 +41,6 @@ def _number(value: Any) -> float | None:
     except (TypeError, ValueError):
         return None
     return value if np.isfinite(value) and value > 0 else None
-
-
-def _pitch(xy: np.ndarray) -> float:
-    from scipy.spatial import cKDTree
-
-    if len(xy) < 2:
-        return 1.0
-    distance = cKDTree(xy).query(xy[:: max(1, len(xy) // 5000)], k=2)[0][:, 1]
-    distance = distance[distance > 0]
-    return float(np.median(distance)) if len(distance) else 1.0
 
 
 def picture(file: SpatialFile) -> tuple[np.ndarray, float] | None:

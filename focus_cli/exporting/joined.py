@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import h5py
@@ -156,4 +155,4 @@ def path_name(text: str) -> str:
 
 def sample_name(file: SpatialFile) -> str:
     """The sample's id, or the file's name, safe as a path."""
-    return path_name(str(file.focus.get("sample_id") or Path(file.path).stem))
+    return path_name(file.sample)

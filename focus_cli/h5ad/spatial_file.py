@@ -156,6 +156,26 @@ class SpatialFile:
         """What the file holds: ``"enhanced"``, ``"refined"``, an answer; ``"other"`` for a file of another program."""
         return str(self.focus.get("kind", "enhanced")) if self.is_focus else "other"
 
+    @property
+    def sample(self) -> str:
+        """Id of the sample; the file's name where it does not say."""
+        return str(self.focus.get("sample_id") or self.path.stem)
+
+    @property
+    def xy_um(self) -> np.ndarray:
+        """Positions (x, y) in µm, float64 (n, 2); in pixels where the file knows no µm."""
+        um = self.obsm(keys.SPATIAL_UM)
+        if um is None:
+            return self.xy * float(self.focus.get("mpp", 1.0))
+        return np.asarray(um, np.float64)[:, :2]
+
+    @property
+    def on_tissue(self) -> np.ndarray:
+        """Whether a location lies on tissue, bool (n,); all do where the file does not say."""
+        if keys.IN_TISSUE not in self.obs:
+            return np.ones(len(self.obs), bool)
+        return self.obs[keys.IN_TISSUE].to_numpy() > 0
+
     def matrix(self, layer: str | None) -> Node | None:
         """The node of X (``layer=None``) or of a layer; None where the file has none."""
         node = self.handle.get("X" if layer is None else f"layers/{layer}")

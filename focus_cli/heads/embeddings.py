@@ -35,7 +35,7 @@ class Embedding:
     widths
         How many of the columns each part of `PARTS` has.
     xy
-        Positions (x, y) in µm, or in pixels where the file has no µm, float64 (n, 2).
+        Positions (x, y) in µm, or in pixels where the file knows no µm, float64 (n, 2).
     in_tissue
         Whether the location lies on tissue, bool (n,); all True where nobody says.
     """
@@ -73,17 +73,15 @@ def embedding_of(file: SpatialFile) -> Embedding:
         raise BadInputError(f"{file.path} does not say what space it is in", hint="make it again with focus embed")
     if not file.obs.index.is_unique:
         raise BadInputError(f"{file.path} names a location twice", hint="make it again with focus embed")
-    um = file.obsm(keys.SPATIAL_UM)
-    tissue = file.obs.get(keys.IN_TISSUE)
     return Embedding(
         path=file.path,
-        sample=str(file.focus.get("sample_id") or file.path.stem),
+        sample=file.sample,
         space=space,
         names=file.obs.index,
         features=np.concatenate(list(parts.values()), axis=1),
         widths={key: part.shape[1] for key, part in parts.items()},
-        xy=file.xy if um is None else np.asarray(um, np.float64)[:, :2],
-        in_tissue=np.ones(len(file.obs), bool) if tissue is None else tissue.to_numpy().astype(bool),
+        xy=file.xy_um,
+        in_tissue=file.on_tissue,
     )
 
 
@@ -115,7 +113,7 @@ def read_cohort(paths: Sequence[Path]) -> Iterator[Embedding]:
     for path in paths:
         with SpatialFile(path) as file:  # headers only: what does not fit is refused before any work
             require_kind(file, KIND, "focus embed")
-            sample = str(file.focus.get("sample_id") or file.path.stem)
+            sample = file.sample
             space = str(file.focus.get("space", ""))
         if sample in told:
             raise BadInputError(f"{told[sample][0]} and {path} are both of sample {sample}", hint="name it once")

@@ -17,6 +17,7 @@ from focus_cli.interactions.colocalisation import counted_together, explained_to
 from focus_cli.interactions.pairs import columns_of, read_pairs
 from focus_cli.progress import say
 from focus_cli.resources import answered_size, check_memory
+from focus_cli.significance import FDR
 from focus_cli.significance.combine import cauchy_combination, q_values
 from focus_cli.significance.correlogram import distance_classes
 from focus_cli.significance.graph import pairs_within, spacing
@@ -140,7 +141,7 @@ def find_interactions(
             },
             overwrite=overwrite,
         )
-    found = int((var["q"] < 0.05).sum())
+    found = int((var["q"] < FDR).sum())
     say(f"interactions: {found:,} of {int(var['p'].notna().sum()):,} pairs at a false discovery rate of 5 % → {out}")
     return var
 
@@ -213,7 +214,7 @@ class _Tests:
     ) -> sparse.csr_matrix:
         """Local scores of the clearest pairs, CSR float32 (n, pairs); nothing for the others."""
         q = var["q"].to_numpy()
-        clear = np.flatnonzero(q < 0.05)
+        clear = np.flatnonzero(q < FDR)
         clear = clear[np.argsort(var["p"].to_numpy()[clear], kind="stable")][: self.options.maps]
         counts, totals = self.molecules.counts, self.molecules.totals
         depth = self.around @ totals

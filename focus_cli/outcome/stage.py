@@ -136,7 +136,7 @@ def fit_outcome(
 
 def _sample_of(path: Path) -> str:
     with SpatialFile(path) as file:
-        return str(file.focus.get("sample_id") or Path(path).stem)
+        return file.sample
 
 
 def _hazard_ratio(score: np.ndarray, folds: np.ndarray, covariates: np.ndarray, target: Target) -> dict[str, float]:

@@ -17,6 +17,7 @@ from focus_cli.patterns.niches import Niches, find_niches
 from focus_cli.patterns.state_test import state_test
 from focus_cli.progress import say
 from focus_cli.resources import answered_size, check_memory
+from focus_cli.significance import FDR
 from focus_cli.significance.combine import cauchy_combination, q_values
 from focus_cli.significance.graph import spacing
 from focus_cli.significance.molecules import Molecules, read_molecules
@@ -112,7 +113,7 @@ def find_patterns(
             facts=_facts(file, molecules, tested, hidden, niches, source),
             overwrite=overwrite,
         )
-    say(f"patterns: {int((var['q'] < 0.05).sum()):,} genes at a false discovery rate of 5 % → {out}")
+    say(f"patterns: {int((var['q'] < FDR).sum()):,} genes at a false discovery rate of 5 % → {out}")
     return var
 
 
@@ -152,8 +153,7 @@ def _composition(file: SpatialFile, celltypes: Path | None) -> tuple[pd.DataFram
 
 
 def _niches(file: SpatialFile, composition: pd.DataFrame, options: PatternOptions) -> Niches:
-    xy_um = file.obsm(keys.SPATIAL_UM)
-    xy_um = np.asarray(file.xy if xy_um is None else xy_um, np.float64)[:, :2]
+    xy_um = file.xy_um
     radius = options.niche_um or NICHE_SPACINGS * spacing(xy_um)
     return find_niches(composition, xy_um, radius, n_niches=options.n_niches, seed=options.seed)
 

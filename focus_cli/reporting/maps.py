@@ -44,18 +44,6 @@ class Frame:
         return np.stack([np.tile(x, rows), np.repeat(y, columns)], axis=1)
 
 
-def location_pitch(xy: np.ndarray) -> float:
-    """Median distance to the nearest other location, in the unit of `xy`; 1 for a single location."""
-    from scipy.spatial import cKDTree
-
-    if len(xy) < 2:
-        return 1.0
-    some = xy[:: max(1, len(xy) // 5000)]
-    distance = cKDTree(xy).query(some, k=2)[0][:, 1]
-    distance = distance[distance > 0]
-    return float(np.median(distance)) if len(distance) else 1.0
-
-
 class Canvas:
     """Paints values of locations on a frame.
 

@@ -125,6 +125,4 @@ def read_molecules(file: SpatialFile, verb: str) -> Molecules:
             f"{file.path} has {len(rows)} locations with molecules; {verb} needs {MIN_LOCATIONS}",
             hint="a file made from an image alone (--histology-only) holds nothing that could be tested",
         )
-    xy_um = file.obsm(keys.SPATIAL_UM)
-    xy_um = np.asarray(file.xy * float(file.focus.get("mpp", 1.0)) if xy_um is None else xy_um, np.float64)[:, :2]
-    return Molecules(sparse.csc_matrix(counts[rows]), rows.astype(np.int64), xy_um[rows])
+    return Molecules(sparse.csc_matrix(counts[rows]), rows.astype(np.int64), file.xy_um[rows])

@@ -9,6 +9,7 @@ from focus_cli.store.sample import (
     SampleInfo,
     StoredSample,
     is_sample,
+    is_sample_id,
     open_sample,
     write_sample,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "atomic_directory",
     "atomic_file",
     "is_sample",
+    "is_sample_id",
     "open_sample",
     "refuse_existing",
     "require_files",

@@ -123,6 +123,11 @@ class SampleInfo:
             ) from error
 
 
+def is_sample_id(text: str) -> bool:
+    """Whether a text is safe as the name of a folder or file: letters, digits, dot, dash and underscore."""
+    return _SAMPLE_ID.fullmatch(text) is not None
+
+
 def check_sample_id(sample_id: str) -> str:
     """Return `sample_id` if it is safe as a folder name.
 
@@ -131,7 +136,7 @@ def check_sample_id(sample_id: str) -> str:
     UsageError
         If it holds anything but letters, digits, dot, dash and underscore, or starts with a sign.
     """
-    if not _SAMPLE_ID.fullmatch(sample_id):
+    if not is_sample_id(sample_id):
         raise UsageError(
             f"sample id {sample_id!r} cannot name a folder",
             hint="use letters, digits, '.', '_' and '-', at most 100, starting with a letter or digit",

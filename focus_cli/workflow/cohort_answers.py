@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from focus_cli import keys
+from focus_cli.significance import FDR
 from focus_cli.workflow.cohort_jobs import Job
 
 if TYPE_CHECKING:
     import h5py
 
-FDR = 0.05
 _ROUNDED = 0.01  # by which shares that were rounded may exceed 1 together
 
 

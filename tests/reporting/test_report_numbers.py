@@ -12,10 +12,11 @@ import pytest
 from scipy import sparse
 
 from focus_cli.h5ad import matrices
+from focus_cli.h5ad.pitch import location_pitch
 from focus_cli.reporting.charts import ends, histogram
 from focus_cli.reporting.context import by_type
 from focus_cli.reporting.genes import morans_i, neighbour_weights
-from focus_cli.reporting.maps import Canvas, Frame, crop_image, limits, location_pitch
+from focus_cli.reporting.maps import Canvas, Frame, crop_image, limits
 
 
 @pytest.fixture(params=["csr", "csc", "dense", "chunked", "compressed"])
