@@ -16,15 +16,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.special import softmax
 
 from focus_cli.annotation.fitting import fit_head
 from focus_cli.annotation.judging import HeldOut, block_weights, calibration, few
 from focus_cli.annotation.labels import blocks_of
 from focus_cli.annotation.ranking import ranking_draws
-from focus_cli.evaluation.bootstrap import interval
 from focus_cli.h5ad.matrices import log_cp10k, sparse_blocks
 from focus_cli.h5ad.spatial_file import SpatialFile
 from focus_cli.heads.embeddings import read_embedding
+from focus_cli.resampling import interval
 
 HEADER = (
     "| representation | labels of each class | AUROC | AP | ECE before → after | Brier before → after | "
@@ -147,7 +148,6 @@ def held_out(features: dict[str, np.ndarray], labels, donors, blocks, per_class:
     classes = np.unique(labels)
     shape = (len(labels), len(classes))
     p, plain, known, fold = np.zeros(shape), np.zeros(shape), np.zeros(shape, bool), np.full(len(labels), -1)
-    strengths, temperatures = [], []
     for i, donor in enumerate(np.unique(donors)):
         rest, test = np.flatnonzero(donors != donor), np.flatnonzero(donors == donor)
         if per_class:
@@ -156,14 +156,10 @@ def held_out(features: dict[str, np.ndarray], labels, donors, blocks, per_class:
         fitted = fit_head(x[rest], labels[rest], donors[rest], blocks[rest])
         head, columns = fitted.head, np.searchsorted(classes, fitted.head.classes)
         p[np.ix_(test, columns)] = np.exp(head.log_probability(x[test]))
-        logits = head.logits(x[test])
-        raw = np.exp(logits - logits.max(1, keepdims=True))
-        plain[np.ix_(test, columns)] = raw / raw.sum(1, keepdims=True)
+        plain[np.ix_(test, columns)] = softmax(head.logits(x[test]), axis=1)
         known[np.ix_(test, columns)] = True
         fold[test] = i
-        strengths.append(fitted.strength)
-        temperatures.append(head.temperature)
-    return HeldOut(tuple(classes), p, plain, known, fold, tuple(strengths), tuple(temperatures))
+    return HeldOut(tuple(classes), p, plain, known, fold)
 
 
 def drawn_scores(held: list[HeldOut], labels, weights, classes: list[str]) -> dict[str, np.ndarray]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.special import softmax
 
-from focus_cli.annotation.fitting import Fitted, fit_head, folds_of
+from focus_cli.annotation.fitting import fit_head, folds_of
 from focus_cli.annotation.ranking import ranking_draws
-from focus_cli.evaluation.bootstrap import interval
+from focus_cli.resampling import interval
 
 N_DRAWS = 200
 OUTER_FOLDS = 10
@@ -32,8 +33,6 @@ class HeldOut:
         Whether the head of this location knew a class, bool (n, K).
     fold
         Number of the head, int64 (n,); -1 where none could be fitted.
-    strengths, temperatures
-        Of the heads.
     """
 
     classes: tuple[str, ...]
@@ -41,8 +40,6 @@ class HeldOut:
     uncalibrated: np.ndarray
     known: np.ndarray
     fold: np.ndarray
-    strengths: tuple[float, ...]
-    temperatures: tuple[float, ...]
 
 
 def leave_out(
@@ -52,7 +49,6 @@ def leave_out(
     blocks: np.ndarray,
     left_out: np.ndarray,
     seen: np.ndarray | None = None,
-    fit: Callable[..., Fitted] = fit_head,
 ) -> HeldOut:
     """Fit without each group in turn and ask for its locations; everything that is chosen is chosen without it.
 
@@ -68,27 +64,19 @@ def leave_out(
     seen = np.ones(len(labels), bool) if seen is None else seen
     shape = (len(labels), len(classes))
     calibrated, plain, known = np.zeros(shape), np.zeros(shape), np.zeros(shape, bool)
-    scored, strengths, temperatures = np.full(len(labels), -1), [], []
+    scored = np.full(len(labels), -1)
     for fold in np.unique(folds):
         rest = (folds != fold) & seen
         if len(np.unique(labels[rest])) < 2:
             continue
-        fitted = fit(features[rest], labels[rest], donors[rest], blocks[rest])
-        head = fitted.head
+        head = fit_head(features[rest], labels[rest], donors[rest], blocks[rest]).head
         columns = np.searchsorted(classes, head.classes)
         test = np.flatnonzero(folds == fold)
         calibrated[np.ix_(test, columns)] = np.exp(head.log_probability(features[test]))
-        plain[np.ix_(test, columns)] = _softmax(head.logits(features[test]))
+        plain[np.ix_(test, columns)] = softmax(head.logits(features[test]), axis=1)
         known[np.ix_(test, columns)] = True
         scored[test] = fold
-        strengths.append(fitted.strength)
-        temperatures.append(head.temperature)
-    return HeldOut(tuple(classes), calibrated, plain, known, scored, tuple(strengths), tuple(temperatures))
-
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return shifted / shifted.sum(axis=1, keepdims=True)
+    return HeldOut(tuple(classes), calibrated, plain, known, scored)
 
 
 def block_weights(blocks: np.ndarray, folds: np.ndarray, seed: int, n_draws: int = N_DRAWS) -> np.ndarray:

@@ -28,7 +28,7 @@ class Labelled:
     ----------
     features
         Representation, float32 (n, D).
-    labels, donors, samples, blocks
+    labels, donors, blocks
         Text of each location (n,); a block is a part of its section, cut by position.
     space, widths
         Of the embeddings.
@@ -37,7 +37,6 @@ class Labelled:
     features: np.ndarray
     labels: np.ndarray
     donors: np.ndarray
-    samples: np.ndarray
     blocks: np.ndarray
     space: str
     widths: dict[str, int]
@@ -132,7 +131,6 @@ def lay_on(labels: pd.DataFrame, table: Path, embeddings: Sequence[Path]) -> Lab
         features=np.concatenate([p[2] for p in parts]),
         labels=text[LABEL],
         donors=text[DONOR],
-        samples=np.concatenate([np.full(len(p[2]), p[0]) for p in parts]),
         blocks=np.concatenate([np.char.add(f"{p[0]} ", p[3]) for p in parts]),
         space=space,
         widths=widths,

@@ -117,7 +117,7 @@ def fit_annotation(
 
 
 def _part(data: Labelled, rows: np.ndarray) -> Labelled:
-    parts = (data.features, data.labels, data.donors, data.samples, data.blocks)
+    parts = (data.features, data.labels, data.donors, data.blocks)
     return Labelled(*(part[rows] for part in parts), data.space, data.widths)
 
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import numpy as np
 
-N_DRAWS = 1000
-
 
 def binary_pairs(positive: np.ndarray) -> np.ndarray:
     """Whether row is a positive and column a negative, bool (n, n)."""
@@ -46,8 +44,3 @@ def concordance_draws(score: np.ndarray, pairs: np.ndarray, draws: np.ndarray) -
     above = ((draws @ right) * draws).sum(axis=1)
     total = ((draws @ pairs.astype(np.float64)) * draws).sum(axis=1)
     return np.divide(above, total, out=np.full(len(draws), np.nan), where=total > 0)
-
-
-def resamples(n: int, seed: int, n_draws: int = N_DRAWS) -> np.ndarray:
-    """How often each of `n` is drawn with replacement in each resample, float64 (B, n)."""
-    return np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=n_draws).astype(np.float64)

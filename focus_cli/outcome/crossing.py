@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from focus_cli.evaluation.bootstrap import interval
-from focus_cli.heads.pairs import concordance, concordance_draws, resamples, within
+from focus_cli.heads.pairs import concordance, concordance_draws, within
 from focus_cli.outcome.linear import Linear, fit_linear
 from focus_cli.outcome.scorer import Bags, Scorer, fit_scorer, stratified_folds
 from focus_cli.outcome.target import Target
 from focus_cli.progress import track
+from focus_cli.resampling import block_draws, interval
 
 OUTER_FOLDS = 5
 CLINICAL_PENALTY = 0.01
@@ -96,7 +96,7 @@ def judge(crossed: Crossed, target: Target, seed: int) -> dict[str, Any]:
         ``arms``: arm → value, low, high; ``differences``: ``"a - b"`` → value, low, high, from the same resamples.
     """
     pairs = target.pairs() & within(crossed.folds)
-    draws = resamples(len(target), seed)
+    draws = block_draws(len(target), seed)
     values = {arm: concordance(score, pairs) for arm, score in crossed.scores.items()}
     drawn = {arm: concordance_draws(score, pairs, draws) for arm, score in crossed.scores.items()}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,8 +37,6 @@ class Scorer:
         The members of attention pooling, or the regression on the mean of the locations.
     held_out
         Score of each donor of training under a scorer that did not see it, about a mean of 0, float64 (n,).
-    folds
-        Which of these scorers, int64 (n,).
     centre
         Mean raw score over the donors of training.
     """
@@ -50,7 +47,6 @@ class Scorer:
     net: object | None
     linear: Linear | None
     held_out: np.ndarray
-    folds: np.ndarray
     centre: float
 
     def score(self, bags: Bags) -> np.ndarray:
@@ -120,7 +116,7 @@ def fit_scorer(bags: Bags, target: Target, pooling: str, seed: int) -> Scorer:
     else:
         linear = fit_linear(means(projected), target, strengths[best])
     centre = float(raw_score(pooling, net, linear, projected).mean())
-    return Scorer(pooling, axes, strengths[best], net, linear, held[best], folds, centre)
+    return Scorer(pooling, axes, strengths[best], net, linear, held[best], centre)
 
 
 def _try_attention(bags: Bags, target: Target, rest: np.ndarray, test: np.ndarray, seed: int) -> np.ndarray:
@@ -139,6 +135,3 @@ def _try_mean(bags: Bags, target: Target, rest: np.ndarray, test: np.ndarray, se
         model = fit_linear(values[rest], target.take(rest), penalty)
         out.append(model.score(values[test]) - model.score(values[rest]).mean())
     return np.stack(out)
-
-
-FitScorer = Callable[[Bags, Target, str, int], Scorer]

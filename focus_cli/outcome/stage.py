@@ -12,14 +12,14 @@ import pandas as pd
 from focus_cli.errors import BadInputError, UsageError
 from focus_cli.h5ad.answer import write_answer
 from focus_cli.h5ad.spatial_file import SpatialFile
-from focus_cli.heads.embeddings import Embedding, embedding_of, read_cohort, require_space
+from focus_cli.heads.embeddings import Embedding, read_cohort, require_space
 from focus_cli.heads.familiarity import Familiarity, learn_familiarity
 from focus_cli.heads.folder import write_head
 from focus_cli.heads.tables import SAMPLE, read_table
 from focus_cli.outcome.bags import LIMIT, on_tissue, read_bags
 from focus_cli.outcome.crossing import POOLINGS, cross, fit_together, judge, permuted
 from focus_cli.outcome.head import KIND, OutcomeHead, head_arrays, load_head
-from focus_cli.outcome.linear import Linear, cox_fit, fit_linear, require_lifelines
+from focus_cli.outcome.linear import cox_fit, fit_linear, require_lifelines
 from focus_cli.outcome.scorer import Bags, Scorer, fit_scorer
 from focus_cli.outcome.target import Target, encode, read_clinical, require_enough
 from focus_cli.provenance import describe_run
@@ -102,7 +102,7 @@ def fit_outcome(
         }
 
     scorer = fit_scorer(bags.features, target, pooling, seed)
-    calibration = _calibration(scorer, target)
+    slope, intercept = _calibration(scorer, target)
     together = fit_together(scorer, numbers, target) if numbers.shape[1] else None
     familiar = _familiarity(bags.features, scorer, seed)
     told = {
@@ -111,8 +111,8 @@ def fit_outcome(
         "pooling": pooling,
         "strength": scorer.strength,
         "centre": scorer.centre,
-        "slope": float(calibration.weight[0]),
-        "intercept": calibration.intercept,
+        "slope": slope,
+        "intercept": intercept,
         "border": familiar.border,
         "target": {
             "kind": "survival" if target.survival else "class",
@@ -157,18 +157,21 @@ def _hazard_ratio(score: np.ndarray, folds: np.ndarray, covariates: np.ndarray, 
     }
 
 
-def _calibration(scorer: Scorer, target: Target) -> Linear:
-    """From scores to calibrated ones, on donors that the score had not seen; a slope below 0 is taken as 0."""
+def _calibration(scorer: Scorer, target: Target) -> tuple[float, float]:
+    """Slope and intercept from scores to calibrated ones, on donors that the score had not seen.
+
+    A slope below 0 is taken as 0.
+    """
     held = scorer.held_out[:, None]
     fitted = fit_linear(held, target, 1e-3)
     slope = max(float(fitted.weight[0] / fitted.scale[0]), 0.0)
     if target.survival:
-        return Linear(np.zeros(1), np.ones(1), np.array([slope]), 0.0)
+        return slope, 0.0
     if slope > 0:
         intercept = fitted.intercept - slope * float(fitted.mean[0])
     else:
         intercept = float(np.log(target.event.mean() / (1 - target.event.mean())))
-    return Linear(np.zeros(1), np.ones(1), np.array([slope]), intercept)
+    return slope, intercept
 
 
 def _familiarity(bags: Bags, scorer: Scorer, seed: int) -> Familiarity:
@@ -280,10 +283,9 @@ def _write_attention(
     if not name or name in (".", "..") or any(c in name for c in "/\\\0"):
         raise BadInputError(f"the name of sample {name!r} is no name of a file", hint="rename the sample")
     with SpatialFile(embedding.path) as file:
-        data = embedding_of(file)
-        obs = pd.DataFrame({"attention": np.nan, "contribution": np.nan}, index=data.names, dtype=np.float32)
-        rows = np.flatnonzero(data.in_tissue)
-        weight, each = model.look(data.features[rows])
+        obs = pd.DataFrame({"attention": np.nan, "contribution": np.nan}, index=embedding.names, dtype=np.float32)
+        rows = np.flatnonzero(embedding.in_tissue)
+        weight, each = model.look(embedding.features[rows])
         obs.iloc[rows, 0], obs.iloc[rows, 1] = weight, each * model.slope + model.intercept
         facts = {
             "outcome": model.told["target"]["column"],

@@ -184,7 +184,7 @@ def test_what_is_chosen_is_chosen_without_the_donor_that_is_left_out():
 
 def test_figures_of_calibration_are_their_definitions():
     probability = np.array([[0.8, 0.2], [0.6, 0.4], [0.9, 0.1]])
-    held = HeldOut(("a", "b"), probability, probability, np.ones((3, 2), bool), np.zeros(3, int), (), ())
+    held = HeldOut(("a", "b"), probability, probability, np.ones((3, 2), bool), np.zeros(3, int))
     told = calibration(held, np.array(["a", "b", "a"]))
     assert told["brier_after"] == pytest.approx((2 * 0.04 + 2 * 0.36 + 2 * 0.01) / 3)
     assert told["log_loss_after"] == pytest.approx(-np.log([0.8, 0.4, 0.9]).mean())

@@ -7,10 +7,10 @@ from focus_cli.heads.pairs import (
     binary_pairs,
     concordance,
     concordance_draws,
-    resamples,
     survival_pairs,
     within,
 )
+from focus_cli.resampling import block_draws
 
 
 def test_auroc_is_that_of_scikit_learn_with_and_without_weights():
@@ -19,7 +19,7 @@ def test_auroc_is_that_of_scikit_learn_with_and_without_weights():
     rng = np.random.default_rng(0)
     truth, score = rng.random(60) < 0.3, np.round(rng.normal(size=60), 1)  # with ties
     assert concordance(score, binary_pairs(truth)) == pytest.approx(roc_auc_score(truth, score))
-    draws = resamples(60, 0, 5)
+    draws = block_draws(60, 0, 5)
     drawn = concordance_draws(score, binary_pairs(truth), draws)
     assert drawn == pytest.approx([roc_auc_score(truth, score, sample_weight=w) for w in draws])
 
