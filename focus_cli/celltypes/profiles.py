@@ -31,8 +31,6 @@ class Profiles:
         Names of the cell types, sorted.
     genes
         Rows of the sample's ``var``, int64 (G,), in the order of their names.
-    names
-        Their names, str (G,).
     cells
         Count-like values, CSR float64 (cells, G); cells in order of type, then of the reference.
     kind
@@ -47,7 +45,6 @@ class Profiles:
 
     types: tuple[str, ...]
     genes: np.ndarray
-    names: np.ndarray
     cells: sparse.csr_matrix
     kind: np.ndarray
     share: np.ndarray
@@ -100,9 +97,7 @@ def type_profiles(reference: Reference, var: pd.DataFrame, measured: np.ndarray,
             f"{reference.path} shares {len(shared)} measured genes with the sample; at least {MIN_GENES} are needed",
             hint="focus genes SAMPLE --reference REFERENCE tells which names differ",
         )
-    names = np.asarray(var.index, dtype=str)[shared]
-    order = np.argsort(names, kind="stable")
-    shared, names = shared[order], names[order]
+    shared = shared[np.argsort(np.asarray(var.index, dtype=str)[shared], kind="stable")]
     kind = np.searchsorted(types, label)
     known = np.isin(label, types)
     kept = np.flatnonzero(known)[np.argsort(kind[known], kind="stable")]
@@ -117,14 +112,14 @@ def type_profiles(reference: Reference, var: pd.DataFrame, measured: np.ndarray,
             f"{reference.path}: cells of {types[gone[0]]!r} express none of the {len(shared)} shared genes",
             hint="leave that type out of the reference",
         )
-    share, rna = _means(x, kind, len(types))
+    share, _ = _means(x, kind, len(types))
     best = informative_genes(share, max_genes)
-    x, shared, names = sparse.csr_matrix(x[:, best]), shared[best], names[best]
+    x, shared = sparse.csr_matrix(x[:, best]), shared[best]
     filled = np.asarray(x.sum(axis=1)).ravel() > 0
     x, kind = x[filled], kind[filled]
     share, rna = _means(x, kind, len(types))
     whole = bool(np.array_equal(x.data, np.rint(x.data)))
-    return Profiles(types, shared, names, x, kind, share, rna, whole)
+    return Profiles(types, shared, x, kind, share, rna, whole)
 
 
 def _means(x: sparse.csr_matrix, kind: np.ndarray, n_types: int) -> tuple[np.ndarray, np.ndarray]:

@@ -111,7 +111,7 @@ def celltypes(
     with SpatialFile(enhanced) as file:
         # Rows in the order of their names: draws do not hang on how the file was written.
         order = np.argsort(np.asarray(file.obs.index, dtype=str), kind="stable")
-        measured = _measured(file)
+        measured = file.measured
         profiles = type_profiles(opened, file.var, measured, options.max_genes)
         counts = _counts(file, profiles.genes)[order]
         per_location, cut = cells_per_location(file, options)
@@ -142,12 +142,6 @@ def celltypes(
 
 def _settings(options: CellTypeOptions) -> dict[str, Any]:
     return {k: v for k, v in vars(options).items() if k != "seed"}
-
-
-def _measured(file: SpatialFile) -> np.ndarray:
-    if keys.MEASURED in file.var:
-        return file.var[keys.MEASURED].to_numpy(bool)
-    return np.ones(len(file.var), bool)
 
 
 def _counts(file: SpatialFile, genes: np.ndarray) -> sparse.csr_matrix:
@@ -255,9 +249,8 @@ def find_types(
     middle = float(np.median(depth[filled]))
     graph = neighbours(xy, middle, latent)
     spread = float(np.var(np.log(depth[filled])))
-    factors = platform_gains(_pools(counts, graph), profiles.share) if gains else no_gains(counts.shape[1])
-    measurement = Measurement(cells, float(depth.mean()), spread, factors.sd if gains else 0.0, cut)
-    features, misfit, guess = describe(counts, graph if around else None, profiles, factors)
+    factors, (features, misfit, guess) = _seen(counts, graph, profiles, gains=gains, around=around)
+    measurement = Measurement(cells, float(depth.mean()), spread, factors.sd, cut)
     rng = np.random.default_rng([seed, 7])
     groups = cell_groups(profiles, rng)
     windows = _windows(xy, rehearsed, rng)
@@ -300,21 +293,23 @@ def find_types(
 
 
 def describe(
-    counts: sparse.csr_matrix, graph: sparse.csr_matrix | None, profiles: Profiles, gains: Gains
+    counts: sparse.csr_matrix, near: sparse.csr_matrix | None, profiles: Profiles, gains: Gains
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What the mixtures say of locations: input of the network, misfit, and a first guess of the shares."""
+    """What the mixtures say of locations and of the counts near them: input of the network, misfit, a first guess."""
     quasi, squares, misfit = mixtures(counts, profiles.share, gains)
     first = fractions(quasi, profiles.rna)
     depth = np.log1p(np.asarray(counts.sum(axis=1)))
     parts = [np.sqrt(first), np.sqrt(fractions(squares, profiles.rna)), depth]
-    if graph is not None:
-        near = mixtures(sparse.csr_matrix(graph @ counts), profiles.share, gains)[0]
-        parts.append(np.sqrt(fractions(near, profiles.rna)))
+    if near is not None:
+        parts.append(np.sqrt(fractions(mixtures(near, profiles.share, gains)[0], profiles.rna)))
     return np.concatenate(parts, axis=1), misfit, first
 
 
-def _pools(counts: sparse.csr_matrix, graph: sparse.csr_matrix) -> sparse.csr_matrix:
-    return sparse.csr_matrix(graph @ counts + counts)
+def _seen(counts: sparse.csr_matrix, graph: sparse.csr_matrix, profiles: Profiles, *, gains: bool, around: bool):
+    """Gains of the genes, and what `describe` says under them."""
+    near = sparse.csr_matrix(graph @ counts) if gains or around else None
+    factors = platform_gains(sparse.csr_matrix(near + counts), profiles.share) if gains else no_gains(counts.shape[1])
+    return factors, describe(counts, near if around else None, profiles, factors)
 
 
 def _rehearsed_composition(guess: np.ndarray, graph: sparse.csr_matrix) -> np.ndarray:
@@ -359,8 +354,7 @@ def _rehearse(composition, graph, around: bool, group, measurement, gains: bool,
     cells, profiles = group
     counts, truth = rehearsed_section(composition, cells, measurement, rng)
     # What is not known of the real section is not known here either.
-    factors = platform_gains(_pools(counts, graph), profiles.share) if gains else no_gains(counts.shape[1])
-    features, misfit, _ = describe(counts, graph if around else None, profiles, factors)
+    _, (features, misfit, _) = _seen(counts, graph, profiles, gains=gains, around=around)
     return features, truth, misfit
 
 

@@ -73,7 +73,7 @@ def read_estimate(file: SpatialFile) -> Estimate:
     loadings = np.asarray(loadings, np.float64)
     if any(part.shape[1] != loadings.shape[1] for part in (latent, *draws)):
         raise damaged(file.path, AGAIN)
-    measured = file.var[keys.MEASURED].to_numpy(bool) if keys.MEASURED in file.var else np.ones(len(file.var), bool)
+    measured = file.measured
     baseline = file.var[keys.BASELINE].to_numpy(np.float64)[measured]
     molecules = file.obs[keys.EXPOSURE].to_numpy(np.float64)
     if not all(np.isfinite(part).all() for part in (latent, loadings, baseline, molecules, *draws)):

@@ -83,7 +83,7 @@ def _columns(file: SpatialFile, genes: list[str] | None) -> np.ndarray:
             raise UsageError(f"gene {missing!r} is not in {file.path}", hint="see var_names of the file")
         return places.astype(np.int64)
     n = len(file.var)
-    measured = file.var[keys.MEASURED].to_numpy(bool) if keys.MEASURED in file.var else np.ones(n, bool)
+    measured = file.measured
     trust = file.var[keys.VAR_RELIABILITY].to_numpy(float) if keys.VAR_RELIABILITY in file.var else np.zeros(n)
     order = np.lexsort((np.arange(n), -np.nan_to_num(trust, nan=-1.0), ~measured))
     return order[:MOST_GENES]

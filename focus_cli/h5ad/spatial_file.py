@@ -176,6 +176,13 @@ class SpatialFile:
             return np.ones(len(self.obs), bool)
         return self.obs[keys.IN_TISSUE].to_numpy() > 0
 
+    @property
+    def measured(self) -> np.ndarray:
+        """Whether a gene is on the panel, bool (m,); all are where the file does not say."""
+        if keys.MEASURED not in self.var:
+            return np.ones(len(self.var), bool)
+        return self.var[keys.MEASURED].to_numpy(bool)
+
     def matrix(self, layer: str | None) -> Node | None:
         """The node of X (``layer=None``) or of a layer; None where the file has none."""
         node = self.handle.get("X" if layer is None else f"layers/{layer}")

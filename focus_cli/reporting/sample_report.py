@@ -134,9 +134,7 @@ def sample_section(
     locations = len(file.obs) + (len(refined.obs) if refined is not None else 0)
     check_memory("report", Size(locations, len(file.var), 0), lower="leave the refined file out")
     focus = file.focus
-    measured = (
-        file.var[keys.MEASURED].to_numpy(dtype=bool) if keys.MEASURED in file.var else np.ones(len(file.var), bool)
-    )
+    measured = file.measured
     counts = file.counts()
     summary = summarise_counts(counts) if counts is not None else None
     totals = _totals(file, summary)

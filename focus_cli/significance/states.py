@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from focus_cli.errors import BadInputError, UsageError
-from focus_cli.provenance import describe_path
+from focus_cli.provenance import bytes_of, describe_path
 
 MIN_SHOWN_GENES = 20
 MET = "The model was trained on this sample and may have learnt its chance patterns: p is of counts alone."
@@ -147,5 +147,6 @@ def infer_hidden(
 def _hashed(sample: Path, info: dict) -> bool:
     """Whether the content of a sample is among what a model was trained on, under whatever name."""
     inputs = info.get("provenance", {}).get("inputs", {})
-    known = {told.get("sha256") for told in inputs.values() if isinstance(told, dict)}
-    return describe_path(sample)["sha256"] in known
+    size = bytes_of(sample)  # a folder of another size need not be read to be told apart
+    known = {t.get("sha256") for t in inputs.values() if isinstance(t, dict) and t.get("bytes", size) == size}
+    return bool(known) and describe_path(sample)["sha256"] in known
