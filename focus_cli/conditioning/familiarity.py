@@ -21,6 +21,7 @@ MAX_DIMENSIONS = 64
 NEIGHBOURS = 5
 QUANTILE = 0.99  # of training tissue lies within the border
 REACH_UM = 33.0  # of the ring of six points that, with its centre, stands for the tissue around a place
+_ROWS = 16384  # of image features at a time
 _FLOOR = 1e-3  # of the largest variance: directions without any are noise
 
 
@@ -84,6 +85,23 @@ class Familiarity:
 def tissue_around(data: SampleData, xy_um: np.ndarray) -> np.ndarray:
     """Image features averaged over the tissue around places (n × 2, µm), float32 (n, F): what novelty is asked of."""
     return data.features_within(xy_um, centre_and_ring(REACH_UM))
+
+
+def novelty_of(data: SampleData, familiarity: Familiarity | None, xy_um: np.ndarray) -> np.ndarray | None:
+    """How far the tissue at places (n × 2, µm) is from any in training, float32 (n,).
+
+    Returns
+    -------
+    np.ndarray or None
+        None where the model knows no tissue, or the sample has no image.
+    """
+    if familiarity is None or data.raster is None:
+        return None
+    novelty = np.empty(len(xy_um), np.float32)
+    for start in range(0, len(xy_um), _ROWS):
+        rows = slice(start, start + _ROWS)
+        novelty[rows] = familiarity.novelty(tissue_around(data, xy_um[rows]))
+    return novelty
 
 
 def fit_familiarity(samples: Sequence[SampleData], seed: int = 0) -> Familiarity | None:

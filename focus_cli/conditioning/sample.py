@@ -201,6 +201,11 @@ def without_image(data: SampleData, n_features: int) -> SampleData:
     return replace(data, raster=None, feature_mean=blank, feature_sd=blank + 1, axes=None)
 
 
+def without_counts(data: SampleData) -> SampleData:
+    """The same sample as if no molecule had been counted."""
+    return replace(data, counts=sparse.csr_matrix(data.counts.shape, dtype=np.float32))
+
+
 def load_sample_data(sample: StoredSample, adata: AnnData | None = None) -> SampleData:
     """Read a stored sample for training or inference; `adata` is its content where it was read before.
 

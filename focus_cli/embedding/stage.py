@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
 
 from focus_cli import keys, provenance
 from focus_cli.checkpoints import NANO, shipped_model
 from focus_cli.conditioning import SampleData, load_sample_data
-from focus_cli.conditioning.familiarity import tissue_around
-from focus_cli.conditioning.sample import without_image
+from focus_cli.conditioning.familiarity import novelty_of
+from focus_cli.conditioning.sample import without_counts, without_image
 from focus_cli.conditioning.states import state_latents
 from focus_cli.embedding.neighbourhood import WIDTHS_UM, neighbourhoods, slide_vector
 from focus_cli.embedding.space import MODES, Space, model_space
@@ -29,11 +28,10 @@ from focus_cli.priors.transfer import MIN_SHARED_GENES, extend_prior
 from focus_cli.progress import say
 from focus_cli.reference import open_reference
 from focus_cli.resources import check_memory, sample_size
-from focus_cli.store import StoredSample, open_sample, refuse_existing
+from focus_cli.store import StoredSample, open_sample, refuse_existing, sample_id_of
 from focus_cli.training import TrainedModel, load_model
 
 KIND = "embedding"
-_ROWS = 16384
 
 
 @dataclass(frozen=True)
@@ -175,7 +173,7 @@ def represent(stored: StoredSample, model: TrainedModel, path: Path, reference, 
     if mode != "histology":
         obs[keys.TOTAL_COUNTS] = seen.exposure
     obs[keys.OBS_RELIABILITY] = space.known(latents.sd)
-    if (novelty := _novelty(seen, model)) is not None:
+    if (novelty := novelty_of(seen, model.image.familiarity, seen.xy_um)) is not None:
         obs[keys.NOVELTY] = novelty
     return Embedding(
         mode=mode,
@@ -214,7 +212,7 @@ def _shown(data: SampleData, model: TrainedModel, mode: str) -> SampleData:
         return without_image(data, model.net.config.n_features)
     data = model.image.see(data)
     if mode == "histology":
-        data = replace(data, counts=sparse.csr_matrix(data.counts.shape, dtype=np.float32))
+        data = without_counts(data)
     return data
 
 
@@ -229,27 +227,15 @@ def _require_shared_genes(model: TrainedModel, data: SampleData) -> None:
         )
 
 
-def _novelty(data: SampleData, model: TrainedModel) -> np.ndarray | None:
-    familiarity = model.image.familiarity
-    if familiarity is None or data.raster is None:
-        return None
-    parts = [
-        familiarity.novelty(tissue_around(data, data.xy_um[start : start + _ROWS]))
-        for start in range(0, len(data.xy_um), _ROWS)
-    ]
-    return np.concatenate(parts)
-
-
 def _slide(
     image: Path, model: TrainedModel, scratch: Path, mpp: float | None, options: EmbedOptions, encoding: Encoding
 ) -> StoredSample:
     from focus_cli.enhancement.whole_slide import slide_sample
 
-    name = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "_" for c in Path(image).name.split(".")[0])
     return slide_sample(
         Path(image),
         scratch / "sample",
-        name.strip("_-")[:100] or "slide",
+        sample_id_of(Path(image).name, "slide"),
         model,
         resolution_um=options.resolution_um,
         mpp=mpp,

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
 
 from focus_cli import keys
 from focus_cli.conditioning import SampleData, load_sample_data
 from focus_cli.conditioning.ablation import ablate_reference, ablate_sample, parse_ablations
-from focus_cli.conditioning.familiarity import tissue_around
-from focus_cli.conditioning.sample import without_image
+from focus_cli.conditioning.familiarity import novelty_of
+from focus_cli.conditioning.sample import without_counts, without_image
 from focus_cli.conditioning.states import state_latents
 from focus_cli.enhancement.assemble import Outputs, write_enhanced
 from focus_cli.enhancement.calibration import Calibration, calibrate
@@ -35,7 +34,6 @@ from focus_cli.training import TrainedModel, adapt
 
 DEFAULT_LAYERS = (keys.MEAN_COUNTS, keys.STD, "q05", "q95")
 LAYERS = (*DEFAULT_LAYERS, keys.EXPRESSION)
-_ROWS = 16384  # of image features at a time
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,7 @@ class Inference:
                 )
             data = without_image(data, model.net.config.n_features)
         if options.histology_only:
-            data = _without_counts(data)
+            data = without_counts(data)
         if not options.histology_only and not (data.exposure > 0).any():
             say("enhance: no location has a molecule; this is histology only")
         device = choose_device(options.device)
@@ -146,7 +144,7 @@ class Inference:
 
     def write_locations(self, out: Path, record: dict, overwrite: bool) -> None:
         """The same locations, every chosen gene."""
-        novelty = self._novelty(self.data.xy_um)
+        novelty = novelty_of(self.data, self.model.image.familiarity, self.data.xy_um)
         self._write(
             out,
             record,
@@ -170,7 +168,7 @@ class Inference:
         latents = self.section.infer(self.view, xy_um, "refining")
         if self.own_field is not None:
             latents = self.own_field.extend(latents, xy_um, self.options.seed)
-        novelty = self._novelty(xy_um)
+        novelty = novelty_of(self.data, self.model.image.familiarity, xy_um)
         self._write(
             out,
             record,
@@ -192,17 +190,6 @@ class Inference:
         if self.options.points is not None:
             return read_points(Path(self.options.points), self.data)
         return refined_grid(self.data, self.options.resolution_um)
-
-    def _novelty(self, xy_um: np.ndarray) -> np.ndarray | None:
-        """How far the tissue of locations at these places is from any in training."""
-        familiarity = self.model.image.familiarity
-        if familiarity is None or self.data.raster is None:
-            return None
-        novelty = np.empty(len(xy_um), np.float32)
-        for start in range(0, len(xy_um), _ROWS):
-            rows = slice(start, start + _ROWS)
-            novelty[rows] = familiarity.novelty(tissue_around(self.data, xy_um[rows]))
-        return novelty
 
     def _blind(self, exposure: np.ndarray, novelty: np.ndarray | None) -> np.ndarray:
         """Whether there are neither molecules nor an image that the model can read."""
@@ -240,7 +227,3 @@ def _require_shared_genes(prior: SpatialPrior, data: SampleData) -> None:
             f"(sample: {data.names[0]}, …; model: {prior.genes[0]}, …)",
             hint="use a model of the same species and kind of gene names, or --model self",
         )
-
-
-def _without_counts(data: SampleData) -> SampleData:
-    return replace(data, counts=sparse.csr_matrix(data.counts.shape, dtype=np.float32))

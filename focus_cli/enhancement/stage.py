@@ -15,7 +15,7 @@ from focus_cli.preprocessing.encoding import Encoding, encoding_like
 from focus_cli.progress import say
 from focus_cli.reference import build_reference, is_reference, open_reference
 from focus_cli.resources import check_memory, sample_size
-from focus_cli.store import StoredSample, is_sample, open_sample, refuse_existing
+from focus_cli.store import StoredSample, is_sample, open_sample, refuse_existing, sample_id_of
 from focus_cli.training import TrainedModel, load_model
 
 SELF = Path("self")
@@ -171,7 +171,7 @@ def _slide(model: TrainedModel, scratch: Path, reader: dict, options, encoding: 
     return slide_sample(
         image,
         scratch / "sample",
-        _safe_name(image.name),
+        sample_id_of(image.name, "sample"),
         model,
         resolution_um=options.resolution_um,
         mpp=reader.get("mpp"),
@@ -192,14 +192,9 @@ def _stored(
 
     if model is not None:
         encoding = encoding_like(model.image.encoder, encoding)
-    sample_id = settings.pop("sample_id", None) or _safe_name(Path(sample).name)
+    sample_id = settings.pop("sample_id", None) or sample_id_of(Path(sample).name, "sample")
     say(f"enhance: {sample} is a raw folder; preprocessing it")
     return preprocess(sample, scratch / "sample", sample_id, encoding=encoding, **settings)
-
-
-def _safe_name(name: str) -> str:
-    safe = "".join(c if (c.isalnum() and c.isascii()) or c in "-_" else "_" for c in name.split(".")[0])
-    return safe.strip("_-")[:100] or "sample"
 
 
 def _species(stored: StoredSample) -> str:

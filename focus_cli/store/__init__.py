@@ -11,6 +11,7 @@ from focus_cli.store.sample import (
     is_sample,
     is_sample_id,
     open_sample,
+    sample_id_of,
     write_sample,
 )
 
@@ -27,5 +28,6 @@ __all__ = [
     "open_sample",
     "refuse_existing",
     "require_files",
+    "sample_id_of",
     "write_sample",
 ]

@@ -128,6 +128,12 @@ def is_sample_id(text: str) -> bool:
     return _SAMPLE_ID.fullmatch(text) is not None
 
 
+def sample_id_of(file_name: str, otherwise: str) -> str:
+    """A sample id out of the name of a file up to its first dot; `otherwise` where nothing of it is left."""
+    safe = "".join(c if (c.isalnum() and c.isascii()) or c in "-_" else "_" for c in file_name.split(".")[0])
+    return safe.strip("_-")[:100] or otherwise
+
+
 def check_sample_id(sample_id: str) -> str:
     """Return `sample_id` if it is safe as a folder name.
 
