@@ -51,11 +51,6 @@ class Space:
     image_centre: np.ndarray
     image: np.ndarray
 
-    @property
-    def width(self) -> int:
-        """D, columns of a location's vector."""
-        return self.expression.shape[1] + self.image.shape[1]
-
     def locations(self, latent: np.ndarray, features: np.ndarray | None) -> np.ndarray:
         """Coordinates of locations.
 

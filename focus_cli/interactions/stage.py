@@ -18,16 +18,17 @@ from focus_cli.interactions.pairs import columns_of, read_pairs
 from focus_cli.progress import say
 from focus_cli.resources import answered_size, check_memory
 from focus_cli.significance import FDR
-from focus_cli.significance.combine import cauchy_combination, q_values
+from focus_cli.significance.combine import q_values
 from focus_cli.significance.correlogram import distance_classes
 from focus_cli.significance.graph import pairs_within, spacing
 from focus_cli.significance.molecules import Molecules, read_molecules
-from focus_cli.significance.states import MET, HiddenGeneStates, MadeOf, infer_hidden
+from focus_cli.significance.states import HiddenGeneStates, MadeOf, combined, facts_of, infer_hidden, warnings_of
 from focus_cli.store import refuse_existing
 
 KIND = "interactions"
 REACH_UM = 50.0  # where locations lie closer than that; else direct neighbours
 MIN_MOLECULES = 20
+NO_SIGNAL = "A pair found side by side has not been shown to signal: tissue structure alone brings genes together."
 MAX_REACH = 12.0  # spacings: beyond it a graph of all pairs is no longer small
 
 
@@ -115,11 +116,6 @@ def find_interactions(
         var = tests.table(table, ligands, receptors)
         x = tests.maps(var, ligands, receptors, len(file.obs))
         inputs = {"enhanced": enhanced, "pairs": pairs, **asdict(made_of)}
-        warnings = [
-            "A pair found side by side has not been shown to signal: tissue structure alone brings genes together."
-        ]
-        if hidden is not None and hidden.met:
-            warnings.append(MET)
         write_answer(
             out,
             file,
@@ -129,15 +125,14 @@ def find_interactions(
             x=x,
             facts={
                 "reach_um": round(float(reach), 3),
-                "tests": "counts and estimates" if hidden is not None else "counts",
-                "model_met_sample": bool(hidden is not None and hidden.met),
+                **facts_of(hidden),
                 "n_tested": int(var["p"].notna().sum()),
                 "n_not_in_file": int((~there).sum()),
                 "n_not_measured": int((~var["measured"]).sum()),
                 "n_one_gene": int(var["one_gene"].sum()),
                 "n_too_few_molecules": int((var["measured"] & ~var["one_gene"] & var["p"].isna()).sum()),
                 "scale_of_X": "√(ligand × receptor), per 10,000 molecules within reach; only of pairs with q < 0.05",
-                "warnings": warnings,
+                "warnings": [NO_SIGNAL, *warnings_of(hidden)],
             },
             overwrite=overwrite,
         )
@@ -194,9 +189,7 @@ class _Tests:
                 r[tested], p[tested] = _weakest(owner, found[name].r[row], found[name].p[row], tested)
             columns[name] = (r, p)
         counts, estimates = columns["counts"], columns["estimates"]
-        p = counts[1]
-        if self.hidden is not None and not self.hidden.met:
-            p = cauchy_combination(np.column_stack([counts[1], estimates[1]]))
+        p = combined(counts[1], estimates[1], self.hidden)
         var = pd.DataFrame(
             {"p": p, "q": q_values(p), "statistic": counts[0], "p_counts": counts[1], "q_counts": q_values(counts[1])},
             index=pairs.index,

@@ -21,7 +21,7 @@ from focus_cli.significance import FDR
 from focus_cli.significance.combine import cauchy_combination, q_values
 from focus_cli.significance.graph import spacing
 from focus_cli.significance.molecules import Molecules, read_molecules
-from focus_cli.significance.states import MET, MadeOf, infer_hidden
+from focus_cli.significance.states import MadeOf, combined, facts_of, infer_hidden, warnings_of
 from focus_cli.store import refuse_existing
 
 KIND = "patterns"
@@ -121,14 +121,14 @@ def _test(molecules: Molecules, tested: np.ndarray, hidden) -> pd.DataFrame:
     near = autocorrelation(molecules, tested)
     counts = cauchy_combination(near.p)
     table = {"statistic": near.moran, "p_counts": counts, "q_counts": q_values(counts)}
-    p = counts
+    estimates = None
     if hidden is not None:
         state = state_test(molecules, tested, hidden)
-        table |= {"statistic_estimates": state.explained, "p_estimates": state.p, "q_estimates": q_values(state.p)}
-        if not hidden.met:
-            p = cauchy_combination(np.column_stack([counts, state.p]))
+        estimates = state.p
+        table |= {"statistic_estimates": state.explained, "p_estimates": estimates, "q_estimates": q_values(estimates)}
     table |= {"molecules": molecules.gene_totals[tested].astype(np.int64)}
     table |= {"locations": molecules.gene_locations[tested], "dispersion": molecules.dispersion[tested]}
+    p = combined(counts, estimates, hidden)
     return pd.DataFrame({"p": p, "q": q_values(p)} | table)
 
 
@@ -164,17 +164,13 @@ def _facts(file, molecules, tested, hidden, niches: Niches, source: str) -> dict
         name: {str(k): round(float(v), 4) for k, v in row.sort_values(ascending=False, kind="stable")[:5].items()}
         for name, row in niches.composition.iterrows()
     }
-    warnings = []
-    if hidden is not None and hidden.met:
-        warnings.append(MET)
     return {
-        "tests": "counts and estimates" if hidden is not None else "counts",
-        "model_met_sample": bool(hidden is not None and hidden.met),
+        **facts_of(hidden),
         "n_tested": len(tested),
         "n_too_few_molecules": measured - len(tested),
         "n_not_measured": int(len(file.var) - measured),
         "niches_of": source,
         "niche_silhouette": round(niches.silhouette, 4),
         "niche_composition": top,
-        "warnings": warnings,
+        "warnings": warnings_of(hidden),
     }

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from focus_cli.errors import BadInputError, UsageError
 from focus_cli.provenance import bytes_of, describe_path
+from focus_cli.significance.combine import cauchy_combination
 
 MIN_SHOWN_GENES = 20
 MET = "The model was trained on this sample and may have learnt its chance patterns: p is of counts alone."
@@ -56,6 +58,26 @@ class HiddenGeneStates:
     fold: np.ndarray
     states: np.ndarray
     met: bool = False
+
+
+def combined(counts: np.ndarray, estimates: np.ndarray | None, hidden: HiddenGeneStates | None) -> np.ndarray:
+    """What both tests say together, p float64 (n,); that of the counts alone where a model has met the sample."""
+    if hidden is None or hidden.met:
+        return counts
+    return cauchy_combination(np.column_stack([counts, estimates]))
+
+
+def facts_of(hidden: HiddenGeneStates | None) -> dict[str, Any]:
+    """What an answer says of the tests that it rests on."""
+    return {
+        "tests": "counts and estimates" if hidden is not None else "counts",
+        "model_met_sample": hidden is not None and hidden.met,
+    }
+
+
+def warnings_of(hidden: HiddenGeneStates | None) -> list[str]:
+    """What a reader of the tests has to be warned of."""
+    return [MET] if hidden is not None and hidden.met else []
 
 
 def deal(names: np.ndarray, folds: int, seed: int) -> np.ndarray:
