@@ -23,3 +23,6 @@ TITLES = {
 }
 PLATFORMS = tuple(TITLES)
 AUTO = "auto"
+
+# Those that see molecules under a microscope: their locations are cells.
+IMAGING = ("xenium", "cosmx", "merscope", "merfish", "seqfish", "osmfish", "starmap")

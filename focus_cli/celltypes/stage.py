@@ -21,6 +21,7 @@ from focus_cli.errors import BadInputError, UsageError
 from focus_cli.h5ad.answer import write_answer
 from focus_cli.h5ad.matrices import sparse_blocks
 from focus_cli.h5ad.spatial_file import SpatialFile
+from focus_cli.platform_names import IMAGING
 from focus_cli.progress import say, task
 from focus_cli.reference import open_reference
 from focus_cli.resources import answered_size, check_memory
@@ -31,7 +32,6 @@ UNITS = ("auto", "spots", "cells")
 LABEL, CONFIDENCE, MISFIT = "cell_type", "cell_type_confidence", "cell_type_misfit"
 TYPES_LOW, TYPES_HIGH = f"{keys.TYPES}_low", f"{keys.TYPES}_high"
 
-_CELL_PLATFORMS = ("xenium", "cosmx", "merscope", "merfish", "seqfish", "osmfish", "starmap")
 _CELL_AREA_UM2 = 144.0  # a cell every 12 µm, as in dense tissue
 _CUT_UM = 24.0  # locations narrower than this cut most of their cells
 _FEWEST_CELLS = 4.0  # that have a part in such a location
@@ -177,7 +177,7 @@ def cells_per_location(file: SpatialFile, options: CellTypeOptions) -> tuple[flo
     """
     unit = options.unit
     if unit == "auto":
-        unit = "cells" if str(file.focus.get("platform", "")).lower() in _CELL_PLATFORMS else "spots"
+        unit = "cells" if str(file.focus.get("platform", "")).lower() in IMAGING else "spots"
     if unit == "cells":
         if options.cells not in (None, 1, 1.0):
             raise UsageError(

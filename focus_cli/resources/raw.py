@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from focus_cli.platform_names import IMAGING
 from focus_cli.resources import headers
 
 _MOST_FILES = 5000  # of a folder that are looked at
@@ -25,7 +26,6 @@ _GZIP = 4.0  # times smaller than the text
 # Entries of a location, and genes, where only bytes are known; by what the platform counts.
 _PER_LOCATION = {"stereoseq": 1000, "slideseq": 200, "legacy_st": 2500, "dbit": 2000, "openst": 300}
 _GENES_BY_LOCATIONS = ("slideseq", "starmap")  # their tables of text
-_IMAGING = ("xenium", "cosmx", "merscope", "seqfish", "osmfish", "starmap", "merfish")
 _PITCH_UM = {"visium": 100.0, "visium_hd": 8.0, "legacy_st": 200.0, "stereoseq": 25.0, "slideseq": 10.0, "dbit": 100.0}
 
 
@@ -60,7 +60,7 @@ def raw_matrix(path: Path, platform: str | None = None, bin_um: float | None = N
     image = _largest_image(files)
     if platform not in _PITCH_UM and any("square_0" in f.as_posix() for f, _ in files):
         platform = "visium_hd"
-    pitch = bin_um or _PITCH_UM.get(platform or "") or (10.0 if platform in _IMAGING else None)
+    pitch = bin_um or _PITCH_UM.get(platform or "") or (10.0 if platform in IMAGING else None)
     shape = _by_header(path, files, bin_um)
     if shape is not None:
         return Matrix(*shape, image=image, pitch_um=pitch)
@@ -143,7 +143,7 @@ def _by_bytes(
     (locations, genes, entries), raw_bytes = found or ((0, 0, int(sizes[file] / _BYTES_PER_ENTRY)), int(sizes[file]))
     if platform in _GENES_BY_LOCATIONS:
         locations, genes = genes, locations
-    imaging = platform in _IMAGING
+    imaging = platform in IMAGING
     locations = locations or max(1, entries // _PER_LOCATION.get(platform or "", 100 if imaging else 1000))
     return Matrix(locations, genes or (1000 if imaging else 18_000), entries, raw_bytes, image, pitch, known=False)
 
