@@ -4,6 +4,7 @@
 # make nano         train the checkpoint that FOCUS ships;  make benchmark  the benchmark of docs/results.md (FOCUS_DATA)
 # make test         the fast tests;  make test-slow  the rest;  make lint  style;  make clean
 # make docs         the documentation as a site, in site/
+# make test-attacks damaged and hostile input of every kind into every verb
 # make test-cluster the tests on a real Slurm, fast and slow (root, and Debian's slurmctld slurmd slurm-client munge)
 #
 # On a machine without a GPU the CPU build of PyTorch is installed, otherwise the ordinary one.
@@ -26,7 +27,7 @@ FOCUS := $(BIN)/focus
 TORCH_SPEC ?=
 TORCH_INDEX ?=
 
-.PHONY: help install demo demo-breast demo-kidney nano benchmark real-data test test-slow test-cluster lint schemas docs clean
+.PHONY: help install demo demo-breast demo-kidney nano benchmark real-data test test-slow test-attacks test-cluster lint schemas docs clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
@@ -66,10 +67,13 @@ real-data:
 	  { echo "make: no real data in $(FOCUS_DATA); set FOCUS_DATA to the folder that holds them" >&2; exit 1; }
 
 test: install
-	$(BIN)/python -m pytest -m "not slow and not gpu"
+	$(BIN)/python -m pytest -m "not slow and not gpu and not attack"
 
 test-slow: install
-	$(BIN)/python -m pytest -m "slow and not cluster and not gpu"
+	$(BIN)/python -m pytest -m "slow and not cluster and not gpu and not attack"
+
+test-attacks: install
+	$(BIN)/python -m pytest -m attack tests/attacks
 
 test-cluster: install
 	$(BIN)/python -m pytest -m cluster tests/cluster

@@ -22,8 +22,8 @@ from scipy import sparse
 from focus_cli import keys
 from focus_cli.errors import BadInputError
 from focus_cli.platforms.checks import GENE_EXPRESSION, PROTEIN, check_unique, is_protein, whole_numbers
-from focus_cli.platforms.formats.hdf5 import open_hdf5
 from focus_cli.platforms.formats.opening import damaged
+from focus_cli.store.hdf5 import open_hdf5
 
 # Where laboratories keep (x, y): scanpy and squidpy's key first.
 POSITION_KEYS = (keys.SPATIAL, "X_spatial")

@@ -16,8 +16,8 @@ from scipy import sparse
 from focus_cli import keys
 from focus_cli.errors import BadInputError, MissingResourceError
 from focus_cli.platforms.checks import GENE_EXPRESSION, whole_numbers
-from focus_cli.platforms.formats.hdf5 import open_hdf5
 from focus_cli.platforms.formats.opening import damaged
+from focus_cli.store.hdf5 import open_hdf5
 
 # Columns of var that hold symbols or ids, by the programs that write them.
 SYMBOL_COLUMNS = (keys.SYMBOL, "real_gene_name", "gene_symbol", "gene_name", "feature_name", "symbol")

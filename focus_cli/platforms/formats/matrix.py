@@ -13,9 +13,9 @@ from scipy import sparse
 
 from focus_cli.errors import BadInputError, MissingResourceError
 from focus_cli.platforms.checks import GENE_EXPRESSION, check_counts, check_unique, name_genes
-from focus_cli.platforms.formats.hdf5 import open_hdf5
 from focus_cli.platforms.formats.mtx import read_mtx
 from focus_cli.platforms.formats.opening import DAMAGE, damaged, open_maybe_gzip
+from focus_cli.store.hdf5 import open_hdf5
 
 # Values converted, and names decoded, at a time.
 _BLOCK, _NAMES = 1 << 18, 1 << 14

@@ -2,61 +2,25 @@
 
 from __future__ import annotations
 
-import gzip
-import struct
-import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import pandas as pd
 
-from focus_cli.errors import BadInputError
+from focus_cli.store.damage import DAMAGE, damaged
+from focus_cli.store.regular import open_maybe_gzip, require_regular
 
-# What a truncated or damaged file raises, by the library that meets it. MemoryError: a damaged header asks for more
-# than there is.
-DAMAGE = (
-    OSError,
-    EOFError,
-    zlib.error,
-    struct.error,
-    ValueError,
-    TypeError,
-    KeyError,
-    IndexError,
-    RuntimeError,
-    OverflowError,
-    MemoryError,
-)
+__all__ = ["DAMAGE", "damaged", "open_maybe_gzip", "read_parquet"]
+
 _BATCH = 1 << 15  # rows of a Parquet table decoded at a time
-
-
-@contextmanager
-def open_maybe_gzip(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file for reading, decompressed if its first bytes say gzip, whatever its name says."""
-    with open(path, "rb") as stream:
-        if stream.read(2) == b"\x1f\x8b":
-            stream.seek(0)
-            with gzip.open(stream) as unpacked:
-                yield unpacked
-        else:
-            stream.seek(0)
-            yield stream
-
-
-def damaged(path: Path, error: Exception) -> BadInputError:
-    """The refusal of a file that cannot be read to its end."""
-    reason = " ".join(str(error).split())[:160] or type(error).__name__
-    return BadInputError(f"cannot read {path}: truncated or damaged ({reason})", hint="copy or download the file again")
 
 
 def read_parquet(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     """Those of `columns` that a table has, a piece at a time: whole, Arrow's copy outweighs the table itself."""
     from pyarrow import default_memory_pool, parquet
 
-    with parquet.ParquetFile(path, pre_buffer=False) as file:
+    with parquet.ParquetFile(require_regular(path), pre_buffer=False) as file:
         known = [name for name in columns if name in file.schema_arrow.names]
         pieces: dict[str, list[np.ndarray]] = {name: [] for name in known}
         for batch in file.iter_batches(_BATCH, columns=known, use_threads=False):

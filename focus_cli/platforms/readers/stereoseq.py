@@ -18,10 +18,10 @@ from focus_cli.platforms.dnb import Measured
 from focus_cli.platforms.formats.gef import holds_cells, read_cells, read_square
 from focus_cli.platforms.formats.gem import gem_header, read_gem
 from focus_cli.platforms.formats.h5ad import H5ad, peek, single_file
-from focus_cli.platforms.formats.hdf5 import open_hdf5
 from focus_cli.platforms.images import image_size
 from focus_cli.platforms.sample import Detection, RawSample
 from focus_cli.store import Footprint, PlatformInfo
+from focus_cli.store.hdf5 import open_hdf5
 
 NAME = "stereoseq"
 TITLE = "Stereo-seq"

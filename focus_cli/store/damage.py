@@ -1,0 +1,34 @@
+"""What a truncated or damaged file raises, and its refusal in one line."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from pathlib import Path
+
+from focus_cli.errors import BadInputError, FocusError
+
+# By the library that meets it. MemoryError: a damaged header asks for more than there is.
+DAMAGE = (
+    OSError,
+    EOFError,
+    zlib.error,
+    struct.error,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    RuntimeError,
+    OverflowError,
+    MemoryError,
+)
+_LONGEST = 160  # characters of a library's text that are repeated
+
+
+def damaged(path: Path, error: Exception, hint: str = "copy or download the file again") -> FocusError:
+    """The refusal of a file that cannot be read to its end; a refusal is passed on as it is."""
+    if isinstance(error, FocusError):
+        return error
+    reason = " ".join(str(error).split())[:_LONGEST] or type(error).__name__
+    return BadInputError(f"cannot read {path}: truncated or damaged ({reason})", hint=hint)

@@ -1,0 +1,164 @@
+"""JSON and YAML from files whose content is not trusted: bounded in size, in depth and in what aliases expand to."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from focus_cli.errors import BadInputError
+from focus_cli.store.regular import LIMIT, read_text_bounded
+
+MAX_DEPTH = 64
+YAML_LIMIT = 4 << 20  # bytes; PyYAML reads about 0.1 MiB a second
+_MAX_NODES = 200_000  # of a YAML document, its aliases expanded
+
+
+def read_json(path: Path, limit: int = LIMIT) -> Any:
+    """The content of a JSON file.
+
+    Raises
+    ------
+    MissingResourceError
+        If there is no such file.
+    BadInputError
+        If it is no regular file, larger than `limit` bytes, no JSON, nested too deeply, or holds text that cannot
+        be written again (NUL characters, halves of surrogate pairs).
+    """
+    return parse_json(read_text_bounded(path, limit), str(path))
+
+
+def parse_json(text: str | bytes, name: str) -> Any:
+    """As `read_json`, of a text that was read before; `name` stands in messages."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BadInputError(f"{name} is no JSON: {_reason(error)}") from error
+    _check(value, name)
+    return value
+
+
+def read_json_object(path: Path, limit: int = LIMIT) -> dict[str, Any]:
+    """As `read_json`, of a file that holds an object."""
+    value = read_json(path, limit)
+    if not isinstance(value, dict):
+        raise BadInputError(f"{path} holds no JSON object")
+    return value
+
+
+def read_yaml(path: Path, limit: int = YAML_LIMIT) -> Any:
+    """The content of a YAML file: plain values only.
+
+    Raises
+    ------
+    MissingResourceError
+        If there is no such file.
+    BadInputError
+        If it is no regular file, larger than `limit` bytes, no YAML, nested too deeply, or its aliases expand to more
+        than a description needs.
+    """
+    return parse_yaml(read_text_bounded(path, limit), str(path))
+
+
+def parse_yaml(text: str, name: str) -> Any:
+    """As `read_yaml`, of a text that was read before; `name` stands in messages."""
+    loader = None
+    try:
+        # Aliases are counted on the graph of nodes: constructing would expand merge keys (``<<``) already.
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _count_nodes(node, name)
+        value = loader.construct_document(node)
+    except (yaml.YAMLError, ValueError, TypeError, OverflowError, AttributeError, RecursionError) as error:
+        raise BadInputError(f"{name} is no YAML: {_reason(error)}") from error
+    finally:
+        if loader is not None:
+            loader.dispose()
+    _check(value, name)
+    return value
+
+
+def _count_nodes(root: yaml.Node, name: str) -> None:
+    """Refuse a graph of nodes that expands to too many, or that contains itself."""
+    sizes: dict[int, int] = {}
+    open_nodes: set[int] = set()
+
+    def expanded(node: yaml.Node, depth: int) -> int:
+        if id(node) in sizes:
+            return sizes[id(node)]
+        if id(node) in open_nodes:
+            raise BadInputError(f"{name}: an alias contains itself")
+        if depth > MAX_DEPTH:
+            raise BadInputError(f"{name} is nested more than {MAX_DEPTH} levels deep")
+        open_nodes.add(id(node))
+        total = 1
+        if isinstance(node, yaml.SequenceNode):
+            total += sum(expanded(child, depth + 1) for child in node.value)
+        elif isinstance(node, yaml.MappingNode):
+            total += sum(expanded(key, depth + 1) + expanded(value, depth + 1) for key, value in node.value)
+        open_nodes.discard(id(node))
+        if total > _MAX_NODES:
+            raise BadInputError(f"{name}: its aliases expand to more than {_MAX_NODES:,} values")
+        sizes[id(node)] = total
+        return total
+
+    expanded(root, 0)
+
+
+def _check(value: Any, name: str) -> None:
+    """Refuse what is nested too deeply, and text that can stand in no file or path."""
+    level, depth = [value], 0
+    while level:
+        if depth > MAX_DEPTH:
+            raise BadInputError(f"{name} is nested more than {MAX_DEPTH} levels deep")
+        below: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                below += item.keys()
+                below += item.values()
+            elif isinstance(item, (list, tuple, set)):
+                below += item
+            elif isinstance(item, str) and not _is_text(item):
+                raise BadInputError(f"{name} holds text that cannot be written: {item[:40]!r}")
+        level, depth = below, depth + 1
+
+
+def _is_text(text: str) -> bool:
+    if text.isascii():
+        return "\0" not in text
+    return "\0" not in text and not any("\ud800" <= c <= "\udfff" for c in text)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    mark = getattr(error, "problem_mark", None)
+    if mark is not None:
+        return f"{getattr(error, 'problem', None) or 'damaged'} (line {mark.line + 1})"
+    return (str(error).splitlines() or ["damaged"])[0][:200]
+
+
+def finite(value: Any) -> bool:
+    """Whether a value of JSON holds finite numbers only."""
+    return _all_numbers(value, math.isfinite)
+
+
+def _all_numbers(value: Any, test: Callable[[float], bool]) -> bool:
+    level = [value]
+    while level:
+        below: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                below += item.values()
+            elif isinstance(item, list):
+                below += item
+            elif isinstance(item, float) and not test(item):
+                return False
+        level = below
+    return True
