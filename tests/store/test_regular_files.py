@@ -34,7 +34,7 @@ KINDS = ("fifo", "folder", "device", "socket", "link to fifo", "link to folder")
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("opener", [regular.require_regular, regular.read_bounded, regular.read_text_bounded])
 def test_special_files_are_refused(special, kind, opener):
-    with pytest.raises(BadInputError, match="regular file|a file is expected"):
+    with pytest.raises(BadInputError, match=r"regular file|a file is expected"):
         opener(special[kind])
 
 
