@@ -41,6 +41,8 @@ COUNTS = "counts"  # raw molecules, untouched
 MEAN_COUNTS = "mean_counts"  # posterior mean of the counts at the location's own exposure
 EXPRESSION = "expression"  # depth taken out: log1p of 10,000 times the share of the molecules
 STD = "std"  # posterior standard deviation of X
+DEFAULT_LAYERS = (MEAN_COUNTS, STD, "q05", "q95")  # of an enhanced file, beside X and the raw counts
+ENHANCED_LAYERS = (*DEFAULT_LAYERS, EXPRESSION)  # those that can be asked for
 
 # --- uns -----------------------------------------------------------------------------------------
 UNS = "focus"  # provenance and settings, JSON-safe

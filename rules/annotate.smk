@@ -3,7 +3,7 @@ if RUN.annotate.labels:
     rule fit_annotations:
         input:
             embeddings=of_cohort(PLAN.answers.training_embeddings_of),
-            labels=expand(RUN.annotate.labels),
+            labels=PLAN.files["annotate.labels"],
         output:
             directory(PLAN.answers.head("annotations", "{model}")),
         log:

@@ -47,9 +47,9 @@ wildcard_constraints:
 
 OUT = PLAN.out
 ASK = Asking(PLAN)
-SETTINGS = [expand(RUN.train.settings)] if RUN.train.settings else []
+SETTINGS = [PLAN.files["train.settings"]] if RUN.train.settings else []
 GENES = RUN.enhance.genes
-GENES_FILE = [] if GENES in ("measured", "all") else [expand(GENES)]
+GENES_FILE = [PLAN.files["enhance.genes"]] if "enhance.genes" in PLAN.files else []
 REFINE_FOLDS = {name for name, plan in PLAN.folds.items() if plan.task == "refine"}
 OTHER_FOLDS = set(PLAN.folds) - REFINE_FOLDS
 

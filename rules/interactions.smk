@@ -1,7 +1,7 @@
 rule interactions:
     input:
         enhanced=PLAN.enhanced("{sample}"),
-        pairs=expand(RUN.interactions.pairs),
+        pairs=PLAN.files["interactions.pairs"],
         tested_with=of_sample(PLAN.answers.tested_with),
         reference=SAMPLE_REFERENCE,
     output:

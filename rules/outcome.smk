@@ -1,7 +1,7 @@
 rule fit_outcome:
     input:
         embeddings=of_cohort(PLAN.answers.training_embeddings_of),
-        table=expand(RUN.outcome.table),
+        table=PLAN.files["outcome.table"],
     output:
         directory(PLAN.answers.head("outcomes", "{model}")),
     log:
@@ -35,7 +35,7 @@ rule outcome:
         embeddings=of_cohort(PLAN.answers.embeddings_of),
         head=PLAN.answers.head("outcomes", "{model}"),
         # A head that was fitted on slides alone is asked about slides alone.
-        table=[expand(RUN.outcome.table)] if RUN.outcome.covariates else [],
+        table=PLAN.files["outcome.table"] if RUN.outcome.covariates else [],
     output:
         table=PLAN.answers.outcomes("{model}"),
         attention=directory(PLAN.answers.folder("attention", "{model}")),
@@ -51,7 +51,9 @@ rule outcome:
         runtime=ASK.runtime("outcome", "model"),
     params:
         stage_version=1,
-        flags=flags(table=expand(RUN.outcome.table) if RUN.outcome.covariates else None),
+        flags=flags(
+            table=PLAN.files["outcome.table"] if RUN.outcome.covariates else None
+        ),
     shell:
         "focus outcome apply {input.embeddings:q} --head {input.head:q} {params.flags}"
         " --out {output.table:q} --attention {output.attention:q} > {log:q} 2>&1"

@@ -10,8 +10,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from focus_cli.conditioning.ablation import SIGNALS
-from focus_cli.config import expand
+from focus_cli.config.paths import at_key
+from focus_cli.config.loading import refuse_repeated_keys
 from focus_cli.config.models import Name, Positive, Share, Task, Text
+from focus_cli.config.words import input_path
 from focus_cli.errors import BadInputError, MissingResourceError, UsageError
 from focus_cli.platform_names import AUTO, PLATFORMS
 
@@ -188,13 +190,31 @@ def load_benchmark(path: Path) -> BenchmarkConfig:
     if not Path(path).is_file():
         raise MissingResourceError(f"no such config file: {path}", hint="config/benchmark.yaml is an example")
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+        text = Path(path).read_text(encoding="utf-8")
+        refuse_repeated_keys(text, str(path))
+        values = yaml.safe_load(text) or {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise BadInputError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     config = check_benchmark(values, str(path))
-    named = [s.path for s in config.sections.values() if isinstance(s, RawSection)]
-    named += [r.path for r in config.references.values()]
-    for name in named:
-        if not Path(expand(name)).exists():
-            raise MissingResourceError(f"{path} names {expand(name)}, which is not there", hint="set FOCUS_DATA")
+    for key, name in input_files(config).items():
+        if not Path(name).exists():
+            raise MissingResourceError(f"{path}: {key}: no such file or folder: {name}", hint="set FOCUS_DATA")
     return config
+
+
+def input_files(config: BenchmarkConfig) -> dict[str, str]:
+    """Every file or folder that a benchmark reads: ``sections.NAME.path`` and such keys → path.
+
+    Raises
+    ------
+    FocusError
+        If a variable is not set, or Snakemake could not take the path as it is written; the key is named.
+    """
+    named = {}
+    for name, section in config.sections.items():
+        if isinstance(section, RawSection):
+            named[f"sections.{name}.path"] = section.path
+            if section.image is not None:
+                named[f"sections.{name}.image"] = section.image
+    named |= {f"references.{name}.path": reference.path for name, reference in config.references.items()}
+    return {key: at_key(key, input_path, text) for key, text in named.items()}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from focus_cli.benchmark.config import OBSERVED, BenchmarkConfig, Case, DerivedSection, Holdout
+from focus_cli.benchmark.config import OBSERVED, BenchmarkConfig, Case, DerivedSection, Holdout, input_files
 from focus_cli.conditioning.ablation import SIGNALS
-from focus_cli.config import expand
+from focus_cli.config import expand, output_folder
 from focus_cli.workflow.shell import each, flags
 
 DEFAULT_TRUTH_BIN_UM = 16.0
@@ -22,11 +22,17 @@ class BenchmarkPlan:
         Checked.
     with_peers
         Whether there is an environment for the peers; without one they are left out.
+
+    Raises
+    ------
+    FocusError
+        If a path cannot be given to Snakemake as it is written.
     """
 
     def __init__(self, config: BenchmarkConfig, with_peers: bool = False) -> None:
         self.config, self.with_peers = config, with_peers
-        self.out = expand(config.output).rstrip("/")
+        self.out = output_folder(config)
+        self._files = input_files(config)
         self.raw = {n: s for n, s in config.sections.items() if not isinstance(s, DerivedSection)}
         self.derived = {n: s for n, s in config.sections.items() if isinstance(s, DerivedSection)}
         self.cases = config.cases
@@ -50,12 +56,12 @@ class BenchmarkPlan:
 
     def raw_input(self, name: str) -> list[str]:
         """What the instrument wrote, and its image."""
-        section = self.raw[name]
-        return [expand(section.path)] + ([expand(section.image)] if section.image else [])
+        keys = (f"sections.{name}.path", f"sections.{name}.image")
+        return [self._files[key] for key in keys if key in self._files]
 
     def reference_input(self, name: str) -> str:
         """The file of single cells."""
-        return expand(self.config.references[name].path)
+        return self._files[f"references.{name}.path"]
 
     # --- what follows from what -----------------------------------------------------------------------
 
@@ -106,10 +112,9 @@ class BenchmarkPlan:
     def preprocess_flags(self, name: str) -> str:
         """Of ``focus preprocess``."""
         s = self.raw[name]
-        image = expand(s.image) if s.image else None
         return flags(
             platform=s.platform,
-            image=image,
+            image=self._files.get(f"sections.{name}.image"),
             mpp=s.mpp,
             bin_um=s.bin_um,
             organ=s.organ,

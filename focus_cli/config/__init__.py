@@ -2,6 +2,7 @@
 
 from focus_cli.config.loading import check_config, load_config
 from focus_cli.config.models import Fold, RunConfig, SampleRow
+from focus_cli.config.paths import container_image, input_files, output_folder
 from focus_cli.config.sheet import COLUMNS, load_samples
 from focus_cli.config.words import expand
 
@@ -11,7 +12,10 @@ __all__ = [
     "RunConfig",
     "SampleRow",
     "check_config",
+    "container_image",
     "expand",
+    "input_files",
     "load_config",
     "load_samples",
+    "output_folder",
 ]

@@ -71,14 +71,52 @@ def load_config(paths: Path | str | Sequence[Path | str]) -> RunConfig:
         if not path.is_file():
             raise MissingResourceError(f"no such config file: {path}", hint="focus init DIR makes one")
         try:
-            values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+            text = path.read_text(encoding="utf-8")
+            refuse_repeated_keys(text, str(path))
+            values = yaml.safe_load(text) or {}
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             said = " ".join(str(error).split())
-            raise BadInputError(f"{path} is not YAML: {said}", hint="check the indentation there") from None
+            hint = "indent with spaces, not with tabs" if "'\\t'" in said else "check the indentation there"
+            raise BadInputError(f"{path} is not YAML: {said}", hint=hint) from None
         if not isinstance(values, dict):
             raise BadInputError(f"{path} is not a mapping of keys to values", hint="focus init DIR makes one")
         _merge(merged, values)
     return check_config(merged, ", ".join(str(p) for p in sources))
+
+
+def refuse_repeated_keys(text: str, source: str) -> None:
+    """Refuse YAML in which a mapping has a key twice: YAML readers take the last one and say nothing.
+
+    Raises
+    ------
+    BadInputError
+        With the key and both lines.
+    yaml.YAMLError
+        If `text` is not YAML.
+    """
+    import yaml
+
+    waiting, seen = [yaml.compose(text, Loader=yaml.SafeLoader)], set()
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen:  # an alias
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            waiting += node.value
+        elif isinstance(node, yaml.MappingNode):
+            first: dict[str, int] = {}
+            for key, value in node.value:
+                waiting.append(value)
+                if not isinstance(key, yaml.ScalarNode):
+                    continue
+                line = key.start_mark.line + 1
+                if key.value in first:
+                    raise BadInputError(
+                        f"{source}: key {key.value} is on line {first[key.value]} and again on line {line}",
+                        hint="leave one of them out",
+                    )
+                first[key.value] = line
 
 
 def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from focus_cli.config.models import SampleRow
-from focus_cli.config.words import expand, in_words
-from focus_cli.errors import BadInputError, MissingResourceError
+from focus_cli.config.words import check_input_path, expand, in_words
+from focus_cli.errors import BadInputError, FocusError, MissingResourceError
 from focus_cli.progress import say
 
 COLUMNS = tuple(SampleRow.model_fields)
@@ -109,9 +109,9 @@ def _check_row(
         if name not in values:
             continue
         try:
-            values[name] = os.path.normpath(folder / expand(values[name]))
-        except MissingResourceError as error:
-            problems.append(f"{name}: {error.message}")
+            values[name] = check_input_path(os.path.normpath(folder / expand(values[name])))
+        except FocusError as error:
+            problems.append(f"{name}: {error.message}" + (f" ({error.hint})" if error.hint else ""))
             continue
         if check_paths and not os.path.exists(values[name]):
             problems.append(f"{name}: no such file or folder: {values[name]}")

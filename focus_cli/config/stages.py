@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from focus_cli import keys
 from focus_cli.config.fields import Device, Positive, Section, Text
 
 
@@ -91,6 +92,14 @@ class Enhance(Stage):
     """Where to compute."""
     gpu: int = Field(0, ge=0)
     """GPUs to ask of the scheduler for one job."""
+
+    @field_validator("layers")
+    @classmethod
+    def _known_layers(cls, layers: str | None) -> str | None:
+        named = [name.strip() for name in (layers or "").split(",") if name.strip()]
+        if unknown := [name for name in named if name not in keys.ENHANCED_LAYERS]:
+            raise ValueError(f"unknown layer {unknown[0]!r}; layers: {', '.join(keys.ENHANCED_LAYERS)}")
+        return layers
 
 
 class Report(Stage):

@@ -32,8 +32,8 @@ from focus_cli.progress import say
 from focus_cli.store import StoredSample
 from focus_cli.training import TrainedModel, adapt
 
-DEFAULT_LAYERS = (keys.MEAN_COUNTS, keys.STD, "q05", "q95")
-LAYERS = (*DEFAULT_LAYERS, keys.EXPRESSION)
+DEFAULT_LAYERS = keys.DEFAULT_LAYERS
+LAYERS = keys.ENHANCED_LAYERS
 
 
 @dataclass(frozen=True)

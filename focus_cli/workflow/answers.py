@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from focus_cli.config import expand
 from focus_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -65,7 +64,7 @@ class Answers:
     def head(self, stage: str, model: str) -> str:
         """What was fitted on labelled locations (annotations) or on outcomes, for the samples of a model."""
         if stage == "annotations" and self._config.annotate.head:
-            return expand(self._config.annotate.head)
+            return self._plan.files["annotate.head"]
         return f"{self._plan.out}/heads/{stage}/{model}"
 
     def outcomes(self, model: str) -> str:

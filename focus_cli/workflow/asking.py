@@ -8,7 +8,6 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from focus_cli.config import expand
 from focus_cli.config.stages import Stage
 from focus_cli.resources import Needs, Size, needs, sample_size
 from focus_cli.workflow.plan import Plan
@@ -115,7 +114,7 @@ class Asking:
         import yaml
 
         try:
-            said = yaml.safe_load(Path(expand(train.settings)).read_text(encoding="utf-8"))
+            said = yaml.safe_load(Path(self.plan.files["train.settings"]).read_text(encoding="utf-8"))
             return int(said["max_steps"])
         except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
             return DEFAULT_STEPS
@@ -130,7 +129,7 @@ class Asking:
             found = [sample_size(path).genes for path in self.plan.references.values()]
             return max(found, default=None)
         try:
-            return len(Path(expand(genes)).read_text(encoding="utf-8").split())
+            return len(Path(self.plan.files["enhance.genes"]).read_text(encoding="utf-8").split())
         except (OSError, ValueError):
             return None
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from focus_cli.config import expand, load_config
+from focus_cli.config import load_config
 from focus_cli.errors import MissingResourceError
 from focus_cli.progress import say
 from focus_cli.workflow import locate
@@ -37,7 +38,7 @@ def snakemake_command(
     return [
         "snakemake",
         "--configfile",
-        *(str(path) for path in configfiles),
+        *(str(path.absolute() if str(path).startswith("-") else path) for path in configfiles),
         "--snakefile",
         _short(locate.snakefile(snakefile)),
         "--profile",
@@ -69,21 +70,30 @@ def check(configfiles: Sequence[Path], options: Sequence[str], samples: Path | N
     if _OVERRIDES & set(options) or _ELSEWHERE & set(options):
         return
     plan = make_plan(config, check_paths=True)
-    named = {
-        "reference.path": plan.reference_path,
-        "train.settings": config.train.settings,
-        "enhance.genes": None if config.enhance.genes in ("measured", "all") else config.enhance.genes,
-    }
+    named = dict(plan.files)
+    if plan.container and "://" not in plan.container:
+        named["container"] = plan.container
     for key, path in named.items():
-        if path and not Path(expand(path)).exists():
-            raise MissingResourceError(f"{key}: no such file: {expand(path)}", hint="correct it in the config")
+        if not Path(path).exists():
+            raise MissingResourceError(f"{key}: no such file: {path}", hint="correct it in the config")
 
 
 def with_samples(options: Sequence[str], samples: Path) -> list[str]:
     """Snakemake's options with a sheet in place of the configuration's; of two ``--config`` it takes the last alone."""
     at = next((i for i, option in enumerate(options) if option in _OVERRIDES), len(options))
-    override = [options[at] if at < len(options) else "--config", f"samples={samples}"]
+    override = [options[at] if at < len(options) else "--config", f"samples={_yaml_text(str(samples))}"]
     return [*options[:at], *override, *options[at + 1 :]]
+
+
+def _yaml_text(text: str) -> str:
+    """`text` such that Snakemake, which reads values of the command line as numbers or YAML, takes it as it is."""
+    import yaml
+
+    if re.fullmatch(r"(\.{0,2}/)?[A-Za-z][\w/-]*[./][\w./-]*", text, flags=re.ASCII):
+        return text
+    quoted = yaml.safe_dump(text, default_style='"', width=sys.maxsize).strip()
+    # Quotes at both ends would be cut off.
+    return f"!!str {quoted} #"
 
 
 def launch(configfiles: Sequence[Path], profile: str, options: Sequence[str], snakefile: str = "Snakefile") -> NoReturn:

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
 
-from focus_cli.config import RunConfig, SampleRow, expand, load_samples
+from focus_cli.config import RunConfig, SampleRow, container_image, expand, input_files, load_samples, output_folder
 from focus_cli.workflow.answers import Answers
 from focus_cli.workflow.holdouts import FoldPlan, plan_folds
 from focus_cli.workflow.learning import ModelPlan, agreed, model_names, name_references, plan_models
@@ -47,15 +46,18 @@ class Plan:
     Raises
     ------
     UsageError
-        If a model or a fold has nothing to learn from, a fold names an unknown sample, two folds have one name, or
+        If a path cannot be given to Snakemake as it is written, a model or a fold has nothing to learn from, a fold names an unknown sample, two folds have one name, or
         the samples of a model do not agree on a reference, or cell types are asked for without one.
     """
 
     def __init__(self, config: RunConfig, samples: Sequence[SampleRow]) -> None:
         self.config = config
         self.samples = {row.sample: row for row in samples}
-        self.out = expand(config.output).rstrip("/")
-        self.reference_path = expand(config.reference.path) if config.reference.path else None
+        self.out = output_folder(config)
+        # What the configuration names, by key: reference.path, train.settings, …
+        self.files = input_files(config)
+        self.container = container_image(config)
+        self.reference_path = self.files.get("reference.path")
         self._model_of = model_names(config, self.samples)
         self.model_plans: dict[str, ModelPlan] = plan_models(config, self.samples, self._model_of, self.reference_path)
         self.models = {name: plan.samples for name, plan in self.model_plans.items()}
@@ -86,7 +88,7 @@ class Plan:
             return ""
         store = expand(stage.features_store) if stage.features_store else f"{self.out}/features"
         return flags(
-            encoder=expand(stage.encoder),
+            encoder=self.files.get("preprocess.encoder") or expand(stage.encoder),
             encoder_step_um=stage.encoder_step_um,
             encoder_mpp=stage.encoder_mpp,
             features_store=store,
@@ -97,8 +99,7 @@ class Plan:
     @property
     def encoder_files(self) -> list[str]:
         """The learned image encoder, where it is a folder or a file of the user's and not a name."""
-        spec = expand(self.config.preprocess.encoder or "")
-        return [spec] if spec and Path(spec).exists() else []
+        return [self.files[key] for key in ("preprocess.encoder",) if key in self.files]
 
     def model(self, name: str) -> str:
         """A model for the enhanced files."""

@@ -22,14 +22,13 @@ def flags(**options: object) -> str:
 
     What is None or False is left out; True is a switch without a value.
     """
-    given = ((f"--{name.replace('_', '-')}", value) for name, value in options.items())
-    words = ((name, "") if value is True else (name, _word(value)) for name, value in given if not _left_out(value))
-    return " ".join(part for pair in words for part in pair if part)
+    given = ((name.replace("_", "-"), value) for name, value in options.items() if not _left_out(value))
+    return " ".join(f"--{name}" if value is True else _option(name, value) for name, value in given)
 
 
 def each(option: str, values: Iterable[object]) -> str:
     """One option for every value: ``each("scores", "ab")`` → ``--scores a --scores b``."""
-    return " ".join(f"--{option} {_word(value)}" for value in values)
+    return " ".join(_option(option, value) for value in values)
 
 
 def one_of(names: Iterable[str]) -> str:
@@ -93,5 +92,14 @@ def _left_out(value: object) -> bool:
     return value is None or value is False
 
 
+def _option(name: str, value: object) -> str:
+    # Written as one word where the value could be taken for the next option.
+    word = _word(value)
+    return f"--{name}={word}" if str(value).startswith("-") else f"--{name} {word}"
+
+
 def _word(value: object) -> str:
-    return shlex.quote(f"{value:g}" if isinstance(value, float) else str(value))
+    quoted = shlex.quote(f"{value:g}" if isinstance(value, float) else str(value))
+    # Snakemake takes {name} in parameters of rules for a wildcard. Quotes that end and begin again after a brace are
+    # nothing to the shell, and no pattern to Snakemake; shlex puts every word with a brace into single quotes.
+    return quoted.replace("{", "{''")
