@@ -10,9 +10,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from focus_cli.conditioning.ablation import SIGNALS
-from focus_cli.config.paths import at_key
 from focus_cli.config.loading import refuse_repeated_keys
 from focus_cli.config.models import Name, Positive, Share, Task, Text
+from focus_cli.config.paths import at_key
 from focus_cli.config.words import input_path
 from focus_cli.errors import BadInputError, MissingResourceError, UsageError
 from focus_cli.platform_names import AUTO, PLATFORMS

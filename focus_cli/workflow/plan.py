@@ -46,8 +46,9 @@ class Plan:
     Raises
     ------
     UsageError
-        If a path cannot be given to Snakemake as it is written, a model or a fold has nothing to learn from, a fold names an unknown sample, two folds have one name, or
-        the samples of a model do not agree on a reference, or cell types are asked for without one.
+        If a path cannot be given to Snakemake as it is written, a model or a fold has nothing to learn from, a fold
+        names an unknown sample, two folds have one name, the samples of a model do not agree on a reference, or cell
+        types are asked for without one.
     """
 
     def __init__(self, config: RunConfig, samples: Sequence[SampleRow]) -> None:
