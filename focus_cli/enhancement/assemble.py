@@ -22,7 +22,7 @@ from focus_cli.enhancement.reliability import ABSTAIN, Moments, location_reliabi
 from focus_cli.enhancement.writer import DenseWriter
 from focus_cli.lognorm import LogNormReading
 from focus_cli.progress import say, task
-from focus_cli.store import SampleInfo, atomic_file
+from focus_cli.store import SampleInfo, atomic_file, write_anndata, write_elements
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def write_enhanced(
     if outputs.uns_spatial is not None:
         adata.uns[keys.UNS_SPATIAL] = _spatial_uns(outputs)
     with atomic_file(out, overwrite) as temporary:
-        adata.write_h5ad(temporary, compression="gzip", compression_opts=1)
+        write_anndata(adata, temporary)
         moments = Moments(*shape)
         measured = torch.from_numpy(genes.measured)
 
@@ -191,9 +191,9 @@ def _judged(
 def _write_gene_reliability(path: Path, judged: tuple[np.ndarray, np.ndarray]) -> None:
     """Add ``var["reliability"]`` and ``var["abstain"]``, known only after all rows went by."""
     import h5py
-    from anndata.io import read_elem, write_elem
+    from anndata.io import read_elem
 
     with h5py.File(path, "r+") as file:
         var = read_elem(file["var"])
         var[keys.VAR_RELIABILITY], var[keys.ABSTAIN] = judged[0].astype(np.float32), judged[1]
-        write_elem(file, "var", var)
+        write_elements(file, "", {"var": var})

@@ -17,9 +17,8 @@ from focus_cli import keys
 from focus_cli.errors import BadInputError
 from focus_cli.exporting.joined import Additions
 from focus_cli.h5ad.spatial_file import SpatialFile
-from focus_cli.store import atomic_file
+from focus_cli.store import atomic_file, write_elements
 
-_COMPRESS = {"compression": "gzip", "compression_opts": 1}
 UNS_ANSWERS = "focus_answers"
 
 
@@ -46,21 +45,12 @@ def write_anndata(
 
 def add_to(handle: Any, found: Additions, record: dict[str, Any], provenances: dict[str, Any]) -> None:
     """Add answers to an open AnnData, of HDF5 or zarr."""
-    from anndata.io import write_elem
-
-    how = {"dataset_kwargs": _COMPRESS} if isinstance(handle, h5py.File) else {}
-    for group, table in (("obs", found.obs), ("var", found.var)):
-        del handle[group]
-        write_elem(handle, group, table, **how)
-    for group, elements in (("obsm", found.obsm), ("uns", found.uns)):
-        for key, value in sorted(elements.items()):
-            write_elem(handle, f"{group}/{key}", value, **how)
+    write_elements(handle, "", {"obs": found.obs, "var": found.var})
+    write_elements(handle, "obsm", found.obsm)
+    write_elements(handle, "uns", found.uns)
     if found.told:
-        write_elem(handle, f"uns/{UNS_ANSWERS}", answers_told(found, provenances))
-    place = f"uns/{keys.UNS}/provenance"
-    if place in handle:
-        del handle[place]
-    write_elem(handle, place, json.dumps(record, sort_keys=True, default=str))
+        write_elements(handle, "uns", {UNS_ANSWERS: answers_told(found, provenances)})
+    write_elements(handle, f"uns/{keys.UNS}", {"provenance": json.dumps(record, sort_keys=True, default=str)})
 
 
 def answers_told(found: Additions, provenances: dict[str, Any]) -> dict[str, dict[str, str]]:

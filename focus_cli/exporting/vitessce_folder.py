@@ -20,7 +20,7 @@ from focus_cli.exporting.joined import Additions, sample_name
 from focus_cli.exporting.vitessce_config import Source, page, view_config
 from focus_cli.h5ad.matrices import read_columns
 from focus_cli.h5ad.spatial_file import SpatialFile
-from focus_cli.store import atomic_directory
+from focus_cli.store import atomic_directory, write_elements
 
 MOST_GENES = 2000
 _COLUMNS = 16  # genes in one chunk: what the browser fetches when one of them is chosen
@@ -119,17 +119,12 @@ def _matrix(group: Any, name: str, shape: tuple[int, int]) -> Any:
 
 def _empty(path: Path, obs: Any, var: Any, xy: np.ndarray) -> Any:
     """An AnnData in zarr without X."""
-    from anndata.io import write_elem
-
     group = _new(path)
     group.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        write_elem(group, "obs", obs)
-        write_elem(group, "var", var)
-        write_elem(group, "obsm", {keys.SPATIAL: xy})
-        for name in ("layers", "varm", "obsp", "varp", "uns"):
-            write_elem(group, name, {})
+        empty = {name: {} for name in ("layers", "varm", "obsp", "varp", "uns")}
+        write_elements(group, "", {"obs": obs, "var": var, "obsm": {keys.SPATIAL: xy}, **empty})
     return group
 
 

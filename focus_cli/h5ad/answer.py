@@ -16,7 +16,7 @@ import numpy as np
 from focus_cli import keys
 from focus_cli.errors import BadInputError
 from focus_cli.h5ad.spatial_file import SpatialFile
-from focus_cli.store import atomic_file
+from focus_cli.store import atomic_file, write_anndata
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,7 +88,7 @@ def write_answer(
     for key, value in sorted((uns or {}).items()):
         adata.uns[key] = value
     with atomic_file(out, overwrite) as temporary:
-        adata.write_h5ad(temporary, compression="gzip", compression_opts=1)
+        write_anndata(adata, temporary)
 
 
 def _small_pictures(spatial: Mapping[str, Any]) -> dict[str, Any]:

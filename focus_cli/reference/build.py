@@ -13,7 +13,7 @@ from focus_cli.errors import BadInputError
 from focus_cli.genes import gene_report, gene_table_inputs, report_warnings
 from focus_cli.progress import say
 from focus_cli.reference.cells import SCHEMA_VERSION, load_cells
-from focus_cli.store import atomic_directory, refuse_existing, require_files
+from focus_cli.store import atomic_directory, refuse_existing, require_files, write_anndata
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -130,8 +130,8 @@ def build_reference(
         ),
     }
     with atomic_directory(out, overwrite) as temporary:
-        cells.write_h5ad(temporary / keys.CELLS_H5AD, compression="gzip")
-        prototypes.write_h5ad(temporary / keys.PROTOTYPES_H5AD, compression="gzip")
+        write_anndata(cells, temporary / keys.CELLS_H5AD)
+        write_anndata(prototypes, temporary / keys.PROTOTYPES_H5AD)
         (temporary / keys.REFERENCE_JSON).write_text(json.dumps(info, indent=2, sort_keys=True) + "\n")
     say(f"reference: {cells.n_obs} cells, {cells.n_vars} genes, {prototypes.n_obs} cell states → {out}")
     return open_reference(out)

@@ -14,6 +14,7 @@ import numpy as np
 from focus_cli import keys
 from focus_cli.errors import BadInputError, FocusError, MissingResourceError, UsageError
 from focus_cli.genes import read_gene_names, species_of, to_species
+from focus_cli.store import write_anndata
 
 if TYPE_CHECKING:
     import h5py
@@ -135,7 +136,7 @@ def _opened(path: Path) -> Iterator[h5py.File]:
             with h5py.File(path, "r") as file:
                 old = "encoding-type" not in file["obs"].attrs
             if old:  # from before anndata 0.7, and no atlas: anndata itself reads it
-                anndata.read_h5ad(path).write_h5ad(path := Path(scratch) / "cells.h5ad")
+                write_anndata(anndata.read_h5ad(path), path := Path(scratch) / "cells.h5ad")
             with h5py.File(path, "r") as file:
                 yield file
     except FocusError:

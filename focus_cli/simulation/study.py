@@ -24,7 +24,7 @@ from focus_cli.simulation.single_cells import make_reference
 from focus_cli.simulation.streams import stream
 from focus_cli.simulation.tissue import Cells, Tissue, make_tissue, place_cells
 from focus_cli.simulation.truth import write_truth
-from focus_cli.store import atomic_directory, refuse_existing
+from focus_cli.store import atomic_directory, refuse_existing, write_anndata
 
 SMALLEST_UM, LARGEST_UM = 600.0, 6500.0
 FEWEST_GENES, MOST_GENES = 40, 7000
@@ -114,7 +114,7 @@ def simulate(
     with atomic_directory(out, overwrite) as folder, task("simulating", design.n_sections) as running:
         (folder / "truth").mkdir()
         programs = make_programs(design.seed, design.n_genes)
-        make_reference(programs, design.seed).write_h5ad(folder / "reference.h5ad", compression="gzip")
+        write_anndata(make_reference(programs, design.seed), folder / "reference.h5ad")
         rows = []
         for number in range(1, design.n_sections + 1):
             rows.append(_make_section(folder, design, programs, number))

@@ -13,6 +13,7 @@ from focus_cli import keys
 from focus_cli.simulation.arrays import Locations, majority_domain
 from focus_cli.simulation.expression import Programs
 from focus_cli.simulation.tissue import CELL_TYPES, Cells, Tissue
+from focus_cli.store import write_anndata
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,7 +69,7 @@ def write_truth(
         type_proportions(weights, cells), index=frame.index, columns=list(CELL_TYPES)
     )
     adata.uns[UNS_TRUTH] = {"kind": "expected", "task": "truth", "scale": "linear", **facts}
-    adata.write_h5ad(path)
+    write_anndata(adata, path)
     shape = (len(locations), programs.n_genes)
     with h5py.File(path, "r+") as file:
         if "X" in file:

@@ -1,5 +1,6 @@
 """The on-disk sample: schema, atomic writing, backed reading."""
 
+from focus_cli.store.anndata_writing import write_anndata, write_elements
 from focus_cli.store.atomic import atomic_directory, atomic_file, refuse_existing
 from focus_cli.store.folder import require_files
 from focus_cli.store.sample import (
@@ -29,5 +30,7 @@ __all__ = [
     "refuse_existing",
     "require_files",
     "sample_id_of",
+    "write_anndata",
+    "write_elements",
     "write_sample",
 ]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from focus_cli import keys
 from focus_cli.coordinates import Coordinates
 from focus_cli.errors import BadInputError, UsageError
+from focus_cli.store.anndata_writing import write_anndata
 from focus_cli.store.atomic import atomic_directory
 from focus_cli.store.folder import require_files
 
@@ -248,8 +249,7 @@ def write_sample(
         raise BadInputError(f"sample.json says {info.n_locations} × {info.n_genes}, the counts are {adata.shape}")
     with atomic_directory(path, overwrite) as temporary:
         adata.X = adata.X.tocsr()
-        # Not lzf: its output depends on uninitialised memory, and equal samples must give equal bytes.
-        adata.write_h5ad(temporary / keys.COUNTS_H5AD, compression="gzip", compression_opts=1)
+        write_anndata(adata, temporary / keys.COUNTS_H5AD)
         for write_part in parts:
             write_part(temporary)
         (temporary / keys.SAMPLE_JSON).write_text(info.to_json())

@@ -22,7 +22,7 @@ from focus_cli.evaluation.truth import TASKS, UNS_TRUTH
 from focus_cli.progress import say
 from focus_cli.provenance import describe_run
 from focus_cli.resources import check_memory, sample_size
-from focus_cli.store import StoredSample, atomic_file, open_sample, refuse_existing, write_sample
+from focus_cli.store import StoredSample, atomic_file, open_sample, refuse_existing, write_anndata, write_sample
 from focus_cli.store.sample import check_sample_id
 
 DEFAULT_N_GENES = {"denoise": 1000, "impute": 1000, "refine": 200, "histology": 200}
@@ -202,7 +202,7 @@ def _write(
 
     # The truth takes its place only once the sample is whole: both or neither.
     with atomic_file(truth, overwrite) as temporary:
-        split.truth.write_h5ad(temporary, compression="gzip", compression_opts=1)
+        write_anndata(split.truth, temporary)
         stored = write_sample(out, info, split.visible, parts=[rasters], overwrite=overwrite)
     say(
         f"held out for {told['task']}: {stored.info.n_locations:,} locations × {stored.info.n_genes:,} genes "

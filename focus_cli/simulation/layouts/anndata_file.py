@@ -11,6 +11,7 @@ import pandas as pd
 from focus_cli import keys
 from focus_cli.simulation.layouts.section import Section, WrittenSection
 from focus_cli.simulation.layouts.visium import scale_factors
+from focus_cli.store import write_anndata
 
 
 def write(folder: Path, section: Section) -> WrittenSection:
@@ -40,5 +41,5 @@ def write(folder: Path, section: Section) -> WrittenSection:
         }
     }
     path = folder / f"{section.name}.h5ad"
-    adata.write_h5ad(path, compression="gzip")
+    write_anndata(adata, path)
     return WrittenSection(path, image)

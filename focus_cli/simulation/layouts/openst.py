@@ -10,6 +10,7 @@ import pandas as pd
 from scipy import sparse
 
 from focus_cli.simulation.layouts.section import Section, WrittenSection
+from focus_cli.store import write_anndata
 
 
 def write(folder: Path, section: Section) -> WrittenSection:
@@ -38,5 +39,5 @@ def write(folder: Path, section: Section) -> WrittenSection:
     adata = anndata.AnnData(X=counts, obs=obs, var=var)
     adata.obsm["spatial"] = rows_columns
     path = folder / f"{section.name}_by_cell.h5ad"
-    adata.write_h5ad(path, compression="gzip")
+    write_anndata(adata, path)
     return WrittenSection(path, image)
