@@ -1,4 +1,8 @@
-"""An encoder of one's own, described in a YAML file."""
+"""An encoder of one's own, described in a YAML file.
+
+Such a file is code: it names a class of an installed package, which is imported and built. It is opened only where a
+user gives it, never because a model or a sample names it.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ from focus_cli.encoders.presets import IMAGENET_MEAN, IMAGENET_STD
 from focus_cli.encoders.torch_encoder import Description, Runtime, TorchEncoder
 from focus_cli.encoders.weights import load_strictly, read_weights
 from focus_cli.errors import BadInputError, MissingResourceError
+from focus_cli.store.documents import read_yaml
 
 if TYPE_CHECKING:
     import torch
@@ -23,21 +28,21 @@ Triple = tuple[float, float, float]
 class CustomEncoder(BaseModel):
     """The keys of the file.
 
-    `factory` is ``package.module:callable``, installed where FOCUS runs; called with `options` it returns a
-    ``torch.nn.Module`` that takes normalised tiles (n, 3, tile_px, tile_px) and gives vectors (n, dim), a map
-    (n, dim, h, w) or tokens (n, tokens, dim), the first `prefix_tokens` of which have no place on the tile.
-    `weights` is a file beside the description or elsewhere; without it the factory brings its own.
+    `factory` is ``package.module:Class``, installed where FOCUS runs: a subclass of ``torch.nn.Module``, built with
+    `options`, that takes normalised tiles (n, 3, tile_px, tile_px) and gives vectors (n, dim), a map (n, dim, h, w) or
+    tokens (n, tokens, dim), the first `prefix_tokens` of which have no place on the tile. `weights` is a file beside
+    the description or elsewhere; without it the class brings its own.
     """
 
     model_config = ConfigDict(extra="forbid")
 
-    name: str = Field(pattern=r"[A-Za-z0-9][A-Za-z0-9._-]*")
-    factory: str = Field(pattern=r"[\w.]+:[\w.]+")
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+    factory: str = Field(pattern=r"^[\w.]+:[\w.]+$")
     options: dict[str, Any] = Field(default_factory=dict)
     weights: str | None = None
-    sha256: str | None = Field(None, pattern=r"[0-9a-fA-F]{64}")
-    mpp: float = Field(gt=0)
-    tile_px: int = Field(ge=1)
+    sha256: str | None = Field(None, pattern=r"^[0-9a-fA-F]{64}$")
+    mpp: float = Field(gt=0, allow_inf_nan=False)
+    tile_px: int = Field(ge=1, le=8192)
     mean: Triple = IMAGENET_MEAN
     std: Triple = IMAGENET_STD
     dim: int = Field(ge=1)
@@ -56,8 +61,6 @@ def open_custom(path: Path, runtime: Runtime, dense: bool = False) -> TorchEncod
     MissingResourceError
         If the file, the factory's package or the weights are not there.
     """
-    import torch
-
     path = Path(path)
     described = _read(path)
     factory = _factory(described.factory, path)
@@ -66,10 +69,8 @@ def open_custom(path: Path, runtime: Runtime, dense: bool = False) -> TorchEncod
     except Exception as error:  # it is the user's code
         raise BadInputError(
             f"{path}: {described.factory} failed: {type(error).__name__}: {(str(error).splitlines() or [''])[0]}",
-            hint="check `options` and the factory",
+            hint="check `options` and the class",
         ) from error
-    if not isinstance(module, torch.nn.Module):
-        raise BadInputError(f"{path}: {described.factory} gave a {type(module).__name__}, not a torch.nn.Module")
     if described.weights is not None:
         file = path.parent / Path(described.weights).expanduser()
         load_strictly(module, read_weights(file, described.sha256), described.name, file)
@@ -94,36 +95,36 @@ def open_custom(path: Path, runtime: Runtime, dense: bool = False) -> TorchEncod
 
 
 def _read(path: Path) -> CustomEncoder:
-    import yaml
-
-    if not path.is_file():
-        raise MissingResourceError(f"no such description of an encoder: {path}")
+    raw = read_yaml(path)
+    if not isinstance(raw, dict):
+        raise BadInputError(f"{path} describes no encoder: it holds no keys", hint="see docs/encoders.md")
     try:
-        raw = yaml.safe_load(path.read_text())
-        if not isinstance(raw, dict):
-            raise BadInputError(f"{path} describes no encoder: it holds no keys", hint="see docs/slides.md")
-        return CustomEncoder(**raw)
+        return CustomEncoder.model_validate(raw)
     except ValidationError as error:
         first = error.errors()[0]
         raise BadInputError(
             f"{path} describes no encoder: {'.'.join(map(str, first['loc']))}: {first['msg']}",
             hint="keys: " + ", ".join(CustomEncoder.model_fields),
         ) from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise BadInputError(f"{path} is not YAML: {(str(error).splitlines() or ['damaged'])[0]}") from error
 
 
-def _factory(text: str, path: Path) -> Any:
+def _factory(text: str, path: Path) -> type[torch.nn.Module]:
+    """The class that a description names; nothing else is ever called."""
+    import torch
+
     module_name, _, attribute = text.partition(":")
     try:
         found: Any = importlib.import_module(module_name)
         for part in attribute.split("."):
             found = getattr(found, part)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # importing is running the user's code
         raise MissingResourceError(
-            f"{path}: no factory {text}: {(str(error).splitlines() or ['not found'])[0]}",
+            f"{path}: no class {text}: {(str(error).splitlines() or ['not found'])[0]}",
             hint="install its package where FOCUS runs, or put its folder into PYTHONPATH",
         ) from error
-    if not callable(found):
-        raise BadInputError(f"{path}: {text} cannot be called")
+    if not (isinstance(found, type) and issubclass(found, torch.nn.Module)):
+        raise BadInputError(
+            f"{path}: {text} is no subclass of torch.nn.Module, and nothing else is built",
+            hint="put what builds the network into the __init__ of such a class",
+        )
     return found

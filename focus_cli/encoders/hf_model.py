@@ -120,7 +120,7 @@ def _refusal(error: Exception, source: str, name: str, local: bool) -> Exception
     if "trust_remote_code" in str(error) or "custom code" in str(error):
         return BadInputError(
             f"encoder {name} would run code from {source}, which FOCUS does not do",
-            hint="describe it in a YAML file with a factory that you have read (docs/slides.md)",
+            hint="describe it in a YAML file with a class that you have read (docs/encoders.md)",
         )
     if local or (isinstance(error, (KeyError, ValueError, RuntimeError)) and not isinstance(error, OSError)):
         return BadInputError(f"{source} is not the weights of {name}: {text}", hint="give the named model's own files")

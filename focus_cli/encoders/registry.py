@@ -106,6 +106,17 @@ def open_encoder(
     raise _unknown(spec, PRESETS)
 
 
+def is_shipped_name(name: object) -> bool:
+    """Whether `name`, which may come from a file, names an encoder that is defined in FOCUS itself.
+
+    Nothing else of what `open_encoder` takes may come from data: a YAML description and a folder are the user's code
+    and files, and ``timm:`` and ``hf:`` reach out to a network.
+    """
+    from focus_cli.encoders.presets import PRESETS
+
+    return isinstance(name, str) and (name in PRESETS or name in BUILT_IN)
+
+
 def list_encoders() -> list[dict[str, Any]]:
     """Facts of every encoder that has a name, one dict each.
 

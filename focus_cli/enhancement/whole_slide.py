@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from focus_cli.errors import UsageError
-from focus_cli.preprocessing import Encoding, check_encoder, encoding_like, preprocess_slide
+from focus_cli.preprocessing import Encoding, encoding_like, preprocess_slide
 from focus_cli.store import Footprint, PlatformInfo, StoredSample
 from focus_cli.training import TrainedModel
 
@@ -60,8 +60,6 @@ def slide_sample(
     prior = model.prior
     encoding = encoding_like(model.image.encoder, encoding)
     encoder = encoding.open()
-    if encoder is not None:
-        check_encoder(encoder, model.image.encoder)
 
     def encode(slide: Slide, folder: Path) -> None:
         if encoder is not None:

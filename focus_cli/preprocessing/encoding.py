@@ -33,6 +33,8 @@ class Encoding:
         Folder of finished extractions, shared by samples and runs.
     device, precision
         How it runs.
+    wanted
+        What a model was trained with, as `EncoderInfo` is stored; another encoder is refused.
     """
 
     spec: str | None = None
@@ -42,6 +44,7 @@ class Encoding:
     store: Path | None = None
     device: str = "auto"
     precision: str = "float32"
+    wanted: Mapping[str, Any] | None = None
 
     def settings(self) -> dict[str, Any]:
         """What decides the features' values, for the record; empty without an encoder."""
@@ -56,6 +59,8 @@ class Encoding:
         ------
         UsageError
             If an option of the encoder is given without one.
+        BadInputError
+            If it is not the encoder that a model was trained with.
         FocusError
             As `open_encoder`.
         """
@@ -65,7 +70,10 @@ class Encoding:
             return None
         from focus_cli.encoders import open_encoder
 
-        return open_encoder(self.spec, device=self.device, dense=self.dense, precision=self.precision, mpp=self.mpp)
+        encoder = open_encoder(self.spec, device=self.device, dense=self.dense, precision=self.precision, mpp=self.mpp)
+        if self.wanted is not None:
+            check_encoder(encoder, self.wanted)
+        return encoder
 
     def write(
         self, encoder: Encoder, slide: Slide, folder: Path, bounds_um: tuple[float, float, float, float] | None = None
@@ -90,6 +98,9 @@ class Encoding:
 def encoding_like(raster: Mapping[str, Any] | None, options: Encoding) -> Encoding:
     """The encoding that gives the image features of a model.
 
+    Without an encoder of the user's the model's own name for it is taken only where it is the name of a shipped preset:
+    a model is data, and data never make FOCUS open a description, a folder or an address.
+
     Parameters
     ----------
     raster
@@ -101,7 +112,7 @@ def encoding_like(raster: Mapping[str, Any] | None, options: Encoding) -> Encodi
     Raises
     ------
     UsageError
-        If an encoder is named, and the model sees none.
+        If an encoder is named, and the model sees none; or none is named, and the model's is no shipped preset.
     """
     if raster is None:
         if options.spec is not None:
@@ -109,15 +120,23 @@ def encoding_like(raster: Mapping[str, Any] | None, options: Encoding) -> Encodi
                 f"the model sees the built-in morphology alone, not encoder {options.spec}", hint="leave --encoder away"
             )
         return options
-    given = options.spec is not None
+    from focus_cli.encoders import is_shipped_name
+
+    if options.spec is None and not is_shipped_name(raster["name"]):
+        raise UsageError(
+            f"the model sees the image with encoder {raster['name']!r} (digest {raster['digest']}), which is not one "
+            "that FOCUS knows by name",
+            hint="pass the encoder of the training with --encoder; only one with the same digest is used",
+        )
     return Encoding(
-        spec=options.spec if given else raster["name"],
+        spec=options.spec or raster["name"],
         step_um=raster["step_um"],
         dense=raster["grid"] > 1,
         mpp=options.mpp,
         store=options.store,
         device=options.device,
         precision=options.precision,
+        wanted=raster,
     )
 
 

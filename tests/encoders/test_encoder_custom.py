@@ -14,7 +14,7 @@ MODULE = """
 import torch
 
 class Net(torch.nn.Module):
-    def __init__(self, width, tokens=False):
+    def __init__(self, width=6, tokens=False):
         super().__init__()
         self.tokens = tokens
         self.conv = torch.nn.Conv2d(3, width, 8, 8)
@@ -25,13 +25,15 @@ class Net(torch.nn.Module):
         return y.mean(1)
 
 def make(width=6, tokens=False):
-    return Net(width, tokens)
+    raise SystemExit("a function was called")
 
-def nothing():
-    return "no module"
+class NoNetwork:
+    def __init__(self):
+        raise SystemExit("a class that is no network was built")
 
-def failing():
-    raise RuntimeError("no luck")
+class Failing(torch.nn.Module):
+    def __init__(self):
+        raise RuntimeError("no luck")
 """
 
 
@@ -41,7 +43,7 @@ def describe(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
 
     def write(**changes):
-        keys = {"name": "mine", "factory": "my_encoders:make", "mpp": 0.5, "tile_px": 32, "dim": 6, "licence": "mine"}
+        keys = {"name": "mine", "factory": "my_encoders:Net", "mpp": 0.5, "tile_px": 32, "dim": 6, "licence": "mine"}
         keys |= changes
         path = tmp_path / "mine.yaml"
         path.write_text(yaml.safe_dump({k: v for k, v in keys.items() if v is not None}))
@@ -110,10 +112,18 @@ def test_weights_with_another_sum(describe, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"factory": "my_encoders:gone"}, MissingResourceError, "no factory my_encoders:gone"),
-        ({"factory": "no_such_package:make"}, MissingResourceError, "no factory no_such_package"),
-        ({"factory": "my_encoders:nothing"}, BadInputError, "gave a str"),
-        ({"factory": "my_encoders:failing"}, BadInputError, "no luck"),
+        ({"factory": "my_encoders:gone"}, MissingResourceError, "no class my_encoders:gone"),
+        ({"factory": "no_such_package:Net"}, MissingResourceError, "no class no_such_package"),
+        ({"factory": "my_encoders:make"}, BadInputError, r"no subclass of torch\.nn\.Module"),
+        ({"factory": "my_encoders:NoNetwork"}, BadInputError, r"no subclass of torch\.nn\.Module"),
+        ({"factory": "my_encoders:torch"}, BadInputError, r"no subclass of torch\.nn\.Module"),
+        ({"factory": "os:system", "options": {"command": "exit 1"}}, BadInputError, "no subclass"),
+        ({"factory": "subprocess:Popen", "options": {"args": ["false"]}}, BadInputError, "no subclass"),
+        ({"factory": "my_encoders:Failing"}, BadInputError, "no luck"),
+        ({"factory": "my_encoders:Net:x"}, BadInputError, "factory"),
+        ({"name": "../mine"}, BadInputError, "name"),
+        ({"name": "mine/x"}, BadInputError, "name"),
+        ({"mpp": float("nan")}, BadInputError, "mpp"),
         ({"options": {"depth": 3}}, BadInputError, "failed: TypeError"),
         ({"mpp": -1}, BadInputError, "mpp"),
         ({"dim": None}, BadInputError, "dim"),
