@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 @click.option("--histology-only", is_flag=True, help="The same as --mode histology. Without a sample: --image.")
 @click.option("--image", type=PATH, help="A slide without counts: TIFF, SVS, JPEG or PNG.")
 @click.option("--mpp", type=click.FloatRange(min=0, min_open=True), help="µm per pixel of --image.")
+@click.option("--force", is_flag=True, help="Go on where --image is no H&E; warn instead.")
 @click.option(
     "--resolution-um", type=click.FloatRange(min=0, min_open=True), help="Pitch of the grid over --image, µm."
 )
@@ -59,6 +60,7 @@ def command(
     histology_only: bool,
     image: Path | None,
     mpp: float | None,
+    force: bool,
     resolution_um: float | None,
     widths_um: str,
     samples: int,
@@ -94,6 +96,7 @@ def command(
         reference=reference,
         image=image,
         mpp=mpp,
+        force=force,
         options=EmbedOptions(
             mode="histology" if histology_only else mode,
             widths_um=widths,

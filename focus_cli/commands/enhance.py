@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import rich_click as click
 
@@ -12,13 +12,13 @@ from focus_cli.commands.options import (
     encoder_options,
     gene_table_option,
     overwrite_option,
-    reader_options,
+    preparation_options,
     seed_option,
 )
 from focus_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from focus_cli.preprocessing import Encoding
+    from focus_cli.preprocessing import Encoding, Preparation
 
 
 @click.command("enhance")
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     "--orthologues",
     is_flag=True,
     help="A --reference .h5ad of the other species (human, mouse) is meant: its one-to-one orthologues are used.",
+)
+@click.option(
+    "--cell-type", "cell_type", help="Column of obs with the cell types of a --reference .h5ad; guessed if not given."
 )
 @click.option(
     "--genes",
@@ -73,7 +76,7 @@ if TYPE_CHECKING:
     help="Take a signal away to see what rests on it: image, reference or spatial, =drop or =shuffle. Repeatable.",
 )
 @click.option("--max-steps", type=click.IntRange(min=1), help="Training steps of --model self.")
-@reader_options
+@preparation_options
 @encoder_options
 @gene_table_option
 @seed_option
@@ -84,6 +87,7 @@ def command(
     model: Path | None,
     reference: Path | None,
     orthologues: bool,
+    cell_type: str | None,
     genes: str,
     resolution_um: float | None,
     points: Path | None,
@@ -95,10 +99,10 @@ def command(
     adapt: int,
     ablate: tuple[str, ...],
     max_steps: int | None,
+    preparation: Preparation,
     encoding: Encoding,
     seed: int,
     overwrite: bool,
-    **reader: Any,
 ):
     """Enhance a sample: denoise measured genes, impute unmeasured ones, refine the resolution.
 
@@ -111,6 +115,7 @@ def command(
     \b
         focus enhance outs/ --image he.tif --reference cells.h5ad --out enhanced.h5ad
         focus enhance outs/ --image he.tif --model self --out enhanced.h5ad
+        focus enhance xenium/ --image he.ome.tif --register --organ breast --species human --out enhanced.h5ad
         focus enhance samples/S1 --model model --reference reference --out S1.h5ad
         focus enhance samples/S9 --model model --out S9.h5ad --adapt 200
         focus enhance samples/S1 --model model --out S1.h5ad --resolution-um 16 --refined S1.fine.h5ad
@@ -133,6 +138,7 @@ def command(
         model=model,
         reference=reference,
         orthologues=orthologues,
+        cell_type=cell_type,
         refined=refined,
         options=EnhanceOptions(
             genes=genes,
@@ -146,7 +152,7 @@ def command(
             seed=seed,
             device=encoding.device,
         ),
-        preprocess_options=reader,
+        preparation=preparation,
         encoding=encoding,
         training_options={"max_steps": max_steps},
         overwrite=overwrite,

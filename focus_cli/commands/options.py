@@ -59,6 +59,104 @@ def reader_options(command: Callable) -> Callable:
     return command
 
 
+_PREPARATION_OPTIONS = (
+    click.option("--no-image", is_flag=True, help="Leave the image aside, even where there is one."),
+    click.option(
+        "--align",
+        type=PATH,
+        help="How an H&E that was imaged apart lies: 3 × 3 or 2 × 3 numbers (csv) that map its pixels to those of the "
+        "positions, as Xenium Explorer exports them.",
+    ),
+    click.option(
+        "--align-from",
+        type=click.Choice(["image", "positions"]),
+        help="Which pixels --align maps from.  [default: image]",
+    ),
+    click.option(
+        "--landmarks",
+        type=PATH,
+        help="The same places on H&E and positions (csv): x_image, y_image, and x, y in px or x_um, y_um.",
+    ),
+    click.option("--register", is_flag=True, help="Find how an H&E that was imaged apart lies on the locations."),
+    click.option(
+        "--orient",
+        metavar="NAME",
+        help='Turn the positions on the image, for instance "flipped left-right"; a refusal names the right one.',
+    ),
+    click.option(
+        "--shift-um",
+        metavar="RIGHT,DOWN",
+        help="Shift the positions on the image, in µm, after everything else.",
+    ),
+    click.option(
+        "--step-um",
+        type=click.FloatRange(min=0, min_open=True),
+        default=8.0,
+        show_default=True,
+        help="Pitch of the raster of image features, in µm.",
+    ),
+    click.option("--organ", default="", help="What the tissue is, for instance breast: a condition of the model."),
+    click.option("--species", default="", help="For instance human: a condition of the model."),
+    click.option(
+        "--force",
+        is_flag=True,
+        help="Go on where the image is no H&E or does not fit the locations; warn instead.",
+    ),
+)
+
+
+def preparation_options(command: Callable) -> Callable:
+    """How raw data become a sample, the same for every verb that makes one.
+
+    With them come the options of `reader_options`. The command is given a `Preparation` of all, as ``preparation``.
+    """
+    readers = _names_of(_READER_OPTIONS)
+
+    @wraps(command)
+    def prepared(
+        *args: Any,
+        no_image: bool,
+        align: Path | None,
+        align_from: str | None,
+        landmarks: Path | None,
+        register: bool,
+        orient: str | None,
+        shift_um: str | None,
+        step_um: float,
+        organ: str,
+        species: str,
+        force: bool,
+        **others: Any,
+    ) -> Any:
+        from focus_cli.preprocessing import Placing, Preparation
+
+        preparation = Preparation(
+            reader={name: others.pop(name) for name in readers},
+            use_image=not no_image,
+            placing=Placing(align, align_from, landmarks, register, orient, shift_um),
+            step_um=step_um,
+            organ=organ,
+            species=species,
+            force=force,
+        )
+        return command(*args, preparation=preparation, **others)
+
+    for option in reversed((*_READER_OPTIONS, *_PREPARATION_OPTIONS)):
+        prepared = option(prepared)
+    return prepared
+
+
+def _names_of(options: Sequence[Callable]) -> list[str]:
+    """Names under which options are handed to a command."""
+
+    def nothing() -> None:
+        pass
+
+    for option in options:
+        option(nothing)
+    return [parameter.name for parameter in nothing.__click_params__]
+
+
 _ENCODER_OPTIONS = (
     click.option(
         "--encoder",

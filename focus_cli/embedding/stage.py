@@ -18,7 +18,7 @@ from focus_cli.conditioning.states import state_latents
 from focus_cli.embedding.neighbourhood import WIDTHS_UM, neighbourhoods, slide_vector
 from focus_cli.embedding.space import MODES, Space, model_space
 from focus_cli.enhancement.section import Section
-from focus_cli.errors import BadInputError, UsageError
+from focus_cli.errors import BadInputError, MissingResourceError, UsageError
 from focus_cli.genes import gene_table_inputs
 from focus_cli.h5ad.answer import write_answer
 from focus_cli.h5ad.spatial_file import SpatialFile
@@ -57,6 +57,7 @@ def embed(
     reference: Path | None = None,
     image: Path | None = None,
     mpp: float | None = None,
+    force: bool = False,
     options: EmbedOptions | None = None,
     encoding: Encoding | None = None,
     overwrite: bool = False,
@@ -75,6 +76,8 @@ def embed(
         Folder made by ``focus reference``, whose cell states the model may recall.
     image, mpp
         The slide, and its µm per pixel where the file does not say.
+    force
+        Go on, with a warning, where the slide is not an H&E.
     encoding
         Where the learned encoder of the model lies, for a slide alone.
 
@@ -85,6 +88,12 @@ def embed(
     """
     options, encoding = options or EmbedOptions(), encoding or Encoding()
     _check(sample, out, image, options, overwrite)
+    if sample is not None:
+        for name, value in (("--mpp", mpp), ("--force", force or None), ("--encoder", encoding.spec)):
+            if value is not None:
+                raise UsageError(f"{name} is about a slide without counts", hint="leave it away: a sample has its own")
+    elif not Path(image).exists():
+        raise MissingResourceError(f"no such image: {image}", hint="check --image")
     given = shipped_model() if model is None else Path(model)
     if model is None:
         say(f"embed: no model given; {NANO} is used")
@@ -92,7 +101,7 @@ def embed(
     opened = open_reference(reference) if reference is not None else None
     with tempfile.TemporaryDirectory(prefix="focus-") as scratch:
         if sample is None:
-            stored = _slide(image, trained, Path(scratch), mpp, options, encoding)
+            stored = _slide(image, trained, Path(scratch), mpp, options, encoding, force)
         else:
             stored = open_sample(sample)
         check_memory("embed", sample_size(stored.path), samples=options.samples, reference=opened is not None)
@@ -228,7 +237,13 @@ def _require_shared_genes(model: TrainedModel, data: SampleData) -> None:
 
 
 def _slide(
-    image: Path, model: TrainedModel, scratch: Path, mpp: float | None, options: EmbedOptions, encoding: Encoding
+    image: Path,
+    model: TrainedModel,
+    scratch: Path,
+    mpp: float | None,
+    options: EmbedOptions,
+    encoding: Encoding,
+    force: bool,
 ) -> StoredSample:
     from focus_cli.enhancement.whole_slide import slide_sample
 
@@ -240,6 +255,7 @@ def _slide(
         resolution_um=options.resolution_um,
         mpp=mpp,
         encoding=encoding,
+        force=force,
     )
 
 

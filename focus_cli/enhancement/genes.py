@@ -27,6 +27,27 @@ class OutputGenes:
     panel_columns: np.ndarray
 
 
+def read_gene_list(path: Path) -> list[str]:
+    """Names of genes, one per line.
+
+    Raises
+    ------
+    UsageError
+        If there is no such file.
+    BadInputError
+        If it is no text, or names no gene.
+    """
+    if not Path(path).is_file():
+        raise UsageError(f"--genes {path}: no such file", hint="give all, measured or a file of names")
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise BadInputError(f"{path} is not a text file", hint="one gene name per line, in UTF-8") from None
+    if not (names := [line.strip() for line in lines if line.strip()]):
+        raise BadInputError(f"{path} names no gene", hint="one gene name per line")
+    return names
+
+
 def choose_genes(wanted: str, panel: np.ndarray, prior: SpatialPrior) -> OutputGenes:
     """Resolve ``--genes``: ``measured``, ``all``, or a file with one name per line.
 
@@ -46,20 +67,13 @@ def choose_genes(wanted: str, panel: np.ndarray, prior: SpatialPrior) -> OutputG
     elif wanted == "all":
         names = np.concatenate([panel, inferred])
     else:
-        asked = [line.strip() for line in Path(wanted).read_text().splitlines() if line.strip()]
-        if not asked:
-            raise BadInputError(f"{wanted} names no gene", hint="one gene name per line")
+        asked = read_gene_list(Path(wanted))
         own = np.concatenate([panel, inferred])
         foreign = sorted(set(asked) - set(own))
         table = pd.DataFrame({keys.GENE_ID: ""}, index=own)
         table.loc[prior.genes, keys.GENE_ID] = prior.gene_ids
         found = dict(zip(foreign, match_genes(pd.DataFrame(index=foreign), table, exclusive=False).tolist()))
-        missing = [name for name in foreign if found[name] < 0]
-        if missing:
-            raise UsageError(
-                f"{len(missing)} of {len(set(asked))} genes of {wanted} are unknown: {', '.join(missing[:5])}",
-                hint="a gene outside the panel needs a --reference (or a model) that knows it",
-            )
+        refuse_unknown([name for name in foreign if found[name] < 0], len(set(asked)), wanted)
         chosen = set(asked) | {own[row] for row in found.values()}
         names = np.array([g for g in np.concatenate([panel, inferred]) if g in chosen])
     column = {name: i for i, name in enumerate(names)}
@@ -69,3 +83,18 @@ def choose_genes(wanted: str, panel: np.ndarray, prior: SpatialPrior) -> OutputG
         prior_rows=prior.rows(names),
         panel_columns=np.array([column.get(name, -1) for name in panel], dtype=np.int64),
     )
+
+
+def refuse_unknown(missing: list[str], n_asked: int, wanted: str) -> None:
+    """Refuse names of a list that no table of genes has.
+
+    Raises
+    ------
+    UsageError
+        With the first of them; none where nothing is missing.
+    """
+    if missing:
+        raise UsageError(
+            f"{len(missing)} of {n_asked} genes of {wanted} are unknown: {', '.join(missing[:5])}",
+            hint="a gene outside the panel needs a --reference (or a model) that knows it",
+        )

@@ -54,11 +54,7 @@ def refined_grid(data: SampleData, resolution_um: float) -> Queries:
         If the resolution is coarser than the locations, or finer than 1 µm.
     """
     footprint = data.info.footprint
-    if resolution_um > footprint.pitch_um or resolution_um < 1:
-        raise UsageError(
-            f"--resolution-um {resolution_um:g}: locations are {footprint.pitch_um:g} µm apart",
-            hint=f"give a value between 1 and {footprint.pitch_um:g}",
-        )
+    check_resolution(footprint, resolution_um)
     low = data.xy_um.min(axis=0) - footprint.size_um / 2
     high = data.xy_um.max(axis=0) + footprint.size_um / 2
     x = np.arange(low[0] + resolution_um / 2, high[0], resolution_um)
@@ -74,23 +70,44 @@ def refined_grid(data: SampleData, resolution_um: float) -> Queries:
     return Queries(xy[inside], names, parent[inside], share, resolution_um)
 
 
-def read_points(path: Path, data: SampleData) -> Queries:
-    """Read points from a table: ``x_um`` and ``y_um`` in the sample's µm, the index (or first text column) as names.
+def check_resolution(footprint: Footprint, resolution_um: float) -> None:
+    """Refuse a grid that is coarser than the locations, or finer than 1 µm.
 
-    ``area_um2`` is the area of each point's cell where it is given. Points beyond `REACH` pitches of the nearest
-    location are left out, and counted.
+    Raises
+    ------
+    UsageError
+        Naming the pitch of the locations.
+    """
+    if resolution_um > footprint.pitch_um or resolution_um < 1:
+        raise UsageError(
+            f"--resolution-um {resolution_um:g}: locations are {footprint.pitch_um:g} µm apart",
+            hint=f"give a value between 1 and {footprint.pitch_um:g}",
+        )
+
+
+def load_points(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Read points from a table: ``x_um`` and ``y_um`` in µm, the index (or first text column) as names.
 
     Parameters
     ----------
     path
         .parquet (as ``focus nuclei`` writes it), .csv or .tsv.
 
+    Returns
+    -------
+    xy
+        float64 (n, 2), µm.
+    area
+        float64 (n,), µm²: ``area_um2`` where the table has it.
+    names
+        Text (n,), unique.
+
     Raises
     ------
     MissingResourceError
         If there is no such file.
     BadInputError
-        If it is no such table, names come twice, a number is not finite, or no point lies on the section.
+        If it is no such table, names come twice, or a number is not finite.
     """
     table = _read_table(Path(path))
     if missing := {"x_um", "y_um"} - set(table.columns):
@@ -105,6 +122,18 @@ def read_points(path: Path, data: SampleData) -> Queries:
     names = table.index.to_numpy().astype(str)
     if len(set(names)) < len(names):
         raise BadInputError(f"{path}: names of points come twice", hint="give each point an id of its own")
+    return xy, area, names
+
+
+def read_points(path: Path, data: SampleData) -> Queries:
+    """Points of a table on a section. Those beyond `REACH` pitches of the nearest location are left out, and counted.
+
+    Raises
+    ------
+    MissingResourceError, BadInputError
+        As `load_points`, or if no point lies on the section.
+    """
+    xy, area, names = load_points(path)
     footprint = data.info.footprint
     distance, parent = cKDTree(data.xy_um).query(xy) if len(xy) else (np.zeros(0), np.zeros(0, int))
     inside = distance <= REACH * footprint.pitch_um

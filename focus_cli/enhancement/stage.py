@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from focus_cli import provenance
 from focus_cli.checkpoints import NANO, shipped_model
 from focus_cli.conditioning.ablation import parse_ablations
+from focus_cli.enhancement.before import Subject, check_files, check_subject, known_species
 from focus_cli.enhancement.inference import LAYERS, EnhanceOptions, Inference
-from focus_cli.errors import BadInputError, UsageError
-from focus_cli.genes import SPECIES, gene_table_inputs, read_gene_names, species_of
+from focus_cli.errors import MissingResourceError, UsageError
+from focus_cli.genes import gene_table_inputs
+from focus_cli.genes.files import read_var
+from focus_cli.platform_names import AUTO
 from focus_cli.preprocessing.encoding import Encoding, encoding_like
+from focus_cli.preprocessing.preparation import Preparation
 from focus_cli.progress import say
 from focus_cli.reference import build_reference, is_reference, open_reference
-from focus_cli.resources import check_memory, sample_size
+from focus_cli.resources import Size, check_memory, sample_size
 from focus_cli.store import StoredSample, is_sample, open_sample, refuse_existing, sample_id_of
 from focus_cli.training import TrainedModel, load_model
+
+if TYPE_CHECKING:
+    from focus_cli.platforms import RawSample
 
 SELF = Path("self")
 
@@ -28,9 +37,10 @@ def enhance(
     model: Path | None = None,
     reference: Path | None = None,
     orthologues: bool = False,
+    cell_type: str | None = None,
     refined: Path | None = None,
     options: EnhanceOptions | None = None,
-    preprocess_options: dict | None = None,
+    preparation: Preparation | None = None,
     encoding: Encoding | None = None,
     training_options: dict | None = None,
     overwrite: bool = False,
@@ -41,7 +51,7 @@ def enhance(
     ----------
     sample
         A folder made by ``focus preprocess``, or a raw platform folder, which is preprocessed first. None: the image of
-        ``preprocess_options`` is a whole slide without counts, and the model speaks on a grid over its tissue.
+        `preparation` is a whole slide without counts, and the model is evaluated on a grid over its tissue.
     out
         Enhanced .h5ad to write: the same locations, all chosen genes.
     model
@@ -50,10 +60,14 @@ def enhance(
         Reference folder, or an .h5ad, which is prepared first.
     orthologues
         The .h5ad may be of the other species; its one-to-one orthologues are used then.
-    encoding
-        Where the learned encoder of the model lies, for a raw sample or a slide.
+    cell_type
+        Column of obs with the cell types of the .h5ad; guessed if not given.
     refined
         Second .h5ad on a grid of ``options.resolution_um``, or at the points of ``options.points``.
+    preparation
+        How a raw sample is preprocessed.
+    encoding
+        Where the learned encoder of the model lies, for a raw sample or a slide.
 
     Raises
     ------
@@ -61,32 +75,47 @@ def enhance(
         Of the kind that fits; see `focus_cli.errors`. Nothing is written then.
     """
     options, encoding = options or EnhanceOptions(), encoding or Encoding()
-    preprocess_options = preprocess_options or {}
-    if sample is None:
-        _check_slide(preprocess_options, refined, options)
+    preparation = preparation or Preparation()
     _check(model, out, refined, options, overwrite, alone=sample is None)
+    check_files(options)
+    _check_sample(sample, preparation, encoding, refined, options)
+    _check_reference(reference, orthologues, cell_type)
+    training_options = {name: value for name, value in (training_options or {}).items() if value is not None}
+    given = shipped_model() if model is None else Path(model)
+    if training_options and given != SELF:
+        raise UsageError("--max-steps is about --model self", hint="leave it away; --adapt continues a training")
+    if model is None:
+        say(f"enhance: no model given; {NANO} is used as it is (--adapt N adapts it, --model self trains one here)")
+    trained = None if given == SELF else load_model(given)
+    if trained is not None and options.histology_only and not trained.image.names:
+        raise UsageError("the model was trained without images", hint="use a model trained on samples with an H&E")
     with tempfile.TemporaryDirectory(prefix="focus-") as scratch:
-        given = shipped_model() if model is None else Path(model)
-        if model is None:
-            say(f"enhance: no model given; {NANO} is used as it is (--adapt N adapts it, --model self trains one here)")
-        trained = None if given == SELF else load_model(given)
+
+        def check(subject: Subject) -> None:
+            check_subject(subject, trained, reference, options, orthologues=orthologues)
+
         if sample is None:
-            stored = _slide(trained, Path(scratch), preprocess_options, options, encoding)
+            stored = _slide(trained, Path(scratch), preparation, options, encoding)
+        elif is_sample(sample):
+            stored = open_sample(sample)
+            check(_subject(stored))
         else:
-            stored = _stored(sample, Path(scratch), preprocess_options, encoding, trained)
-        goal = _species(stored) if orthologues else None
-        reference_dir = _reference(reference, Path(scratch), options.seed, goal)
+            _check_raw_memory(sample, preparation, trained, options, reference=reference is not None)
+            stored = _preprocessed(sample, Path(scratch), preparation, encoding, trained, check)
+        goal = known_species(stored.read().var, str(stored.path)) if orthologues else None
+        reference_dir = _reference(reference, Path(scratch), options.seed, goal, cell_type)
         if trained is None:
-            trained = _train_here(stored, reference_dir, Path(scratch), options, training_options or {})
+            trained = _train_here(stored, reference_dir, Path(scratch), options, training_options)
         opened = open_reference(reference_dir) if reference_dir else None
-        _check_memory(stored, trained, options, reference=opened is not None)
+        _check_memory(sample_size(stored.path), trained, options, reference=opened is not None)
         run = Inference(stored, trained, opened, options, own=given == SELF)
         record = provenance.describe_run(
             "enhance",
             {**options.__dict__, "layers": list(options.layers), "model": run.model.info}
-            | ({"orthologues": goal} if orthologues else {}),
+            | ({"orthologues": goal} if orthologues else {})
+            | ({"cell_type": cell_type} if cell_type is not None else {}),
             _inputs(sample, stored, None if given == SELF else given, reference)
-            | ({"image": Path(preprocess_options["image"])} if sample is None else {})
+            | ({"image": Path(preparation.reader["image"])} if sample is None else {})
             | ({"points": Path(options.points)} if options.points is not None else {}),
             options.seed,
         )
@@ -96,10 +125,20 @@ def enhance(
         run.write_locations(out, record, overwrite)
 
 
-def _check_memory(stored: StoredSample, model: TrainedModel, options: EnhanceOptions, *, reference: bool) -> None:
+def _check_raw_memory(
+    raw: Path, preparation: Preparation, model: TrainedModel | None, options: EnhanceOptions, *, reference: bool
+) -> None:
+    """What enhancement itself needs, as far as a raw sample tells; `preprocess` looks at its own need."""
+    if model is not None:
+        known = {name: preparation.reader.get(name) for name in ("image", "bin_um")}
+        size = sample_size(raw, platform=preparation.reader.get("platform", AUTO), **known)
+        _check_memory(size, model, options, reference=reference)
+
+
+def _check_memory(size: Size, model: TrainedModel, options: EnhanceOptions, *, reference: bool) -> None:
     check_memory(
         "enhance",
-        sample_size(stored.path),
+        size,
         lower="write fewer genes with --genes, or a coarser grid with --resolution-um",
         genes=None if options.genes == "measured" else len(model.prior.genes),
         resolution_um=options.resolution_um,
@@ -116,19 +155,52 @@ def _inputs(sample: Path | None, stored: StoredSample, model: Path | None, refer
     return inputs | {role: Path(p) for role, p in (("model", model), ("reference", reference)) if p is not None}
 
 
-def _check_slide(reader: dict, refined, options: EnhanceOptions) -> None:
-    if not (options.histology_only and reader.get("image")):
-        raise UsageError(
-            "there is no sample to enhance",
-            hint="name one; a whole slide without counts: --histology-only --image SLIDE --model MODEL",
-        )
-    if refined is not None:
-        raise UsageError("a slide without counts has one output", hint="--resolution-um is the pitch of its grid")
-    if options.points is not None:
-        raise UsageError("--points needs a sample", hint="leave it away; --resolution-um is the pitch of the grid")
-    for name in ("bin_um", "region", "table"):
-        if reader.get(name) is not None:
-            raise UsageError(f"--{name.replace('_', '-')} is about raw data, and there is only a slide")
+def _check_sample(
+    sample: Path | None, preparation: Preparation, encoding: Encoding, refined: Path | None, options: EnhanceOptions
+) -> None:
+    named = preparation.named()
+    if sample is None:
+        if not (options.histology_only and preparation.reader.get("image")):
+            raise UsageError(
+                "there is no sample to enhance",
+                hint="name one; a whole slide without counts: --histology-only --image SLIDE --model MODEL",
+            )
+        if refined is not None:
+            raise UsageError("a slide without counts has one output", hint="--resolution-um is the pitch of its grid")
+        if options.points is not None:
+            raise UsageError("--points needs a sample", hint="leave it away; --resolution-um is the pitch of the grid")
+        if others := [name for name in named if name not in ("--image", "--mpp", "--force")]:
+            raise UsageError(f"{others[0]} is about raw data, and there is only a slide", hint="leave it away")
+        return
+    if is_sample(sample):
+        if encoding.spec is not None:
+            raise UsageError(
+                f"{sample} is a prepared sample with image features of its own", hint="leave --encoder away"
+            )
+        if named:
+            raise UsageError(
+                f"{named[0]} is about raw data, and {sample} is a prepared sample",
+                hint="leave it away, or name the raw folder",
+            )
+    elif not Path(sample).exists():
+        raise MissingResourceError(f"no such file or folder: {sample}", hint="a sample, or what the instrument wrote")
+
+
+def _check_reference(reference: Path | None, orthologues: bool, cell_type: str | None) -> None:
+    """Refuse a reference that is not there, and options that do not fit it."""
+    named = [name for name, given in (("--orthologues", orthologues), ("--cell-type", cell_type)) if given]
+    if reference is None:
+        if named:
+            raise UsageError(f"{named[0]} is about the --reference", hint="give one, or leave it away")
+        return
+    if is_reference(reference) or Path(reference).is_dir():
+        open_reference(reference)  # raises: it names what is missing
+        if cell_type is not None:
+            raise UsageError(
+                f"--cell-type is about an .h5ad, and {reference} is prepared already", hint="leave it away"
+            )
+    elif not Path(reference).exists():
+        raise MissingResourceError(f"no such reference: {reference}", hint="give an .h5ad file of scRNA-seq")
 
 
 def _check(model, out, refined, options: EnhanceOptions, overwrite: bool, *, alone: bool) -> None:
@@ -160,65 +232,60 @@ def _check(model, out, refined, options: EnhanceOptions, overwrite: bool, *, alo
     unknown = set(options.layers) - set(LAYERS)
     if unknown:
         raise UsageError(f"unknown layer {sorted(unknown)[0]!r}", hint=f"layers: {', '.join(LAYERS)}")
-    if options.genes not in ("all", "measured") and not Path(options.genes).is_file():
-        raise UsageError(f"--genes {options.genes}: no such file", hint="give all, measured or a file of names")
 
 
-def _slide(model: TrainedModel, scratch: Path, reader: dict, options, encoding: Encoding) -> StoredSample:
+def _slide(
+    model: TrainedModel, scratch: Path, preparation: Preparation, options: EnhanceOptions, encoding: Encoding
+) -> StoredSample:
     from focus_cli.enhancement.whole_slide import slide_sample
 
-    image = Path(reader["image"])
+    image = Path(preparation.reader["image"])
     return slide_sample(
         image,
         scratch / "sample",
         sample_id_of(image.name, "sample"),
         model,
         resolution_um=options.resolution_um,
-        mpp=reader.get("mpp"),
+        mpp=preparation.reader.get("mpp"),
         encoding=encoding,
+        force=preparation.force,
     )
 
 
-def _stored(
-    sample: Path, scratch: Path, settings: dict, encoding: Encoding, model: TrainedModel | None
+def _subject(stored: StoredSample) -> Subject:
+    info = stored.info
+    return Subject(info.sample_id, read_var(stored.path), info.footprint, info.image is not None)
+
+
+def _preprocessed(
+    raw: Path,
+    scratch: Path,
+    preparation: Preparation,
+    encoding: Encoding,
+    model: TrainedModel | None,
+    check: Callable[[Subject], None],
 ) -> StoredSample:
-    if is_sample(sample):
-        if encoding.spec is not None:
-            raise UsageError(
-                f"{sample} is a prepared sample with image features of its own", hint="leave --encoder away"
-            )
-        return open_sample(sample)
     from focus_cli.preprocessing import preprocess
 
     if model is not None:
         encoding = encoding_like(model.image.encoder, encoding)
-    sample_id = settings.pop("sample_id", None) or sample_id_of(Path(sample).name, "sample")
-    say(f"enhance: {sample} is a raw folder; preprocessing it")
-    return preprocess(sample, scratch / "sample", sample_id, encoding=encoding, **settings)
+    say(f"enhance: {raw} is a raw folder; preprocessing it")
+
+    def check_raw(read: RawSample) -> None:
+        pictured = read.image_path is not None and preparation.use_image
+        check(Subject(str(raw), read.adata.var, read.footprint, pictured))
+
+    name = sample_id_of(Path(raw).name, "sample")
+    return preprocess(raw, scratch / "sample", name, encoding=encoding, check=check_raw, **preparation.keywords())
 
 
-def _species(stored: StoredSample) -> str:
-    species = species_of(read_gene_names(stored.read().var))
-    if species not in SPECIES:
-        raise BadInputError(
-            f"{stored.path}: the species of its genes is {species or 'not to be told'}; --orthologues needs one of "
-            f"{' and '.join(SPECIES)}",
-            hint="leave --orthologues away, or prepare the reference with focus reference --orthologues SPECIES",
-        )
-    return species
-
-
-def _reference(reference: Path | None, scratch: Path, seed: int, orthologues: str | None) -> Path | None:
-    if reference is None:
-        if orthologues is not None:
-            raise UsageError("--orthologues is about the --reference", hint="give one, or leave it away")
-        return None
-    if is_reference(reference):
-        # A prepared one says its species where the samples and it are put together.
+def _reference(
+    reference: Path | None, scratch: Path, seed: int, orthologues: str | None, cell_type: str | None
+) -> Path | None:
+    # A prepared one says its species where the samples and it are put together.
+    if reference is None or is_reference(reference):
         return reference
-    if Path(reference).is_dir():
-        open_reference(reference)  # raises: it names what is missing
-    build_reference(reference, scratch / "reference", seed=seed, orthologues=orthologues)
+    build_reference(reference, scratch / "reference", cell_type, seed=seed, orthologues=orthologues)
     return scratch / "reference"
 
 

@@ -27,6 +27,7 @@ def slide_sample(
     resolution_um: float | None = None,
     mpp: float | None = None,
     encoding: Encoding,
+    force: bool = False,
 ) -> StoredSample:
     """Make a sample of a slide: the tissue on a grid, measured as the model's own training samples were.
 
@@ -43,6 +44,8 @@ def slide_sample(
         µm per pixel, where the file does not say.
     encoding
         Where the encoder lies that the model sees the image with, and how it runs.
+    force
+        Go on, with a warning, where the picture is not an H&E.
 
     Raises
     ------
@@ -75,6 +78,7 @@ def slide_sample(
         pitch_um=pitch,
         mpp=mpp,
         encode=encode,
+        force=force,
     )
 
 

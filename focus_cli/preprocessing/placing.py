@@ -57,8 +57,10 @@ class Placing:
         ------
         UsageError
             Naming the options.
+        MissingResourceError, BadInputError
+            If a file is not there, or holds no transform or landmarks.
         """
-        from focus_cli.alignment import named_orientation
+        from focus_cli.alignment import named_orientation, read_landmarks, read_transform
 
         chosen = [name for name in self.named() if name != "--shift-um"]
         if len(chosen) > 1:
@@ -68,6 +70,10 @@ class Placing:
         if self.orient is not None:
             named_orientation(self.orient)
         self.shift()
+        if self.align is not None:
+            read_transform(self.align, self.align_from or "image")
+        if self.landmarks is not None:
+            read_landmarks(self.landmarks, mpp=1.0)
 
     def named(self) -> list[str]:
         """The options that place the image, as they are written."""

@@ -60,6 +60,7 @@ def preprocess(
     orient: str | None = None,
     shift_um: str | None = None,
     encoding: Encoding | None = None,
+    check: Callable[[RawSample], None] | None = None,
     **reader: Any,
 ) -> StoredSample:
     """Read a raw sample, check it against its image, and store it.
@@ -88,6 +89,8 @@ def preprocess(
         How image and positions relate, where the vendor's files do not say; see `Placing`.
     encoding
         The learned encoder that measures the image beside the built-in features; none by default.
+    check
+        Called with what was read, before the image is looked at: may refuse it.
     reader
         ``image``, ``mpp`` and the other options of `focus_cli.platforms.read`.
 
@@ -133,6 +136,8 @@ def preprocess(
     size = sample_size(raw, platform=platform, image=reader.get("image"), bin_um=reader.get("bin_um"))
     check_memory("preprocess", size if use_image else replace(size, image_px=0, whole_px=0), lower=_LESS_MEMORY)
     sample = platforms.read(raw, platform, **reader)
+    if check is not None:
+        check(sample)
     warnings = list(sample.warnings)
     inputs = dict(sample.inputs)
     array = _fit_array(sample, fit_array)
