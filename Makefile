@@ -5,6 +5,7 @@
 # make test         the fast tests;  make test-slow  the rest;  make lint  style;  make clean
 # make docs         the documentation as a site, in site/
 # make test-attacks damaged and hostile input of every kind into every verb
+# make test-newest  the fast tests with the newest versions of everything, on 3.12 and 3.13; make test-oldest with the oldest
 # make test-cluster the tests on a real Slurm, fast and slow (root, and Debian's slurmctld slurmd slurm-client munge)
 #
 # On a machine without a GPU the CPU build of PyTorch is installed, otherwise the ordinary one.
@@ -24,10 +25,11 @@ export FOCUS_DATA
 
 BIN := $(abspath $(VENV))/bin
 FOCUS := $(BIN)/focus
+FAST := not slow and not gpu and not attack
 TORCH_SPEC ?=
 TORCH_INDEX ?=
 
-.PHONY: help install demo demo-breast demo-kidney nano benchmark real-data test test-slow test-attacks test-cluster lint schemas docs clean
+.PHONY: help install demo demo-breast demo-kidney nano benchmark real-data test test-slow test-attacks test-cluster test-newest test-oldest lint schemas docs clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
@@ -67,7 +69,7 @@ real-data:
 	  { echo "make: no real data in $(FOCUS_DATA); set FOCUS_DATA to the folder that holds them" >&2; exit 1; }
 
 test: install
-	$(BIN)/python -m pytest -m "not slow and not gpu and not attack"
+	$(BIN)/python -m pytest -m "$(FAST)"
 
 test-slow: install
 	$(BIN)/python -m pytest -m "slow and not cluster and not gpu and not attack"
@@ -77,6 +79,18 @@ test-attacks: install
 
 test-cluster: install
 	$(BIN)/python -m pytest -m cluster tests/cluster
+
+# Newest versions of everything on Python 3.12 and 3.13, and the lower bounds of pyproject.toml on 3.11, each in an
+# environment of its own (PyTorch brings gigabytes to each).
+test-newest: test-newest-3.12 test-newest-3.13
+
+test-newest-%:
+	bash .ci/environment newest $* .venv-newest-$*
+	.venv-newest-$*/bin/python -m pytest -m "$(FAST)"
+
+test-oldest:
+	bash .ci/environment oldest 3.11 .venv-oldest
+	FOCUS_OLDEST=1 .venv-oldest/bin/python -m pytest -m "$(FAST)"
 
 lint: install
 	$(BIN)/ruff check .

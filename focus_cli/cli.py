@@ -6,6 +6,7 @@ import errno
 import importlib
 import os
 import sys
+import warnings
 from typing import NoReturn
 
 import rich_click as click
@@ -112,6 +113,7 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """Entry point: a refusal is one line, a hint and its own exit code; never a traceback."""
+    _silence_libraries()
     try:
         code = cli.main(standalone_mode=False)
     except FocusError as error:
@@ -145,6 +147,13 @@ def main() -> NoReturn:
     if code and os.environ.get(JOB_VARIABLE):
         click.echo(f"{EXIT_CODE_LINE}{code}", err=True)
     sys.exit(code)
+
+
+def _silence_libraries() -> None:
+    """Keep what libraries warn of (with paths of the installation) from users; ``python -W`` and PYTHONWARNINGS show it."""
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+        os.environ["PYTHONWARNINGS"] = "ignore"  # for the processes that a verb starts
 
 
 def _file_system_at_fault(error: OSError) -> tuple[str, str] | None:
