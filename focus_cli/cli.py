@@ -150,7 +150,7 @@ def main() -> NoReturn:
 
 
 def _silence_libraries() -> None:
-    """Keep what libraries warn of (with paths of the installation) from users; ``python -W`` and PYTHONWARNINGS show it."""
+    """Keep warnings of libraries, with their paths of the installation, off stderr; ``python -W`` shows them."""
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
         os.environ["PYTHONWARNINGS"] = "ignore"  # for the processes that a verb starts

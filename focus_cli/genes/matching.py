@@ -19,7 +19,8 @@ def match_genes(target: pd.DataFrame, source: pd.DataFrame, *, exclusive: bool =
     Equal Ensembl ids decide, versions aside; then equal symbols; then what the gene table says of both: previous
     symbols, aliases that mean one gene alone, and the approved symbol of a gene of which the other table has the id
     only. Stronger evidence comes first, and a gene that it has taken is not open to weaker. Equal symbols do not
-    count where both rows have ids that the gene table knows under different symbols. Of several rows with the same
+    count where both rows have ids that the gene table knows under different symbols, nor where prefixes or ids name
+    different species. Of several rows with the same
     name the first one counts.
 
     Parameters
@@ -51,12 +52,12 @@ def _match_equal(
     first: dict[str, int] = {}
     for row, name in enumerate(other.tolist()):
         # 1-Mar on both sides may be MARCH1 on the one and MARC1 on the other.
-        if name and name != "nan" and free[row] and not is_mangled(name):
+        if name and free[row] and not is_mangled(name):
             first.setdefault(name, row)
     open_ = np.flatnonzero(rows < 0)
     found = np.array([first.get(name, -1) for name in mine[open_].tolist()], np.int64)
     if veto is not None and len(found):
-        found = veto(open_, found)
+        found = veto.other_species(open_, veto(open_, found))
     rows[open_] = found
     if exclusive:
         free[found[found >= 0]] = False
@@ -67,6 +68,19 @@ class _Veto:
 
     def __init__(self, ours: GeneNames, theirs: GeneNames) -> None:
         self.ours, self.theirs = ours, theirs
+
+    def other_species(self, at: np.ndarray, found: np.ndarray) -> np.ndarray:
+        """`found` without genes of another species, where a panel of two is matched with a table of one."""
+        if not (found >= 0).any() or len(set(self.ours.species.tolist()) | set(self.theirs.species.tolist())) < 2:
+            return found
+        mine, other = self._species(self.ours)[at], self._species(self.theirs)[found]
+        return np.where((mine != "") & (other != "") & (mine != other), -1, found)
+
+    @staticmethod
+    def _species(names: GeneNames) -> np.ndarray:
+        if (names.species != "").any():
+            return names.species
+        return np.full(len(names.species), species_of(names))
 
     def __call__(self, at: np.ndarray, found: np.ndarray) -> np.ndarray:
         mine, other = self.ours.ensembl[at], self.theirs.ensembl[found]

@@ -7,12 +7,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from focus_cli.genes.identity import Evidence, GeneNames, read_gene_names, resolve, species_of
+from focus_cli.genes.identity import (
+    Evidence,
+    GeneNames,
+    is_known,
+    mouse_in_capitals,
+    read_gene_names,
+    resolve,
+    species_mix,
+    species_of,
+)
 from focus_cli.genes.mangled import mangled_names
 from focus_cli.genes.matching import match_genes
 from focus_cli.genes.table import SPECIES, GeneTable, load_table
 
 LISTED = 20  # names that are listed of each kind
+_FEW_KNOWN, _ENOUGH = 0.2, 5  # a smaller share of known names is said, of at least so many genes
 
 
 def gene_report(var: pd.DataFrame, reference: pd.DataFrame | None = None, species: str | None = None) -> dict[str, Any]:
@@ -30,17 +40,21 @@ def gene_report(var: pd.DataFrame, reference: pd.DataFrame | None = None, specie
     Returns
     -------
     dict
-        JSON-safe, every list sorted. ``n_genes``, ``species``, ``n_with_id``; ``recognised`` with the number of genes
+        JSON-safe, every list sorted. ``n_genes``, ``species``, ``species_mix`` (genes of each, where there are several),
+        ``n_with_id``; ``n_known``: genes that the tables know, of any species where it is not told; ``recognised`` with the number of genes
         by each `Evidence`; the lists ``ambiguous`` (name → genes), ``mangled`` (name → symbols), ``duplicated``
         (symbol → rows), ``several_rows`` (gene → names), ``disagreements`` (id, symbol, what the table says of each),
         ``unknown`` (the first few) and ``n_unknown``; with a reference ``matched``.
     """
     names = read_gene_names(var)
-    species = species or species_of(names)
-    labels = np.where((names.symbol == "") | (names.symbol == "nan"), names.ensembl, names.symbol)
+    stated, species = bool(species), species or species_of(names)
+    labels = np.where(names.symbol == "", names.ensembl, names.symbol)
     report: dict[str, Any] = {
         "n_genes": len(var),
         "species": species,
+        "species_mix": species_mix(names) if not species else {},
+        "in_capitals": species == "mouse" and not stated and mouse_in_capitals(names),
+        "lower_case": bool(names.symbol.any()) and all(name == name.lower() for name in names.symbol.tolist()),
         "n_with_id": int((names.ensembl != "").sum()),
         "recognised": {},
         "ambiguous": {},
@@ -48,9 +62,16 @@ def gene_report(var: pd.DataFrame, reference: pd.DataFrame | None = None, specie
         "duplicated": _duplicated(names),
         "several_rows": {},
         "disagreements": [],
+        "n_known": 0,
         "n_unknown": 0,
         "unknown": [],
     }
+    if not species:
+        tables = [resolve(names, load_table(one))[0] >= 0 for one in SPECIES]
+        known = tables[0] | tables[1] | np.array([bool(name) and is_known(name) for name in names.symbol.tolist()], bool)
+        report["n_known"] = int(known.sum())
+        unknown = sorted(set(labels[~known].tolist()))
+        report["n_unknown"], report["unknown"] = len(unknown), unknown[:LISTED]
     unsettled = labels
     if species in SPECIES:
         table = load_table(species)
@@ -61,6 +82,7 @@ def gene_report(var: pd.DataFrame, reference: pd.DataFrame | None = None, specie
     if species in SPECIES:
         kinds = (Evidence.ID, Evidence.SYMBOL, Evidence.PREVIOUS, Evidence.ALIAS, Evidence.SPELLING)
         report["recognised"] = {kind.name.lower(): int((evidence == kind).sum()) for kind in kinds}
+        report["n_known"] = sum(report["recognised"].values())
         doubtful = sorted(set(names.symbol[evidence == Evidence.AMBIGUOUS].tolist()))
         report["ambiguous"] = {name: table.candidates(name) for name in doubtful[:LISTED]}
         report["n_ambiguous"] = len(doubtful)
@@ -74,7 +96,7 @@ def gene_report(var: pd.DataFrame, reference: pd.DataFrame | None = None, specie
 
 
 def _duplicated(names: GeneNames) -> dict[str, int]:
-    counts = pd.Series(names.symbol[(names.symbol != "") & (names.symbol != "nan")]).value_counts()
+    counts = pd.Series(names.symbol[names.symbol != ""]).value_counts()
     return {str(name): int(n) for name, n in counts[counts > 1].sort_index().items()}
 
 
@@ -131,10 +153,17 @@ def report_lines(report: dict[str, Any]) -> list[tuple[str, str]]:
     """The report's figures as (title, text), for people."""
     n = report["n_genes"]
     lines = [("genes", f"{n:,}, {report['n_with_id']:,} with an Ensembl id")]
-    lines.append(("species", report["species"] or "not to be told from the names"))
+    if mix := report["species_mix"]:
+        lines.append(("species", f"several: {_counts(mix)} genes"))
+    else:
+        lines.append(("species", report["species"] or "not to be told from the names"))
     if report["recognised"]:
         how = [f"{count:,} by {kind}" for kind, count in report["recognised"].items() if count]
-        lines.append(("recognised", f"{sum(report['recognised'].values()):,} ({', '.join(how) or 'none'})"))
+        lines.append(("recognised", f"{report['n_known']:,} of {n:,} ({', '.join(how) or 'none'})"))
+    elif not report["species"]:
+        lines.append(("recognised", f"{report['n_known']:,} of {n:,}, as genes of {' or '.join(SPECIES)}"))
+    else:
+        lines.append(("recognised", f"not looked for: there is no table of {report['species']}"))
     if report["n_unknown"]:
         lines.append(("unknown", f"{report['n_unknown']:,}: {_few(report['unknown'], report['n_unknown'])}"))
     if matched := report.get("matched"):
@@ -152,7 +181,7 @@ def report_lines(report: dict[str, Any]) -> list[tuple[str, str]]:
 
 def report_warnings(report: dict[str, Any]) -> list[str]:
     """What is wrong with the genes' names, one line each."""
-    said = []
+    said = panel_warnings(report)
     if report["mangled"]:
         told = [f"{name} (was {' or '.join(was)}?)" if was else name for name, was in report["mangled"].items()]
         looks = _n(told, "gene name looks", "gene names look")
@@ -172,6 +201,34 @@ def report_warnings(report: dict[str, Any]) -> list[str]:
         pairs = _n(told, "id and its symbol disagree", "ids and their symbols disagree")
         said.append(f"{pairs} (the id decides): {_few(told, len(told))}")
     return said
+
+
+def panel_warnings(report: dict[str, Any]) -> list[str]:
+    """What is wrong with the panel as a whole, one line each: names that are unknown, several species."""
+    said, n = [], report["n_genes"]
+    if mix := report["species_mix"]:
+        names = list(mix)
+        said.append(
+            f"the panel is of several species ({_counts(mix)} genes), and FOCUS uses genes of one: state which with "
+            f"focus preprocess --species {' or '.join(names[:2])}, and give a reference of the same"
+        )
+    if report["in_capitals"]:
+        said.append("symbols are in capitals and fit the mouse better than the human: taken for mouse genes")
+    unknown = n - report["n_known"]
+    if report["species"] in ("", *SPECIES) and n >= _ENOUGH and report["n_known"] < _FEW_KNOWN * n:
+        few = f"only {report['n_known']:,}" if report["n_known"] else "none"
+        said.append(
+            f"{few} of {n:,} gene names {'are' if report['n_known'] > 1 else 'is'} known (unknown: "
+            f"{_few(report['unknown'], unknown, 3)}): genes are matched by exactly equal names only; put symbols or "
+            "Ensembl ids of human or mouse into var_names, gene_symbols or gene_ids"
+        )
+    elif not report["species"] and not report["species_mix"] and report["lower_case"]:
+        said.append("symbols are in small letters, which tell no species: human writes TP53, mouse Trp53")
+    return said
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} {n:,}" for name, n in counts.items())
 
 
 def _n(told: list[str], one: str, many: str) -> str:

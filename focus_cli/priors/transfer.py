@@ -78,7 +78,7 @@ def reference_states(reference, panel: pd.DataFrame) -> ReferenceStates:
             hint="use a reference of the same species and the same kind of gene names",
         )
     symbols = read_gene_names(cells.var).symbol
-    names = np.where((symbols == "") | (symbols == "nan"), cells.var_names.to_numpy(str), symbols).astype(object)
+    names = np.where(symbols == "", cells.var_names.to_numpy(str), symbols).astype(object)
     names[matched[matched >= 0]] = measured_names[matched >= 0]
     names = names.astype(str)
     # A gene of the reference that is called like one of the panel and is another gene has no name here.

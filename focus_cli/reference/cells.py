@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,40 +11,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from focus_cli import keys
-from focus_cli.errors import BadInputError, FocusError, MissingResourceError, UsageError
-from focus_cli.genes import read_gene_names, species_of, to_species
+from focus_cli.errors import BadInputError, FocusError, MissingResourceError
+from focus_cli.genes import GeneNames, read_gene_names, species_of, to_species, unique_names
+from focus_cli.reference.source import choose_source
+from focus_cli.reference.types import CellTypes, choose_types
+from focus_cli.scales import undo_log
 from focus_cli.store import write_anndata
+from focus_cli.store.hdf5 import open_hdf5, read_anndata
 
 if TYPE_CHECKING:
     import h5py
     import pandas as pd
     from anndata import AnnData
 
-    from focus_cli.reference.matrix import MatrixOnDisk, Survey
-
 SCHEMA_VERSION = 1
 MIN_CELLS = 20
-_TYPE_COLUMNS = (
-    "cell_type",
-    "celltype",
-    "CellType",
-    "cell_types",
-    "annotation",
-    "cell_ontology_class",
-    "cluster",
-)
 _NAMES = 2**19  # of cells that are read at a time
-
-
-def recognise_scale(values: np.ndarray) -> str:
-    """``"counts"``, ``"log1p"`` or ``"linear"`` (normalised, not logged), from the first values alone.
-
-    Log-normalised data have no value above 20 and, after expm1, rows of nearly equal sums (or at least
-    values that are no whole numbers).
-    """
-    if np.allclose(values, np.rint(values), atol=1e-4):
-        return "counts"
-    return "log1p" if values.max() < 20 else "linear"
 
 
 def load_cells(
@@ -58,8 +39,9 @@ def load_cells(
 ) -> tuple[AnnData, dict[str, Any]]:
     """Read a reference file into count-like CSR values; the file itself is never changed.
 
-    Raw counts are taken from ``layers["counts"]``, ``raw`` or X, whichever first holds whole numbers;
-    log1p values are turned back by expm1. With `orthologues`, the name of a species, genes of another one become
+    Raw counts are taken from ``layers["counts"]``, ``raw`` or X, whichever first holds whole numbers; of log1p values
+    the logarithm is undone with the base that the file states or that its cells show. Cells without a type, and all
+    but the first row of a gene, are left out. With `orthologues`, the name of a species, genes of another one become
     their one-to-one orthologues in it; the others are left out.
 
     The file is passed over in blocks: memory holds a block, a few bytes per cell, and the cells that are kept.
@@ -72,7 +54,7 @@ def load_cells(
     Returns
     -------
     cells
-        X: CSR float32; obs: ``cell_type``; var: as in the file.
+        X: CSR float32; obs: ``cell_type``; var: names as in the file, unique; ``gene_ids`` and ``gene_symbols``.
     info
         What was found: scale, counts of cells and genes, collisions of gene names.
     """
@@ -80,43 +62,48 @@ def load_cells(
     import pandas as pd
 
     path = Path(path)
-    if not path.is_file():
-        raise MissingResourceError(f"no such reference: {path}", hint="give an .h5ad file of scRNA-seq")
+    _require_h5ad(path)
     with _opened(path) as file:
-        source, matrix, var, scale, filled = _choose_matrix(file, path)
-        names = read_gene_names(var)
-        clean = pd.DataFrame(index=var.index.astype(str))
-        clean[keys.GENE_ID], clean[keys.SYMBOL] = names.ensembl, names.symbol
-        kept, crossed = None, None
+        source = choose_source(file, path)
+        names = read_gene_names(source.var)
+        _require_names(names, source.var, path)
+        clean = pd.DataFrame({keys.GENE_ID: names.ensembl, keys.SYMBOL: names.symbol}, index=_labels(names, source.var))
+        kept, crossed = _once(names, clean.index), None
         if orthologues is not None:
             kept, clean, crossed = to_species(clean, orthologues, str(path))
             names = read_gene_names(clean)
-            filled = matrix.filled(np.isin(np.arange(matrix.shape[1]), kept))
-        if filled.sum() < MIN_CELLS:
-            raise BadInputError(
-                f"{path}: {int(filled.sum())} cells with expression are too few for a reference",
-                hint=f"give at least {MIN_CELLS}",
-            )
-        column = _choose_type_column(_columns(file["obs"]), cell_type_key)
-        types = _column(file["obs"], column) if column else np.full(len(filled), "cell")
-        rows = np.flatnonzero(filled)
+        else:
+            clean = clean.iloc[kept]
+        of_genes = np.isin(np.arange(source.matrix.shape[1]), kept)
+        filled = source.filled if of_genes.all() else source.matrix.filled(of_genes)
+        types = choose_types(
+            _columns(file["obs"]), lambda name: _column(file["obs"], name), len(filled), cell_type_key, str(path)
+        )
+        usable = filled & (types.labels != "")
+        _require_cells(filled, usable, types, path)
+        rows = np.flatnonzero(usable)
         if max_cells is not None and len(rows) > max_cells:
             rows = rows[np.sort(np.random.default_rng(seed).choice(len(rows), max_cells, replace=False))]
-        x = matrix.take(rows)
+        x = source.matrix.take(rows)
         obs_names = _index(file["obs"], rows)
-    if scale == "log1p":
-        x.data = np.expm1(x.data)
-    x = x if kept is None else x[:, kept]
-    cells = anndata.AnnData(x, obs=pd.DataFrame({"cell_type": types[rows]}, index=obs_names), var=clean)
+    x.data = undo_log(x.data, source.scale.base).astype(np.float32)
+    clean.index = unique_names(clean.index, clean[keys.GENE_ID])
+    obs = pd.DataFrame({"cell_type": types.labels[rows]}, index=unique_names(obs_names))
+    cells = anndata.AnnData(x[:, kept], obs=obs, var=clean)
     info = {
         "schema_version": SCHEMA_VERSION,
-        "source": source,
-        "scale": scale,
-        "n_cells": int(filled.sum()),
+        "source": source.name,
+        "passed_over": list(source.passed_over),
+        "scale": source.scale.kind,
+        "log_base": source.scale.base,
+        "scale_reason": source.scale.reason,
+        "n_cells": int(usable.sum()),
         "n_genes": int(cells.n_vars),
         "n_empty_cells_dropped": int((~filled).sum()),
-        "cell_type_key": column,
-        "cell_types": {str(k): int(v) for k, v in pd.Series(types[filled]).value_counts().sort_index().items()},
+        "n_cells_without_type": int((types.labels == "").sum()),
+        "cell_type_key": types.column,
+        "cell_types": {str(k): int(v) for k, v in pd.Series(types.labels[usable]).value_counts().sort_index().items()},
+        "cell_types_stated": types.stated,
         "gene_collisions": names.collisions,
         "species": species_of(names),
     }
@@ -125,19 +112,83 @@ def load_cells(
     return cells, info
 
 
+def _require_h5ad(path: Path) -> None:
+    """Refuse what is no .h5ad by its name or kind, with the way to one."""
+    name = path.name.lower()
+    if path.is_dir() and (path / ".zattrs").exists() | (path / "zarr.json").exists():
+        raise BadInputError(
+            f"{path} is a Zarr store, not an .h5ad file",
+            hint=f"anndata.read_zarr({str(path)!r}).write_h5ad('reference.h5ad')",
+        )
+    if path.is_dir() and any((path / f"matrix.mtx{end}").exists() for end in ("", ".gz")):
+        raise BadInputError(
+            f"{path} is a 10x matrix folder, not an .h5ad file",
+            hint="scanpy.read_10x_mtx(FOLDER), add a column of cell types to obs, write_h5ad('reference.h5ad')",
+        )
+    if not path.is_file():
+        raise MissingResourceError(f"no such reference: {path}", hint="give an .h5ad file of scRNA-seq")
+    for ending, way in _OTHER_KINDS.items():
+        if name.endswith(ending):
+            raise BadInputError(f"{path} is no .h5ad file", hint=way)
+
+
+_OTHER_KINDS = {
+    ".h5ad.gz": "unpack it first: gunzip",
+    ".loom": "anndata.io.read_loom(FILE).write_h5ad('reference.h5ad')",
+    ".rds": "write it from R as .h5ad, for instance with zellkonverter::writeH5AD or anndataR::write_h5ad",
+    ".h5seurat": "write it from R as .h5ad, for instance with anndataR::write_h5ad",
+}
+
+
+def _require_names(names: GeneNames, var: pd.DataFrame, path: Path) -> None:
+    """Refuse genes that have numbers for names."""
+    if len(names.symbol) and not names.ensembl.any() and not names.symbol.any():
+        first = ", ".join(var.index.astype(str)[:3])
+        raise BadInputError(
+            f"{path}: genes are named {first}, …: numbers, and no column of var holds gene symbols or Ensembl ids",
+            hint=f"put symbols into var_names or var[{keys.SYMBOL!r}], Ensembl ids into var[{keys.GENE_ID!r}]",
+        )
+
+
+def _require_cells(filled: np.ndarray, usable: np.ndarray, types: CellTypes, path: Path) -> None:
+    if usable.sum() >= MIN_CELLS:
+        return
+    n, which = int(filled.sum()), "cells with expression"
+    if n >= MIN_CELLS:
+        n, which = int(usable.sum()), f"cells with expression and a type in obs[{types.column!r}]"
+    hint = f"give at least {MIN_CELLS}" + ("" if n == filled.sum() else ", or another --cell-type")
+    raise BadInputError(f"{path}: {n} {which} are too few for a reference", hint=hint)
+
+
+def _labels(names: GeneNames, var: pd.DataFrame) -> pd.Index:
+    """Names of the genes as the file has them; their symbols or ids where it has numbers."""
+    import pandas as pd
+
+    index = np.asarray(var.index.astype(str), dtype=object)
+    known = np.where(names.symbol != "", names.symbol, names.ensembl).astype(object)
+    numbered = np.array([name.strip().isdigit() for name in index], dtype=bool)
+    return pd.Index(np.where((numbered | (index == "nan")) & (known != ""), known, index), dtype=object)
+
+
+def _once(names: GeneNames, labels: pd.Index) -> np.ndarray:
+    """Rows of genes, each gene once: of several rows with one id, or without an id and with one symbol, the first."""
+    import pandas as pd
+
+    named = pd.Series(np.where(names.ensembl != "", names.ensembl, names.symbol))
+    named = named.where(named != "", pd.Series(labels.astype(str)))
+    return np.flatnonzero(~named.duplicated().to_numpy())
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[h5py.File]:
     """The file, or a refusal of what is no .h5ad or is damaged."""
-    import anndata
-    import h5py
-
     try:
         with tempfile.TemporaryDirectory(prefix="focus-") as scratch:
-            with h5py.File(path, "r") as file:
+            with open_hdf5(path) as file:
                 old = "encoding-type" not in file["obs"].attrs
             if old:  # from before anndata 0.7, and no atlas: anndata itself reads it
-                write_anndata(anndata.read_h5ad(path), path := Path(scratch) / "cells.h5ad")
-            with h5py.File(path, "r") as file:
+                write_anndata(read_anndata(path), path := Path(scratch) / "cells.h5ad")
+            with open_hdf5(path) as file:
                 yield file
     except FocusError:
         raise
@@ -145,73 +196,26 @@ def _opened(path: Path) -> Iterator[h5py.File]:
         raise BadInputError(f"cannot read {path}: {error}".splitlines()[0], hint="is it a whole .h5ad file?") from error
 
 
-def _choose_matrix(file: h5py.File, path: Path) -> tuple[str, MatrixOnDisk, pd.DataFrame, str, np.ndarray]:
-    """Name of the matrix, the matrix, its genes, its scale, and which cells are filled."""
-    from anndata.io import read_elem
-
-    from focus_cli.reference.matrix import MatrixOnDisk
-
-    places = (("layers['counts']", f"layers/{keys.COUNTS}", "var"), ("raw", "raw/X", "raw/var"), ("X", "X", "var"))
-    candidates = [(name, file[place], genes) for name, place, genes in places if _holds_matrix(file, place)]
-    if not candidates:
-        raise BadInputError(f"{path}: there is no expression matrix", hint="X, raw or layers['counts'] must hold one")
-    for name, node, genes in candidates[:-1]:
-        matrix = MatrixOnDisk(node)
-        if recognise_scale(matrix.head()) != "counts":
-            continue
-        found = matrix.survey()
-        if found.n_values and found.finite and found.least >= 0:
-            return name, matrix, read_elem(file[genes]), "counts", found.filled
-    name, node, genes = candidates[-1]  # counts, or the matrix that analyses use
-    matrix = MatrixOnDisk(node)
-    found = matrix.survey()
-    _check_values(found, path)
-    return name, matrix, read_elem(file[genes]), recognise_scale(matrix.head()), found.filled
-
-
-def _holds_matrix(file: h5py.File, place: str) -> bool:
-    return place in file and file[place].attrs.get("encoding-type") != "null"
-
-
-def _check_values(found: Survey, path: Path) -> None:
-    if not found.finite:
-        raise BadInputError(f"{path}: the reference holds NaN or infinite values", hint="give raw counts")
-    if found.least < 0:
-        raise BadInputError(
-            f"{path}: the reference holds negative values; it looks scaled",
-            hint="give raw counts or log1p values",
-        )
-    if not found.n_values:
-        raise BadInputError(f"{path}: the reference is empty", hint="give raw counts")
-
-
-def _choose_type_column(columns: list[str], key: str | None) -> str | None:
-    if key is not None:
-        if key not in columns:
-            close = difflib.get_close_matches(key, columns, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"columns: {', '.join(columns)}"
-            raise UsageError(f"--cell-type {key!r} is no column of the reference's obs", hint=hint)
-        return key
-    return next((column for column in _TYPE_COLUMNS if column in columns), None)
-
-
 def _columns(obs: h5py.Group) -> list[str]:
     return [str(name) for name in obs.attrs["column-order"]]
 
 
-def _column(obs: h5py.Group, name: str) -> np.ndarray:
-    """A column as text, one entry per cell."""
+def _column(obs: h5py.Group, name: str) -> pd.Series:
+    """A column, one entry per cell."""
     import pandas as pd
     from anndata.io import read_elem
 
     # Files of anndata 0.7 keep the categories of all columns apart.
-    values = read_elem(obs)[name] if "__categories" in obs else pd.Series(read_elem(obs[name]))
-    return values.astype(str).to_numpy()
+    return read_elem(obs)[name] if "__categories" in obs else pd.Series(read_elem(obs[name]))
 
 
 def _index(obs: h5py.Group, rows: np.ndarray) -> np.ndarray:
     """Names of some cells."""
+    from anndata.io import read_elem
+
     names = obs[obs.attrs["_index"]]
+    if not hasattr(names, "dtype"):  # pandas' nullable text, of which anndata makes a group
+        return np.asarray(read_elem(names), dtype=object)[rows].astype(str).astype(object)
     read = names.asstr() if names.dtype.kind in "OS" else names
     parts = []
     for start in range(0, len(names), _NAMES):

@@ -10,10 +10,14 @@ import numpy as np
 from scipy import sparse
 
 from focus_cli.runs import runs
+from focus_cli.scales import BASES, CellFacts, undo_log
 
 BLOCK = 2**23  # values that are in memory at a time
-HEAD = 2_000_000  # values that tell the scale
+_ROUNDING = 1e-4  # a value this near to a whole number is one
+_LARGEST_EXPONENT = 60.0  # larger values are no logarithms
 _GAP = 2**16  # values between two wanted rows that are read along
+
+Adder = Callable[[np.ufunc, np.ndarray, np.ndarray], None]
 
 
 @dataclass(frozen=True)
@@ -30,12 +34,15 @@ class Survey:
         The smallest; 0 where there is none.
     filled
         Which cells have a value above 0.
+    cells
+        What each cell holds; meaningless where a value is not finite or below 0.
     """
 
     n_values: int
     finite: bool
     least: float
     filled: np.ndarray
+    cells: CellFacts
 
 
 class MatrixOnDisk:
@@ -66,33 +73,25 @@ class MatrixOnDisk:
         self.kind, self.shape = encoding[:3], tuple(int(n) for n in node.attrs["shape"])
         self._starts = node["indptr"][:].astype(np.int64)
 
-    def head(self) -> np.ndarray:
-        """The first `HEAD` values in the order of the cells, float32."""
-        if self.kind == "csr":
-            return self._node["data"][:HEAD].astype(np.float32)
-        if self.kind == "dense":
-            found, n = [], 0
-            for _, block in self._rows():
-                found.append(block.data)
-                n += block.nnz
-                if n >= HEAD:
-                    break
-            return np.concatenate(found)[:HEAD] if found else np.zeros(0, np.float32)
-        lengths = np.zeros(self.shape[0], np.int64)
-        for first, last in self._pieces():
-            lengths += np.bincount(self._node["indices"][first:last], minlength=self.shape[0])
-        n_rows = int(np.searchsorted(np.cumsum(lengths), HEAD)) + 1
-        return self._by_columns(np.arange(min(n_rows, self.shape[0]))).data[:HEAD]
+    def survey(self, *, powers: bool = False) -> Survey:
+        """Look at every value.
 
-    def survey(self) -> Survey:
-        """Look at every value once."""
-        n, finite, least, filled = 0, True, np.inf, np.zeros(self.shape[0], bool)
-        for values, mark in self._values(filled):
+        Parameters
+        ----------
+        powers
+            Whether to undo logarithms of whole numbers too. A matrix that lies by genes may hold a fraction of a cell
+            after whole numbers of it were passed, and is passed again then.
+        """
+        n, finite, least, passed = 0, True, np.inf, False
+        cells = CellFacts.empty(self.shape[0])
+        for values, add in self._values():
             n += len(values)
             finite &= bool(np.isfinite(values).all())
             least = min(least, float(values.min(initial=np.inf)))
-            mark(values > 0)
-        return Survey(n, finite, least if n else 0.0, filled)
+            passed |= not _count(values, add, cells, powers)
+        if self.kind == "csc" and passed and cells.n_fractions.any():
+            return self.survey(powers=True)
+        return Survey(n, finite, least if n else 0.0, cells.most > 0, cells)
 
     def filled(self, columns: np.ndarray) -> np.ndarray:
         """Which cells have a value above 0 in any of these genes (boolean over genes); boolean over cells."""
@@ -150,8 +149,8 @@ class MatrixOnDisk:
     def _rows(self) -> Iterator[tuple[int, sparse.csr_matrix]]:
         return ((first, self._block(first, last)) for first, last in self._blocks())
 
-    def _values(self, filled: np.ndarray) -> Iterator[tuple[np.ndarray, Callable[[np.ndarray], None]]]:
-        """All values, float32, some at a time, each with what marks the cells of chosen ones in `filled`.
+    def _values(self) -> Iterator[tuple[np.ndarray, Adder]]:
+        """All values, float32, some at a time, each with what gathers figures of them by cell.
 
         The genes of a sparse matrix are not read.
         """
@@ -160,7 +159,7 @@ class MatrixOnDisk:
                 cells = self._node["indices"][first:last]
                 yield (
                     self._node["data"][first:last].astype(np.float32),
-                    lambda chosen, c=cells: filled.put(c[chosen], 1),
+                    lambda ufunc, x, into, c=cells: ufunc.at(into, c, x),
                 )
             return
         for first, last in self._blocks():
@@ -171,12 +170,13 @@ class MatrixOnDisk:
                 begin, end = int(self._starts[first]), int(self._starts[last])
                 values = self._node["data"][begin:end].astype(np.float32)
                 edges = self._starts[first : last + 1] - begin
+            rows = np.flatnonzero(np.diff(edges))
 
-            def mark(chosen: np.ndarray, here: slice = slice(first, last), edges: np.ndarray = edges) -> None:
-                above = np.concatenate([[0], np.cumsum(chosen)])
-                filled[here] = above[edges[1:]] > above[edges[:-1]]
+            def add(ufunc: np.ufunc, x: np.ndarray, into: np.ndarray, rows=rows + first, starts=edges[rows]) -> None:
+                if len(rows):
+                    into[rows] = ufunc(into[rows], ufunc.reduceat(x, starts))
 
-            yield values, mark
+            yield values, add
 
     def _genes(self, first: int, last: int) -> np.ndarray:
         """Gene of each of a range of values of a matrix that lies by genes."""
@@ -201,3 +201,18 @@ class MatrixOnDisk:
         ends = np.cumsum(np.bincount(columns, minlength=self.shape[1]))
         by_gene = sparse.csc_matrix((values, cells, np.concatenate([[0], ends])), shape=(len(rows), self.shape[1]))
         return by_gene.tocsr()
+
+
+def _count(values: np.ndarray, add: Adder, cells: CellFacts, powers: bool) -> bool:
+    """Gather what some values tell of their cells; whether logarithms were undone."""
+    fraction = np.abs(values - np.rint(values)) > _ROUNDING
+    add(np.add, (values != 0).astype(np.int64), cells.n_values)
+    add(np.maximum, np.nan_to_num(values).astype(np.float64), cells.most)
+    add(np.add, values.astype(np.float64), cells.sums[:, 0])
+    if not (powers or fraction.any()):
+        return False
+    add(np.add, fraction.astype(np.int64), cells.n_fractions)
+    bounded = np.clip(values, 0, _LARGEST_EXPONENT)
+    for k, base in enumerate(BASES, 1):
+        add(np.add, undo_log(bounded, base), cells.sums[:, k])
+    return True
