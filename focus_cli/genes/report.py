@@ -222,7 +222,7 @@ def panel_warnings(report: dict[str, Any]) -> list[str]:
             f"{_few(report['unknown'], unknown, 3)}): genes are matched by exactly equal names only; put symbols or "
             "Ensembl ids of human or mouse into var_names, gene_symbols or gene_ids"
         )
-    elif not report["species"] and not report["species_mix"] and report["lower_case"]:
+    elif not report["species"] and not report["species_mix"] and report["lower_case"] and n >= _ENOUGH:
         said.append("symbols are in small letters, which tell no species: human writes TP53, mouse Trp53")
     return said
 

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from focus_cli import keys, provenance
 from focus_cli.errors import BadInputError
-from focus_cli.genes import gene_report, gene_table_inputs, report_warnings
+from focus_cli.genes import SPECIES, gene_report, gene_table_inputs, report_warnings
 from focus_cli.progress import say
 from focus_cli.reference.cells import SCHEMA_VERSION, load_cells
 from focus_cli.store import atomic_directory, refuse_existing, require_files, write_anndata
+from focus_cli.store.hdf5 import read_anndata
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -29,16 +30,12 @@ class Reference:
     @cached_property
     def cells(self) -> AnnData:
         """Cells × genes: X count-like, CSR float32; ``obs["cell_type"]``."""
-        import anndata
-
-        return anndata.read_h5ad(self.path / keys.CELLS_H5AD)
+        return read_anndata(self.path / keys.CELLS_H5AD)
 
     @cached_property
     def prototypes(self) -> AnnData:
         """Cell states × genes: X mean proportions float32; ``obs["cell_type"]``, ``n_cells``, ``purity``."""
-        import anndata
-
-        return anndata.read_h5ad(self.path / keys.PROTOTYPES_H5AD)
+        return read_anndata(self.path / keys.PROTOTYPES_H5AD)
 
 
 def is_reference(path: Path) -> bool:
@@ -104,19 +101,8 @@ def build_reference(
 
     refuse_existing(out, overwrite)
     cells, info = load_cells(path, cell_type_key, orthologues, max_cells=max_cells, seed=seed)
-    if crossed := info.get("orthologues"):
-        say(
-            f"reference: {crossed['n_orthologues']:,} of {crossed['n_genes']:,} {crossed['from']} genes "
-            f"as their one-to-one orthologues in {crossed['to']}"
-        )
-    for warning in report_warnings(gene_report(cells.var, species=info["species"])):
-        say(f"reference: {warning}")
-    if info["scale"] != "counts":
-        say(f"reference: {info['source']} holds {info['scale']} values, not counts; using them as relative expression")
-    if info["gene_collisions"]:
-        say(f"reference: {len(info['gene_collisions'])} gene names occur more than once; the first row of each is used")
-    if info["n_cells"] > max_cells:
-        say(f"reference: {max_cells} of {info['n_cells']} cells drawn")
+    for line in _statements(cells, info, max_cells):
+        say(f"reference: {line}")
     prototypes = build_prototypes(cells, n_states, seed)
     info |= {
         "n_cells_kept": int(cells.n_obs),
@@ -135,3 +121,33 @@ def build_reference(
         (temporary / keys.REFERENCE_JSON).write_text(json.dumps(info, indent=2, sort_keys=True) + "\n")
     say(f"reference: {cells.n_obs} cells, {cells.n_vars} genes, {prototypes.n_obs} cell states → {out}")
     return open_reference(out)
+
+
+def _statements(cells: AnnData, info: dict[str, Any], max_cells: int) -> list[str]:
+    """What was found in the file and what was decided, one line each."""
+    lines = [info["cell_types_stated"] + ("" if info["cell_type_key"] else "; focus reference --cell-type COLUMN names one")]
+    if len(info["cell_types"]) == 1 and info["cell_type_key"]:
+        lines.append("all cells are of one type: focus celltypes needs two")
+    lines += [f"{reason}; {info['source']} is used" for reason in info["passed_over"]]
+    if info["scale"] != "counts":
+        how = f" ({info['scale_reason']})" if info["scale"] == "log1p" else ""
+        lines.append(
+            f"{info['source']} holds {info['scale']} values{how}, not counts; they are used as relative expression"
+        )
+    report = gene_report(cells.var, species=info["species"])
+    if crossed := info.get("orthologues"):
+        lines.append(
+            f"{crossed['n_orthologues']:,} of {crossed['n_genes']:,} {crossed['from']} genes "
+            f"as their one-to-one orthologues in {crossed['to']}"
+        )
+    of = f" of {report['species']}" if report["species"] in SPECIES else ""
+    if not report["species"] or of:
+        lines.append(f"{report['n_known']:,} of {report['n_genes']:,} genes are recognised{of}")
+    lines += report_warnings(report)
+    if repeated := info["gene_collisions"]:
+        names = ", ".join(repeated[:3]) + (", …" if len(repeated) > 3 else "")
+        which = "gene name occurs" if len(repeated) == 1 else "gene names occur"
+        lines.append(f"{len(repeated):,} {which} more than once ({names}); the first row of each is used")
+    if info["n_cells"] > max_cells:
+        lines.append(f"{max_cells:,} of {info['n_cells']:,} cells drawn")
+    return lines

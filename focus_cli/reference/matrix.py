@@ -205,7 +205,7 @@ class MatrixOnDisk:
 
 def _count(values: np.ndarray, add: Adder, cells: CellFacts, powers: bool) -> bool:
     """Gather what some values tell of their cells; whether logarithms were undone."""
-    fraction = np.abs(values - np.rint(values)) > _ROUNDING
+    fraction = ~np.isclose(values, np.rint(values), rtol=0, atol=_ROUNDING)
     add(np.add, (values != 0).astype(np.int64), cells.n_values)
     add(np.maximum, np.nan_to_num(values).astype(np.float64), cells.most)
     add(np.add, values.astype(np.float64), cells.sums[:, 0])

@@ -148,7 +148,7 @@ def choose_types(columns: Sequence[str], read: Callable[[str], pd.Series], n: in
         if labels is None or not _few(labels, n):
             continue
         n_types, share = len(set(labels.tolist()) - {""}), float(np.mean(labels != ""))
-        others.append(f"{column} ({n_types})")
+        others += [f"{column} ({n_types})"] if n_types else []
         found.append(((n_types >= 2 and share >= 0.5, n_types >= 2, n_types >= 1, -rank), column, labels))
     if not found or not (best := max(found, key=lambda one: one[0]))[0][2]:
         return CellTypes(None, np.full(n, NO_TYPE), _none_taken(columns, read, n))

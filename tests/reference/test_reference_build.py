@@ -15,7 +15,7 @@ from training.tiny_cohort import cells, write_cells
 from focus_cli import keys
 from focus_cli.errors import BadInputError, MissingResourceError, OutputExistsError, UsageError
 from focus_cli.reference import build_reference, is_reference, open_reference
-from focus_cli.reference.cells import load_cells, recognise_scale
+from focus_cli.reference.cells import load_cells
 from focus_cli.reference.prototypes import log_normalise, variable_genes
 
 
@@ -87,11 +87,6 @@ def test_no_more_cells_are_kept_than_asked_for(built, tmp_path):
     assert drawn.cells.n_obs == 50 and drawn.info["n_cells"] == 120
     assert drawn.cells.obs_names.equals(same.cells.obs_names)
     assert not drawn.cells.obs_names.equals(other.cells.obs_names)
-
-
-@pytest.mark.parametrize("dtype", [np.int64, np.float64, np.float32])
-def test_whole_numbers_are_counts(dtype):
-    assert recognise_scale(np.arange(12).astype(dtype)) == "counts"
 
 
 def test_log_values_are_recognised_and_turned_back(tmp_path):

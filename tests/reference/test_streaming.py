@@ -37,7 +37,6 @@ def layouts() -> dict[str, anndata.AnnData]:
 def blocks(request, monkeypatch):
     if request.param == "small blocks":
         monkeypatch.setattr(matrix, "BLOCK", 97)
-        monkeypatch.setattr(matrix, "HEAD", 200)
         monkeypatch.setattr(matrix, "_GAP", 5)
 
 
@@ -69,7 +68,6 @@ def test_the_reference_of_a_file_in_blocks_has_the_same_bytes(tmp_path, monkeypa
 def test_no_more_than_a_block_is_read_at_a_time(tmp_path, monkeypatch, layout):
     layouts()[layout].write_h5ad(tmp_path / "cells.h5ad")
     monkeypatch.setattr(matrix, "BLOCK", 300)
-    monkeypatch.setattr(matrix, "HEAD", 300)
     most, original = [], h5py.Dataset.__getitem__
 
     def watched(dataset, part, *more):
@@ -81,7 +79,7 @@ def test_no_more_than_a_block_is_read_at_a_time(tmp_path, monkeypatch, layout):
     with monkeypatch.context() as patched, h5py.File(tmp_path / "cells.h5ad") as file:
         patched.setattr(h5py.Dataset, "__getitem__", watched)
         on_disk = MatrixOnDisk(file["X"])
-        on_disk.head(), on_disk.survey(), on_disk.filled(np.arange(44) % 2 == 0), on_disk.take(np.arange(0, 120, 7))
+        on_disk.survey(), on_disk.filled(np.arange(44) % 2 == 0), on_disk.take(np.arange(0, 120, 7))
     assert len(most) > 20 and max(most) <= 300
 
 
@@ -110,7 +108,7 @@ def test_categories_of_any_kind_name_the_cells(tmp_path):
         adata.obs["cell_type"] = column.to_numpy() if name != "missing" else column.array
         adata.write_h5ad(tmp_path / f"{name}.h5ad")
         read, info = load_cells(tmp_path / f"{name}.h5ad")
-        expected = anndata.read_h5ad(tmp_path / f"{name}.h5ad").obs["cell_type"].astype(str)
+        expected = anndata.read_h5ad(tmp_path / f"{name}.h5ad").obs["cell_type"].dropna().astype(str)
         assert read.obs["cell_type"].tolist() == expected.tolist()
         assert info["cell_types"] == {k: int(v) for k, v in expected.value_counts().sort_index().items()}
 
