@@ -186,13 +186,13 @@ def species_of(names: GeneNames) -> str:
     if len(stated):
         species, counts = np.unique(stated, return_counts=True)
         return str(species[counts.argmax()]) if counts.max() > 0.8 * len(stated) else ""
+    if mouse_in_capitals(names):
+        return "mouse"
     symbols = {name for name in names.symbol.tolist() if name}
     known = {species: len(symbols & load_table(species).known_names) for species in SPECIES}
     first, second = sorted(known, key=lambda s: -known[s])[:2]
     enough = known[first] >= max(_KNOWN_LEAST, _KNOWN_SHARE * len(symbols))
-    if not (enough and known[first] >= _KNOWN_RATIO * known[second]):
-        return ""
-    return "mouse" if first == "human" and mouse_in_capitals(names) else first
+    return first if enough and known[first] >= _KNOWN_RATIO * known[second] else ""
 
 
 def mouse_in_capitals(names: GeneNames) -> bool:
@@ -204,7 +204,8 @@ def mouse_in_capitals(names: GeneNames) -> bool:
     in_mouse = {name for name in symbols if plain(name) in mouse.by_spelling}
     only_mouse = [name for name in in_mouse if name not in human.by_symbol]
     only_human = [name for name in symbols - in_mouse if name in human.by_symbol]
-    return len(only_mouse) >= _CAPITALS_LEAST and len(only_mouse) >= 3 * len(only_human)
+    enough = len(only_mouse) >= _CAPITALS_LEAST and len(in_mouse) >= _KNOWN_SHARE * len(symbols)
+    return enough and len(only_mouse) >= 3 * len(only_human)
 
 
 def species_mix(names: GeneNames) -> dict[str, int]:

@@ -218,7 +218,7 @@ def panel_warnings(report: dict[str, Any]) -> list[str]:
     if report["species"] in ("", *SPECIES) and n >= _ENOUGH and report["n_known"] < _FEW_KNOWN * n:
         few = f"only {report['n_known']:,}" if report["n_known"] else "none"
         said.append(
-            f"{few} of {n:,} gene names {'are' if report['n_known'] > 1 else 'is'} known (unknown: "
+            f"{few} of {n:,} gene names are known (unknown: "
             f"{_few(report['unknown'], unknown, 3)}): genes are matched by exactly equal names only; put symbols or "
             "Ensembl ids of human or mouse into var_names, gene_symbols or gene_ids"
         )

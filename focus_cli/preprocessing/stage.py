@@ -24,6 +24,7 @@ from focus_cli.preprocessing.image_fit import (
     picture_entry,
     spatial_entry,
 )
+from focus_cli.preprocessing.panel import one_species
 from focus_cli.preprocessing.placing import Placing, link, place_image
 from focus_cli.progress import say
 from focus_cli.provenance import describe_run
@@ -78,7 +79,8 @@ def preprocess(
     step_um
         Pitch of the raster of image features, in µm.
     organ, species
-        What the tissue is, in the user's words; a condition of the model where it was trained on several.
+        What the tissue is, in the user's words; a condition of the model where it was trained on several. Of a panel
+        of several species, the genes of the stated one are kept.
     overwrite
         Replace `out` if it exists.
     force
@@ -141,6 +143,8 @@ def preprocess(
     warnings = list(sample.warnings)
     inputs = dict(sample.inputs)
     array = _fit_array(sample, fit_array)
+    sample.adata, said = one_species(sample.adata, species)
+    warnings += [line for line in said if line not in warnings]
     adata, dropped = keep_locations(sample.adata)
     warnings += dropped
     entry = _vendor_entry(adata)
