@@ -46,6 +46,7 @@ ENHANCED_LAYERS = (*DEFAULT_LAYERS, EXPRESSION)  # those that can be asked for
 
 # --- uns -----------------------------------------------------------------------------------------
 UNS = "focus"  # provenance and settings, JSON-safe
+UNS_COLUMNS = "focus_columns"  # names of the columns of a table in obsm, where they are no keys of a store: T/NK
 UNS_SPATIAL = "spatial"  # scanpy's images and scale factors, by library id
 
 UNS_WHY = "focus_why"  # table of what the values at single locations are made of: gene, location, signal, part

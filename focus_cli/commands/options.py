@@ -96,7 +96,11 @@ _PREPARATION_OPTIONS = (
         help="Pitch of the raster of image features, in µm.",
     ),
     click.option("--organ", default="", help="What the tissue is, for instance breast: a condition of the model."),
-    click.option("--species", default="", help="For instance human: a condition of the model; of a panel of several, the species that is kept."),
+    click.option(
+        "--species",
+        default="",
+        help="For instance human: a condition of the model; of a panel of several species, the one that is kept.",
+    ),
     click.option(
         "--force",
         is_flag=True,

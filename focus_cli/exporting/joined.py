@@ -96,7 +96,7 @@ def join_answers(file: SpatialFile, answers: Iterable[SpatialFile]) -> Additions
                 found.obsm[named("obsm", key)] = _rows_of(answer.obsm(key), rows, file.obs.index)
         _join_var(found, file, answer, rows, named)
         for key in sorted(answer.handle.get("uns", ())):
-            if key not in (keys.UNS, keys.UNS_SPATIAL):
+            if key not in (keys.UNS, keys.UNS_SPATIAL, keys.UNS_COLUMNS):
                 found.uns[named("uns", key)] = answer.uns(key)
     return found
 

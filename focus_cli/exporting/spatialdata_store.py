@@ -20,6 +20,7 @@ from focus_cli.exporting.geometry import outline, picture
 from focus_cli.exporting.joined import Additions, sample_name
 from focus_cli.h5ad.spatial_file import SpatialFile, read_node
 from focus_cli.store import atomic_directory
+from focus_cli.store.column_names import make_storable
 
 LOCATIONS, IMAGE, TABLE = "locations", "image", "table"
 _REGION, _INSTANCE = "region", "location_id"
@@ -121,6 +122,7 @@ def _table(
         table.uns[key] = value
     if found.told:
         table.uns[UNS_ANSWERS] = answers_told(found, provenances)
+    make_storable(table)
     sanitize_table(table)
     return table
 

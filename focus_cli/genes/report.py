@@ -40,11 +40,12 @@ def gene_report(var: pd.DataFrame, reference: pd.DataFrame | None = None, specie
     Returns
     -------
     dict
-        JSON-safe, every list sorted. ``n_genes``, ``species``, ``species_mix`` (genes of each, where there are several),
-        ``n_with_id``; ``n_known``: genes that the tables know, of any species where it is not told; ``recognised`` with the number of genes
-        by each `Evidence`; the lists ``ambiguous`` (name → genes), ``mangled`` (name → symbols), ``duplicated``
-        (symbol → rows), ``several_rows`` (gene → names), ``disagreements`` (id, symbol, what the table says of each),
-        ``unknown`` (the first few) and ``n_unknown``; with a reference ``matched``.
+        JSON-safe, every list sorted. ``n_genes``, ``species``, ``species_mix`` (genes of each, where there are
+        several), ``n_with_id``; ``n_known``: genes that the tables know, of any species where it is not told;
+        ``recognised`` with the number of genes by each `Evidence`; the lists ``ambiguous`` (name → genes), ``mangled``
+        (name → symbols), ``duplicated`` (symbol → rows), ``several_rows`` (gene → names), ``disagreements`` (id,
+        symbol, what the table says of each), ``unknown`` (the first few) and ``n_unknown``; with a reference
+        ``matched``.
     """
     names = read_gene_names(var)
     stated, species = bool(species), species or species_of(names)
@@ -68,7 +69,8 @@ def gene_report(var: pd.DataFrame, reference: pd.DataFrame | None = None, specie
     }
     if not species:
         tables = [resolve(names, load_table(one))[0] >= 0 for one in SPECIES]
-        known = tables[0] | tables[1] | np.array([bool(name) and is_known(name) for name in names.symbol.tolist()], bool)
+        spelled = [bool(name) and is_known(name) for name in names.symbol.tolist()]
+        known = tables[0] | tables[1] | np.array(spelled, dtype=bool)
         report["n_known"] = int(known.sum())
         unknown = sorted(set(labels[~known].tolist()))
         report["n_unknown"], report["unknown"] = len(unknown), unknown[:LISTED]

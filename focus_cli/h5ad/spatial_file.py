@@ -12,6 +12,7 @@ import numpy as np
 
 from focus_cli import keys
 from focus_cli.errors import BadInputError, FocusError, MissingResourceError
+from focus_cli.store.column_names import proper_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -202,8 +203,12 @@ class SpatialFile:
         return node if node is not None or self.is_focus else self.matrix(None)
 
     def obsm(self, key: str) -> Any | None:
-        """One element of obsm, or None."""
+        """One element of obsm, or None; columns of a table under their own names."""
         node = self.handle.get(f"obsm/{key}")
+        return None if node is None else proper_names(read_node(node, self.path), self._columns(key))
+
+    def _columns(self, key: str) -> Any | None:
+        node = self.handle.get(f"uns/{keys.UNS_COLUMNS}/{key}")
         return None if node is None else read_node(node, self.path)
 
     def varm(self, key: str) -> Any | None:

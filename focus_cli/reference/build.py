@@ -125,7 +125,8 @@ def build_reference(
 
 def _statements(cells: AnnData, info: dict[str, Any], max_cells: int) -> list[str]:
     """What was found in the file and what was decided, one line each."""
-    lines = [info["cell_types_stated"] + ("" if info["cell_type_key"] else "; focus reference --cell-type COLUMN names one")]
+    named = "" if info["cell_type_key"] else "; focus reference --cell-type COLUMN names one"
+    lines = [info["cell_types_stated"] + named]
     if len(info["cell_types"]) == 1 and info["cell_type_key"]:
         lines.append("all cells are of one type: focus celltypes needs two")
     lines += [f"{reason}; {info['source']} is used" for reason in info["passed_over"]]

@@ -241,4 +241,5 @@ def _candidates(columns: Sequence[str], read, n: int) -> str:
         labels = _labels_of(read, column)
         if labels is not None and _few(labels, n) and (n_types := len(set(labels.tolist()) - {""})):
             found.append(f"{column} ({n_types})")
-    return f"columns with few values: {', '.join(found[:_LISTED])}{', …' if len(found) > _LISTED else ''}" if found else ""
+    more = ", …" if len(found) > _LISTED else ""
+    return f"columns with few values: {', '.join(found[:_LISTED])}{more}" if found else ""

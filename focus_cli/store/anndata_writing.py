@@ -12,6 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from focus_cli import keys
+from focus_cli.store.column_names import storable, storable_columns
+
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
@@ -31,7 +34,7 @@ def write_anndata(adata: AnnData, path: Path) -> None:
     """
     for table in (adata.obs, adata.var):
         _missing_texts_to_categories(table)
-    with _plain_strings():
+    with _plain_strings(), storable_columns(adata):
         # Not lzf: its output depends on uninitialised memory, and equal data must give equal bytes.
         adata.write_h5ad(path, **COMPRESSION)
 
@@ -48,7 +51,7 @@ def write_elements(handle: Any, group: str, elements: Mapping[str, Any]) -> None
     group
         Group of the file, ``""`` for its root; made as an AnnData mapping where it is missing.
     elements
-        Key → anything that anndata can store. Keys hold no ``/``.
+        Key → anything that anndata can store. Keys hold no ``/``; columns of tables may, see `column_names`.
     """
     import h5py
     from anndata.io import write_elem
@@ -62,7 +65,12 @@ def write_elements(handle: Any, group: str, elements: Mapping[str, Any]) -> None
         for key, value in sorted(elements.items()):
             if key in place:
                 del place[key]
+            names = None
+            if hasattr(value, "columns"):
+                value, names = storable(value)
             write_elem(place, key, value, **how)
+            if names is not None and group in ("obsm", "varm"):
+                write_elements(handle, f"uns/{keys.UNS_COLUMNS}", {key: names})
 
 
 @contextmanager

@@ -153,7 +153,10 @@ def _celltypes(_: CohortAnswers, path: Path, sample: str) -> Shares:
     with _opened(path) as file:
         table = file["obsm"][keys.TYPES]
         # Every location of an enhanced file lies on tissue: the others were left out when it was stored.
-        share = {name: float(np.nanmean(table[name][()])) for name in map(_text, table.attrs["column-order"])}
+        stored = list(map(_text, table.attrs["column-order"]))
+        named = file.get(f"uns/{keys.UNS_COLUMNS}/{keys.TYPES}")
+        names = stored if named is None else list(map(_text, named[()]))
+        share = {name: float(np.nanmean(table[key][()])) for name, key in zip(names, stored, strict=True)}
         labels = _counts(file, "cell_type") if "cell_type" in file["obs"] else {}
     return Shares(_checked(share), tuple(labels))
 

@@ -89,7 +89,8 @@ def test_a_gene_without_id_goes_by_its_symbol_and_one_without_symbol_by_its_id(m
 
 def test_ids_and_symbols_in_one_column_are_both_understood():
     mixed = [*SYMBOLS[:4], *IDS[4:]]
-    assert match_genes(pd.DataFrame(index=mixed), pd.DataFrame({"gene_ids": IDS}, index=SYMBOLS)).tolist() == [*range(8)]
+    plain = pd.DataFrame({"gene_ids": IDS}, index=SYMBOLS)
+    assert match_genes(pd.DataFrame(index=mixed), plain).tolist() == list(range(8))
 
 
 @pytest.mark.parametrize("form", ["{g}_{s}", "{g}-{s}", "{g}___{s}"])

@@ -25,9 +25,26 @@ def write(path, **columns) -> anndata.AnnData:
 
 @pytest.mark.parametrize(
     "column",
-    ["cell_type", "celltype", "CellType", "cell_types", "Cell_Type", "Cell Type", "cell.type", "annotation", "subclass"]
-    + ["cell_ontology_class", "author_cell_type", "predicted.celltype.l2", "cell_type_marker_argmax", "majority_voting"]
-    + ["Annotations", "seurat_clusters", "louvain", "celltype_major"],
+    [
+        "cell_type",
+        "celltype",
+        "CellType",
+        "cell_types",
+        "Cell_Type",
+        "Cell Type",
+        "cell.type",
+        "annotation",
+        "subclass",
+        "cell_ontology_class",
+        "author_cell_type",
+        "predicted.celltype.l2",
+        "cell_type_marker_argmax",
+        "majority_voting",
+        "Annotations",
+        "seurat_clusters",
+        "louvain",
+        "celltype_major",
+    ],
 )
 def test_a_column_is_found_by_its_name_and_stated(tmp_path, column, capsys):
     others = {"donor": ["d1", "d2"] * 60, "cell_type_score": np.linspace(0, 1, N), "n_genes": np.arange(N)}
@@ -62,8 +79,8 @@ def test_without_a_known_column_none_is_taken_and_the_columns_are_named(tmp_path
     assert "--cell-type" in said
 
 
-MISSING = [np.nan, None, "NA", "", " ", "nan", "None", "unknown", "Unknown", "UNASSIGNED", "not assigned", "<NA>", "N/A"]
-MISSING += ["unannotated", "Unlabelled", "null", "-", "?"]
+MISSING = [np.nan, None, "NA", "", " ", "nan", "None", "unknown", "Unknown", "UNASSIGNED", "not assigned", "<NA>"]
+MISSING += ["N/A", "unannotated", "Unlabelled", "null", "-", "?"]
 
 
 @pytest.mark.parametrize("kind", ["text", "category", "nullable"])
