@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from focus_cli.enhancement.genes import read_gene_list, refuse_unknown
+from focus_cli.enhancement.genes import refuse_unknown
 from focus_cli.enhancement.inference import EnhanceOptions
 from focus_cli.enhancement.queries import check_resolution, load_points
-from focus_cli.errors import BadInputError
+from focus_cli.errors import BadInputError, UsageError
 from focus_cli.genes import SPECIES, gene_table, match_genes, read_gene_names, require_one_species, species_of
-from focus_cli.genes.files import read_var
+from focus_cli.genes.files import read_gene_list, read_var
 from focus_cli.priors.transfer import MIN_SHARED_GENES, adopt_names
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ def check_files(options: EnhanceOptions) -> None:
         Naming the file.
     """
     if options.genes not in ("all", "measured"):
+        if not Path(options.genes).exists():
+            raise UsageError(f"--genes {options.genes}: no such file", hint="give all, measured or a file of names")
         read_gene_list(Path(options.genes))
     if options.points is not None:
         load_points(Path(options.points))
@@ -135,10 +137,9 @@ def _require_shared_genes(subject: Subject, panel: pd.DataFrame, model: TrainedM
 
 
 def _require_known_genes(wanted: str, tables: Sequence[pd.DataFrame]) -> None:
-    asked = sorted(set(read_gene_list(Path(wanted))))
-    unknown = set(asked).difference(*(table.index for table in tables))
+    asked = read_gene_list(Path(wanted))
+    unknown = asked[~asked.index.isin(pd.Index([]).append([table.index for table in tables]))]
     for table in tables:
-        names = sorted(unknown)
-        found = match_genes(pd.DataFrame(index=names), table, exclusive=False) if names else []
-        unknown -= {name for name, row in zip(names, found) if row >= 0}
-    refuse_unknown([name for name in asked if name in unknown], len(asked), wanted)
+        if len(unknown):
+            unknown = unknown[match_genes(unknown, table, exclusive=False) < 0]
+    refuse_unknown(unknown.index.tolist(), len(asked), wanted)

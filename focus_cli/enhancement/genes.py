@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from focus_cli import keys
-from focus_cli.errors import BadInputError, UsageError
+from focus_cli.errors import UsageError
 from focus_cli.genes import match_genes
+from focus_cli.genes.files import read_gene_list
 from focus_cli.priors import SpatialPrior
 
 
@@ -27,29 +28,8 @@ class OutputGenes:
     panel_columns: np.ndarray
 
 
-def read_gene_list(path: Path) -> list[str]:
-    """Names of genes, one per line.
-
-    Raises
-    ------
-    UsageError
-        If there is no such file.
-    BadInputError
-        If it is no text, or names no gene.
-    """
-    if not Path(path).is_file():
-        raise UsageError(f"--genes {path}: no such file", hint="give all, measured or a file of names")
-    try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError:
-        raise BadInputError(f"{path} is not a text file", hint="one gene name per line, in UTF-8") from None
-    if not (names := [line.strip() for line in lines if line.strip()]):
-        raise BadInputError(f"{path} names no gene", hint="one gene name per line")
-    return names
-
-
 def choose_genes(wanted: str, panel: np.ndarray, prior: SpatialPrior) -> OutputGenes:
-    """Resolve ``--genes``: ``measured``, ``all``, or a file with one name per line.
+    """Resolve ``--genes``: ``measured``, ``all``, or a file that names genes: see `focus_cli.genes.files.read_var`.
 
     A name that is none of the sample's, the model's or the reference's own may be an Ensembl id, a previous symbol or
     an alias; the gene is written under its own name all the same.
@@ -69,12 +49,12 @@ def choose_genes(wanted: str, panel: np.ndarray, prior: SpatialPrior) -> OutputG
     else:
         asked = read_gene_list(Path(wanted))
         own = np.concatenate([panel, inferred])
-        foreign = sorted(set(asked) - set(own))
         table = pd.DataFrame({keys.GENE_ID: ""}, index=own)
         table.loc[prior.genes, keys.GENE_ID] = prior.gene_ids
-        found = dict(zip(foreign, match_genes(pd.DataFrame(index=foreign), table, exclusive=False).tolist()))
-        refuse_unknown([name for name in foreign if found[name] < 0], len(set(asked)), wanted)
-        chosen = set(asked) | {own[row] for row in found.values()}
+        foreign = asked[~asked.index.isin(own)]
+        found = match_genes(foreign, table, exclusive=False)
+        refuse_unknown(foreign.index[found < 0].tolist(), len(asked), wanted)
+        chosen = set(asked.index) | set(own[found].tolist())
         names = np.array([g for g in np.concatenate([panel, inferred]) if g in chosen])
     column = {name: i for i, name in enumerate(names)}
     return OutputGenes(

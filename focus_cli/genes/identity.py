@@ -30,6 +30,8 @@ _SYMBOL_COLUMNS = (
 )
 # Where the index holds no symbols, these hold them too.
 _NAME_COLUMNS = ("gene", "genes", "name", "names", "feature", "features", "target", "index", "varnames")
+# Heads of the columns of a table by which it has a header.
+HEADS = frozenset((*_ID_COLUMNS, *_SYMBOL_COLUMNS, *_NAME_COLUMNS))
 # Species that are named but have no table; others are named by their prefix.
 _OTHER_SPECIES = {
     "ENSRNOG": "rat",

@@ -10,6 +10,7 @@ import pandas as pd
 
 from focus_cli.errors import BadInputError, MissingResourceError
 from focus_cli.genes import match_genes
+from focus_cli.genes.files import read_text
 
 MIN_GENES = 3  # of a set that are known, for it to say anything
 
@@ -24,14 +25,10 @@ def read_gene_sets(path: Path) -> dict[str, list[str]]:
     BadInputError
         If a line has no gene, a name comes twice, or the file holds no set.
     """
-    if not Path(path).is_file():
+    if not Path(path).exists():
         raise MissingResourceError(f"no such file: {path}", hint="gene sets in GMT format")
     sets: dict[str, list[str]] = {}
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise BadInputError(f"{path} is not a text file", hint="gene sets in GMT format") from error
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(read_text(path).splitlines(), 1):
         if not line.strip():
             continue
         name, _, *genes = [field.strip() for field in line.split("\t")] + [""] * 2

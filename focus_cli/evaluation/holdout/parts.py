@@ -10,11 +10,14 @@ import numpy as np
 from scipy import sparse
 
 from focus_cli import keys
-from focus_cli.errors import BadInputError, MissingResourceError, UsageError
+from focus_cli.errors import BadInputError, UsageError
 from focus_cli.evaluation.normalise import row_sums
+from focus_cli.genes import match_genes
+from focus_cli.genes.files import read_gene_list
 from focus_cli.store import Footprint, PlatformInfo, SampleInfo
 
 if TYPE_CHECKING:
+    import pandas as pd
     from anndata import AnnData
 
 # Only these travel from the source to what the method sees: any other column may tell of what is hidden.
@@ -95,8 +98,8 @@ def visible_sample(source: AnnData, counts: sparse.csr_matrix, genes: np.ndarray
     return visible
 
 
-def read_gene_list(path: Path, panel: list[str]) -> list[str]:
-    """Read a list of genes, one a line; ``#`` starts a comment.
+def find_listed_genes(path: Path, panel: pd.DataFrame) -> list[str]:
+    """Genes of a panel that a file names, under the panel's names; `focus_cli.genes.files.read_var` reads it.
 
     Raises
     ------
@@ -105,25 +108,15 @@ def read_gene_list(path: Path, panel: list[str]) -> list[str]:
     BadInputError
         If it is empty, or names a gene that the panel does not hold.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise MissingResourceError(f"no such list of genes: {path}")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise BadInputError(f"{path} is not a text file", hint="one gene a line") from error
-    names = (line.split("#")[0].strip() for line in text.splitlines())
-    genes = list(dict.fromkeys(name for name in names if name))
-    if not genes:
-        raise BadInputError(f"{path} names no gene", hint="one gene a line")
-    known = set(panel)
-    absent = [g for g in genes if g not in known]
-    if absent:
+    listed = read_gene_list(path)
+    rows = panel.index.get_indexer(listed.index) if panel.index.is_unique else np.full(len(listed), -1)
+    rows = np.where(rows < 0, match_genes(listed, panel, exclusive=False), rows)
+    if len(absent := listed.index[rows < 0]):
         raise BadInputError(
             f"{path} names {len(absent)} genes that the sample does not hold, first {absent[0]}",
-            hint="genes are named as in the sample's var_names",
+            hint="focus genes FILE --reference SAMPLE tells which names differ",
         )
-    return genes
+    return list(dict.fromkeys(panel.index[rows]))
 
 
 def parse_box(box: tuple[float, float, float, float], what: str) -> tuple[float, float, float, float]:

@@ -15,7 +15,7 @@ from focus_cli.errors import BadInputError, UsageError
 from focus_cli.evaluation.holdout.denoise import split_denoise
 from focus_cli.evaluation.holdout.histology import split_histology
 from focus_cli.evaluation.holdout.impute import split_impute
-from focus_cli.evaluation.holdout.parts import Source, Split, outside_distance, parse_box, read_gene_list
+from focus_cli.evaluation.holdout.parts import Source, Split, find_listed_genes, outside_distance, parse_box
 from focus_cli.evaluation.holdout.refine import split_refine
 from focus_cli.evaluation.normalise import check_molecules
 from focus_cli.evaluation.truth import TASKS, UNS_TRUTH
@@ -153,7 +153,7 @@ def _read_source(
         adata = adata[inside].copy()
     if adata.X.nnz == 0:
         raise BadInputError(f"{sample.path} holds no molecule: there is nothing to hide")
-    asked = None if genes_file is None else read_gene_list(genes_file, list(adata.var_names))
+    asked = None if genes_file is None else find_listed_genes(genes_file, adata.var)
     rng = np.random.default_rng(seed)
     return Source(adata, sample.info, rng, seed, n_genes or DEFAULT_N_GENES[task], asked)
 
