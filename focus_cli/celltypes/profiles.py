@@ -10,6 +10,7 @@ from scipy import sparse
 
 from focus_cli.errors import BadInputError
 from focus_cli.genes import match_genes
+from focus_cli.progress import say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,6 +90,8 @@ def type_profiles(reference: Reference, var: pd.DataFrame, measured: np.ndarray,
             f"{reference.path} knows {len(types)} cell type(s) with at least {MIN_CELLS} cells; two are needed",
             hint="name the column of cell types: focus reference --cell-type COLUMN",
         )
+    if rare := sorted(counted.keys() - set(types)):
+        say(f"celltypes: types with fewer than {MIN_CELLS} cells in the reference are left out: {', '.join(rare)}")
     rows = match_genes(var, cells.var)
     rows[~measured] = -1
     shared = np.flatnonzero(rows >= 0)

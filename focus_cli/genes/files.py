@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -166,7 +165,8 @@ def _var_of_text(text: str, path: Path) -> pd.DataFrame:
         return _listed(dict.fromkeys(name for name in members if name))
     separator = _separator(lines)
     try:
-        rows = [[field.strip() for field in row] for row in csv.reader(io.StringIO("\n".join(lines)), delimiter=separator)]
+        read = csv.reader(io.StringIO("\n".join(lines)), delimiter=separator)
+        rows = [[field.strip() for field in row] for row in read]
     except csv.Error as error:
         raise BadInputError(f"{path} is no table: {error}", hint=_HINT) from error
     rows = [row for row in rows if any(row)]

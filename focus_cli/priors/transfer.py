@@ -57,8 +57,13 @@ class ReferenceStates:
         return np.where(known, relative * baseline * scale, 0.0)
 
 
-def reference_states(reference, panel: pd.DataFrame) -> ReferenceStates:
+def reference_states(reference, panel: pd.DataFrame, own: pd.DataFrame | None = None) -> ReferenceStates:
     """Put the reference on the names that the samples use (`panel`: names, and ids under ``gene_ids``).
+
+    Parameters
+    ----------
+    own
+        The genes of the sample, where `panel` holds those of a model too; a refusal names one of them.
 
     Raises
     ------
@@ -72,9 +77,11 @@ def reference_states(reference, panel: pd.DataFrame) -> ReferenceStates:
     matched = match_genes(panel, cells.var)
     n_shared = int((matched >= 0).sum())
     if n_shared < min(MIN_SHARED_GENES, len(measured_names)):
+        mine = panel.index[matched < 0]
+        mine = mine if own is None else own.index[own.index.isin(mine)]
         raise BadInputError(
             f"the reference shares {n_shared} genes with the samples "
-            f"(samples: {measured_names[0]}, …; reference: {cells.var_names[0]}, …)",
+            f"(samples: {mine[0] if len(mine) else own.index[0]}, …; reference: {cells.var_names[0]}, …)",
             hint="use a reference of the same species and the same kind of gene names",
         )
     symbols = read_gene_names(cells.var).symbol
@@ -321,7 +328,7 @@ def extend_prior(prior: SpatialPrior, panel: pd.DataFrame, panel_share: np.ndarr
     prior = adopt_names(prior, panel)
     table = merge_genes([prior.var, panel])
     new_panel = np.setdiff1d(panel.index.to_numpy(str), prior.genes)
-    states = reference_states(reference, table) if reference is not None else None
+    states = reference_states(reference, table, panel) if reference is not None else None
     new = np.union1d(new_panel, np.setdiff1d(states.genes, prior.genes)) if states is not None else new_panel
     if not len(new):
         return prior

@@ -109,7 +109,7 @@ def test_names_of_no_table_are_taken_by_the_letter(tmp_path):
     (tmp_path / "x.txt").write_text("G001\nProbe-7\n42\n")
     panel = pd.DataFrame(index=["G001", "G002", "Probe-7"])
     assert read_gene_list(tmp_path / "x.txt").index.tolist() == ["G001", "Probe-7", "42"]
-    with pytest.raises(BadInputError, match="1 genes .*first 42"):
+    with pytest.raises(BadInputError, match=r"1 genes .*first 42"):
         find_listed_genes(tmp_path / "x.txt", panel)
 
 
