@@ -13,7 +13,7 @@ import pandas as pd
 
 # In small letters, without blanks at either end.
 WORDS = frozenset(
-    ("", "na", "n/a", "#n/a", "nan", "nat", "none", "null", "nil", "<na>", "missing", "unknown", "undefined", "-", "--")
+    ("", "na", "n/a", "#n/a", "nan", "none", "null", "<na>", "missing", "unknown", "undefined", "-", "--")
 )
 
 

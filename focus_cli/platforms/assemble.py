@@ -15,7 +15,7 @@ from focus_cli import keys
 from focus_cli.coordinates import Affine
 from focus_cli.errors import BadInputError
 from focus_cli.platforms import images
-from focus_cli.platforms.checks import check_counts, check_positions, check_unique, name_genes
+from focus_cli.platforms.checks import check_counts, check_named, check_positions, check_unique, name_genes
 from focus_cli.platforms.sample import RawSample
 from focus_cli.store import Footprint, PlatformInfo
 
@@ -85,7 +85,9 @@ def assemble(
             f"{len(xy_px)} positions do not fit together",
             hint="its files come from different runs, or one is truncated",
         )
-    names = pd.Index(np.asarray(names, dtype=object).astype(str), dtype=object)
+    names = np.asarray(names, dtype=object)
+    check_named(names, "locations", where)
+    names = pd.Index(names.astype(str), dtype=object)
     check_unique(names, "locations", where)
     xy_px = np.asarray(xy_px, dtype=np.float64)
     check_positions(xy_px, where)

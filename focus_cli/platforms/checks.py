@@ -12,6 +12,8 @@ import pandas as pd
 
 from focus_cli import keys
 from focus_cli.errors import BadInputError, UsageError
+from focus_cli.missing import texts
+from focus_cli.platforms.count_scale import why_not_counts
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -21,13 +23,11 @@ GENE_EXPRESSION = "Gene Expression"
 # What vendors and laboratories call the rows of a protein panel; `PROTEIN` is what FOCUS calls them.
 PROTEIN = "protein"
 _PROTEINS = ("protein", "proteins", "protein expression", "antibody capture", "adt")
-# log1p of counts scaled to at most a million stays below this.
-_LOG_CEILING = 20.0
-_RAW_HINT = "give raw counts; in an AnnData, put them in layers['counts'], and mark proteins by var['feature_types']"
 # Counts are kept as float32, which holds every whole number below this; intensities up to there.
 _LARGEST_COUNT, _LARGEST_FLOAT = 2.0**24, 1e30
 _FARTHEST_PX = 1e9
 _LONGEST_NAME = 1000
+_ROUNDED = re.compile(r"\d(\.\d+)?[eE]\+?\d+|\d{16,}(\.0)?")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _BLOCK = 1 << 18  # values looked at at a time
 
@@ -67,9 +67,29 @@ def check_unique(names: Sequence[str], what: str, where: str) -> None:
     index = pd.Index(names)
     if not index.is_unique:
         repeated = index[index.duplicated()]
+        first = min(map(str, repeated))
+        hint = f"each {what} must appear once; was the file concatenated from several samples?"
+        if _ROUNDED.fullmatch(first):
+            hint = "they were rounded, as spreadsheets do to long numbers: use the file as it was first written"
+        raise BadInputError(f"{where}: {len(repeated)} duplicate {what}, for instance {first!r}", hint=hint)
+
+
+def check_named(names: Sequence[str], what: str, where: str) -> None:
+    """Refuse names that stand for a missing value (see `focus_cli.missing`).
+
+    Raises
+    ------
+    BadInputError
+        Naming the first row without a name.
+    """
+    # Barcodes are longer than any word for a missing value: of millions of them, none is looked at twice.
+    short = np.array([i for i, name in enumerate(names) if not isinstance(name, str) or len(name) < 16], dtype=int)
+    absent = short[texts([names[i] for i in short]) == ""] if len(short) else short
+    if len(absent):
         raise BadInputError(
-            f"{where}: {len(repeated)} duplicate {what}, for instance {min(map(str, repeated))!r}",
-            hint=f"each {what} must appear once; was the file concatenated from several samples?",
+            f"{where}: {len(absent)} of {len(names)} {what} have no name (row {absent[0] + 1}: "
+            f"{str(names[absent[0]])[:40]!r})",
+            hint="restore the names, or leave these rows out",
         )
 
 
@@ -105,7 +125,7 @@ def check_counts(matrix: sparse.spmatrix, where: str, *, whole: bool = True) -> 
     Raises
     ------
     BadInputError
-        Empty, not finite, negative, log-normalised or otherwise not whole.
+        Empty, not finite, negative, log-normalised, on different scales, or otherwise not whole.
     """
     n_locations, n_genes = matrix.shape
     if n_genes == 0:
@@ -121,15 +141,8 @@ def check_counts(matrix: sparse.spmatrix, where: str, *, whole: bool = True) -> 
             hint="give the raw counts, not scaled or centred values",
         )
     if whole and not whole_numbers(data):
-        if data.max() <= _LOG_CEILING:
-            raise BadInputError(
-                f"{where}: values look log-normalised (not whole numbers, highest {data.max():.3g})",
-                hint=_RAW_HINT,
-            )
-        raise BadInputError(
-            f"{where}: values are not whole numbers (highest {data.max():.4g}): normalised?",
-            hint=_RAW_HINT,
-        )
+        reason, hint = why_not_counts(matrix)
+        raise BadInputError(f"{where}: {reason}", hint=hint)
     if data.size and data.max() >= (_LARGEST_COUNT if whole else _LARGEST_FLOAT):
         raise BadInputError(
             f"{where}: a value of {data.max():.4g} is no number of molecules", hint="is the matrix file damaged?"
@@ -176,10 +189,6 @@ def choose_region(path: Path, names: list[str], region: str | None, *, what: str
     return names[0]
 
 
-def _texts(values: Sequence) -> list[str]:
-    return [v.decode("utf-8", "replace") if isinstance(v, bytes) else str(v) for v in values]
-
-
 def name_genes(
     gene_ids: Sequence[str],
     symbols: Sequence[str],
@@ -193,7 +202,8 @@ def name_genes(
     Parameters
     ----------
     gene_ids, symbols, feature_types
-        One entry per feature of the matrix.
+        One entry per feature of the matrix. A feature without an id goes by its symbol, one without a symbol by its
+        id, one without either is left out; one without a type is a gene.
     where
         File to name in messages.
     proteins
@@ -214,14 +224,17 @@ def name_genes(
         If gene ids repeat, or no feature is a gene.
     """
     columns = {keys.GENE_ID: gene_ids, keys.SYMBOL: symbols, keys.FEATURE_TYPE: feature_types}
-    features = pd.DataFrame({name: _texts(values) for name, values in columns.items()}, dtype=object)
+    features = pd.DataFrame({name: texts(values) for name, values in columns.items()}, dtype=object)
     warnings: list[str] = []
+    features = _complete(features, where, warnings)
     keep, wanted = (features[keys.FEATURE_TYPE] == GENE_EXPRESSION).to_numpy(), "gene expression"
     if proteins and not keep.any():
         keep, wanted = is_protein(features[keys.FEATURE_TYPE]), "proteins"
         features.loc[keep, keys.FEATURE_TYPE] = PROTEIN
-    if not keep.all():
-        others = features.loc[~keep, keys.FEATURE_TYPE].value_counts().sort_index()
+    keep &= (features[keys.SYMBOL] != "").to_numpy()
+    apart = ~keep & (features[keys.SYMBOL] != "").to_numpy()
+    if apart.any():
+        others = features.loc[apart, keys.FEATURE_TYPE].value_counts().sort_index()
         listed = ", ".join(f"{count} {kind[:40]}" for kind, count in others.items())
         warnings.append(f"{where}: features that are not {wanted} were left out: {listed}")
     var = features[keep]
@@ -245,6 +258,25 @@ def name_genes(
     check_unique(names, "gene names", where)
     var = var.set_axis(pd.Index(names.to_numpy(), name=None), axis=0)
     return var, keep, warnings
+
+
+def _complete(features: pd.DataFrame, where: str, warnings: list[str]) -> pd.DataFrame:
+    """Ids, symbols and types that are missing taken from what is there; what was done is added to `warnings`."""
+    ids, symbols = features[keys.GENE_ID], features[keys.SYMBOL]
+    nameless = (ids == "") & (symbols == "")
+    if nameless.any():
+        warnings.append(f"{where}: {int(nameless.sum())} features have neither id nor symbol and were left out")
+    no_id = int(np.sum((ids == "") & ~nameless))
+    if no_id:
+        warnings.append(f"{where}: {no_id} genes have no id; they go by their symbol")
+    types = features[keys.FEATURE_TYPE]
+    return features.assign(
+        **{
+            keys.GENE_ID: ids.where(ids != "", symbols),
+            keys.SYMBOL: symbols.where(symbols != "", ids),
+            keys.FEATURE_TYPE: types.where(types != "", GENE_EXPRESSION),
+        }
+    )
 
 
 def match_positions(adata: AnnData, positions: pd.DataFrame, matrix: str, table: str) -> tuple[AnnData, list[str]]:

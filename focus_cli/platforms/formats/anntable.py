@@ -1,4 +1,4 @@
-"""What the readers of AnnData tables share: an .h5ad file read in parts, its raw counts found, its features named.
+"""What the readers of AnnData tables share: a file or store read in parts, its raw counts found, its features named.
 
 Nothing but the elements that are needed is read, so that dense layers, embeddings and graphs cost nothing and a
 damaged one of them does no harm. A dense matrix becomes sparse a block of rows at a time.
@@ -6,30 +6,28 @@ damaged one of them does no harm. A dense matrix becomes sparse a block of rows 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import anndata
-import h5py
 import numpy as np
 import pandas as pd
 from anndata.io import read_elem
 from scipy import sparse
 
 from focus_cli import keys
-from focus_cli.errors import BadInputError
+from focus_cli.errors import BadInputError, FocusError
 from focus_cli.platforms.checks import GENE_EXPRESSION, PROTEIN, check_unique, is_protein, whole_numbers
+from focus_cli.platforms.count_scale import RAW_HINT, why_not_counts
+from focus_cli.platforms.formats.annpositions import is_position_key, of_element
+from focus_cli.platforms.formats.annstore import open_anndata
+from focus_cli.platforms.formats.features import check_orientation, feature_table
 from focus_cli.platforms.formats.opening import damaged
-from focus_cli.store.hdf5 import open_hdf5
 
-# Where laboratories keep (x, y): scanpy and squidpy's key first.
-POSITION_KEYS = (keys.SPATIAL, "X_spatial")
-SYMBOL_COLUMNS = (keys.SYMBOL, "gene_symbol", "feature_name", "gene_name", "gene_short_name", "symbol")
-INFERRED = "gene inferred by FOCUS"
-_ENSEMBL = re.compile(r"ENS[A-Z]*G\d{6,}(\.\d+)?")
+# Other names of layers with raw counts, where neither X nor raw holds them.
+_COUNT_LAYERS = ("raw_counts", "raw_count", "rawcounts", "count", "raw", "umi", "umis", "umi_counts", "spliced_counts")
 _BLOCK_VALUES = 4_000_000  # of a dense matrix that are in memory at a time
 _MOST_PROTEIN_VALUES = 50_000_000
 
@@ -52,34 +50,48 @@ class AnnTable:
     matrices: list[Matrix]
     obsm: dict[str, Any] = field(default_factory=dict)
     uns: dict[str, Any] = field(default_factory=dict)
+    transposed: bool = False  # positions are in varm
+
+    def take(self, rows: np.ndarray) -> AnnTable:
+        """The same of some locations, in the order of `rows`."""
+        if len(rows) == len(self.obs) and np.array_equal(rows, np.arange(len(rows))):
+            return self
+        return replace(
+            self,
+            obs=self.obs.iloc[rows],
+            matrices=[replace(m, load=lambda load=m.load: _rows(load(), rows)) for m in self.matrices],
+            obsm={k: v.iloc[rows] if isinstance(v, pd.DataFrame) else np.asarray(v)[rows] for k, v in self.obsm.items()},
+        )
 
 
-def open_h5ad(path: Path) -> AnnTable:
-    """Read tables and positions of an .h5ad file, and leave the matrices on disk.
+def open_table(path: Path) -> AnnTable:
+    """Read tables and positions of an AnnData file or store, and leave the matrices on disk.
 
     Raises
     ------
+    MissingResourceError
+        If it is not there.
     BadInputError
         If it is truncated, damaged or no AnnData.
     """
     try:
-        with open_hdf5(path) as file:
+        with open_anndata(path) as file:
             if "obs" not in file or "var" not in file:
                 raise BadInputError(f"{path} is not an AnnData file (no obs or var)", hint="give an .h5ad file")
-            if not all("encoding-type" in file[part].attrs for part in ("obs", "var")):
-                return of_anndata(anndata.read_h5ad(path), path.name)  # written before anndata 0.7
+            old = not all("encoding-type" in file[part].attrs for part in ("obs", "var"))
+            if old and path.is_file():  # written before anndata 0.7
+                return of_anndata(anndata.read_h5ad(path), path.name)
+            obsm, uns = file.get("obsm", {}), file.get("uns", {})
+            wanted = [k for k in obsm if is_position_key(k) or k == keys.SPATIAL_UM]
             table = AnnTable(
                 name=path.name,
                 obs=_frame(file["obs"]),
                 matrices=_matrices(file, path),
-                obsm={k: read_elem(file["obsm"][k]) for k in (*POSITION_KEYS, keys.SPATIAL_UM) if k in file["obsm"]}
-                if "obsm" in file
-                else {},
-                uns={k: read_elem(file["uns"][k]) for k in (keys.UNS_SPATIAL, keys.UNS) if k in file["uns"]}
-                if "uns" in file
-                else {},
+                obsm={k: read_elem(obsm[k]) for k in wanted},
+                uns={k: read_elem(uns[k]) for k in (keys.UNS_SPATIAL, keys.UNS) if k in uns},
+                transposed=keys.SPATIAL in file.get("varm", {}),
             )
-    except BadInputError:
+    except FocusError:
         raise
     except Exception as error:  # anndata wraps h5py's errors in classes of its own
         raise damaged(path, error) from error
@@ -91,35 +103,43 @@ def of_anndata(source: anndata.AnnData, name: str) -> AnnTable:
     matrices = []
     if keys.COUNTS in source.layers:
         matrices.append((f"{name} layers[{keys.COUNTS!r}]", source.var, source.layers[keys.COUNTS]))
-    elif source.X is not None:
-        matrices.append((f"{name} X", source.var, source.X))
+    else:
+        if source.X is not None:
+            matrices.append((f"{name} X", source.var, source.X))
         if source.raw is not None:
             matrices.append((f"{name} raw.X", source.raw.var, source.raw.X))
+        layers = [k for k in source.layers if k.lower() in _COUNT_LAYERS]
+        matrices += [(f"{name} layers[{k!r}]", source.var, source.layers[k]) for k in layers]
     return AnnTable(
         name=name,
         obs=source.obs,
         matrices=[Matrix(where, var, lambda x=x: _csr(x)) for where, var, x in matrices],
-        obsm=dict(source.obsm),
+        obsm={k: v for k, v in source.obsm.items() if is_position_key(k) or k == keys.SPATIAL_UM},
         uns=dict(source.uns),
+        transposed=keys.SPATIAL in source.varm,
     )
 
 
-def _matrices(file: h5py.File, path: Path) -> list[Matrix]:
+def _matrices(file: Any, path: Path) -> list[Matrix]:
     var = _frame(file["var"])
-    if keys.COUNTS in file.get("layers", {}):
+    layers = file.get("layers", {})
+    if keys.COUNTS in layers:
         found = [(f"{path.name} layers[{keys.COUNTS!r}]", f"layers/{keys.COUNTS}", var)]
     else:
         found = [(f"{path.name} X", "X", var)] if "X" in file else []
         if "raw" in file and "X" in file["raw"]:
             found.append((f"{path.name} raw.X", "raw/X", _frame(file["raw/var"])))
+        found += [
+            (f"{path.name} layers[{k!r}]", f"layers/{k}", var) for k in sorted(layers) if k.lower() in _COUNT_LAYERS
+        ]
 
     def loader(place: str) -> Callable[[], sparse.csr_matrix]:
         def load() -> sparse.csr_matrix:
             try:
-                with open_hdf5(path) as again:
+                with open_anndata(path) as again:
                     node = again[place]
-                    return _csr(node if isinstance(node, h5py.Dataset) else read_elem(node))
-            except BadInputError:
+                    return _csr(read_elem(node) if hasattr(node, "keys") else node)
+            except FocusError:
                 raise
             except Exception as error:  # as above
                 raise damaged(path, error) from error
@@ -127,6 +147,12 @@ def _matrices(file: h5py.File, path: Path) -> list[Matrix]:
         return load
 
     return [Matrix(where, table, loader(place)) for where, place, table in found]
+
+
+def _rows(matrix: sparse.csr_matrix, rows: np.ndarray) -> sparse.csr_matrix:
+    if len(rows) and rows.max() >= matrix.shape[0]:
+        return matrix  # it does not fit the table, which is refused
+    return matrix[rows]
 
 
 def _frame(node: Any) -> pd.DataFrame:
@@ -183,21 +209,22 @@ class Chosen:
 def choose_counts(table: AnnTable) -> Chosen:
     """Find the raw counts: ``layers["counts"]``, else ``X`` if its genes hold whole numbers, else ``raw.X``.
 
-    A panel of proteins alone needs no whole numbers. Proteins beside genes are set apart.
+    Where none of these does, layers whose names speak of counts are tried. A panel of proteins alone needs no whole
+    numbers. Proteins beside genes are set apart.
 
     Raises
     ------
     BadInputError
-        If there is no matrix, or names repeat.
+        If there is no matrix, none holds raw counts, or names repeat.
     """
     if not table.matrices:
         raise BadInputError(f"{table.name}: no counts: X is empty", hint="put raw counts in X or layers['counts']")
     tried = []
     for matrix in table.matrices:
-        check_unique(matrix.var.index, "genes", matrix.where)
-        genes = _features(matrix.var)
+        check_orientation(table.obs.index, matrix.var.index, table.name)
+        genes = feature_table(matrix.var, matrix.where)
         apart = is_protein(genes["type"])
-        only = bool(apart.any()) and not bool((genes["type"] == GENE_EXPRESSION).any())
+        only = bool(apart.any()) and not bool(genes["type"].isin([GENE_EXPRESSION, ""]).any())
         counts = matrix.load()
         if counts.shape != (len(table.obs), len(genes)):
             raise BadInputError(
@@ -207,10 +234,10 @@ def choose_counts(table: AnnTable) -> Chosen:
             )
         tried.append((counts, genes, matrix.where, only, apart))
         kept = counts if only or not apart.any() else counts[:, np.flatnonzero(~apart)]
-        if only or whole_numbers(kept.data):
+        if only or (whole_numbers(kept.data) and not np.any(kept.data < 0)):
             break
     else:
-        tried = tried[:1]  # none holds counts: the first is named in the refusal
+        _refuse(tried)
     counts, genes, where, only, apart = tried[-1]
     if only:
         note = (
@@ -218,28 +245,39 @@ def choose_counts(table: AnnTable) -> Chosen:
             "not hold for intensities; train and enhance need a panel of genes"
         )
         return Chosen(counts, genes, where, intensities=True, warnings=[note])
+    notes = []
+    if len(tried) > 1:
+        notes.append(f"raw counts are taken from {where}: {tried[0][2]} holds none")
     if not apart.any():
-        return Chosen(counts, genes, where)
-    beside, notes = _set_apart(counts[:, np.flatnonzero(apart)], genes.loc[apart, "name"], table.obs.index, where)
+        return Chosen(counts, genes, where, warnings=notes)
+    beside, said = _set_apart(counts[:, np.flatnonzero(apart)], genes.loc[apart, "name"], table.obs.index, where)
     keep = np.flatnonzero(~apart)
-    return Chosen(counts[:, keep], genes.iloc[keep], where, proteins=beside, warnings=notes)
+    return Chosen(counts[:, keep], genes.iloc[keep], where, proteins=beside, warnings=notes + said)
 
 
-def _features(var: pd.DataFrame) -> pd.DataFrame:
-    names = var.index.astype(str)
-    ensembl = np.mean([bool(_ENSEMBL.fullmatch(n)) for n in names[:1000]]) > 0.5 if len(names) else False
-    symbols = pd.Series(names, index=var.index)
-    if ensembl:  # an index of ids: the symbols are in a column, if anywhere
-        column = next((c for c in SYMBOL_COLUMNS if c in var.columns), None)
-        if column is not None:
-            symbols = var[column].astype(object).where(var[column].notna(), names).astype(str)
-    ids = names if ensembl or keys.GENE_ID not in var.columns else var[keys.GENE_ID].astype(str)
-    types = var[keys.FEATURE_TYPE].astype(str) if keys.FEATURE_TYPE in var.columns else GENE_EXPRESSION
-    table = pd.DataFrame({"id": np.asarray(ids), "name": symbols.to_numpy()})
-    table["type"] = np.asarray(types) if keys.FEATURE_TYPE in var.columns else GENE_EXPRESSION
-    if keys.MEASURED in var.columns:  # an enhanced file: its inferred genes are not data
-        table.loc[~var[keys.MEASURED].astype(bool).to_numpy(), "type"] = INFERRED
-    return table
+def _refuse(tried: list) -> None:
+    """Say of each matrix what it holds instead of counts.
+
+    Raises
+    ------
+    BadInputError
+        Unless the only matrix has values that no scale explains: these are refused with their own words.
+    """
+    reasons, hint = [], RAW_HINT
+    for counts, _, where, _, _ in tried:
+        values = counts.data
+        if not np.isfinite(values).all():
+            return
+        if values.size and values.min() < 0:
+            least = float(values.min())
+            integers = whole_numbers(values)
+            what = "values are negative" if integers else "values are scaled or centred: some are negative"
+            reasons.append(f"{where}: {what} (lowest {least:.4g})")
+            hint = RAW_HINT if len(tried) > 1 else "give the raw counts, not scaled or centred values"
+        else:
+            reason, hint = why_not_counts(counts)
+            reasons.append(f"{where}: {reason}")
+    raise BadInputError("; ".join(reasons), hint=hint)
 
 
 def _set_apart(
@@ -255,47 +293,36 @@ def _set_apart(
     return frame, [f"{where}: {n} proteins are kept aside in obsm[{PROTEIN!r}]; the genes alone are enhanced"]
 
 
-def positions(table: AnnTable) -> np.ndarray:
-    """(x, y) of the locations, float64 (n, 2), in the units of the file.
-
-    Raises
-    ------
-    BadInputError
-        If there are none, or they are no numbers.
-    """
-    key = next((k for k in POSITION_KEYS if k in table.obsm), None)
-    if key is None:
-        raise BadInputError(
-            f"{table.name}: obsm[{keys.SPATIAL!r}] is missing: the locations have no position",
-            hint="put (x, y) in full-resolution pixels there",
-        )
-    return _pairs(table, key)
-
-
-def _pairs(table: AnnTable, key: str) -> np.ndarray:
-    xy = np.asarray(table.obsm[key])
-    if xy.ndim != 2 or xy.shape[1] < 2 or xy.dtype.kind not in "fiu" or len(xy) != len(table.obs):
-        raise BadInputError(
-            f"{table.name}: obsm[{key!r}] is not a table of (x, y)", hint="it needs two columns of numbers"
-        )
-    return xy[:, :2].astype(np.float64)
-
-
-def library(uns: Mapping[str, Any]) -> tuple[str, dict, dict[str, float]]:
-    """The one library of ``uns["spatial"]``: its name, its entry, and its scale factors that are numbers."""
+def libraries(uns: Mapping[str, Any]) -> dict[str, dict]:
+    """The libraries of ``uns["spatial"]``, by name: entries with scale factors or images."""
     spatial = uns.get(keys.UNS_SPATIAL)
     if not isinstance(spatial, Mapping):
-        return "", {}, {}
-    entries = {
-        k: v
+        return {}
+    known = ("scalefactors", "images")
+    return {
+        str(k): dict(v)
         for k, v in sorted(spatial.items())
-        if isinstance(v, Mapping) and isinstance(v.get("scalefactors"), Mapping)
+        if isinstance(v, Mapping) and any(isinstance(v.get(part), Mapping) for part in known)
     }
-    if len(entries) != 1:  # several libraries share the file: no one scale holds for all
+
+
+def library(table: AnnTable, chosen: tuple[str, ...] = ()) -> tuple[str, dict, dict[str, float]]:
+    """The library of the locations: its name, its entry, and its scale factors that are numbers.
+
+    It is the only one, the one that was `chosen`, or the one that a column of ``obs`` names for all locations.
+    """
+    entries = {k: v for k, v in libraries(table.uns).items() if isinstance(v.get("scalefactors"), Mapping)}
+    names = [name for name in chosen if name in entries]
+    if not names and len(entries) > 1:
+        constant = [values for _, values in table.obs.items() if values.nunique() == 1]
+        names = [name for name in (str(values.dropna().iloc[0]) for values in constant) if name in entries]
+    if not names and len(entries) == 1:
+        names = list(entries)
+    if not names:  # several libraries share the file: no one scale holds for all
         return "", {}, {}
-    name, entry = next(iter(entries.items()))
+    entry = entries[names[0]]
     factors = {k: length(v) for k, v in entry["scalefactors"].items()}
-    return name, dict(entry), {k: v for k, v in factors.items() if v is not None}
+    return names[0], entry, {k: v for k, v in factors.items() if v is not None}
 
 
 def length(value: Any) -> float | None:
@@ -310,7 +337,8 @@ def length(value: Any) -> float | None:
 def stated_mpp(table: AnnTable, xy: np.ndarray, factors: Mapping[str, float], factor: str) -> float | None:
     """µm per pixel as the file says: both kinds of positions, FOCUS's own word, or a scale factor."""
     if keys.SPATIAL_UM in table.obsm:
-        pixels, lengths = np.ptp(xy, axis=0), np.ptp(_pairs(table, keys.SPATIAL_UM), axis=0)
+        um = of_element(table.obsm[keys.SPATIAL_UM], f"{table.name}: obsm[{keys.SPATIAL_UM!r}]", len(table.obs)).xy
+        pixels, lengths = np.ptp(xy, axis=0), np.ptp(um, axis=0)
         if pixels.max() > 0 and lengths.max() > 0:
             return length(lengths.max() / pixels.max())
     ours = table.uns.get(keys.UNS)

@@ -15,13 +15,11 @@ from scipy import sparse
 
 from focus_cli import keys
 from focus_cli.errors import BadInputError, MissingResourceError
-from focus_cli.platforms.checks import GENE_EXPRESSION, whole_numbers
+from focus_cli.platforms.checks import whole_numbers
+from focus_cli.platforms.formats.annpositions import Positions, of_element
+from focus_cli.platforms.formats.features import feature_table
 from focus_cli.platforms.formats.opening import damaged
 from focus_cli.store.hdf5 import open_hdf5
-
-# Columns of var that hold symbols or ids, by the programs that write them.
-SYMBOL_COLUMNS = (keys.SYMBOL, "real_gene_name", "gene_symbol", "gene_name", "feature_name", "symbol")
-ID_COLUMNS = (keys.GENE_ID, "gene_id", "ensembl_id")
 
 
 def single_file(path: Path, ending: str = ".h5ad") -> Path | None:
@@ -104,24 +102,17 @@ class H5ad:
             raise BadInputError(f"{self.path.name}: {key} is missing or no table", hint="is this an AnnData file?")
         return found
 
-    def positions(self, key: str) -> np.ndarray:
-        """``obsm[key]`` as float64 (n, 2): its first two columns.
+    def positions(self, key: str) -> Positions:
+        """``obsm[key]``: the first two columns of an array, the columns of a table by their names.
 
         Raises
         ------
         BadInputError
-            If it is no table of numbers with two columns.
+            If it is no table of numbers with two columns, or it is not clear which column is x.
         """
         value = self.element(f"obsm/{key}")
-        try:
-            array = np.asarray(value)
-            if array.ndim != 2 or array.shape[1] < 2 or array.dtype.kind not in "iuf":
-                raise ValueError
-            return array[:, :2].astype(np.float64)
-        except (TypeError, ValueError):
-            raise BadInputError(
-                f"{self.path.name}: obsm[{key!r}] is not a table of (x, y)", hint="it needs two columns of numbers"
-            ) from None
+        length = value.shape[0] if getattr(value, "ndim", 0) == 2 else -1
+        return of_element(value, f"{self.path.name}: obsm[{key!r}]", length)
 
     def counts(self) -> tuple[sparse.csr_matrix, pd.DataFrame, str]:
         """Raw counts: ``layers["counts"]``, else ``X``, else ``raw.X``, whichever holds whole numbers.
@@ -149,7 +140,7 @@ class H5ad:
                 raise BadInputError(f"{name}: no counts: X is missing", hint="put raw counts in X or layers['counts']")
             found = first
         matrix, var, where = found
-        return matrix, gene_table(self.frame(var)), where
+        return matrix, feature_table(self.frame(var), where, prefer_columns=True), where
 
     def _matrix(self, key: str) -> sparse.csr_matrix:
         value = self.element(key)
@@ -168,22 +159,6 @@ class H5ad:
             return matrix
         except Exception as error:
             raise damaged(self.path, error) from error
-
-
-def gene_table(var: pd.DataFrame) -> pd.DataFrame:
-    """Columns ``id``, ``name`` and ``type`` from an AnnData's ``var``: its index, and what its columns add."""
-    index = pd.Series(var.index.astype(str), dtype=object)
-
-    def column(names: Sequence[str]) -> pd.Series:
-        known = next((c for c in names if c in var.columns), None)
-        if known is None:
-            return index
-        values = var[known].astype(object).reset_index(drop=True)
-        return values.where(values.notna(), index).astype(str)
-
-    ids, names = column(ID_COLUMNS), column(SYMBOL_COLUMNS)
-    types = var[keys.FEATURE_TYPE].astype(str).to_list() if keys.FEATURE_TYPE in var.columns else GENE_EXPRESSION
-    return pd.DataFrame({"id": ids, "name": names, "type": types})
 
 
 def plain_columns(obs: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:

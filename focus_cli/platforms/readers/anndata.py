@@ -18,57 +18,71 @@ from focus_cli.errors import BadInputError
 from focus_cli.platforms import images, pitch
 from focus_cli.platforms.assemble import assemble
 from focus_cli.platforms.checks import PROTEIN, check_positions, check_unique
+from focus_cli.platforms.formats.annpositions import Positions, positions
+from focus_cli.platforms.formats.annstore import is_anndata_store
 from focus_cli.platforms.formats.anntable import (
     AnnTable,
     choose_counts,
     length,
+    libraries,
     library,
-    open_h5ad,
-    positions,
+    open_table,
     stated_mpp,
 )
+from focus_cli.platforms.formats.features import check_orientation
 from focus_cli.platforms.formats.spaceranger import Scale
 from focus_cli.platforms.readers.visium import PITCH_UM, SPOT_UM
+from focus_cli.platforms.frames import choose_frame
 from focus_cli.platforms.sample import Detection, RawSample
 from focus_cli.store import Footprint, PlatformInfo
 
 NAME = "anndata"
 TITLE = "AnnData"
-LOOKS_FOR = f"an .h5ad file with obsm[{keys.SPATIAL!r}]"
+LOOKS_FOR = f"an AnnData (.h5ad or .zarr) with obsm[{keys.SPATIAL!r}]"
 
 
 def find_file(path: Path) -> Path | None:
-    """The ``.h5ad`` file that `path` is, or the only one in the folder that `path` is."""
+    """The ``.h5ad`` file or AnnData store that `path` is, or the only one in the folder that `path` is."""
     if path.is_file():
         return path if path.suffix == ".h5ad" else None
-    found = sorted(p for p in path.glob("*.h5ad") if p.is_file()) if path.is_dir() else []
+    if not path.is_dir():
+        return None
+    if is_anndata_store(path):
+        return path
+    found = sorted(p for p in path.glob("*.h5ad") if p.is_file())
+    found = found or sorted(p for p in path.glob("*.zarr") if is_anndata_store(p))
     return found[0] if len(found) == 1 else None
 
 
 def detect(path: Path) -> Detection | None:
-    """Recognise an AnnData file by its name's ending."""
+    """Recognise an AnnData file by its name's ending, and a store by its content."""
     file = find_file(path)
     return Detection(NAME, "", (file.name,)) if file is not None else None
 
 
-def read(path: Path, *, image: Path | None = None, mpp: float | None = None) -> RawSample:
-    """Read an AnnData file with raw counts and positions.
+def read(path: Path, *, image: Path | None = None, mpp: float | None = None, region: str | None = None) -> RawSample:
+    """Read an AnnData file or store with raw counts and positions.
 
     Counts are ``layers["counts"]``, else ``X`` if it holds whole numbers, else ``raw.X`` if it does. Positions are
-    ``obsm["spatial"]``, else ``obsm["X_spatial"]``.
+    ``obsm["spatial"]``, else ``obsm["X_spatial"]``, else an element or two columns of ``obs`` whose names leave no
+    doubt; columns of a table are x and y by their names.
 
     Parameters
     ----------
     path
-        The ``.h5ad`` file, or a folder with no other.
+        The ``.h5ad`` file or ``.zarr`` store, or a folder with no other.
     image
         The H&E; otherwise one is looked for beside the file, if that is alone in its folder.
     mpp
         µm per full-resolution pixel; otherwise from ``obsm["spatial_um"]``, from ``microns_per_pixel`` in the
         scale factors, or from Visium's array pitch.
+    region
+        The section (library, sample, field of view, plane ``z=…``), where the file joins several.
 
     Raises
     ------
+    UsageError
+        If several sections share one frame and none, or an unknown one, is chosen.
     MissingResourceError
         If µm per pixel is unknown.
     BadInputError
@@ -76,35 +90,51 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None) -> 
     """
     file = find_file(Path(path))
     if file is None:
-        raise BadInputError(f"{path}: no .h5ad file, or several", hint=f"give {LOOKS_FOR}")
+        raise BadInputError(f"{path}: no AnnData file or store, or several", hint=f"give {LOOKS_FOR}")
     path = file
-    table = open_h5ad(path)
-    xy = positions(table)
-    check_positions(xy, path.name)
+    table = open_table(path)
+    check_orientation(table.obs.index, table.matrices[0].var.index if table.matrices else (), table.name)
+    placed = positions(table)
     if image is not None:
         chosen = images.check_image(image)
     else:  # among several files it would be a guess whose image it is
         chosen = images.find_he([path.parent]) if find_file(path.parent) == path else None
-    return from_table(table, xy, path=path, image=chosen, mpp=mpp)
+    return from_table(table, placed, path=path, image=chosen, mpp=mpp, region=region)
 
 
 def from_table(
     table: AnnTable,
-    xy: np.ndarray,
+    placed: Positions,
     *,
     path: Path,
     image: Path | None,
     mpp: float | None,
+    region: str | None = None,
 ) -> RawSample:
-    """Put together a sample from an AnnData's table and its positions, float (n, 2), in full-resolution pixels."""
+    """Put together a sample from an AnnData's table and its positions, in full-resolution pixels or in µm."""
+    frame = choose_frame(
+        table.obs,
+        placed.xy,
+        where=table.name,
+        z=placed.z,
+        libraries=list(libraries(table.uns)),
+        names=table.obs.index,
+        region=region,
+    )
+    table, xy = table.take(frame.rows), placed.xy[frame.rows]
+    check_positions(xy, table.name)
     check_unique(table.obs.index, "barcodes", table.name)
     found = choose_counts(table)
-    warnings = list(found.warnings)
-    name, entry, factors = library(table.uns)
+    warnings = [*placed.warnings, *frame.warnings, *found.warnings]
+    name, entry, factors = library(table, frame.labels)
     fit = visium_fit(table.obs, xy)
-    vendor = stated_mpp(table, xy, factors, Scale.MPP)
-    scale, notes = pitch.choose_mpp(given=mpp, vendor=vendor, fit=fit, where=table.name)
-    warnings += notes
+    if placed.in_um:  # a pixel is as large as the user says, or a µm
+        scale = mpp or 1.0
+        xy = xy / scale
+    else:
+        vendor = stated_mpp(table, xy, factors, Scale.MPP)
+        scale, notes = pitch.choose_mpp(given=mpp, vendor=vendor, fit=fit, where=table.name)
+        warnings += notes
     if fit is not None and fit.mirrored:
         warnings.append("the array appears mirrored on the image: were x and y exchanged in obsm['spatial']?")
     footprint, notes = _footprint(xy * scale, factors, scale, fit)

@@ -21,11 +21,14 @@ from typing import Any
 import numpy as np
 
 from focus_cli.errors import BadInputError, MissingResourceError
+from focus_cli.missing import texts
 from focus_cli.platforms import images, pitch
 from focus_cli.platforms.assemble import assemble, cell_footprint
 from focus_cli.platforms.checks import PROTEIN, check_positions, check_unique, choose_region
-from focus_cli.platforms.formats.anntable import AnnTable, choose_counts, of_anndata, positions
+from focus_cli.platforms.formats.anntable import AnnTable, choose_counts, of_anndata
+from focus_cli.platforms.formats.annpositions import positions
 from focus_cli.platforms.formats.sdata import File, Key, place_rows, read_part, refuse_pickles
+from focus_cli.platforms.frames import choose_frame
 from focus_cli.platforms.readers.anndata import array_columns, visium_fit
 from focus_cli.platforms.readers.visium import PITCH_UM, SPOT_UM
 from focus_cli.platforms.sample import Detection, RawSample
@@ -94,7 +97,7 @@ def read(
     table
         Name of the table, where there are several.
     region
-        Name of the element, where the table annotates several.
+        Name of the element, where the table annotates several; or of the section, where one element holds several.
 
     Raises
     ------
@@ -117,19 +120,24 @@ def read(
     warnings: list[str] = []
     attrs = source.uns.get(Key.ATTRS)
     attrs = attrs if isinstance(attrs, dict) else {}
-    element, source = _region_of(store, name, source, attrs, region)
+    element, source, region = _region_of(store, name, source, attrs, region)
     held = of_anndata(source, f"{store.name}/{name}")
-    check_unique(held.obs.index, "locations", held.name)
-    found = choose_counts(held)
-    warnings += found.warnings
     placed = place_rows(store, source, attrs, element) if element else None
     if placed is None:
-        xy, area, unit = positions(held), None, None
+        own = positions(held)
+        xy, area, unit = own.xy, None, 1.0 if own.in_um else None
+        warnings += own.warnings
         warnings.append(f"{held.name}: no element says where it lies; obsm['spatial'] is used as it is")
     else:
         xy, area, unit, notes = placed
         warnings += notes
+    frame = choose_frame(held.obs, xy, where=held.name, names=held.obs.index, region=region)
+    warnings += frame.warnings
+    held, xy, area = held.take(frame.rows), xy[frame.rows], None if area is None else area[frame.rows]
     check_positions(xy, held.name)
+    check_unique(held.obs.index, "locations", held.name)
+    found = choose_counts(held)
+    warnings += found.warnings
     scale, footprint, technology, notes = _scale(held, name, xy, area, unit, mpp)
     warnings += notes
     pictures = (
@@ -172,16 +180,18 @@ def _choose(store: Path, what: str, names: list[str], wanted: str | None) -> str
 
 
 def _region_of(store: Path, name: str, source, attrs: dict, region: str | None):
-    """The element that the table annotates, and the rows of that element."""
+    """The element that the table annotates, the rows of that element, and `region` if it names something else."""
     key = attrs.get(Key.REGION_KEY)
     if not isinstance(key, str) or key not in source.obs:
-        return None, source
-    rows = source.obs[key].astype(str)
-    regions = sorted(set(rows))
+        return None, source, region
+    rows = texts(source.obs[key])
+    regions = sorted(set(rows.tolist()) - {""})
     if not regions:
-        return None, source
-    element = _choose(store / name, "region", regions, region)
-    return element, source if len(regions) == 1 else source[(rows == element).to_numpy()].copy()
+        return None, source, region
+    if len(regions) == 1:
+        return regions[0], source[rows != ""], None if region == regions[0] else region
+    element = choose_region(store / name, regions, region)
+    return element, source[rows == element].copy(), None
 
 
 def _scale(held: AnnTable, name: str, xy: np.ndarray, area: np.ndarray | None, unit: float | None, mpp: float | None):

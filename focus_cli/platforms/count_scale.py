@@ -1,0 +1,106 @@
+"""Why a matrix holds no raw counts: the scale that its values are on, in words and with what to do about it."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+
+# log1p of counts scaled to at most a million stays below this.
+LOG_CEILING = 20.0
+RAW_HINT = "give raw counts; in an AnnData, put them in layers['counts'], and mark proteins by var['feature_types']"
+_ALMOST = 1e-3  # of a whole number: what is lost by computing with counts
+_ALIKE = 0.01  # coefficient of variation of totals that were made equal
+_BASES = {"e": np.e, "2": 2.0, "10": 10.0}
+_BLOCK = 1 << 18
+
+
+def why_not_counts(matrix: sparse.spmatrix) -> tuple[str, str]:
+    """What the values are instead of counts, and a hint.
+
+    Parameters
+    ----------
+    matrix
+        Locations × genes, finite and not negative, with a value that is no whole number.
+    """
+    matrix = sparse.csr_matrix(matrix)
+    data, highest = matrix.data, float(matrix.data.max())
+    broken = np.concatenate([_broken(block) for block in np.split(data, range(_BLOCK, len(data), _BLOCK))])
+    if not np.any(broken & (np.abs(data - np.rint(data)) > _ALMOST)):
+        return "values are whole numbers but for errors of rounding", "round them to whole numbers and save the file"
+    parts = _partly(matrix, broken, highest)
+    if parts is not None:
+        return parts
+    totals = np.asarray(matrix.sum(axis=1, dtype=np.float64)).ravel()
+    if highest <= LOG_CEILING:
+        return f"values look log-normalised (not whole numbers, highest {highest:.3g}{_log_base(matrix)})", RAW_HINT
+    level = _level(totals)
+    if level is not None:
+        return (
+            f"values are not whole numbers (highest {highest:.4g}), and each location's add up to about {level:.4g}: "
+            "normalised to one total",
+            RAW_HINT,
+        )
+    if _multiples(matrix):
+        return (
+            f"values are not whole numbers (highest {highest:.4g}), but those of a location are multiples of its "
+            "smallest: counts divided by a size factor, a volume or a number of cells (normalised or averaged)",
+            RAW_HINT,
+        )
+    return f"values are not whole numbers (highest {highest:.4g}): normalised?", RAW_HINT
+
+
+def _broken(values: np.ndarray) -> np.ndarray:
+    return values != np.rint(values)
+
+
+def _partly(matrix: sparse.csr_matrix, broken: np.ndarray, highest: float) -> tuple[str, str] | None:
+    """Where some locations, or some genes, hold counts and the others do not."""
+    filled = np.diff(matrix.indptr)
+    row = np.repeat(np.arange(matrix.shape[0]), filled)
+    for what, place, size, held in (
+        ("locations", row, matrix.shape[0], filled),
+        ("genes", matrix.indices, matrix.shape[1], np.bincount(matrix.indices, minlength=matrix.shape[1])),
+    ):
+        wrong = np.bincount(place[broken], minlength=size) > 0
+        several = held >= 3  # one or two values of a normalised row may be whole by chance
+        whole = int(np.sum(several & ~wrong))
+        if several.sum() and 0.05 * several.sum() <= whole and wrong.any():
+            other = matrix.data[wrong[place]].max()
+            scale = "log-normalised" if other <= LOG_CEILING else "normalised"
+            return (
+                f"blocks of the matrix are on different scales: {int(wrong.sum())} of {int(np.sum(held > 0))} {what} "
+                f"hold {scale} values, the others whole numbers (highest {highest:.4g})",
+                "raw counts and normalised values were joined: give raw counts of all",
+            )
+    return None
+
+
+def _log_base(matrix: sparse.csr_matrix) -> str:
+    """In words, the logarithm that makes the totals of all locations alike when it is undone."""
+    for name, base in _BASES.items():
+        linear = matrix.copy()
+        linear.data = np.expm1(linear.data.astype(np.float64) * np.log(base))
+        level = _level(np.asarray(linear.sum(axis=1)).ravel())
+        if level is not None:
+            return f"; logarithm to base {name} of counts scaled to {level:.4g}"
+    return ""
+
+
+def _level(totals: np.ndarray) -> float | None:
+    """The total that locations have in common."""
+    totals = totals[totals > 0]
+    if len(totals) < 3 or not np.isfinite(totals).all():
+        return None
+    return float(np.median(totals)) if totals.std() < _ALIKE * totals.mean() else None
+
+
+def _multiples(matrix: sparse.csr_matrix) -> bool:
+    """Whether the values of most locations are whole multiples of the smallest of each."""
+    filled = np.flatnonzero(np.diff(matrix.indptr) >= 3)[:2000]
+    good = 0
+    for i in filled:
+        values = matrix.data[matrix.indptr[i] : matrix.indptr[i + 1]].astype(np.float64)
+        values = values[values > 0]
+        ratio = values / values.min() if len(values) else values
+        good += bool(len(values) and np.abs(ratio - np.rint(ratio)).max() < 1e-3 * max(ratio.max(), 1) ** 0.5)
+    return len(filled) > 0 and good > 0.8 * len(filled)
