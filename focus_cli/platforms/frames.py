@@ -27,10 +27,10 @@ _SECTION_WORDS = (
 )
 _FIELD_WORDS = ("fov", "field")
 # Words that make a column something else, for instance ``fov_x`` or ``n_samples``.
-_OTHER_WORDS = frozenset(
-    ("n", "num", "count", "counts", "total", "pct", "percent", "mean", "score", "size", "area", "x", "y", "z", "px")
-    + ("um", "pixel", "local", "global", "distance", "volume", "type", "class", "cluster", "leiden", "louvain")
-    + ("width", "height", "row", "col", "array", "color", "colour", "age", "sex", "weight", "index", "order")
+_OTHER_WORDS = (
+    *("n", "num", "count", "counts", "total", "pct", "percent", "mean", "score", "size", "area", "x", "y", "z", "px"),
+    *("um", "pixel", "local", "global", "distance", "volume", "type", "class", "cluster", "leiden", "louvain"),
+    *("width", "height", "row", "col", "array", "color", "colour", "age", "sex", "weight", "index", "order"),
 )
 _Z_NAMES = re.compile(
     r"z|z_?(pos|position|centroid|center|coord|coordinate|location|um|micron|index|plane|slice|stack|layer|level|px)s?"
@@ -40,7 +40,8 @@ _Z_NAMES = re.compile(
 _MOST_GROUPS, _MOST_OTHER_GROUPS, _MOST_PLANES = 5000, 30, 30
 _FEWEST_OF_A_PLANE = 5
 _WINDOW = 50_000  # locations in which the spacing of groups is compared
-_FEWEST = 20  # members of a group whose area is compared
+_FEWEST = 20  # members of a group whose spacing is compared
+_FEWEST_OF_AN_AREA = 60  # members of a group whose area its neighbours tell
 _NEAR, _NEEDED = 12, 9  # neighbours within a group, and those that a location inside of its area has
 _SHARED = 0.15  # of the locations inside another group's area: the groups share one area
 _SAMPLED_GROUPS, _SAMPLED = 40, 200
@@ -194,8 +195,8 @@ def share_area(labels: np.ndarray, xy: np.ndarray) -> bool:
     xy
         float (n, 2).
     """
-    groups = _members(labels, xy, _FEWEST)
-    if sum(map(len, groups)) < 0.5 * min(len(xy), _FEWEST * _SAMPLED_GROUPS):
+    groups = _members(labels, xy, _FEWEST_OF_AN_AREA)
+    if len(groups) < _SAMPLED_GROUPS and sum(map(len, groups)) < 0.5 * len(xy):
         return _share_boxes(_members(labels, xy, 3))
     if len(groups) < 2:
         return False
@@ -311,7 +312,7 @@ def names_sections(name: str) -> int | None:
     words = words_of(name)
     if words[:2] == ["capture", "area"]:  # of a Visium slide
         return _SECTION_WORDS.index("capture")
-    if _OTHER_WORDS.intersection(words):
+    if set(_OTHER_WORDS) & set(words):
         return None
     ranks = {word: rank for rank, word in enumerate(_SECTION_WORDS)}
     roots = [root for word in words for root in (word, word.removesuffix("s"), word.removesuffix("id"))]

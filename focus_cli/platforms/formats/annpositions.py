@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,6 +38,8 @@ class Positions:
         float64 (n,), where there is a third coordinate.
     in_um
         Whether the names of the columns state µm.
+    by_name
+        Whether names of columns told x from y.
     warnings
         What was guessed.
     """
@@ -45,6 +47,7 @@ class Positions:
     xy: np.ndarray
     z: np.ndarray | None = None
     in_um: bool = False
+    by_name: bool = False
     warnings: list[str] = field(default_factory=list)
 
 
@@ -68,7 +71,7 @@ def positions(table: AnnTable) -> Positions:
     if len(others) == 1:
         found = of_element(table.obsm[others[0]], f"{table.name}: obsm[{others[0]!r}]", len(table.obs))
         note = f"{table.name}: obsm[{keys.SPATIAL!r}] is missing; positions are taken from obsm[{others[0]!r}]"
-        return Positions(found.xy, found.z, found.in_um, [note, *found.warnings])
+        return replace(found, warnings=[note, *found.warnings])
     if others:
         raise BadInputError(
             f"{table.name}: obsm[{keys.SPATIAL!r}] is missing, and several elements may hold positions "
@@ -100,7 +103,7 @@ def _of_obs(table: AnnTable) -> Positions:
         raise BadInputError(f"{missing}: the locations have no position", hint=_HINT)
     note = f"{missing}; positions are taken from obs[{pairs[0].x!r}] (x) and obs[{pairs[0].y!r}] (y)"
     found = _of_pair(table.obs, pairs[0], f"{table.name}: obs")
-    return Positions(found.xy, found.z, found.in_um, [note, *found.warnings])
+    return replace(found, warnings=[note, *found.warnings])
 
 
 def of_element(value: Any, where: str, n: int) -> Positions:
@@ -151,7 +154,7 @@ def _of_pair(table: pd.DataFrame, pair: Pair, where: str) -> Positions:
         notes = [f"{where}: {pair.x} and {pair.y} are taken to be in mm"]
     elif pair.in_um:
         notes = [f"{where}: {pair.x} and {pair.y} are taken to be in µm"]
-    return Positions(xy, z, pair.in_mm or pair.in_um, notes)
+    return Positions(xy, z, pair.in_mm or pair.in_um, True, notes)
 
 
 def _column(table: pd.DataFrame, name: str) -> np.ndarray:

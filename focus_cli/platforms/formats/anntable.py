@@ -60,7 +60,9 @@ class AnnTable:
             self,
             obs=self.obs.iloc[rows],
             matrices=[replace(m, load=lambda load=m.load: _rows(load(), rows)) for m in self.matrices],
-            obsm={k: v.iloc[rows] if isinstance(v, pd.DataFrame) else np.asarray(v)[rows] for k, v in self.obsm.items()},
+            obsm={
+                k: v.iloc[rows] if isinstance(v, pd.DataFrame) else np.asarray(v)[rows] for k, v in self.obsm.items()
+            },
         )
 
 
@@ -149,6 +151,13 @@ def _matrices(file: Any, path: Path) -> list[Matrix]:
     return [Matrix(where, table, loader(place)) for where, place, table in found]
 
 
+def _of_rows(value: Any, rows: np.ndarray) -> Any:
+    if isinstance(value, pd.DataFrame):
+        return value.iloc[rows]
+    array = np.asarray(value)
+    return array[rows] if array.ndim and len(rows) and len(array) > rows.max() else array
+
+
 def _rows(matrix: sparse.csr_matrix, rows: np.ndarray) -> sparse.csr_matrix:
     if len(rows) and rows.max() >= matrix.shape[0]:
         return matrix  # it does not fit the table, which is refused
@@ -219,7 +228,7 @@ def choose_counts(table: AnnTable) -> Chosen:
     """
     if not table.matrices:
         raise BadInputError(f"{table.name}: no counts: X is empty", hint="put raw counts in X or layers['counts']")
-    tried = []
+    tried, values = [], []
     for matrix in table.matrices:
         check_orientation(table.obs.index, matrix.var.index, table.name)
         genes = feature_table(matrix.var, matrix.where)
@@ -232,12 +241,13 @@ def choose_counts(table: AnnTable) -> Chosen:
                 f"{len(genes)} features",
                 hint="write the file again",
             )
-        tried.append((counts, genes, matrix.where, only, apart))
         kept = counts if only or not apart.any() else counts[:, np.flatnonzero(~apart)]
+        tried.append((counts, genes, matrix.where, only, apart))
+        values.append(kept)
         if only or (whole_numbers(kept.data) and not np.any(kept.data < 0)):
             break
     else:
-        _refuse(tried)
+        raise _no_counts([where for _, _, where, _, _ in tried], values)
     counts, genes, where, only, apart = tried[-1]
     if only:
         note = (
@@ -255,29 +265,20 @@ def choose_counts(table: AnnTable) -> Chosen:
     return Chosen(counts[:, keep], genes.iloc[keep], where, proteins=beside, warnings=notes + said)
 
 
-def _refuse(tried: list) -> None:
-    """Say of each matrix what it holds instead of counts.
-
-    Raises
-    ------
-    BadInputError
-        Unless the only matrix has values that no scale explains: these are refused with their own words.
-    """
+def _no_counts(places: list[str], matrices: list[sparse.csr_matrix]) -> BadInputError:
+    """The refusal that says of each matrix what it holds instead of counts."""
     reasons, hint = [], RAW_HINT
-    for counts, _, where, _, _ in tried:
-        values = counts.data
-        if not np.isfinite(values).all():
-            return
-        if values.size and values.min() < 0:
-            least = float(values.min())
-            integers = whole_numbers(values)
-            what = "values are negative" if integers else "values are scaled or centred: some are negative"
-            reasons.append(f"{where}: {what} (lowest {least:.4g})")
-            hint = RAW_HINT if len(tried) > 1 else "give the raw counts, not scaled or centred values"
+    for where, matrix in zip(places, matrices):
+        values = matrix.data
+        if odd := int(np.sum(~np.isfinite(values))):
+            reason = f"{odd} counts are NaN or infinite"
+        elif values.min() < 0:
+            centred = "" if whole_numbers(values) else "; scaled or centred?"
+            reason = f"{int(np.sum(values < 0))} counts are negative (lowest {values.min():.4g}){centred}"
         else:
-            reason, hint = why_not_counts(counts)
-            reasons.append(f"{where}: {reason}")
-    raise BadInputError("; ".join(reasons), hint=hint)
+            reason, hint = why_not_counts(matrix)
+        reasons.append(f"{where}: {reason}")
+    return BadInputError("; ".join(reasons), hint=hint)
 
 
 def _set_apart(

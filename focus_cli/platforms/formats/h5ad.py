@@ -19,6 +19,7 @@ from focus_cli.platforms.checks import whole_numbers
 from focus_cli.platforms.formats.annpositions import Positions, of_element
 from focus_cli.platforms.formats.features import feature_table
 from focus_cli.platforms.formats.opening import damaged
+from focus_cli.platforms.frames import choose_frame
 from focus_cli.store.hdf5 import open_hdf5
 
 
@@ -159,6 +160,28 @@ class H5ad:
             return matrix
         except Exception as error:
             raise damaged(self.path, error) from error
+
+
+def one_section(
+    path: Path, placed: Positions, obs: pd.DataFrame, counts: sparse.csr_matrix, region: str | None
+) -> tuple[np.ndarray, pd.DataFrame, sparse.csr_matrix, list[str]]:
+    """Positions, ``obs`` and counts of the one section that is meant, and warnings.
+
+    Raises
+    ------
+    UsageError
+        If several sections share one frame and none, or an unknown one, is chosen.
+    BadInputError
+        If the parts differ in length, or many positions coincide.
+    """
+    if not len(obs) == len(placed.xy) == counts.shape[0]:
+        raise BadInputError(f"{path.name}: obs, X and the positions differ in length", hint="copy the file again")
+    frame = choose_frame(obs, placed.xy, where=path.name, z=placed.z, names=obs.index, region=region)
+    rows = frame.rows
+    said = [*placed.warnings, *frame.warnings]
+    if len(rows) == len(obs):
+        return placed.xy, obs, counts, said
+    return placed.xy[rows], obs.iloc[rows], counts[rows], said
 
 
 def plain_columns(obs: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:

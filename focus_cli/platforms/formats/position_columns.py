@@ -11,9 +11,9 @@ _X = ("x", "col", "column", "cols", "lon", "longitude")
 _Y = ("y", "row", "rows", "lat", "latitude")
 _Z = ("z", "plane", "depth")
 _UM = ("um", "micron", "microns", "micrometer", "micrometers", "µm")
-_NOT_POSITIONS = frozenset(
-    ("array", "grid", "index", "idx", "local", "fov", "umap", "tsne", "pca", "min", "max", "shift", "offset", "bbox")
-    + ("width", "size", "std", "var", "velocity", "minimum", "maximum", "extent", "length", "tile", "hires", "lowres")
+_NOT_POSITIONS = (
+    *("array", "grid", "index", "idx", "local", "fov", "umap", "tsne", "pca", "min", "max", "shift", "offset", "bbox"),
+    *("width", "size", "std", "var", "velocity", "minimum", "maximum", "extent", "length", "tile", "hires", "lowres"),
 )
 _SPLIT = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
@@ -89,7 +89,7 @@ def position_pairs(names: Sequence[str]) -> list[Pair]:
     Pixels of the full image come before other positions, those before lengths. Places on an array, within a field of
     view and in an embedding are none.
     """
-    held = [pair for pair in find_pairs(names) if not _NOT_POSITIONS.intersection(pair.words)]
+    held = [pair for pair in find_pairs(names) if not set(_NOT_POSITIONS) & set(pair.words)]
     first = min(map(_rank, held), default=0)
     return [pair for pair in held if _rank(pair) == first]
 

@@ -31,8 +31,8 @@ from focus_cli.platforms.formats.anntable import (
 )
 from focus_cli.platforms.formats.features import check_orientation
 from focus_cli.platforms.formats.spaceranger import Scale
-from focus_cli.platforms.readers.visium import PITCH_UM, SPOT_UM
 from focus_cli.platforms.frames import choose_frame
+from focus_cli.platforms.readers.visium import PITCH_UM, SPOT_UM
 from focus_cli.platforms.sample import Detection, RawSample
 from focus_cli.store import Footprint, PlatformInfo
 

@@ -12,7 +12,7 @@ import pandas as pd
 from focus_cli.errors import BadInputError
 from focus_cli.platforms.assemble import assemble, cell_footprint, choose_he
 from focus_cli.platforms.checks import check_positions
-from focus_cli.platforms.formats.h5ad import H5ad, peek, plain_columns, single_file
+from focus_cli.platforms.formats.h5ad import H5ad, one_section, peek, plain_columns, single_file
 from focus_cli.platforms.sample import Detection, RawSample
 from focus_cli.store import Footprint, PlatformInfo
 
@@ -75,7 +75,7 @@ def detect(path: Path) -> Detection | None:
     return Detection(NAME, "", (file.name, *told))
 
 
-def read(path: Path, *, image: Path | None = None, mpp: float | None = None) -> RawSample:
+def read(path: Path, *, image: Path | None = None, mpp: float | None = None, region: str | None = None) -> RawSample:
     """Read the cells, meshed spots or spots of an Open-ST file.
 
     The most refined alignment is taken. openst writes aligned positions, and those of segmented cells, as
@@ -91,9 +91,13 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None) -> 
         The copy inside the file is not used.
     mpp
         µm per pixel of that image; 0.345 by default.
+    region
+        The section, where the file joins several.
 
     Raises
     ------
+    UsageError
+        If several sections share one frame and none, or an unknown one, is chosen.
     BadInputError
         If the file is damaged, or has no positions or raw counts.
     """
@@ -103,14 +107,14 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None) -> 
     with H5ad(file) as data:
         obs = data.frame("obs")
         frame = _choose(data, obs)
-        xy = data.positions(frame.key)
+        placed = data.positions(frame.key)
         counts, genes, where = data.counts()
         scale, warnings = _scale(data, frame, mpp)
         mesh_um = data.scalar(f"uns/{Key.MESH}/spot_diameter_um")
-    if frame.swapped:
+    xy, obs, counts, said = one_section(file, placed, obs, counts, region)
+    warnings += said
+    if frame.swapped and not placed.by_name:
         xy = xy[:, ::-1]
-    if len(obs) != len(xy) or len(obs) != counts.shape[0]:
-        raise BadInputError(f"{file.name}: obs, X and obsm[{str(frame.key)!r}] differ in length", hint="copy it again")
     if Column.CELL in obs:
         labels = pd.to_numeric(obs[Column.CELL], errors="coerce").to_numpy(np.float64)
         inside = labels != 0
@@ -130,7 +134,7 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None) -> 
             resolution_um=footprint.size_um,
         ),
         counts=counts,
-        names=list(obs.index.astype(str)),
+        names=list(obs.index),
         genes=genes,
         xy_px=xy,
         mpp=scale,

@@ -21,7 +21,7 @@ from focus_cli.errors import BadInputError, MissingResourceError, UsageError
 from focus_cli.platforms.assemble import assemble, choose_he
 from focus_cli.platforms.beads import Column, read_beads
 from focus_cli.platforms.checks import GENE_EXPRESSION, check_positions, check_unique
-from focus_cli.platforms.formats.h5ad import H5ad, peek
+from focus_cli.platforms.formats.h5ad import H5ad, one_section, peek
 from focus_cli.platforms.formats.mtx import read_mtx
 from focus_cli.platforms.formats.opening import DAMAGE, damaged, open_maybe_gzip
 from focus_cli.platforms.formats.text_matrix import read_text_matrix
@@ -153,7 +153,7 @@ def _expected(puck: Puck) -> tuple[str, str]:
     }.get(puck.version, (f"*{File.CURIO_LOCATIONS}", f"*{File.CURIO_COUNTS}"))
 
 
-def read(path: Path, *, image: Path | None = None, mpp: float | None = None) -> RawSample:
+def read(path: Path, *, image: Path | None = None, mpp: float | None = None, region: str | None = None) -> RawSample:
     """Read one puck.
 
     Parameters
@@ -164,9 +164,13 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None) -> 
         The H&E; otherwise one is looked for beside the data. The vendor gives none.
     mpp
         µm per unit of the beads' coordinates; 0.65 by default, the pixel of the microscope that read them.
+    region
+        The puck, where an AnnData file of Curio Seeker joins several.
 
     Raises
     ------
+    UsageError
+        If a region is needed, unknown, or does not apply.
     MissingResourceError
         If the counts or the locations are not there.
     BadInputError
@@ -181,7 +185,9 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None) -> 
             raise MissingResourceError(f"{path}: {name} is missing", hint="put the puck's file there")
     inputs = {"matrix": puck.counts}
     if puck.version == "curio h5ad":
-        names, xy, genes, counts, warnings = _read_h5ad(puck.counts)
+        names, xy, genes, counts, warnings = _read_h5ad(puck.counts, region)
+    elif region is not None:
+        raise UsageError(f"{puck.counts.name} holds one puck: --region does not apply", hint="leave --region out")
     else:
         inputs["positions"] = puck.beads
         names, genes, counts = _read_mtx(puck, inputs) if puck.version == "curio" else _read_table(puck.counts)
@@ -267,12 +273,12 @@ def _read_mtx(puck: Puck, inputs: dict[str, Path]) -> tuple[list[str], pd.DataFr
     return barcodes, _genes(genes), matrix
 
 
-def _read_h5ad(path: Path):
+def _read_h5ad(path: Path, region: str | None):
     with H5ad(path) as file:
         counts, genes, _ = file.counts()
-        xy = file.positions("spatial")
-        names = list(file.frame("obs").index.astype(str))
-    return names, xy, genes, counts, []
+        placed, obs = file.positions("spatial"), file.frame("obs")
+    xy, obs, counts, said = one_section(path, placed, obs, counts, region)
+    return list(obs.index), xy, genes, counts, said
 
 
 def bead_pitch(xy_um: np.ndarray, where: str) -> tuple[float, list[str]]:

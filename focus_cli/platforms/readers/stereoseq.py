@@ -17,7 +17,7 @@ from focus_cli.platforms.checks import check_positions
 from focus_cli.platforms.dnb import Measured
 from focus_cli.platforms.formats.gef import holds_cells, read_cells, read_square
 from focus_cli.platforms.formats.gem import gem_header, read_gem
-from focus_cli.platforms.formats.h5ad import H5ad, peek, single_file
+from focus_cli.platforms.formats.h5ad import H5ad, one_section, peek, single_file
 from focus_cli.platforms.images import image_size
 from focus_cli.platforms.sample import Detection, RawSample
 from focus_cli.store import Footprint, PlatformInfo
@@ -147,7 +147,14 @@ def detect(path: Path) -> Detection | None:
     return Detection(NAME, "", (found.path.name,))
 
 
-def read(path: Path, *, image: Path | None = None, mpp: float | None = None, bin_um: float | None = None) -> RawSample:
+def read(
+    path: Path,
+    *,
+    image: Path | None = None,
+    mpp: float | None = None,
+    bin_um: float | None = None,
+    region: str | None = None,
+) -> RawSample:
     """Read one chip as square bins or as cells.
 
     Cells are read from a cell-bin GEF, from a GEM with a column of cells unless `bin_um` is given, and from
@@ -163,13 +170,15 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None, bin
         µm per pixel of that image; otherwise one pixel is one nanoball, as SAW registers it.
     bin_um
         Side of a bin in µm, a multiple of the 0.5 µm between nanoballs; 25 by default.
+    region
+        The section, where an AnnData file joins several.
 
     Raises
     ------
     MissingResourceError
         If there is no such file.
     UsageError
-        If the bin cannot be made from this file.
+        If the bin cannot be made from this file, or a region is needed, unknown, or does not apply.
     BadInputError
         If a file is damaged or its content cannot be used.
     """
@@ -179,7 +188,12 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None, bin
     found = find_file(path)
     if found is None:
         raise BadInputError(f"{path}: no Stereo-seq file", hint=f"give {LOOKS_FOR}")
-    measured = _READERS[found.kind](found.path, bin_um)
+    if found.kind == "h5ad":
+        measured = _read_h5ad(found.path, bin_um, region)
+    elif region is not None:
+        raise UsageError(f"{found.path.name} holds one chip: --region does not apply", hint="leave --region out")
+    else:
+        measured = _READERS[found.kind](found.path, bin_um)
     warnings = list(measured.warnings)
     if found.cells is not None and bin_um is None:
         warnings.append(f"bins are read; for segmented cells, give {found.cells}")
@@ -266,23 +280,24 @@ def _read_gem(path: Path, bin_um: float | None) -> Measured:
     return read_gem(path, None if bin_um is None else in_nanoballs(bin_um), DEFAULT_BIN)
 
 
-def _read_h5ad(path: Path, bin_um: float | None) -> Measured:
+def _read_h5ad(path: Path, bin_um: float | None, region: str | None) -> Measured:
     """stereopy's AnnData file: positions in nanoballs, corners or centres of bins, which they tell themselves."""
     with H5ad(path) as data:
         if "spatial" not in data.keys("obsm"):
             raise BadInputError(f"{path.name}: obsm['spatial'] is missing", hint="write it with stereopy again")
-        xy = data.positions("spatial")
+        placed, obs = data.positions("spatial"), data.frame("obs")
         counts, genes, _ = data.counts()
-        names = list(data.frame("obs").index.astype(str))
         cells = data.scalar(f"uns/{Key.BIN_TYPE}") == "cell_bins"
         size = data.scalar(f"uns/{Key.BIN_SIZE}")
         nm = data.scalar(f"uns/{Key.RESOLUTION}")
+    xy, obs, counts, said = one_section(path, placed, obs, counts, region)
+    names = list(obs.index)
     nm = float(nm) if isinstance(nm, (int, float)) and 100 <= nm <= 5000 else 1000 * DNB_UM
     check_positions(xy, path.name)
     if cells:
         if bin_um is not None:
             raise UsageError(f"{path.name} holds cells: --bin-um does not apply", hint="give the square-bin GEF")
-        return Measured(names, xy, counts, genes, None, nm=nm)
+        return Measured(names, xy, counts, genes, None, nm=nm, warnings=said)
     if not isinstance(size, (int, float)) or size != size or not 1 <= size <= 100_000 or size != int(size):
         raise BadInputError(f"{path.name}: uns['{Key.BIN_SIZE}'] is no bin size: {size}", hint="write it again")
     size = int(size)
@@ -291,14 +306,13 @@ def _read_h5ad(path: Path, bin_um: float | None) -> Measured:
             f"{path.name} holds bins of {size * nm / 1000:g} µm, not {bin_um:g}",
             hint="leave --bin-um out",
         )
-    said = []
     if size > 1 and len(xy) and not np.any(xy % size):
         xy = xy + size / 2
         said.append(f"{path.name}: its positions are the corners of bins; half a bin was added")
     return Measured(names, xy, counts, genes, size, nm=nm, warnings=said)
 
 
-_READERS = {"gef": _read_gef, "gem": _read_gem, "h5ad": _read_h5ad}
+_READERS = {"gef": _read_gef, "gem": _read_gem}
 
 
 def _around(file: Path, given: Path) -> list[Path]:

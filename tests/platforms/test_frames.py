@@ -1,0 +1,232 @@
+"""Sections, fields of view and planes that share one frame are told from those that lie side by side."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from focus_cli.errors import BadInputError, UsageError
+from focus_cli.platforms.frames import choose_frame, names_sections, planes, z_column
+
+
+def lattice(n=12, pitch=100.0, shift=(0.0, 0.0)):
+    row, col = np.divmod(np.arange(n * n), n)
+    return np.column_stack([(col + 0.5 * (row % 2)) * pitch, row * pitch * np.sqrt(3) / 2]) + shift
+
+
+def cells(rng, n=300, side=300.0, apart=8.0):
+    """Random places that keep a distance, as cells do."""
+    kept = np.zeros((0, 2))
+    while len(kept) < n:
+        new = rng.uniform(0, side, 2)
+        if not len(kept) or np.min(np.linalg.norm(kept - new, axis=1)) > apart:
+            kept = np.vstack([kept, new])
+    return kept
+
+
+def overlay(parts, column, names=None):
+    names = names or [f"p{i}" for i in range(len(parts))]
+    labels = np.repeat(names, [len(p) for p in parts])
+    return pd.DataFrame({column: pd.Categorical(labels)}), np.vstack(parts)
+
+
+@pytest.mark.parametrize(
+    "column",
+    ["library_id", "sample", "Sample_ID", "slide_ID", "batch", "section", "slice", "fov", "puck", "replicate"]
+    + ["ImageId", "orig.ident", "donor_id", "Run_Tissue_name", "capture_area", "tissue_section", "whatever"],
+)
+def test_sections_on_one_another_are_refused_by_name(column):
+    obs, xy = overlay([lattice(), lattice(shift=(7.0, 11.0))], column)
+    with pytest.raises(UsageError, match=r"a\.h5ad holds 2 regions in one frame.*p0, p1") as refused:
+        choose_frame(obs, xy, where="a.h5ad")
+    assert "--region p0" in refused.value.hint
+    for region in ("p1", f"{column}=p1"):
+        frame = choose_frame(obs, xy, where="a.h5ad", region=region)
+        np.testing.assert_array_equal(frame.rows, np.arange(144, 288))
+        assert frame.labels == ("p1",)
+    with pytest.raises(UsageError, match="no region 'p2'") as refused:
+        choose_frame(obs, xy, where="a.h5ad", region="p2")
+    assert "p0, p1" in refused.value.hint
+
+
+@pytest.mark.parametrize("shift", [(0, 0), (30, 20), (500, 0), (600, 400)])
+@pytest.mark.parametrize("kind", ["spots", "cells"])
+def test_sections_that_overlap_in_part(kind, shift):
+    rng = np.random.default_rng(3)
+    parts = [lattice(), lattice()] if kind == "spots" else [cells(rng) * 4, cells(rng) * 4]
+    obs, xy = overlay([parts[0], parts[1] + shift], "sample")
+    with pytest.raises(UsageError, match="2 regions"):
+        choose_frame(obs, xy, where="a")
+
+
+def test_a_section_of_few_and_one_of_many_locations():
+    obs, xy = overlay([lattice(20), lattice(6, shift=(700, 700))], "sample")
+    with pytest.raises(UsageError, match="2 regions"):
+        choose_frame(obs, xy, where="a")
+
+
+@pytest.mark.parametrize("column", ["fov", "sample", "core", "region", "slide_ID"])
+@pytest.mark.parametrize("size", [4, 12, 30])
+def test_groups_side_by_side_are_one_frame(column, size):
+    rng = np.random.default_rng(size)
+    parts = [rng.uniform(0, 100, (size * 5, 2)) + (100 * i, 100 * j) for i in range(5) for j in range(4)]
+    obs, xy = overlay(parts, column, names=[str(i) for i in range(20)])
+    frame = choose_frame(obs, xy, where="a")
+    assert len(frame.rows) == len(xy)
+    said = any("side by side" in line for line in frame.warnings)
+    assert said == (column not in ("fov", "region"))
+    if column != "region":
+        assert len(choose_frame(obs, xy, where="a", region=f"{column}=3").rows) == size * 5
+
+
+def test_positions_within_fields_of_view():
+    rng = np.random.default_rng(0)
+    obs, xy = overlay([rng.uniform(0, 4256, (60, 2)) for _ in range(30)], "fov", [str(i + 1) for i in range(30)])
+    with pytest.raises(UsageError, match=r"30 regions.*\(1, 2, 3, 4, 5, 6, 7, 8, …\)"):
+        choose_frame(obs, xy, where="a")
+    assert list(choose_frame(obs, xy, where="a", region="12").rows) == list(range(11 * 60, 12 * 60))
+
+
+def test_small_fields_of_view():
+    rng = np.random.default_rng(0)
+    obs, xy = overlay([rng.uniform(0, 4256, (7, 2)) for _ in range(50)], "fov")
+    with pytest.raises(UsageError, match="50 regions"):
+        choose_frame(obs, xy, where="a")
+
+
+@pytest.mark.parametrize("n_types", [2, 5, 12])
+@pytest.mark.parametrize("kind", ["spots", "cells", "poisson"])
+@pytest.mark.parametrize("column", ["cell_type", "cluster", "whatever"])
+def test_types_of_one_section_are_no_sections(column, kind, n_types):
+    rng = np.random.default_rng(n_types)
+    xy = {"spots": lambda: lattice(24), "cells": lambda: cells(rng, 600), "poisson": lambda: rng.uniform(0, 1, (900, 2))}
+    xy = xy[kind]()
+    obs = pd.DataFrame({column: rng.choice([f"t{i}" for i in range(n_types)], len(xy))})
+    frame = choose_frame(obs, xy, where="a")
+    assert len(frame.rows) == len(xy) and not frame.warnings
+
+
+def test_domains_and_rare_types():
+    rng = np.random.default_rng(0)
+    xy = cells(rng, 800, 500)
+    domain = np.where(xy[:, 0] + 40 * np.sin(xy[:, 1] / 50) > 250, "tumour", "stroma")
+    rare = np.where(rng.random(800) < 0.05, "rare", "usual")
+    obs = pd.DataFrame({"annotation": domain, "kind": rare, "in_tissue": 1, "flag": rng.random(800) < 0.5})
+    assert len(choose_frame(obs, xy, where="a").rows) == 800
+
+
+def test_region_of_a_file_with_one_section():
+    xy = lattice()
+    obs = pd.DataFrame({"library_id": ["left"] * len(xy)})
+    assert len(choose_frame(obs, xy, where="a", region="left").rows) == len(xy)
+    with pytest.raises(UsageError, match="no region 'right'") as refused:
+        choose_frame(obs, xy, where="a", region="right")
+    assert "leave --region out" in refused.value.hint
+
+
+def test_fields_within_slides():
+    rng = np.random.default_rng(0)
+    xy = rng.uniform(0, 1000, (800, 2))
+    obs = pd.DataFrame({"slide": np.repeat(["s1", "s2"], 400), "fov": np.tile(np.repeat([1, 2], 200), 2)})
+    with pytest.raises(UsageError, match="s1, s2"):
+        choose_frame(obs, xy, where="a")
+    with pytest.raises(UsageError, match="s1,1, s1,2") as refused:
+        choose_frame(obs, xy, where="a", region="s1")
+    assert "--region s1,1" in refused.value.hint
+    for region in ("s2,1", "slide=s2,fov=1"):
+        np.testing.assert_array_equal(choose_frame(obs, xy, where="a", region=region).rows, np.arange(400, 600))
+
+
+def test_locations_without_a_section_are_reported():
+    obs, xy = overlay([lattice(), lattice()], "sample")
+    obs["sample"] = obs["sample"].astype(object)
+    obs.loc[5:9, "sample"] = np.nan
+    with pytest.raises(UsageError, match=r"\(p0, p1\)"):
+        choose_frame(obs, xy, where="a")
+    frame = choose_frame(obs, xy, where="a", region="p0")
+    assert len(frame.rows) == 139 and any("5 locations have no name" in line for line in frame.warnings)
+
+
+def test_libraries_that_no_column_names():
+    obs = pd.DataFrame(index=[f"c{i}" for i in range(144)])
+    with pytest.raises(UsageError, match=r"2 libraries \(left, right\), and no column"):
+        choose_frame(obs, lattice(), where="a", libraries=["left", "right"])
+    obs["anything"] = "left"
+    assert len(choose_frame(obs, lattice(), where="a", libraries=["left", "right"]).rows) == 144
+
+
+@pytest.mark.parametrize("form", ["{name}-{library}", "{library}_{name}"])
+def test_libraries_that_barcodes_name(form):
+    names = [form.format(name=f"c{i}", library="left" if i < 72 else "right") for i in range(144)]
+    obs = pd.DataFrame(index=names)
+    with pytest.raises(UsageError, match=r"by the barcodes \(left, right\)"):
+        choose_frame(obs, lattice(), where="a", libraries=["left", "right"])
+    assert len(choose_frame(obs, lattice(), where="a", libraries=["left", "right"], region="right").rows) == 72
+
+
+def test_libraries_are_frames_even_where_positions_lie_apart():
+    obs, xy = overlay([lattice(), lattice(shift=(1e5, 0))], "library", ["left", "right"])
+    with pytest.raises(UsageError, match="2 regions"):
+        choose_frame(obs, xy, where="a", libraries=["left", "right"])
+
+
+def test_names_that_repeat_between_groups():
+    xy = np.vstack([lattice(), lattice(shift=(1e5, 0))])
+    obs = pd.DataFrame({"origin": np.repeat(["u", "v"], 144)})
+    names = np.tile([f"c{i}" for i in range(144)], 2)
+    with pytest.raises(UsageError, match=r"obs\['origin'\] \(u, v\)"):
+        choose_frame(obs, xy, where="a", names=names)
+    assert len(choose_frame(obs, xy, where="a", names=names, region="v").rows) == 144
+
+
+def test_positions_that_coincide_without_a_reason():
+    xy = np.vstack([lattice(), lattice()])
+    with pytest.raises(BadInputError, match="144 of 288 locations share their exact position"):
+        choose_frame(pd.DataFrame(index=range(288)), xy, where="a")
+    few = np.vstack([lattice(), lattice()[:5]])
+    assert len(choose_frame(pd.DataFrame(index=range(149)), few, where="a").rows) == 149
+
+
+# ---- depth ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["z", "Z", "global_z", "center_z", "z_centroid", "z_um", "Centroid_Z", "z_plane"])
+def test_planes_in_a_column(name):
+    rng = np.random.default_rng(0)
+    xy, z = rng.uniform(0, 300, (400, 2)), np.repeat([0.0, 10.0, 20.0, 30.0], 100)
+    with pytest.raises(UsageError, match=r"4 regions in one frame, by z \(z=0, z=10, z=20, z=30\)"):
+        choose_frame(pd.DataFrame({name: z}), xy, where="a")
+    for region in ("z=20", "20"):
+        frame = choose_frame(pd.DataFrame({name: z}), xy, where="a", region=region)
+        np.testing.assert_array_equal(frame.rows, np.arange(200, 300))
+
+
+def test_planes_that_jitter_and_depth_that_does_not_step():
+    rng = np.random.default_rng(0)
+    xy, z = rng.uniform(0, 300, (400, 2)), np.repeat([0.0, 10.0, 20.0], [100, 100, 200]) + rng.normal(0, 0.05, 400)
+    assert len(set(planes(z))) == 3
+    with pytest.raises(UsageError, match="3 regions"):
+        choose_frame(pd.DataFrame(index=range(400)), xy, where="a", z=z)
+    depth = rng.uniform(0, 30, 400)
+    assert planes(depth) is None
+    frame = choose_frame(pd.DataFrame(index=range(400)), xy, where="a", z=depth)
+    assert len(frame.rows) == 400 and "z is left out" in frame.warnings[0]
+
+
+def test_planes_side_by_side_are_a_tilted_section():
+    xy = lattice(20)
+    z = np.floor(xy[:, 0] / 700)
+    frame = choose_frame(pd.DataFrame({"z": z}), xy, where="a")
+    assert len(frame.rows) == 400 and "z is left out" in frame.warnings[0]
+
+
+def test_constant_depth_is_none():
+    xy = lattice()
+    frame = choose_frame(pd.DataFrame({"z": np.full(144, 5.0)}), xy, where="a", z=np.zeros(144))
+    assert not frame.warnings and z_column(pd.DataFrame({"z": np.full(3, 5.0)})) == (None, "")
+
+
+@pytest.mark.parametrize(
+    "name", ["n_samples", "fov_x", "sample_type", "cell_type", "leiden", "area", "array_row", "x", "total_counts", ""]
+)
+def test_names_of_other_things(name):
+    assert names_sections(name) is None
