@@ -195,26 +195,29 @@ def share_area(labels: np.ndarray, xy: np.ndarray) -> bool:
     xy
         float (n, 2).
     """
-    groups = _members(labels, xy, _FEWEST_OF_AN_AREA)
-    if len(groups) < _SAMPLED_GROUPS and sum(map(len, groups)) < 0.5 * len(xy):
+    groups = _members(labels, xy, _FEWEST)
+    trees = [cKDTree(points) if len(points) >= _FEWEST_OF_AN_AREA else None for points in groups]
+    large = [tree for tree in trees if tree is not None]
+    if len(large) < _SAMPLED_GROUPS and sum(tree.n for tree in large) < 0.5 * len(xy):
         return _share_boxes(_members(labels, xy, 3))
-    if len(groups) < 2:
-        return False
-    trees = [cKDTree(points) for points in groups]
-    reach = [_reach(tree) for tree in trees]
-    inside = total = 0
+    reach = [_reach(tree) if tree is not None else -1.0 for tree in trees]
+    inside, asked = [], []
     for a, points in enumerate(groups):
-        asked = _spread(points, _SAMPLED)
-        within = np.zeros(len(asked), dtype=bool)
+        places = _spread(points, _SAMPLED)
+        within = np.zeros(len(places), dtype=bool)
         for b, tree in enumerate(trees):
-            if a == b or not reach[b] >= 0:
+            if a == b or tree is None:
                 continue
             low, high = tree.mins - reach[b], tree.maxes + reach[b]
-            near = np.flatnonzero(~within & (asked >= low).all(axis=1) & (asked <= high).all(axis=1))
+            near = np.flatnonzero(~within & (places >= low).all(axis=1) & (places <= high).all(axis=1))
             if len(near):
-                within[near] = tree.query(asked[near], k=_NEEDED)[0][:, -1] <= reach[b]
-        inside, total = inside + int(within.sum()), total + len(asked)
-    return inside > _SHARED * total
+                within[near] = tree.query(places[near], k=_NEEDED)[0][:, -1] <= reach[b]
+        inside.append(int(within.sum()))
+        asked.append(len(places))
+    if not asked:
+        return False
+    # A small section may lie within a large one.
+    return sum(inside) > _SHARED * sum(asked) or bool(np.any(np.array(inside) > 0.6 * np.array(asked)))
 
 
 def _share_boxes(groups: list[np.ndarray]) -> bool:
