@@ -10,6 +10,8 @@ LOG_CEILING = 20.0
 RAW_HINT = "give raw counts; in an AnnData, put them in layers['counts'], and mark proteins by var['feature_types']"
 _ALMOST = 1e-3  # of a whole number: what is lost by computing with counts
 _ALIKE = 0.01  # coefficient of variation of totals that were made equal
+_FEW, _FEW_SHARE = 5, 0.005  # values that are no counts, of a matrix that holds counts elsewhere
+_PART = 0.1  # of the locations, or of the genes, with whole numbers
 _BASES = {"e": np.e, "2": 2.0, "10": 10.0}
 _BLOCK = 1 << 18
 
@@ -27,25 +29,28 @@ def why_not_counts(matrix: sparse.spmatrix) -> tuple[str, str]:
     broken = np.concatenate([_broken(block) for block in np.split(data, range(_BLOCK, len(data), _BLOCK))])
     if not np.any(broken & (np.abs(data - np.rint(data)) > _ALMOST)):
         return "values are whole numbers but for errors of rounding", "round them to whole numbers and save the file"
-    parts = _partly(matrix, broken, highest)
-    if parts is not None:
-        return parts
-    totals = np.asarray(matrix.sum(axis=1, dtype=np.float64)).ravel()
-    if highest <= LOG_CEILING:
-        return f"values look log-normalised (not whole numbers, highest {highest:.3g}{_log_base(matrix)})", RAW_HINT
-    level = _level(totals)
+    n_broken = int(broken.sum())
+    if n_broken < _FEW or n_broken < _FEW_SHARE * len(data):
+        example = data[int(np.argmax(broken))]
+        return f"values are not whole numbers: {n_broken} of {len(data)}, for instance {example:.6g}", RAW_HINT
+    level = _level(np.asarray(matrix.sum(axis=1, dtype=np.float64)).ravel())
     if level is not None:
         return (
             f"values are not whole numbers (highest {highest:.4g}), and each location's add up to about {level:.4g}: "
             "normalised to one total",
             RAW_HINT,
         )
+    parts = _partly(matrix, broken, highest)
+    if parts is not None:
+        return parts
     if _multiples(matrix):
         return (
             f"values are not whole numbers (highest {highest:.4g}), but those of a location are multiples of its "
             "smallest: counts divided by a size factor, a volume or a number of cells (normalised or averaged)",
             RAW_HINT,
         )
+    if highest <= LOG_CEILING:
+        return f"values look log-normalised (not whole numbers, highest {highest:.3g}{_log_base(matrix)})", RAW_HINT
     return f"values are not whole numbers (highest {highest:.4g}): normalised?", RAW_HINT
 
 
@@ -57,22 +62,24 @@ def _partly(matrix: sparse.csr_matrix, broken: np.ndarray, highest: float) -> tu
     """Where some locations, or some genes, hold counts and the others do not."""
     filled = np.diff(matrix.indptr)
     row = np.repeat(np.arange(matrix.shape[0]), filled)
+    found = []
     for what, place, size, held in (
         ("locations", row, matrix.shape[0], filled),
         ("genes", matrix.indices, matrix.shape[1], np.bincount(matrix.indices, minlength=matrix.shape[1])),
     ):
         wrong = np.bincount(place[broken], minlength=size) > 0
         several = held >= 3  # one or two values of a normalised row may be whole by chance
-        whole = int(np.sum(several & ~wrong))
-        if several.sum() and 0.05 * several.sum() <= whole and wrong.any():
-            other = matrix.data[wrong[place]].max()
-            scale = "log-normalised" if other <= LOG_CEILING else "normalised"
-            return (
-                f"blocks of the matrix are on different scales: {int(wrong.sum())} of {int(np.sum(held > 0))} {what} "
-                f"hold {scale} values, the others whole numbers (highest {highest:.4g})",
-                "raw counts and normalised values were joined: give raw counts of all",
-            )
-    return None
+        found.append((np.sum(several & ~wrong) / max(several.sum(), 1), what, wrong, held, place))
+    share, what, wrong, held, place = max(found, key=lambda one: one[0])
+    if share < _PART:
+        return None
+    other = matrix.data[wrong[place]].max()
+    scale = "log-normalised" if other <= LOG_CEILING else "normalised"
+    return (
+        f"blocks of the matrix are on different scales: {int(wrong.sum())} of {int(np.sum(held > 0))} {what} "
+        f"hold {scale} values, the others whole numbers (highest {highest:.4g})",
+        "raw counts and normalised values were joined: give raw counts of all",
+    )
 
 
 def _log_base(matrix: sparse.csr_matrix) -> str:
@@ -96,11 +103,12 @@ def _level(totals: np.ndarray) -> float | None:
 
 def _multiples(matrix: sparse.csr_matrix) -> bool:
     """Whether the values of most locations are whole multiples of the smallest of each."""
-    filled = np.flatnonzero(np.diff(matrix.indptr) >= 3)[:2000]
-    good = 0
-    for i in filled:
+    good = looked = 0
+    for i in np.flatnonzero(np.diff(matrix.indptr) >= 3)[:2000]:
         values = matrix.data[matrix.indptr[i] : matrix.indptr[i + 1]].astype(np.float64)
         values = values[values > 0]
-        ratio = values / values.min() if len(values) else values
-        good += bool(len(values) and np.abs(ratio - np.rint(ratio)).max() < 1e-3 * max(ratio.max(), 1) ** 0.5)
-    return len(filled) > 0 and good > 0.8 * len(filled)
+        ratio = values / values.min() if len(values) else np.ones(1)
+        if ratio.max() >= 3:  # of ones and twos, a logarithm is no less a multiple
+            looked += 1
+            good += bool(np.abs(ratio - np.rint(ratio)).max() < 1e-4 * ratio.max())
+    return looked > 2 and good > 0.8 * looked

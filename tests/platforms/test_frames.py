@@ -31,8 +31,10 @@ def overlay(parts, column, names=None):
 
 @pytest.mark.parametrize(
     "column",
-    ["library_id", "sample", "Sample_ID", "slide_ID", "batch", "section", "slice", "fov", "puck", "replicate"]
-    + ["ImageId", "orig.ident", "donor_id", "Run_Tissue_name", "capture_area", "tissue_section", "whatever"],
+    [
+        *("library_id", "sample", "Sample_ID", "slide_ID", "batch", "section", "slice", "fov", "puck", "replicate"),
+        *("ImageId", "orig.ident", "donor_id", "Run_Tissue_name", "capture_area", "tissue_section", "whatever"),
+    ],
 )
 def test_sections_on_one_another_are_refused_by_name(column):
     obs, xy = overlay([lattice(), lattice(shift=(7.0, 11.0))], column)
@@ -68,7 +70,7 @@ def test_a_section_of_few_and_one_of_many_locations():
 @pytest.mark.parametrize("size", [4, 12, 30])
 def test_groups_side_by_side_are_one_frame(column, size):
     rng = np.random.default_rng(size)
-    parts = [rng.uniform(0, 100, (size * 5, 2)) + (100 * i, 100 * j) for i in range(5) for j in range(4)]
+    parts = [rng.uniform(0, 100, (size * 5, 2)) + np.array([i, j]) * 100 for i in range(5) for j in range(4)]
     obs, xy = overlay(parts, column, names=[str(i) for i in range(20)])
     frame = choose_frame(obs, xy, where="a")
     assert len(frame.rows) == len(xy)
@@ -98,8 +100,8 @@ def test_small_fields_of_view():
 @pytest.mark.parametrize("column", ["cell_type", "cluster", "whatever"])
 def test_types_of_one_section_are_no_sections(column, kind, n_types):
     rng = np.random.default_rng(n_types)
-    xy = {"spots": lambda: lattice(24), "cells": lambda: cells(rng, 600), "poisson": lambda: rng.uniform(0, 1, (900, 2))}
-    xy = xy[kind]()
+    of_kind = {"spots": lambda: lattice(24), "cells": lambda: cells(rng, 600)}
+    xy = of_kind.get(kind, lambda: rng.uniform(0, 1, (900, 2)))()
     obs = pd.DataFrame({column: rng.choice([f"t{i}" for i in range(n_types)], len(xy))})
     frame = choose_frame(obs, xy, where="a")
     assert len(frame.rows) == len(xy) and not frame.warnings

@@ -1,0 +1,81 @@
+"""What is said of values that are no raw counts: the true cause, and what to do."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from focus_cli.errors import BadInputError
+from focus_cli.platforms.checks import check_counts, check_unique, whole_numbers
+
+RNG = np.random.default_rng(0)
+COUNTS = RNG.poisson(2.0, (60, 30)).astype(np.float64) + np.eye(60, 30)
+CP10K = COUNTS / COUNTS.sum(axis=1, keepdims=True) * 1e4
+
+
+def said(values, whole=True):
+    with pytest.raises(BadInputError) as refused:
+        check_counts(sparse.csr_matrix(values), "a", whole=whole)
+    return refused.value.message, refused.value.hint
+
+
+@pytest.mark.parametrize(("base", "name"), [(np.e, "e"), (2, "2"), (10, "10")])
+@pytest.mark.parametrize("total", [1e4, 1e6])
+def test_the_base_of_a_logarithm(base, name, total):
+    message, hint = said(np.log1p(CP10K * total / 1e4) / np.log(base))
+    assert "log-normalised" in message and f"base {name} of counts scaled to {total:.4g}" in message
+    assert "layers['counts']" in hint
+
+
+def test_log_values_of_a_part_of_the_panel():
+    message, _ = said(np.log1p(CP10K)[:, :9])
+    assert "log-normalised" in message and "base" not in message
+
+
+def test_one_total():
+    message, _ = said(CP10K)
+    assert "each location's add up to about 1e+04" in message
+
+
+@pytest.mark.parametrize("divisor", ["size factor", "cells", "volume"])
+def test_counts_that_were_divided(divisor):
+    factor = {"size factor": RNG.uniform(0.3, 3, 60), "cells": RNG.integers(2, 9, 60) + 0.5, "volume": 977.13}[divisor]
+    message, _ = said(COUNTS / np.reshape(factor, (-1, 1)) * 37.1)
+    assert "multiples of its smallest" in message
+
+
+@pytest.mark.parametrize("normalised", [CP10K, np.log1p(CP10K)])
+@pytest.mark.parametrize("axis", ["rows", "columns", "last rows", "tenth"])
+def test_blocks_on_different_scales(normalised, axis):
+    mixed = COUNTS.copy()
+    where = {"rows": np.s_[:30], "columns": np.s_[:, 15:], "last rows": np.s_[50:], "tenth": np.s_[::10]}[axis]
+    mixed[where] = normalised[where]
+    message, hint = said(mixed)
+    assert "different scales" in message and ("genes" if axis == "columns" else "locations") in message
+    assert "of all" in hint
+
+
+def test_rounding_errors_are_named():
+    message, hint = said(COUNTS * (1 + 1e-6))
+    assert "errors of rounding" in message and "round them" in hint
+
+
+def test_a_single_value():
+    odd = COUNTS.copy()
+    odd[7, 3] = 3.5
+    assert "1 of" in said(odd)[0] and "3.5" in said(odd)[0]
+
+
+@pytest.mark.parametrize("last", [0.5, -1.0, np.nan])
+def test_every_value_is_looked_at(last):
+    values = np.ones(2_300_001, dtype=np.float32)
+    values[-1] = last
+    matrix = sparse.csr_matrix((values, np.zeros(len(values), int), np.arange(len(values) + 1)))
+    with pytest.raises(BadInputError):
+        check_counts(matrix, "a")
+    assert whole_numbers(values) == (last == -1)
+
+
+def test_ids_rounded_by_a_spreadsheet():
+    with pytest.raises(BadInputError) as refused:
+        check_unique(["1.23457E+11", "1.23457E+11", "7"], "cells", "a")
+    assert "rounded" in refused.value.hint
