@@ -27,7 +27,18 @@ from focus_cli.platforms.formats.features import check_orientation, feature_tabl
 from focus_cli.platforms.formats.opening import damaged
 
 # Other names of layers with raw counts, where neither X nor raw holds them.
-_COUNT_LAYERS = ("raw_counts", "raw_count", "rawcounts", "count", "raw", "umi", "umis", "umi_counts", "spliced_counts")
+_COUNT_LAYERS = (
+    "counts",
+    "raw_counts",
+    "raw_count",
+    "rawcounts",
+    "count",
+    "raw",
+    "umi",
+    "umis",
+    "umi_counts",
+    "spliced_counts",
+)
 _BLOCK_VALUES = 4_000_000  # of a dense matrix that are in memory at a time
 _MOST_PROTEIN_VALUES = 50_000_000
 
