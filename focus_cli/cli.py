@@ -7,11 +7,12 @@ import importlib
 import os
 import sys
 import warnings
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import rich_click as click
 
 from focus_cli import __version__
+from focus_cli.commands.group import SuggestingGroup
 from focus_cli.distributed.verdict import leave_verdict
 from focus_cli.errors import (
     EXIT_CODE_LINE,
@@ -82,7 +83,7 @@ _LESS_MEMORY = (
 )
 
 
-class LazyGroup(click.RichGroup):
+class LazyGroup(SuggestingGroup):
     """A group that imports a verb's module when the verb is called, not before."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -94,6 +95,17 @@ class LazyGroup(click.RichGroup):
         if name not in VERBS:
             return None
         return importlib.import_module(f"focus_cli.commands.{name}").command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the verb; the hint of what it refuses proposes nothing that the verb lacks."""
+        try:
+            return super().invoke(ctx)
+        except FocusError as error:
+            if error.hint and ctx.invoked_subcommand:
+                from focus_cli.commands.hints import possible_hint
+
+                error.hint = possible_hint(error.hint, ctx.invoked_subcommand, self)
+            raise
 
 
 @click.group(
@@ -115,7 +127,7 @@ def main() -> NoReturn:
     """Entry point: a refusal is one line, a hint and its own exit code; never a traceback."""
     _silence_libraries()
     try:
-        code = cli.main(standalone_mode=False)
+        code = cli.main(prog_name="focus", standalone_mode=False)
     except FocusError as error:
         if not leave_verdict(error):
             click.echo(f"focus: {error.word}: {error.message}", err=True)
@@ -124,8 +136,13 @@ def main() -> NoReturn:
         code = error.exit_code
     except click.exceptions.Exit as error:
         code = error.exit_code
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
+        code = error.exit_code
+    except click.ClickException as error:
+        click.echo(f"focus: error: {' '.join(error.format_message().split())}", err=True)
+        if where := getattr(error, "ctx", None):
+            click.echo(f"  hint: {where.command_path} --help", err=True)
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("focus: interrupted", err=True)

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import rich_click as click
 
+from focus_cli.commands.group import SuggestingGroup
 from focus_cli.commands.options import PATH, overwrite_option, seed_option
 
 
-@click.group("annotate", context_settings={"help_option_names": ["-h", "--help"]})
+@click.group("annotate", cls=SuggestingGroup, context_settings={"help_option_names": ["-h", "--help"]})
 def command() -> None:
     """Carry a pathologist's labels from a few locations to all of them, on sections of other donors too.
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import rich_click as click
 
+from focus_cli.commands.group import SuggestingGroup
 from focus_cli.commands.options import PATH, overwrite_option, seed_option
 
 
-@click.group("outcome", context_settings={"help_option_names": ["-h", "--help"]})
+@click.group("outcome", cls=SuggestingGroup, context_settings={"help_option_names": ["-h", "--help"]})
 def command() -> None:
     """Learn response or survival from the slides of a cohort, and say honestly what that is worth.
 

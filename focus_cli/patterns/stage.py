@@ -146,7 +146,7 @@ def _composition(file: SpatialFile, celltypes: Path | None) -> tuple[pd.DataFram
     if values is None or not np.shape(values)[1]:
         raise BadInputError(
             f"{file.path} has no obsm[{keys.LATENT!r}], of which niches are made",
-            hint="name a file written by focus enhance, or give --celltypes",
+            hint="give --celltypes, or a file written by focus enhance",
         )
     parts = [f"factor {i + 1}" for i in range(np.shape(values)[1])]
     return pd.DataFrame(np.asarray(values), index=file.obs.index, columns=parts), keys.LATENT
