@@ -16,7 +16,6 @@ from focus_cli.missing import texts
 from focus_cli.platforms.count_scale import why_not_counts
 
 if TYPE_CHECKING:
-    from anndata import AnnData
     from scipy import sparse
 
 GENE_EXPRESSION = "Gene Expression"
@@ -277,43 +276,3 @@ def _complete(features: pd.DataFrame, where: str, warnings: list[str]) -> pd.Dat
             keys.FEATURE_TYPE: types.where(types != "", GENE_EXPRESSION),
         }
     )
-
-
-def match_positions(adata: AnnData, positions: pd.DataFrame, matrix: str, table: str) -> tuple[AnnData, list[str]]:
-    """Keep the locations whose barcode has a position, and attach the table's rows to `obs`.
-
-    Parameters
-    ----------
-    adata
-        Counts, `obs_names` barcodes.
-    positions
-        Indexed by barcode, unique.
-    matrix, table
-        File names for messages.
-
-    Raises
-    ------
-    BadInputError
-        If fewer than half of the barcodes have a position.
-    """
-    rows = positions.index.get_indexer(adata.obs_names)
-    found = rows >= 0
-    n_found = int(found.sum())
-    if positions.empty:
-        raise BadInputError(f"{table} holds no position", hint="is it truncated? restore the file")
-    if n_found < 0.5 * adata.n_obs:
-        stranger = adata.obs_names[~found][0]
-        raise BadInputError(
-            f"positions do not match the matrix: {n_found} of {adata.n_obs} barcodes of {matrix} "
-            f"are in {table} (the matrix has {stranger!r}, the table {positions.index[0]!r})",
-            hint="the two files come from different samples or bin sizes; use those of one run",
-        )
-    warnings = []
-    if n_found < adata.n_obs:
-        warnings.append(f"{adata.n_obs - n_found} of {adata.n_obs} barcodes have no position and were left out")
-        adata, rows = adata[found].copy(), rows[found]
-    # In the usual case, one order and no strangers, the table is taken as it is, and its names for those of `adata`.
-    same = len(rows) == len(positions) and bool(np.all(rows == np.arange(len(rows))))
-    placed = positions.copy(deep=False) if same else positions.iloc[rows]
-    adata.obs = placed if adata.obs.columns.empty else adata.obs.join(placed)
-    return adata, warnings

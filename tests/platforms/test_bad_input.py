@@ -145,7 +145,7 @@ CASES = {
         "tissue_positions.csv",
     ),
     "missing column": (no_column, BadInputError, "pxl_col_in_fullres"),
-    "words for numbers": (words_for_numbers, BadInputError, "not a number"),
+    "words for numbers": (words_for_numbers, BadInputError, "not numeric"),
     "lost position": (lost_position, BadInputError, "NaN"),
     "repeated position": (repeated_position, BadInputError, "duplicate barcodes"),
     "short list": (headless_but_short, BadInputError, "3 columns"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import anndata
@@ -19,9 +19,26 @@ from focus_cli.store.hdf5 import open_hdf5
 
 # Values converted, and names decoded, at a time.
 _BLOCK, _NAMES = 1 << 18, 1 << 14
+# First words of the header that R and pandas put on lists of barcodes and features.
+_HEADERS = (
+    "x",
+    "v1",
+    "0",
+    "barcode",
+    "barcodes",
+    "cell",
+    "gene",
+    "genes",
+    "gene_id",
+    "gene_ids",
+    "feature",
+    "features",
+)
 
 
-def read_matrix(path: Path, known: Sequence[str] = ()) -> tuple[anndata.AnnData, dict[str, str], list[str]]:
+def read_matrix(
+    path: Path, known: Sequence[str] = (), members: Mapping[str, Path] | None = None
+) -> tuple[anndata.AnnData, dict[str, str], list[str]]:
     """Read a 10x matrix: an ``.h5`` file, or a folder of ``matrix.mtx``, ``features.tsv``, ``barcodes.tsv``.
 
     Parameters
@@ -30,6 +47,8 @@ def read_matrix(path: Path, known: Sequence[str] = ()) -> tuple[anndata.AnnData,
         File or folder; the members of a folder may be gzipped.
     known
         Barcodes that are in memory already, as a list; the same ones are not held twice.
+    members
+        The three files by role (``matrix``, ``features``, ``barcodes``) where they lie in no folder of their own.
 
     Returns
     -------
@@ -38,7 +57,7 @@ def read_matrix(path: Path, known: Sequence[str] = ()) -> tuple[anndata.AnnData,
     attributes
         What an ``.h5`` says of itself: ``software_version``, ``chemistry_description``, …
     warnings
-        Features left out or renamed.
+        Features left out or renamed, and a matrix that was written barcodes × genes.
 
     Raises
     ------
@@ -47,10 +66,13 @@ def read_matrix(path: Path, known: Sequence[str] = ()) -> tuple[anndata.AnnData,
     BadInputError
         If a file is damaged, names repeat, or the values are not raw counts.
     """
-    path = Path(path)
-    if path.is_dir():
-        matrix, barcodes, features = _read_folder(path)
+    path, turned = Path(path), False
+    if members or path.is_dir():
+        matrix, barcodes, features = _read_members(members or _members(path))
         attributes: dict[str, str] = {}
+        turned = matrix.shape == (len(features), len(barcodes)) != (len(barcodes), len(features))
+        if turned:
+            matrix = matrix.T.tocsr()
     else:
         matrix, barcodes, features, attributes = _read_h5(path, known)
     where = path.name
@@ -63,6 +85,8 @@ def read_matrix(path: Path, known: Sequence[str] = ()) -> tuple[anndata.AnnData,
     barcodes = pd.Index(barcodes, dtype=object)
     check_unique(barcodes, "barcodes", where)
     var, keep, warnings = name_genes(features["id"], features["name"], features["type"], where)
+    if turned:
+        warnings.insert(0, f"{where}: the matrix was written barcodes × genes and was transposed")
     if not keep.all():
         matrix = matrix[:, np.flatnonzero(keep)]
     check_counts(matrix, where)
@@ -107,6 +131,16 @@ def _numbers(dataset: h5py.Dataset, dtype: type, highest: float = np.inf) -> np.
     return values
 
 
+def _check_lengths(path: Path, features: dict[str, list[str]]) -> None:
+    lengths = {f"features/{name}": len(values) for name, values in features.items()}
+    if len(set(lengths.values())) > 1:
+        listed = ", ".join(f"{length} of {name}" for name, length in lengths.items())
+        raise BadInputError(
+            f"{path}: its list of features has columns of unequal length ({listed})",
+            hint="copy or download the file again",
+        )
+
+
 def _read_h5(path: Path, known: Sequence[str]):
     try:
         with open_hdf5(path) as file:
@@ -117,6 +151,8 @@ def _read_h5(path: Path, known: Sequence[str]):
                 )
             group = file["matrix"]
             n_features, n_barcodes = (int(n) for n in group["shape"][:])
+            if min(n_features, n_barcodes) < 0:
+                raise ValueError("its shape is negative")
             n_values = len(group["data"])
             index = np.int32 if max(n_values, n_features) < 2**31 else np.int64
             # float32 holds every count that `check_counts` lets pass.
@@ -130,6 +166,7 @@ def _read_h5(path: Path, known: Sequence[str]):
                 "name": _text(table["name"]) if "name" in table else ids,
                 "type": _text(table["feature_type"]) if "feature_type" in table else [GENE_EXPRESSION] * len(ids),
             }
+            _check_lengths(path, features)
             barcodes = _text(group["barcodes"], known)
             attributes = {
                 name: (value.decode("utf-8", "replace") if isinstance(value, bytes) else value)
@@ -165,25 +202,42 @@ def _member(folder: Path, *names: str) -> Path:
     )
 
 
-def _read_folder(folder: Path):
-    matrix_file = _member(folder, "matrix.mtx")
-    features_file = _member(folder, "features.tsv", "genes.tsv")
-    barcodes_file = _member(folder, "barcodes.tsv")
-    matrix = read_mtx(matrix_file).T.tocsr()
-    features = _read_tsv(features_file)
+def _members(folder: Path) -> dict[str, Path]:
+    return {
+        "matrix": _member(folder, "matrix.mtx"),
+        "features": _member(folder, "features.tsv", "genes.tsv"),
+        "barcodes": _member(folder, "barcodes.tsv"),
+    }
+
+
+def _read_members(files: Mapping[str, Path]):
+    matrix = read_mtx(files["matrix"]).T.tocsr()
+    features = _without_header(_read_tsv(files["features"]), matrix.shape)
     if features.shape[1] < 2:
         features[1] = features[0]
     if features.shape[1] < 3:
         features[2] = GENE_EXPRESSION
-    barcodes = _read_tsv(barcodes_file)[0].tolist()
+    barcodes = _without_header(_read_tsv(files["barcodes"]), matrix.shape)[0].tolist()
     return matrix, barcodes, features[[0, 1, 2]].set_axis(["id", "name", "type"], axis=1)
 
 
 def _read_tsv(path: Path) -> pd.DataFrame:
     try:
         with open_maybe_gzip(path) as stream:
-            return pd.read_csv(stream, sep="\t", header=None, dtype=str, keep_default_na=False, quoting=3)
+            table = pd.read_csv(
+                stream, sep="\t", header=None, dtype=str, keep_default_na=False, quoting=3, encoding="utf-8-sig"
+            )
     except pd.errors.EmptyDataError as error:
         raise BadInputError(f"{path} is empty", hint="check the matrix folder") from error
     except DAMAGE as error:
         raise damaged(path, error) from error
+    # R quotes every name; a lone quote is a part of a name.
+    return table.map(lambda name: name[1:-1] if len(name) > 1 and name[0] == name[-1] == '"' else name)
+
+
+def _without_header(table: pd.DataFrame, shape: tuple[int, int]) -> pd.DataFrame:
+    """Drop a first line that holds names of columns, where with it there is a line too many."""
+    if len(table) - 1 not in shape or len(table) in shape:
+        return table
+    first = str(table.iloc[0, 0]).lower()
+    return table.iloc[1:].reset_index(drop=True) if first in _HEADERS else table

@@ -14,6 +14,8 @@ from scipy import sparse
 from focus_cli.errors import BadInputError, MissingResourceError
 from focus_cli.platforms.formats.opening import DAMAGE, damaged, open_maybe_gzip
 
+# How Matrix Market, and SciPy for unsigned types, call whole and real numbers.
+_NUMBERS = ("integer", "unsigned-integer", "real", "double")
 _ROWS = 4_000_000
 _LINE = 1 << 16
 
@@ -44,16 +46,27 @@ def read_mtx(path: Path) -> sparse.csr_matrix:
         raise damaged(path, error) from error
 
 
+def _check_header(path: Path, line: bytes) -> None:
+    """Refuse what is no sparse matrix of numbers, each with its own reason."""
+    kind = line.removeprefix(b"\xef\xbb\xbf").decode("ascii").lower().split()
+    if kind[:2] != ["%%matrixmarket", "matrix"] or len(kind) != 5:
+        shown = ascii(" ".join(kind)[:60]) if kind else "empty"
+        raise BadInputError(f"{path}: not a Matrix Market file ({shown})", hint="give the vendor's own .mtx")
+    layout, numbers, symmetry = kind[2:]
+    if layout == "coordinate" and numbers in _NUMBERS and symmetry == "general":
+        return
+    reasons = (
+        (layout != "coordinate", f"a dense matrix ({layout})", "write it sparse (coordinate)"),
+        (numbers == "pattern", "a pattern: it says where counts are, not how many", "write it with its values"),
+        (numbers not in _NUMBERS, f"a matrix of {numbers} numbers", "give the raw counts"),
+        (True, f"a {symmetry} matrix, which counts of locations are not", "give the matrix of counts"),
+    )
+    what, hint = next((what, hint) for wrong, what, hint in reasons if wrong)
+    raise BadInputError(f"{path}: {what} ({' '.join(kind)[:80]})", hint=hint)
+
+
 def _read(path: Path, stream) -> sparse.csr_matrix:
-    kind = stream.readline(_LINE).decode("ascii").lower().split()
-    if kind[:3] != ["%%matrixmarket", "matrix", "coordinate"] or kind[3:] not in (
-        ["integer", "general"],
-        ["real", "general"],
-    ):
-        raise BadInputError(
-            f"{path}: not a sparse matrix of numbers ({' '.join(kind)[:60] or 'empty'})",
-            hint="give the vendor's own .mtx",
-        )
+    _check_header(path, stream.readline(_LINE))
     line = stream.readline(_LINE)
     while line.startswith(b"%") or (line and not line.strip()):
         line = stream.readline(_LINE)

@@ -14,40 +14,19 @@ import pandas as pd
 from anndata import AnnData
 
 from focus_cli import keys
-from focus_cli.errors import BadInputError, MissingResourceError, UsageError
+from focus_cli.errors import BadInputError, MissingResourceError
 from focus_cli.platforms import images, pitch
-from focus_cli.platforms.checks import check_positions, check_unique, match_positions
+from focus_cli.platforms.assemble import NO_IMAGE
+from focus_cli.platforms.barcodes import match_positions
+from focus_cli.platforms.formats.aggregated import AGGR_POSITIONS, choose_library, joint_positions, of_library
 from focus_cli.platforms.formats.matrix import read_matrix
-from focus_cli.platforms.formats.opening import DAMAGE, damaged, open_maybe_gzip, read_parquet
+from focus_cli.platforms.formats.opening import DAMAGE, open_maybe_gzip
+from focus_cli.platforms.formats.outs import File, Files, choose_files, find_files, no_matrix
+from focus_cli.platforms.formats.positions import Column, read_positions
 from focus_cli.platforms.sample import RawSample
 from focus_cli.store import Footprint, PlatformInfo
 
-
-class File(StrEnum):
-    """File and folder names that Space Ranger writes."""
-
-    SPATIAL = "spatial"
-    FILTERED = "filtered_feature_bc_matrix"
-    RAW = "raw_feature_bc_matrix"
-    POSITIONS_1 = "tissue_positions_list.csv"  # Space Ranger 1: no header
-    POSITIONS_2 = "tissue_positions.csv"  # Space Ranger 2 and later: header
-    POSITIONS_PARQUET = "tissue_positions.parquet"  # Visium HD
-    SCALEFACTORS = "scalefactors_json.json"
-    HIRES = "tissue_hires_image.png"
-    LOWRES = "tissue_lowres_image.png"
-    CYTASSIST = "cytassist_image.tiff"
-    OUTS = "outs"
-
-
-class Column(StrEnum):
-    """Columns of a positions file, in the order of the file without a header."""
-
-    BARCODE = "barcode"
-    IN_TISSUE = "in_tissue"
-    ARRAY_ROW = "array_row"
-    ARRAY_COL = "array_col"
-    Y_PX = "pxl_row_in_fullres"
-    X_PX = "pxl_col_in_fullres"
+_JSON_BYTES = 1 << 20
 
 
 class Scale(StrEnum):
@@ -61,160 +40,60 @@ class Scale(StrEnum):
     BIN = "bin_size_um"
 
 
-POSITIONS = (File.POSITIONS_2, File.POSITIONS_1, File.POSITIONS_PARQUET)
-
-
-def find_matrix(folder: Path) -> tuple[Path, bool] | None:
-    """The count matrix of a folder and whether it is the filtered one: filtered before raw, h5 before mtx.
-
-    Raises
-    ------
-    UsageError
-        If several prefixed matrices of one kind lie in the folder.
-    """
-    for kind in (File.FILTERED, File.RAW):
-        plain = folder / f"{kind}.h5"
-        if plain.is_file():
-            return plain, kind is File.FILTERED
-        # Files downloaded one by one carry the data set's name in front.
-        prefixed = sorted(p for p in folder.glob(f"*{kind}.h5") if p.is_file())
-        if len(prefixed) > 1:
-            raise UsageError(
-                f"{folder}: several matrices: {', '.join(p.name for p in prefixed[:5])}",
-                hint="keep each sample in a folder of its own",
-            )
-        if prefixed:
-            return prefixed[0], kind is File.FILTERED
-        if (folder / kind).is_dir():
-            return folder / kind, kind is File.FILTERED
-    return None
-
-
-def require_matrix(folder: Path) -> tuple[Path, bool]:
-    """`find_matrix`, or a refusal that names what is missing."""
-    found = find_matrix(folder)
-    if found is None:
-        raise MissingResourceError(
-            f"{folder}: no count matrix: {File.FILTERED}.h5 (or its mtx folder) is missing",
-            hint="give the outs folder of Space Ranger, with the matrix beside the spatial folder",
-        )
-    return found
-
-
-def find_positions(spatial: Path) -> Path | None:
-    """The positions file of a ``spatial`` folder."""
-    return next((spatial / name for name in POSITIONS if (spatial / name).is_file()), None)
-
-
-def read_positions(spatial: Path) -> tuple[pd.DataFrame, Path]:
-    """Read a positions file of any Space Ranger version, with or without its header.
-
-    Returns
-    -------
-    positions
-        Indexed by barcode; ``in_tissue``, ``array_row``, ``array_col`` int64, the pixel columns float64.
-    path
-        The file.
-
-    Raises
-    ------
-    MissingResourceError
-        If there is none.
-    BadInputError
-        If it is damaged, lacks a column, or a barcode repeats.
-    """
-    path = find_positions(spatial)
-    if path is None:
-        raise MissingResourceError(
-            f"{spatial}: no positions: {File.POSITIONS_2} (or {POSITIONS[1]}, {POSITIONS[2]}) is missing",
-            hint="give the outs folder of Space Ranger, with its spatial folder",
-        )
-    try:
-        if path.suffix == ".parquet":
-            table = read_parquet(path, [str(c) for c in Column])
-        else:
-            with open_maybe_gzip(path) as stream:
-                headed = stream.readline().decode("utf-8", "replace").lower().startswith(Column.BARCODE)
-            table = pd.read_csv(path, header=0 if headed else None)
-            if not headed:
-                if table.shape[1] != len(Column):
-                    raise BadInputError(
-                        f"{path}: {table.shape[1]} columns where Space Ranger writes {len(Column)}",
-                        hint="restore the positions file as Space Ranger wrote it",
-                    )
-                table.columns = [str(c) for c in Column]
-    except BadInputError:
-        raise
-    except DAMAGE as error:  # pandas and pyarrow errors are ValueErrors
-        raise damaged(path, error) from error
-    absent = [str(c) for c in Column if c not in table.columns]
-    if absent:
-        raise BadInputError(
-            f"{path}: column {absent[0]!r} is missing", hint=f"it needs the columns {', '.join(Column)}"
-        )
-    table = table[[str(c) for c in Column]].set_index(str(Column.BARCODE))
-    table.index = table.index.astype(str).rename(None)
-    check_unique(table.index, "barcodes", path.name)
-    whole = [str(c) for c in (Column.IN_TISSUE, Column.ARRAY_ROW, Column.ARRAY_COL)]
-    try:
-        table = table.apply(pd.to_numeric)
-        check_positions(table[[str(Column.X_PX), str(Column.Y_PX)]].to_numpy(float), path.name)
-        table = table.astype({c: np.int64 for c in whole})
-    except (ValueError, TypeError) as error:
-        raise BadInputError(
-            f"{path}: a column holds something that is not a number ({' '.join(str(error).split())[:120]})",
-            hint="restore the positions file as Space Ranger wrote it",
-        ) from error
-    return table.astype({str(Column.X_PX): np.float64, str(Column.Y_PX): np.float64}), path
-
-
-def read_scalefactors(spatial: Path) -> tuple[dict[str, float], Path | None]:
-    """Read ``scalefactors_json.json``; empty if it is not there.
+def read_scalefactors(path: Path) -> dict[str, float]:
+    """Read ``scalefactors_json.json``, gzipped or not.
 
     Raises
     ------
     BadInputError
         If it is not JSON, or a factor is not a positive number.
     """
-    path = spatial / File.SCALEFACTORS
-    if not path.is_file():
-        return {}, None
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
+        with open_maybe_gzip(path) as stream:
+            content = stream.read(_JSON_BYTES + 1)
+        if len(content) > _JSON_BYTES:
+            raise ValueError("too large")
+        raw = json.loads(content.decode("utf-8-sig"))
         factors = {str(k): float(v) for k, v in raw.items() if isinstance(v, (int, float))}
-    except (*DAMAGE, AttributeError) as error:
-        raise BadInputError(f"{path} is not a JSON object of factors: {error}", hint="restore the file") from error
+    except (*DAMAGE, AttributeError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise BadInputError(f"{path} is not a JSON object of factors: {reason}", hint="restore the file") from error
     wrong = sorted(k for k in map(str, Scale) if k in factors and not (0 < factors[k] < np.inf))
     if wrong:
         raise BadInputError(
             f"{path}: {wrong[0]} is {factors[wrong[0]]}, not a positive number", hint="restore the file"
         )
-    return factors, path
+    return factors
 
 
 @dataclass
 class Spatial:
-    """The content of one ``spatial`` folder."""
+    """The content of one ``spatial`` folder, and what was guessed in reading it."""
 
     positions: pd.DataFrame
     scalefactors: dict[str, float]
     thumbnails: dict[str, Path]  # "hires", "lowres"
     inputs: dict[str, Path] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
-def read_spatial(folder: Path) -> Spatial:
-    """Read the positions and scale factors of a ``spatial`` folder, and note its thumbnails."""
-    positions, positions_path = read_positions(folder)
-    factors, factors_path = read_scalefactors(folder)
-    inputs = {"positions": positions_path}
-    if factors_path is not None:
-        inputs["scalefactors"] = factors_path
-    thumbnails = {}
-    for size, name, key in (("hires", File.HIRES, Scale.HIRES), ("lowres", File.LOWRES, Scale.LOWRES)):
-        if (folder / name).is_file() and key in factors:
-            thumbnails[size] = folder / name
-            inputs[f"thumbnail_{size}"] = folder / name
-    return Spatial(positions, factors, thumbnails, inputs)
+def read_spatial(files: Files) -> Spatial:
+    """Read the positions and scale factors of a sample, and note its thumbnails."""
+    positions, notes = read_positions(files.positions)
+    spatial = Spatial(positions, {}, {}, {"positions": files.positions}, notes)
+    add_pictures(spatial, files)
+    return spatial
+
+
+def add_pictures(spatial: Spatial, files: Files) -> None:
+    """Add the scale factors, and the thumbnails that have one."""
+    if files.scalefactors is not None:
+        spatial.scalefactors = read_scalefactors(files.scalefactors)
+        spatial.inputs["scalefactors"] = files.scalefactors
+    for size, path, key in (("hires", files.hires, Scale.HIRES), ("lowres", files.lowres, Scale.LOWRES)):
+        if path is not None and key in spatial.scalefactors:
+            spatial.thumbnails[size] = path
+            spatial.inputs[f"thumbnail_{size}"] = path
 
 
 def scanpy_spatial(spatial: Spatial, metadata: dict[str, str]) -> dict:
@@ -247,11 +126,13 @@ def choose_image(given: Path | None, folders: list[Path], spatial: Spatial) -> t
             return image, float(hires_scale), []
         scale, warnings = images.scale_beside(image, hires, hires_scale)
         return image, scale, warnings
+    if hires is not None and hires.suffix == ".gz":
+        return None, 1.0, [f"{NO_IMAGE}; {hires.name} can serve as one: gunzip it first"]
     if hires is not None:
         images.image_size(hires)
         reduced = f"{hires.name}, {1 / hires_scale:.3g} times reduced, is used"
         return hires, float(hires_scale), [f"no full-resolution image was found: {reduced}"]
-    return None, 1.0, ["no H&E image was found (pass --image): image features will be missing"]
+    return None, 1.0, [NO_IMAGE]
 
 
 def version_of(attributes: dict[str, str], positions: Path) -> str:
@@ -259,7 +140,10 @@ def version_of(attributes: dict[str, str], positions: Path) -> str:
     found = re.search(r"spaceranger[-_ ]?v?(\d[\w.]*)", attributes.get("software_version", ""), re.IGNORECASE)
     if found:
         return found.group(1)
-    return {File.POSITIONS_1: "1", File.POSITIONS_2: "2 or later"}.get(positions.name, "3 or later")
+    name = positions.name.lower().removesuffix(".gz")
+    if name.endswith(".parquet"):
+        return "3 or later"
+    return "1" if name.endswith(File.POSITIONS_1) else "2 or later"
 
 
 def preservation_of(chemistry: str) -> str:
@@ -276,6 +160,7 @@ class Counted:
     matrix: Path
     attributes: dict[str, str]
     warnings: list[str]
+    name: str = ""  # of the sample, where its files or the run name it
 
     def scale(
         self, grid_um: Callable[[np.ndarray, np.ndarray], np.ndarray], given: float | None, where: Path
@@ -335,28 +220,78 @@ class Counted:
         )
 
 
-def read_counted(folder: Path, called: str = "") -> Counted:
+def read_counted(folder: Path, called: str = "", region: str | None = None) -> Counted:
     """Read the matrix and the positions of a folder and bring them together.
 
     Parameters
     ----------
     folder
-        Holds the matrix and ``spatial``.
+        Holds the matrix and ``spatial``, or files with the sample's name in front.
     called
         What to call the folder before the matrix's name in messages; nothing by default.
+    region
+        Which sample, where the folder holds several.
 
     Raises
     ------
+    UsageError
+        If there are several samples and none, or an unknown one, is chosen.
     MissingResourceError
         If the matrix or the positions are not there.
     BadInputError
         If a file is damaged, or matrix and positions do not match.
     """
-    matrix, filtered = require_matrix(folder)
-    spatial = read_spatial(folder / File.SPATIAL)
-    adata, attributes, warnings = read_matrix(matrix, spatial.positions.index.tolist())
-    if not filtered:
-        warnings.append(f"{matrix.name} is used: there is no filtered matrix")
-    name = f"{called}/{matrix.name}" if called else matrix.name
-    adata, unmatched = match_positions(adata, spatial.positions, name, spatial.inputs["positions"].name)
-    return Counted(adata, spatial, matrix, attributes, warnings + unmatched)
+    files, notes = choose_files(folder, region)
+    spatial = read_spatial(files)
+    matrix = files.matrix
+    adata, attributes, warnings = read_matrix(matrix.path, spatial.positions.index.tolist(), matrix.members)
+    warnings = notes + spatial.notes + warnings
+    if not matrix.filtered:
+        warnings.append(f"{matrix.path.name} is used: there is no filtered matrix")
+    name = f"{called}/{matrix.path.name}" if called else matrix.path.name
+    adata, unmatched = match_positions(adata, spatial.positions, name, files.positions.name)
+    return Counted(adata, spatial, matrix.path, attributes, warnings + unmatched, files.name)
+
+
+def read_library(outs: Path, region: str | None) -> Counted:
+    """Read one library of the outputs of ``spaceranger aggr``, as `read_counted` reads a sample.
+
+    Raises
+    ------
+    UsageError
+        If none of several libraries, or an unknown one, is chosen.
+    MissingResourceError, BadInputError
+        If a file is not there or cannot be used.
+    """
+    library = choose_library(outs, region)
+    table = joint_positions(outs) or library.files.positions
+    if table is None:
+        raise MissingResourceError(
+            f"{outs}: no positions of library {library.name!r}: {AGGR_POSITIONS} is missing",
+            hint="restore it, or give the outs folder of that library's own run",
+        )
+    matrix = find_files(outs).get("", library.files).matrix
+    if matrix is None:
+        raise no_matrix(outs)
+    positions, notes = read_positions(table)
+    if table is not library.files.positions:
+        positions = positions[of_library(positions.index, library.suffix)]
+    spatial = Spatial(positions, {}, {}, {"positions": table}, notes)
+    add_pictures(spatial, library.files)
+    adata, attributes, warnings = read_matrix(matrix.path, (), matrix.members)
+    own = of_library(adata.obs_names, library.suffix)
+    if not own.any():
+        raise BadInputError(
+            f"{matrix.path}: no barcode ends in -{library.suffix}, as those of library {library.name!r} should",
+            hint="matrix and libraries are of different runs",
+        )
+    warnings = [
+        f"library {library.name!r} of an aggregated run is read: {int(own.sum())} of {len(own)} barcodes",
+        "spaceranger aggr may have thinned the counts to the depth of the shallowest library",
+        *notes,
+        *warnings,
+    ]
+    if not matrix.filtered:
+        warnings.append(f"{matrix.path.name} is used: there is no filtered matrix")
+    adata, unmatched = match_positions(adata[own].copy(), positions, matrix.path.name, table.name, any_end=True)
+    return Counted(adata, spatial, matrix.path, attributes, warnings + unmatched, library.name)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
+import re
 import struct
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +25,11 @@ TABLE_DAMAGE = (*DAMAGE, TypeError, OverflowError, MemoryError, csv.Error, struc
 MISSING = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None")
 _SEPARATORS = "\t,;"
 _HEADER_BYTES = 1 << 26
+_LOOKED_AT = 1 << 16  # bytes of a text by which its encoding is recognised
+_RECODED_BYTES = 1 << 28
+# A number with a decimal comma, and one that could also be a whole number with its thousands set apart.
+_COMMA = re.compile(r"\s*[-+]?\d+,\d+(?:[eE][-+]?\d+)?\s*")
+_THOUSANDS = re.compile(r"\s*[-+]?[1-9]\d{0,2},\d{3}\s*")
 # Values of a wide table that are held as dense numbers at a time.
 _BLOCK_VALUES = 4_000_000
 
@@ -48,7 +55,7 @@ def table_columns(path: Path, *, sep: str | None = None) -> list[str]:
             import pyarrow.parquet as pq
 
             return [str(name) for name in pq.ParquetFile(path).schema_arrow.names]
-        with open_maybe_gzip(path) as stream:
+        with _open_text(path) as stream:
             return _header(path, stream, sep)[0]
 
 
@@ -187,7 +194,7 @@ def _check_features(path: Path, features: list[str]) -> None:
 def _counts(path: Path, block: pd.DataFrame, before: int) -> sparse.csr_matrix:
     """One block of counts, float32; `before` rows were read already."""
     if any(dtype.kind not in "iuf" for dtype in block.dtypes):
-        columns = {i: _as_numbers(path, name, block.iloc[:, i]) for i, name in enumerate(block.columns)}
+        columns = {i: as_numbers(path, name, block.iloc[:, i]) for i, name in enumerate(block.columns)}
         block = pd.DataFrame(columns, index=block.index)
     with np.errstate(over="ignore"):  # a number beyond float32 becomes infinite, which is refused as a count
         dense = block.to_numpy(np.float32)
@@ -214,6 +221,27 @@ def _guarded(path: Path) -> Iterator[None]:
         raise damaged(path, error) from error
 
 
+@contextmanager
+def _open_text(path: Path) -> Iterator[IO[bytes]]:
+    """Open a table as UTF-8 with lines that end in a line feed.
+
+    Spreadsheets also save text as UTF-16, and with lines that end in a carriage return alone; such a table is held in
+    memory, up to `_RECODED_BYTES`.
+    """
+    with open_maybe_gzip(path) as stream:
+        head = stream.read(_LOOKED_AT)
+        stream.seek(0)
+        wide = head.startswith((b"\xff\xfe", b"\xfe\xff"))
+        if not wide and (b"\r" not in head or b"\n" in head):
+            yield stream
+            return
+        content = stream.read(_RECODED_BYTES + 1)
+    if len(content) > _RECODED_BYTES:
+        raise ValueError("it is neither UTF-8 text nor small enough to be converted")
+    text = content.decode("utf-16" if wide else "utf-8-sig")
+    yield io.BytesIO(text.replace("\r\n", "\n").replace("\r", "\n").encode())
+
+
 def _header(path: Path, stream: IO[bytes], sep: str | None) -> tuple[list[str], str]:
     """The names of the first line, and the separator."""
     line = stream.readline(_HEADER_BYTES)
@@ -228,7 +256,7 @@ def _header(path: Path, stream: IO[bytes], sep: str | None) -> tuple[list[str], 
 
 
 def _csv_blocks(path: Path, text: Collection[str], names: Sequence[str] | None, sep: str | None, rows: int):
-    with open_maybe_gzip(path) as stream:
+    with _open_text(path) as stream:
         first, sep = _header(path, stream, sep)
         if names is None:
             names = first
@@ -301,7 +329,7 @@ def _typed(path: Path, block: pd.DataFrame, text: Collection[str], numbers: Coll
         if name in text:
             columns[i] = _as_text(path, name, values)
         elif name in numbers:
-            columns[i] = _as_numbers(path, name, values)
+            columns[i] = as_numbers(path, name, values)
         else:
             columns[i] = values
     return pd.DataFrame(columns, index=block.index).set_axis(block.columns, axis=1)
@@ -316,13 +344,43 @@ def _as_text(path: Path, name: str, values: pd.Series) -> pd.Series:
     return values.map(lambda v: v.decode("utf-8") if isinstance(v, bytes) else str(v)).astype(object)
 
 
-def _as_numbers(path: Path, name: str, values: pd.Series) -> pd.Series:
+def as_numbers(path: Path, name: str, values: pd.Series) -> pd.Series:
+    """A column of a table as float64; a decimal comma is understood where it can mean nothing else.
+
+    Raises
+    ------
+    BadInputError
+        If a value is no number.
+    """
     try:
         if pd.api.types.is_bool_dtype(values):
             raise ValueError(f"{values.iloc[0]!r}")
-        return pd.to_numeric(values).astype(np.float64)
+        try:
+            return pd.to_numeric(values).astype(np.float64)
+        except (ValueError, TypeError):
+            if values.dtype != object:
+                raise
+            return pd.to_numeric(_with_points(values)).astype(np.float64)
     except TABLE_DAMAGE as error:
         reason = " ".join(str(error).split())[:100]
         raise BadInputError(
             f"{path}: column {name!r} is not numeric ({reason})", hint="restore the vendor's file"
         ) from error
+
+
+def _with_points(values: pd.Series) -> pd.Series:
+    """Replace decimal commas by points.
+
+    Raises
+    ------
+    ValueError
+        If some value is no number, or the commas may set thousands apart.
+    """
+    texts = values.map(lambda value: value if isinstance(value, str) else None)
+    commas = [text for text in texts if text is not None and "," in text]
+    other = next((text for text in commas if not _COMMA.fullmatch(text)), None)
+    if not commas or other is not None:
+        pd.to_numeric(values)  # says which value it is
+    if all(_THOUSANDS.fullmatch(text) for text in commas):
+        raise ValueError(f"{commas[0]!r} has a decimal comma or a thousands separator")
+    return values.map(lambda value: value.replace(",", ".") if isinstance(value, str) else value)

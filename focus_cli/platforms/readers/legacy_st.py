@@ -14,14 +14,8 @@ from scipy import sparse
 from focus_cli import keys
 from focus_cli.errors import BadInputError, MissingResourceError, UsageError
 from focus_cli.platforms import images, pitch
-from focus_cli.platforms.checks import (
-    GENE_EXPRESSION,
-    check_counts,
-    check_positions,
-    check_unique,
-    match_positions,
-    name_genes,
-)
+from focus_cli.platforms.barcodes import match_positions
+from focus_cli.platforms.checks import GENE_EXPRESSION, check_counts, check_positions, check_unique, name_genes
 from focus_cli.platforms.formats.opening import DAMAGE, damaged, open_maybe_gzip
 from focus_cli.platforms.sample import Detection, RawSample
 from focus_cli.store import Footprint, PlatformInfo
