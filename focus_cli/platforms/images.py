@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from focus_cli.errors import BadInputError, MissingResourceError, UsageError
+from focus_cli.store.regular import open_maybe_gzip
 
 SUFFIXES = (".tif", ".tiff", ".btf", ".svs", ".ndpi", ".scn", ".mrxs", ".bif", ".jpg", ".jpeg", ".png")
 
@@ -26,6 +28,10 @@ _LIKELY = (
     re.compile(r"(^|[_.-])(h&e|he|hne|h_and_e)([_.-]|$)", re.IGNORECASE),
     re.compile(r"(^|[_.-])image$", re.IGNORECASE),
 )
+
+
+# What a damaged picture raises, gzipped or not.
+_DAMAGE = (OSError, EOFError, zlib.error, SyntaxError, ValueError)
 
 
 def _stem(path: Path) -> str:
@@ -94,10 +100,10 @@ def image_size(path: Path) -> tuple[int, int] | None:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        if path.suffix.lower() in (".png", ".jpg", ".jpeg"):
+        if path.name.lower().removesuffix(".gz").endswith((".png", ".jpg", ".jpeg")):
             limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
             try:
-                with Image.open(path) as image:
+                with open_maybe_gzip(path) as stream, Image.open(stream) as image:
                     return image.size
             finally:
                 Image.MAX_IMAGE_PIXELS = limit
@@ -105,8 +111,8 @@ def image_size(path: Path) -> tuple[int, int] | None:
             series = tif.series[0]
             shape = dict(zip(series.axes, series.shape))
             return int(shape["X"]), int(shape["Y"])
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
-        if path.suffix.lower() in (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".btf"):
+    except (*_DAMAGE, UnidentifiedImageError) as error:
+        if path.name.lower().removesuffix(".gz").endswith((".png", ".jpg", ".jpeg", ".tif", ".tiff", ".btf")):
             raise BadInputError(
                 f"cannot read {path}: truncated or damaged image ({' '.join(str(error).split())[:120]})",
                 hint="copy or download the file again",
@@ -117,7 +123,7 @@ def image_size(path: Path) -> tuple[int, int] | None:
 
 
 def read_thumbnail(path: Path) -> np.ndarray:
-    """Read a vendor's PNG or JPEG thumbnail as uint8 (height, width, 3).
+    """Read a vendor's PNG or JPEG thumbnail, gzipped or not, as uint8 (height, width, 3).
 
     Raises
     ------
@@ -127,7 +133,7 @@ def read_thumbnail(path: Path) -> np.ndarray:
     from PIL import Image
 
     try:
-        with Image.open(path) as image:
+        with open_maybe_gzip(path) as stream, Image.open(stream) as image:
             if image.mode in ("RGBA", "LA", "P"):  # transparent means no tissue: white, not black
                 image = image.convert("RGBA")
                 if image.getchannel("A").getextrema()[0] == 255:
@@ -138,7 +144,7 @@ def read_thumbnail(path: Path) -> np.ndarray:
                 wide = np.asarray(image)
                 return np.repeat((wide >> 8 if wide.max() > 255 else wide).astype(np.uint8)[..., None], 3, axis=2)
             return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError) as error:
+    except _DAMAGE as error:
         raise BadInputError(
             f"cannot read {path}: truncated or damaged image ({' '.join(str(error).split())[:120]})",
             hint="copy or download the file again",

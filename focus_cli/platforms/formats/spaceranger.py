@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from focus_cli.platforms.formats.outs import File, Files, choose_files, find_fil
 from focus_cli.platforms.formats.positions import Column, read_positions
 from focus_cli.platforms.sample import RawSample
 from focus_cli.store import Footprint, PlatformInfo
+from focus_cli.store.documents import parse_json
 
 _JSON_BYTES = 1 << 20
 
@@ -53,9 +53,11 @@ def read_scalefactors(path: Path) -> dict[str, float]:
             content = stream.read(_JSON_BYTES + 1)
         if len(content) > _JSON_BYTES:
             raise ValueError("too large")
-        raw = json.loads(content.decode("utf-8-sig"))
+        raw = parse_json(content.decode("utf-8-sig"), str(path))
         factors = {str(k): float(v) for k, v in raw.items() if isinstance(v, (int, float))}
-    except (*DAMAGE, AttributeError, RecursionError) as error:
+    except BadInputError as error:
+        raise BadInputError(error.message, hint="restore the file") from error
+    except (*DAMAGE, AttributeError) as error:
         reason = " ".join(str(error).split())[:160]
         raise BadInputError(f"{path} is not a JSON object of factors: {reason}", hint="restore the file") from error
     wrong = sorted(k for k in map(str, Scale) if k in factors and not (0 < factors[k] < np.inf))
