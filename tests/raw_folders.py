@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -203,6 +204,90 @@ def write_visium_hd(
         if size == fine_um:
             truth = Raw(path, merged[held], table.loc[names], symbols, ids, mpp)
     return truth
+
+
+def renumber(barcodes, number: int) -> list[str]:
+    """Barcodes of one library as ``spaceranger aggr`` names them."""
+    return [name.removesuffix("-1") + f"-{number}" for name in barcodes]
+
+
+def write_aggregated(outs: Path, libraries: dict[str, Raw]) -> None:
+    """Write the outputs of ``spaceranger aggr`` from Visium folders with positions as of Space Ranger 2."""
+    outs.mkdir(parents=True)
+    counts, names, tables = [], [], []
+    for number, (name, raw) in enumerate(libraries.items(), start=1):
+        shutil.copytree(raw.path / "spatial", outs / "spatial" / name)
+        table = pd.read_csv(raw.path / "spatial" / "tissue_positions.csv")
+        tables.append(table.assign(barcode=renumber(table["barcode"], number), library_id=name))
+        counts.append(raw.counts)
+        names += renumber(raw.positions.index, number)
+    one = next(iter(libraries.values()))
+    write_matrix_h5(outs / "filtered_feature_bc_matrix.h5", np.vstack(counts), names, one.gene_ids, one.symbols)
+    pd.concat(tables).to_csv(outs / "aggr_tissue_positions.csv", index=False)
+    sheet = pd.DataFrame({"library_id": list(libraries), "molecule_h5": "m.h5", "cloupe_file": "c.cloupe"})
+    sheet.to_csv(outs / "aggregation.csv", index=False)
+
+
+def write_flat(raw: Raw, folder: Path, front: str, *, between: str = "", listed: bool = True, gz: bool = True) -> None:
+    """Lay the files of a Visium folder flat in `folder`, as GEO does, with `front` before their names.
+
+    `between` comes before the names of the spatial files; `listed`: positions without header.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def put(source: Path, name: str) -> None:
+        if gz:
+            (folder / f"{name}.gz").write_bytes(gzip.compress(source.read_bytes()))
+        else:
+            shutil.copy(source, folder / name)
+
+    matrix = raw.path / "filtered_feature_bc_matrix.h5"
+    for file in [matrix] if matrix.is_file() else sorted(matrix.with_suffix("").iterdir()):
+        shutil.copy(file, folder / f"{front}{file.name}")
+    for name in ("scalefactors_json.json", "tissue_hires_image.png"):
+        put(raw.path / "spatial" / name, f"{front}{between}{name}")
+    name = f"tissue_positions{'_list' if listed else ''}.csv"
+    table = pd.read_csv(raw.path / "spatial" / "tissue_positions.csv")
+    kept = folder / f"{front}{between}{name}"
+    table.to_csv(kept, index=False, header=not listed)
+    if gz:
+        put(kept, kept.name)
+        kept.unlink()
+
+
+def write_cells(path: Path, *, n: int = 40, mpp: float = 0.5, seed: int = 0) -> tuple[Raw, np.ndarray]:
+    """Write ``segmented_outputs`` of Space Ranger 4: cells on a loose grid, each outlined by a triangle.
+
+    The matrix holds all cells but every seventh, in another order than the outlines. Returns the truth, positions at
+    the centroids, and the cells' areas in square pixels.
+    """
+    rng = np.random.default_rng(seed)
+    number = np.arange(1, n + 1)
+    centre = np.column_stack([number % 8, number // 8]) * 40.0 + rng.uniform(20, 30, (n, 2))
+    corner = rng.uniform(-6, 6, (n, 3, 2)) + np.array([[-9, -9], [9, -9], [0, 12]])
+    corner += (centre - corner.mean(axis=1))[:, None]
+    (ax, ay), (bx, by) = (corner[:, 1] - corner[:, 0]).T, (corner[:, 2] - corner[:, 0]).T
+    features = [
+        {
+            "type": "Feature",
+            "properties": {"cell_id": int(i), "classification": {"name": "a [b] {c}"}},
+            "geometry": {"type": "Polygon", "coordinates": [[*points.tolist(), points[0].tolist()]]},
+        }
+        for i, points in zip(number, corner)
+    ]
+    folder = path / "segmented_outputs"
+    (folder / "spatial").mkdir(parents=True)
+    text = json.dumps({"type": "FeatureCollection", "features": features})
+    (folder / "cell_segmentations.geojson").write_text(text)
+    (folder / "spatial" / "scalefactors_json.json").write_text(json.dumps({"microns_per_pixel": mpp}))
+    held = rng.permutation(np.flatnonzero(number % 7))
+    counts = rng.poisson(3.0, (len(held), 12)).astype(np.int32)
+    names = [f"cellid_{number[i]:09d}-1" for i in held]
+    symbols, ids = [f"Gene{j}" for j in range(12)], [f"ENSG{j:011d}" for j in range(12)]
+    matrix = folder / "filtered_feature_cell_matrix.h5"
+    write_matrix_h5(matrix, counts, names, ids, symbols, software="spaceranger-4.0.1")
+    table = pd.DataFrame({"x": centre[held, 0], "y": centre[held, 1]}, index=names)
+    return Raw(path, counts, table, symbols, ids, mpp), (np.abs(ax * by - ay * bx) / 2)[held]
 
 
 def write_legacy(path: Path, section: str = "A1", *, mpp: float = 0.7, seed: int = 0) -> Raw:

@@ -17,7 +17,7 @@ from odd_words import ESCAPE, NUMBERS, WORDS, pick, tricks
 from PIL import Image
 
 TEXT = (".csv", ".tsv", ".txt", ".gem", ".mtx")
-JSON = (".json", ".xenium")
+JSON = (".json", ".geojson", ".xenium")
 HDF5 = (".h5", ".h5ad", ".gef", ".loom", ".hdf5")
 IMAGES = (".tif", ".tiff", ".png", ".jpg")
 

@@ -6,16 +6,12 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from raw_folders import COLUMNS, write_matrix_h5, write_visium
+from raw_folders import COLUMNS, renumber, write_aggregated, write_matrix_h5, write_visium
 
 from focus_cli.errors import BadInputError, UsageError
 from focus_cli.platforms import describe, detect, read
 
 H5 = "filtered_feature_bc_matrix.h5"
-
-
-def renumber(names, number):
-    return [name.removesuffix("-1") + f"-{number}" for name in names]
 
 
 @pytest.fixture(scope="module")
@@ -27,21 +23,7 @@ def written(tmp_path_factory):
         for i, name in enumerate(("tumour", "healthy"))
     }
     outs = top / "run" / "outs"
-    outs.mkdir(parents=True)
-    counts, names, tables = [], [], []
-    for number, (name, raw) in enumerate(libraries.items(), start=1):
-        spatial = outs / "spatial" / name
-        shutil.copytree(raw.path / "spatial", spatial)
-        table = pd.read_csv(spatial / "tissue_positions.csv")
-        table["barcode"] = renumber(table["barcode"], number)
-        tables.append(table.assign(library_id=name))
-        counts.append(raw.counts)
-        names += renumber(raw.positions.index, number)
-    any_raw = libraries["tumour"]
-    write_matrix_h5(outs / H5, np.vstack(counts), names, any_raw.gene_ids, any_raw.symbols)
-    pd.concat(tables).to_csv(outs / "aggr_tissue_positions.csv", index=False)
-    sheet = pd.DataFrame({"library_id": list(libraries), "molecule_h5": "m.h5", "cloupe_file": "c.cloupe"})
-    sheet.to_csv(outs / "aggregation.csv", index=False)
+    write_aggregated(outs, libraries)
     return outs, libraries
 
 

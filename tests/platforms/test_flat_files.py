@@ -5,7 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
-from raw_folders import write_visium
+from raw_folders import write_flat, write_visium
 
 from focus_cli.errors import MissingResourceError, UsageError
 from focus_cli.platforms import describe, detect, read
@@ -26,31 +26,6 @@ def raws(tmp_path_factory):
     }
 
 
-def pack(source, target):
-    target.write_bytes(gzip.compress(source.read_bytes()))
-
-
-def lay(raw, folder, front, *, between="", list_name="tissue_positions_list.csv", packed=True):
-    """Lay the files of a sample flat in `folder`, each with `front` before its name."""
-    folder.mkdir(parents=True, exist_ok=True)
-    if (raw.path / H5).is_file():
-        shutil.copy(raw.path / H5, folder / f"{front}{H5}")
-    else:
-        for file in sorted((raw.path / "filtered_feature_bc_matrix").iterdir()):
-            shutil.copy(file, folder / f"{front}{file.name}")
-    lines = (raw.path / "spatial" / "tissue_positions.csv").read_bytes()
-    if "list" in list_name:
-        lines = lines.split(b"\n", 1)[1]
-    name = f"{front}{between}{list_name}"
-    (folder / (f"{name}.gz" if packed else name)).write_bytes(gzip.compress(lines) if packed else lines)
-    for other in ("scalefactors_json.json", "tissue_hires_image.png"):
-        source, name = raw.path / "spatial" / other, f"{front}{between}{other}"
-        if packed:
-            pack(source, folder / f"{name}.gz")
-        else:
-            shutil.copy(source, folder / name)
-
-
 def check(sample, raw):
     np.testing.assert_array_equal(sample.adata.X.toarray(), raw.counts)
     assert list(sample.adata.obs_names) == list(raw.positions.index)
@@ -62,18 +37,18 @@ def check(sample, raw):
 
 @pytest.mark.parametrize("matrix", ["h5", "mtx.gz"])
 @pytest.mark.parametrize(
-    ("front", "between", "list_name", "packed"),
+    ("front", "between", "listed", "packed"),
     [
-        ("GSM4565823_P1_", "", "tissue_positions_list.csv", True),
-        ("GSM4565823_P1-", "spatial_", "tissue_positions_list.csv", True),
-        ("GSM4565823_P1_", "spatial-", "tissue_positions.csv", False),
-        ("P1.", "", "tissue_positions.csv", True),
-        ("", "", "tissue_positions_list.csv", True),
+        ("GSM4565823_P1_", "", True, True),
+        ("GSM4565823_P1-", "spatial_", True, True),
+        ("GSM4565823_P1_", "spatial-", False, False),
+        ("P1.", "", False, True),
+        ("", "", True, True),
     ],
 )
-def test_one_sample_is_read_whatever_stands_in_front(raws, tmp_path, matrix, front, between, list_name, packed):
+def test_one_sample_is_read_whatever_stands_in_front(raws, tmp_path, matrix, front, between, listed, packed):
     raw = raws[0, matrix]
-    lay(raw, tmp_path / "S", front, between=between, list_name=list_name, packed=packed)
+    write_flat(raw, tmp_path / "S", front, between=between, listed=listed, gz=packed)
     assert detect(tmp_path / "S").platform == "visium"
     sample = read(tmp_path / "S")
     check(sample, raw)
@@ -89,7 +64,7 @@ def test_one_sample_is_read_whatever_stands_in_front(raws, tmp_path, matrix, fro
 
 def test_words_between_name_and_matrix(raws, tmp_path):
     raw = raws[0, "mtx.gz"]
-    lay(raw, tmp_path / "S", "GSM1_A_")
+    write_flat(raw, tmp_path / "S", "GSM1_A_")
     for file in sorted((tmp_path / "S").glob("*[sx].[tm][st][vx].gz")):
         file.rename(file.with_name(file.name.replace("GSM1_A_", "GSM1_A_filtered_feature_bc_matrix_")))
     check(read(tmp_path / "S"), raw)
@@ -97,8 +72,8 @@ def test_words_between_name_and_matrix(raws, tmp_path):
 
 @pytest.mark.parametrize("matrix", ["h5", "mtx.gz"])
 def test_several_samples_are_told_apart_by_name(raws, tmp_path, matrix):
-    lay(raws[0, matrix], tmp_path / "S", "GSM1_A_")
-    lay(raws[1, matrix], tmp_path / "S", "GSM2_B_")
+    write_flat(raws[0, matrix], tmp_path / "S", "GSM1_A_")
+    write_flat(raws[1, matrix], tmp_path / "S", "GSM2_B_")
     with pytest.raises(UsageError, match=r"holds 2 samples \(GSM1_A, GSM2_B\)") as refusal:
         read(tmp_path / "S")
     assert "--region" in refusal.value.hint
@@ -114,7 +89,7 @@ def test_several_samples_are_told_apart_by_name(raws, tmp_path, matrix):
 
 def test_a_file_means_its_own_sample(raws, tmp_path):
     for seed, front in ((0, "A_"), (1, "B_")):
-        lay(raws[seed, "h5"], tmp_path / "S", front)
+        write_flat(raws[seed, "h5"], tmp_path / "S", front)
     check(read(tmp_path / "S" / f"B_{H5}"), raws[1, "h5"])
 
 
@@ -140,7 +115,7 @@ def test_two_matrices_beside_one_spatial_folder_are_not_guessed_between(raws, tm
 
 
 def test_counts_and_positions_of_other_samples_are_not_joined(raws, tmp_path):
-    lay(raws[0, "h5"], tmp_path / "S", "A_")
+    write_flat(raws[0, "h5"], tmp_path / "S", "A_")
     (tmp_path / "S" / "A_tissue_positions_list.csv.gz").rename(tmp_path / "S" / "B_tissue_positions_list.csv.gz")
     with pytest.raises(MissingResourceError, match="the counts are of 'A', the positions of 'B'") as refusal:
         read(tmp_path / "S")
@@ -148,7 +123,7 @@ def test_counts_and_positions_of_other_samples_are_not_joined(raws, tmp_path):
 
 
 def test_missing_positions_are_named_as_they_must_be_called(raws, tmp_path):
-    lay(raws[0, "h5"], tmp_path / "S", "GSM1_A_")
+    write_flat(raws[0, "h5"], tmp_path / "S", "GSM1_A_")
     (tmp_path / "S" / "GSM1_A_tissue_positions_list.csv.gz").unlink()
     with pytest.raises(MissingResourceError, match=r"it is GSM1_A_tissue_positions_list\.csv"):
         read(tmp_path / "S")
@@ -156,7 +131,7 @@ def test_missing_positions_are_named_as_they_must_be_called(raws, tmp_path):
 
 @pytest.mark.parametrize("name", ["A_spatial.tar.gz", "A_filtered_feature_bc_matrix.h5.gz"])
 def test_what_is_packed_is_to_be_unpacked(raws, tmp_path, name):
-    lay(raws[0, "h5"], tmp_path / "S", "A_")
+    write_flat(raws[0, "h5"], tmp_path / "S", "A_")
     gone = f"A_{H5}" if "h5" in name else "A_tissue_positions_list.csv.gz"
     (tmp_path / "S" / gone).unlink()
     (tmp_path / "S" / name).write_bytes(gzip.compress(b"packed"))
@@ -166,7 +141,7 @@ def test_what_is_packed_is_to_be_unpacked(raws, tmp_path, name):
 
 
 def test_three_files_without_positions_are_of_no_platform_in_particular(raws, tmp_path):
-    lay(raws[0, "mtx.gz"], tmp_path / "S", "A_")
+    write_flat(raws[0, "mtx.gz"], tmp_path / "S", "A_")
     (tmp_path / "S" / "A_tissue_positions_list.csv.gz").unlink()
     report = describe(tmp_path / "S", "visium")
     assert report["problems"][0]["exit_code"] == 4

@@ -27,7 +27,7 @@ import numpy as np
 import pytest
 from mutations import mutate
 from odd_words import ESCAPE
-from raw_folders import write_visium
+from raw_folders import write_aggregated, write_cells, write_flat, write_visium
 from scipy import sparse
 
 from focus_cli import cli, keys
@@ -87,9 +87,24 @@ def _gem(out: Path) -> Path:
     return out / "gem"
 
 
+def _aggregated(out: Path) -> Path:
+    libraries = {name: write_visium(out / name, n_rows=12, n_cols=10, mpp=8.0, image=None) for name in "AB"}
+    write_aggregated(out / "outs", libraries)
+    return out / "outs"
+
+
+def _flat(out: Path) -> Path:
+    raw = write_visium(out / "raw", n_rows=12, n_cols=10, mpp=8.0, image=None, matrix="mtx.gz")
+    write_flat(raw, out / "flat", "GSM1_A_", gz=False)
+    return out / "flat"
+
+
 LAYOUTS: dict[str, Callable[[Path], Path]] = {
     **{platform: _simulated(platform) for platform in PLATFORMS},
     "visium (mtx, no header)": _space_ranger_1,
+    "visium (aggregated)": _aggregated,
+    "visium (flat)": _flat,
+    "visium_hd (cells)": lambda out: write_cells(out / "outs")[0].path,
     "xenium (csv)": _xenium_csv,
     "stereoseq (gem)": _gem,
 }
