@@ -205,3 +205,74 @@ def test_the_real_flat_files(focus_data):
     both = centres.index.intersection(cells.index)
     apart = centres.loc[both].to_numpy() - cells.loc[both, ["CenterX_global_px", "CenterY_global_px"]].to_numpy()
     assert len(both) > 5 and np.median(np.hypot(*apart.T)) * sample.mpp < sample.footprint.size_um
+
+
+# ---- several slides ------------------------------------------------------------------------------------------
+
+CELLS = [(fov, cell) for fov in (1, 2) for cell in range(1, 16)]
+
+
+def several_slides(folder, in_counts=(), in_cells=("slide_ID",), order=None):
+    """Two slides of the same numbers of fields and cells, at the same global pixels; the second counts more."""
+    rng = np.random.default_rng(0)
+    rows, cells = [], []
+    for slide in (1, 2):
+        for fov, cell in CELLS:
+            names = {"slide_ID": slide, "Run_Tissue_name": f"Liver{slide}", "cell": f"c_{slide}_{fov}_{cell}"}
+            place = {"CenterX_global_px": 5000 * fov + 100 * cell, "CenterY_global_px": 90 * (cell % 5) + slide}
+            rows.append({"fov": fov, "cell_ID": cell} | {k: names[k] for k in in_counts})
+            rows[-1] |= {"A": rng.poisson(3), "B": 1000 * slide + 10 * fov + cell}
+            cells.append({"fov": fov, "cell_ID": cell, "Area": 900} | {k: names[k] for k in in_cells} | place)
+    cells = pd.DataFrame(cells)
+    pd.DataFrame(rows).to_csv(folder / "R_exprMat_file.csv", index=False)
+    (cells if order is None else cells.sample(frac=1, random_state=order)).to_csv(
+        folder / "R_metadata_file.csv", index=False
+    )
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("in_counts", "in_cells", "order"),
+    [
+        ((), ("slide_ID",), None),
+        (("slide_ID",), ("slide_ID",), 1),
+        (("slide_ID", "cell"), ("slide_ID", "Run_Tissue_name", "cell"), 1),
+        (("cell",), ("slide_ID", "cell"), 1),
+        (("cell",), ("cell",), 1),
+    ],
+)
+def test_each_slide_of_an_export_of_several(tmp_path, in_counts, in_cells, order):
+    folder = several_slides(tmp_path, in_counts, in_cells, order)
+    with pytest.raises(UsageError, match=r"holds 2 regions \(1, 2\)") as refused:
+        read(folder)
+    assert "--region" in refused.value.hint
+    with pytest.raises(UsageError, match="no region '3'"):
+        read(folder, region="3")
+    for slide in (1, 2):
+        sample = read(folder, region=str(slide))
+        assert sample.adata.n_obs == len(CELLS)
+        place = sample.adata.obs["fov"].astype(int) * 10
+        expected = sorted(1000 * slide + 10 * fov + cell for fov, cell in CELLS)
+        assert sorted(sample.adata[:, "B"].X.toarray().ravel()) == expected
+        by_place = sample.adata.obs["CenterX_global_px"] - 5000 * sample.adata.obs["fov"].astype(int)
+        np.testing.assert_array_equal(
+            sample.adata[:, "B"].X.toarray().ravel(), 1000 * slide + place + by_place.to_numpy() / 100
+        )
+
+
+def test_slides_by_the_name_of_the_tissue(tmp_path):
+    folder = several_slides(tmp_path, ("Run_Tissue_name",), ("Run_Tissue_name",))
+    with pytest.raises(UsageError, match="Liver1, Liver2"):
+        read(folder)
+    assert read(folder, region="Liver2").adata[:, "B"].X.min() > 2000
+
+
+def test_counts_that_do_not_say_their_slide(tmp_path):
+    folder = several_slides(tmp_path, (), ("slide_ID",), order=1)
+    with pytest.raises(BadInputError, match="nothing says on which of the slides"):
+        read(folder, region="1")
+
+
+def test_a_region_where_there_is_one_slide(folder):
+    with pytest.raises(UsageError, match="no region 'x'"):
+        read(folder, region="x")

@@ -221,6 +221,16 @@ def test_planes_side_by_side_are_a_tilted_section():
     assert len(frame.rows) == 400 and "z is left out" in frame.warnings[0]
 
 
+def test_planes_of_one_layer_of_cells():
+    rng = np.random.default_rng(0)
+    xy, z = cells(rng, 500), rng.integers(0, 5, 500) * 5.0
+    frame = choose_frame(pd.DataFrame({"z": z}), xy, where="a")
+    assert len(frame.rows) == 500 and "z is left out" in frame.warnings[0]
+    stack = np.vstack([cells(rng, 150) for _ in range(3)])
+    with pytest.raises(UsageError, match="3 regions"):
+        choose_frame(pd.DataFrame({"z": np.repeat([0, 1, 2], 150)}), stack, where="a")
+
+
 def test_constant_depth_is_none():
     xy = lattice()
     frame = choose_frame(pd.DataFrame({"z": np.full(144, 5.0)}), xy, where="a", z=np.zeros(144))

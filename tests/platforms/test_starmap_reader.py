@@ -29,7 +29,7 @@ def test_round_trip(made):
     assert (found.platform, found.version) == ("starmap", "STARmap PLUS")
     sample = read(made.raw, mpp=MPP)
     check_round_trip(sample, made.section, prefix="S1_", um=2e-4)
-    assert any("depth (Z from 0 to 30)" in w for w in sample.warnings)
+    assert any("z from 0 to 30" in w for w in sample.warnings)
 
 
 def test_the_voxel_is_said(made):

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from focus_cli.errors import BadInputError, UsageError
+from focus_cli.missing import texts
 from focus_cli.platforms import pitch
 from focus_cli.platforms.assemble import assemble, cell_footprint, choose_he
 from focus_cli.platforms.cells import (
@@ -20,7 +21,9 @@ from focus_cli.platforms.cells import (
     needed,
     only_file,
 )
+from focus_cli.platforms.checks import choose_region
 from focus_cli.platforms.formats.tables import read_table, read_wide_counts, table_columns
+from focus_cli.platforms.frames import natural_order
 from focus_cli.platforms.sample import Detection, RawSample
 from focus_cli.store import PlatformInfo
 
@@ -69,7 +72,10 @@ class Field(StrEnum):
 LOOKS_FOR = f"CosMx's flat files (…_{File.COUNTS}.csv and …_{File.CELLS}.csv)"
 
 # Columns of the counts that are no features, in one export or another.
-_NO_FEATURES = ("", Column.FOV, Column.CELL, Column.NAME, "cell_id", "cellID", "slide_ID", "slide_ID_numeric")
+# Columns that name the slide, in the counts or in the table of cells, where an export joins several.
+_SLIDES = ("slide_ID", "slide_ID_numeric", "slide_id", "slideID", "slide", "Slide", "slide_name", "Slide_name")
+_SLIDES += ("Run_Tissue_name", "Run_name", "tissue_name")
+_NO_FEATURES = ("", Column.FOV, Column.CELL, Column.NAME, "cell_id", "cellID", *_SLIDES)
 _CONTROLS = {
     r"(neg(prb|probe|add|ative)|custom_neg)[-_.]?\d+$": "Negative Control Probe",
     r"systemcontrol[-_.]?\d*$": "System Control",
@@ -98,7 +104,7 @@ def detect(path: Path) -> Detection | None:
     return Detection(NAME, "", tuple(evidence), tuple(f"{n}.csv is missing" for n, f in missing.items() if f is None))
 
 
-def read(path: Path, *, image: Path | None = None, mpp: float | None = None) -> RawSample:
+def read(path: Path, *, image: Path | None = None, mpp: float | None = None, region: str | None = None) -> RawSample:
     """Read a CosMx sample.
 
     On the slide, y points up; here as in an image it points down, so the cells are turned over. Full-resolution
@@ -114,9 +120,13 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None) -> 
     mpp
         µm per pixel; otherwise told by tables that state a length in both px and mm, else by the size of the
         field of view: 0.12028 µm, and 0.18 µm before the instrument was sold.
+    region
+        The slide, where the export joins several.
 
     Raises
     ------
+    UsageError
+        If there are several slides and none, or an unknown one, is chosen.
     MissingResourceError
         If the counts or the table of cells are not there.
     BadInputError
@@ -143,8 +153,10 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None) -> 
             f"{counts_file.name}: {lost:.0f} molecules outside of cells ({Column.CELL} 0, {int(np.sum(~inside))} rows) "
             "were left out"
         )
-    ids = _cell_names(wide.keys[inside])
     table = _read_cells(cells_file)
+    keys = wide.keys[inside].reset_index(drop=True)
+    mine, here = _one_slide(keys, table, counts_file, cells_file, region)
+    ids, table = _cell_names(keys[mine]), table[here].reset_index(drop=True)
     rows, places, notes = match_cells(ids, _cell_names(table), counts_file.name, cells_file.name)
     said += notes
 
@@ -160,7 +172,7 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None) -> 
     footprint = cell_footprint(xy_px * scale, _areas(table, scale))
     return assemble(
         platform=PlatformInfo(name=NAME, technology="imaging", resolution_um=footprint.size_um),
-        counts=wide.counts[np.flatnonzero(inside)[rows]],
+        counts=wide.counts[np.flatnonzero(inside)[np.flatnonzero(mine)[rows]]],
         names=table[Column.NAME] if Column.NAME in table else [ids[i] for i in rows],
         genes=_genes(wide.features),
         xy_px=xy_px,
@@ -174,6 +186,58 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None) -> 
     )
 
 
+def _one_slide(
+    keys: pd.DataFrame, table: pd.DataFrame, counts: Path, cells: Path, region: str | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which rows of the counts and of the table of cells are of the slide that is meant, bool.
+
+    Numbers of fields of view and cells start again on each slide. What tells slides apart is a column, or the
+    second part of the cells' full names (``c_SLIDE_FOV_CELL``).
+
+    Raises
+    ------
+    UsageError
+        If there are several slides and none, or an unknown one, is chosen.
+    BadInputError
+        If the counts do not say on which slide a cell lies.
+    """
+    every = np.ones(len(keys), bool), np.ones(len(table), bool)
+    of_cells, of_counts = _slides(table), _slides(keys)
+    told = of_cells if of_cells is not None else of_counts
+    names = natural_order(set(told.tolist()) - {""}) if told is not None else []
+    if len(names) < 2:
+        if region is not None and region not in names:
+            raise UsageError(f"{cells}: no region {region!r}", hint="it holds one slide: leave --region out")
+        return every
+    slide = choose_region(cells, names, region)
+    here = every[1] if of_cells is None else of_cells == slide
+    if of_counts is not None and slide in of_counts:
+        return of_counts == slide, here
+    if of_cells is None:
+        raise BadInputError(f"{cells}: nothing says on which slide a cell lies", hint=f"it needs a column {_SLIDES[0]}")
+    if Column.NAME in keys and Column.NAME in table:
+        return keys[Column.NAME].isin(table[Column.NAME][here]).to_numpy(), here
+    if _cell_names(keys) == _cell_names(table):  # the two tables share their rows
+        return here, here
+    raise BadInputError(
+        f"{counts}: nothing says on which of the slides ({', '.join(names[:8])}) a cell lies",
+        hint=f"it needs a column {_SLIDES[0]} or {Column.NAME}",
+    )
+
+
+def _slides(table: pd.DataFrame) -> np.ndarray | None:
+    """The slide of each cell, str (n,), by the first column that names several; None if nothing says it."""
+    named = [texts(table[c]) for c in _SLIDES if c in table]
+    several = [slides for slides in named if len(set(slides.tolist()) - {""}) > 1]
+    if several:
+        return several[0]
+    if Column.NAME in table:
+        parts = table[Column.NAME].str.extract(r"^[A-Za-z]+_(\w+?)_\d+_\d+$", expand=False)
+        if parts.notna().all() and parts.nunique() > 1:
+            return parts.to_numpy(dtype=object)
+    return named[0] if named else None
+
+
 def _cell_names(table: pd.DataFrame) -> list[str]:
     """``FOV_CELL``, unique on the slide: the number of a cell counts within its field of view."""
     return [f"{fov.strip()}_{cell.strip()}" for fov, cell in zip(table[Column.FOV], table[Column.CELL])]
@@ -185,8 +249,9 @@ def _genes(features: list[str]) -> pd.DataFrame:
 
 def _read_cells(path: Path) -> pd.DataFrame:
     keys = [Column.FOV, Column.CELL]
-    words = [*keys, Column.NAME]
-    table = read_table(path, list(Column), required=keys, text=words, numbers=[c for c in Column if c not in words])
+    words = [*keys, Column.NAME, *_SLIDES]
+    columns = [*Column, *_SLIDES]
+    table = read_table(path, columns, required=keys, text=words, numbers=[c for c in Column if c not in words])
     slide = _has(table, Column.X, Column.Y) or _has(table, Column.X_MM, Column.Y_MM)
     alone = _has(table, Column.X_LOCAL, Column.Y_LOCAL) and table[Column.FOV].nunique() == 1
     if not slide and not alone:
@@ -211,7 +276,11 @@ def _pixel_size(given: float | None, table: pd.DataFrame, cells: Path, fields: P
         columns = [str(c) for c in Field]
         known = table_columns(fields)
         if all(c in known for c in columns):
-            vendor = _ratio(read_table(fields, columns, numbers=columns), *columns)
+            held = read_table(fields, [*columns, *_SLIDES], numbers=columns, text=_SLIDES)
+            slides = _slides(held)  # each has an origin of its own
+            parts = [held] if slides is None else [held[slides == name] for name in sorted(set(slides.tolist()))]
+            ratios = [ratio for ratio in (_ratio(part, *columns) for part in parts) if ratio is not None]
+            vendor = float(np.median(ratios)) if ratios else None
     if vendor is None and _has(table, Column.X, Column.Y, Column.X_MM, Column.Y_MM):
         vendor = _ratio(table, Column.X, Column.Y, Column.X_MM, Column.Y_MM)
     if given is not None or vendor is not None:

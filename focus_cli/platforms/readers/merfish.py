@@ -18,10 +18,11 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from focus_cli.errors import BadInputError, FocusError, MissingResourceError, UsageError
+from focus_cli.errors import BadInputError, FocusError, MissingResourceError
 from focus_cli.platforms.assemble import assemble, cell_footprint, choose_he
-from focus_cli.platforms.checks import GENE_EXPRESSION, check_positions, check_unique, choose_region
+from focus_cli.platforms.checks import GENE_EXPRESSION, check_positions, check_unique
 from focus_cli.platforms.formats.tables import iter_table, read_table, read_wide_counts, table_columns
+from focus_cli.platforms.frames import choose_frame, frame_columns, is_depth, split_region
 from focus_cli.platforms.sample import Detection, RawSample
 from focus_cli.store import PlatformInfo
 
@@ -117,7 +118,7 @@ def _xy(names: Sequence[str]) -> tuple[str, str] | None:
 def _fixed(names: Sequence[str]) -> list[str]:
     """The columns that are known to be no genes."""
     known = {*_CELL_NAMES, *_SECTIONS, *(n for pair in _POSITIONS for n in pair)}
-    return [name for name in names if name.lower() in known or _OTHERS.fullmatch(name)]
+    return [name for name in names if name.lower() in known or _OTHERS.fullmatch(name) or is_depth(name)]
 
 
 def find_tables(path: Path) -> Tables | None:
@@ -159,7 +160,7 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None, reg
         µm per pixel of the H&E; without it a pixel is a µm.
     region
         The section, where the table holds several: ``Animal_ID=1,Bregma=0.26``, or the value where one column
-        tells them apart.
+        tells them apart; a plane (``z=3``) or a field of view, where several share one range of positions.
 
     Raises
     ------
@@ -183,11 +184,16 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None, reg
     place = _find(header, _CELL_NAMES)
     pair = _xy(header)
     telling = [name for name in header if name.lower() in _SECTIONS]
-    wanted = _sections(tables.cells, telling, region)
+    wanted, region = _sections(tables.cells, telling, region)
     whole = tables.cells == tables.counts
     cells, genes, counts, warnings = (_read_one if whole else _read_two)(tables, header, place, pair, wanted)
     um = cells[list(pair)].to_numpy(np.float64)
     check_positions(um, tables.cells.name)
+    frame = choose_frame(
+        cells[[c for c in frame_columns(list(cells)) if c not in wanted]], um, where=tables.cells.name, region=region
+    )
+    cells, um, counts = cells.iloc[frame.rows].reset_index(drop=True), um[frame.rows], counts[frame.rows]
+    warnings += frame.warnings
     area = _find(list(cells), (Column.AREA, "cell_area"))
     footprint = cell_footprint(um, None if area is None else cells[area].to_numpy(np.float64))
     low, high = _PLAUSIBLE_UM
@@ -216,23 +222,20 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None, reg
     )
 
 
-def _sections(path: Path, telling: list[str], region: str | None) -> dict[str, str]:
-    """Column → value of the section that is meant; empty where the table holds one alone."""
+def _sections(path: Path, telling: list[str], region: str | None) -> tuple[dict[str, str], str | None]:
+    """Column → value of the section that is meant, empty where the table holds one alone; what `region` says beyond."""
     if not telling:
-        if region is not None:
-            raise UsageError(f"{path}: no column tells sections apart", hint="leave --region out")
-        return {}
+        return {}, region
     blocks = (b.drop_duplicates() for b in iter_table(path, telling, text=telling))
     held = pd.concat(blocks, ignore_index=True).drop_duplicates().sort_values(telling)
     varying = [c for c in telling if held[c].nunique() > 1]
     if not varying:
-        if region is None or region in held.iloc[0].tolist():
-            return {}
-        raise UsageError(f"{path}: no region {region!r}", hint="it holds one section: leave --region out")
+        return {}, None if region in held.iloc[0].tolist() else region
     names = {",".join(f"{c}={row[c]}" for c in varying): dict(row[varying]) for _, row in held.iterrows()}
-    if len(varying) == 1 and region is not None and "=" not in region:
+    if len(varying) == 1 and region is not None and not region.startswith(f"{varying[0]}="):
         region = f"{varying[0]}={region}"
-    return names[choose_region(path, list(names), region)]
+    name, region = split_region(path, list(names), region)
+    return names[name], region
 
 
 def _here(block: pd.DataFrame, wanted: dict[str, str]) -> np.ndarray:
@@ -250,6 +253,7 @@ def _read_one(tables: Tables, header: list[str], place: str | None, pair: tuple[
     numbers = [*pair, *([area] if area else [])]
     text = [c for c in fixed if c in wanted or c == place or c.lower() in _SECTIONS]
     rows = max(1, _BLOCK_VALUES // max(1, len(header)))
+    kept = [c for c in frame_columns(fixed) if c not in text and c not in numbers]
     heads, blocks, genes, seen = [], [], None, 0
     for block in iter_table(path, required=pair, text=text, numbers=numbers, rows=rows):
         if genes is None:  # what the first rows hold as text is no gene
@@ -258,7 +262,7 @@ def _read_one(tables: Tables, header: list[str], place: str | None, pair: tuple[
                 raise BadInputError(f"{path}: the panel is empty (no column of counts)", hint="check the file")
             check_unique(genes, "genes", path.name)
         here = _here(block, wanted)
-        head = block.loc[here, list(dict.fromkeys([*text, *numbers]))]
+        head = block.loc[here, list(dict.fromkeys([*text, *numbers, *kept]))]
         head = head.assign(**{"\0name": head[place] if place else [f"cell{i}" for i in seen + np.flatnonzero(here)]})
         heads.append(head)
         seen += len(block)
@@ -298,7 +302,7 @@ def _read_two(tables: Tables, header: list[str], place: str | None, pair: tuple[
     place = place if place is not None else header[0]
     area = _find(header, (Column.AREA, "cell_area"))
     telling = [c for c in header if c.lower() in _SECTIONS]
-    columns = list(dict.fromkeys([place, *telling, *pair, *([area] if area else [])]))
+    columns = list(dict.fromkeys([place, *telling, *pair, *([area] if area else []), *frame_columns(header)]))
     numbers = [*pair, *([area] if area else [])]
     cells = read_table(tables.cells, columns, required=[place, *pair], text=[place, *telling], numbers=numbers)
     cells = cells[_here(cells, wanted)]

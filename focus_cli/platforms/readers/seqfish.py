@@ -18,8 +18,9 @@ import pandas as pd
 from focus_cli.errors import BadInputError, MissingResourceError, UsageError
 from focus_cli.platforms import pitch
 from focus_cli.platforms.assemble import assemble, cell_footprint, choose_he
-from focus_cli.platforms.checks import GENE_EXPRESSION, check_positions, check_unique, choose_region
+from focus_cli.platforms.checks import GENE_EXPRESSION, check_positions, check_unique
 from focus_cli.platforms.formats.tables import WideCounts, read_table, read_wide_counts, table_columns
+from focus_cli.platforms.frames import choose_frame, frame_columns, split_region
 from focus_cli.platforms.sample import Detection, RawSample
 from focus_cli.store import PlatformInfo
 
@@ -55,6 +56,7 @@ class Column(StrEnum):
 
 
 LOOKS_FOR = f"a folder with *_{File.COUNTS}.csv and *_{File.CELLS}.csv (seqFISH)"
+_DEPTH = ("z", "Z", "center_z")  # columns of either source
 _ENDINGS = (".csv", ".csv.gz")
 
 
@@ -130,7 +132,8 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None, reg
         µm per full-resolution pixel; otherwise from the DAPI image, 0.103 for the tables of seqFISH+, else pixels
         are µm where positions are.
     region
-        Name of the region (``Roi1``), or number of the field of view; needed where there are several.
+        Name of the region (``Roi1``), or number of the field of view; needed where there are several. A plane
+        (``z=3``), where cells of several lie on top of each other.
 
     Raises
     ------
@@ -147,7 +150,8 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None, reg
         raise MissingResourceError(f"{path}: no {File.COUNTS} table", hint=f"give {LOOKS_FOR}")
     plus = next(iter(regions.values())).plus
     if not plus:
-        chosen = regions[choose_region(path, list(regions), region)]
+        name, region = split_region(path, list(regions), region)
+        chosen = regions[name]
     elif len(regions) == 1:
         chosen = next(iter(regions.values()))
     else:
@@ -158,9 +162,12 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None, reg
                 f"{path}: the table {token} of {chosen.name!r} is missing", hint="copy it beside the other one"
             )
     folder = chosen.counts.parent
-    counts, cells, warnings = _read_plus(chosen, region) if plus else _read_vendor(chosen)
+    counts, cells, warnings, region = _read_plus(chosen, region) if plus else (*_read_vendor(chosen), region)
     xy = cells[["x", "y"]].to_numpy(np.float64)
     check_positions(xy, chosen.cells.name)
+    frame = choose_frame(cells[_frame_columns(cells)], xy, where=chosen.cells.name, region=region)
+    counts, cells, xy = _take(counts, frame.rows), cells.iloc[frame.rows].reset_index(drop=True), xy[frame.rows]
+    warnings += frame.warnings
     inputs = {"matrix": chosen.counts, "positions": chosen.cells}
     vendor, dapi = (PLUS_MPP, None) if plus else _dapi_mpp(folder, chosen.name)
     if dapi is not None:
@@ -201,11 +208,20 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None, reg
     )
 
 
+def _frame_columns(cells: pd.DataFrame) -> list[str]:
+    """Columns of depth; fields of view were chosen already."""
+    return [c for c in frame_columns(list(cells)) if c not in ("fov", "region")]
+
+
+def _take(counts: WideCounts, rows: np.ndarray) -> WideCounts:
+    return WideCounts(counts.keys.iloc[rows], counts.features, counts.counts[rows])
+
+
 def _read_vendor(chosen: Region) -> tuple[WideCounts, pd.DataFrame, list[str]]:
     first = table_columns(chosen.counts)[0]
     counts = read_wide_counts(chosen.counts, [first])
     numbers = [Column.X, Column.Y, Column.AREA]
-    wanted = [Column.LABEL, *numbers]
+    wanted = [Column.LABEL, *numbers, *_DEPTH]
     cells = read_table(chosen.cells, wanted, required=wanted[:3], text=[Column.LABEL], numbers=numbers)
     cells = cells.rename(columns={Column.LABEL: "name", Column.X: "x", Column.Y: "y", Column.AREA: "area"})
     check_unique(cells["name"], "labels", chosen.cells.name)
@@ -226,10 +242,10 @@ def _read_vendor(chosen: Region) -> tuple[WideCounts, pd.DataFrame, list[str]]:
     return counts, cells.iloc[place[known]].reset_index(drop=True), warnings
 
 
-def _read_plus(chosen: Region, region: str | None) -> tuple[WideCounts, pd.DataFrame, list[str]]:
+def _read_plus(chosen: Region, region: str | None) -> tuple[WideCounts, pd.DataFrame, list[str], str | None]:
     text = [Column.PLUS_FIELD, Column.PLUS_CELL, Column.PLUS_REGION]
-    wanted = [*text, Column.PLUS_X, Column.PLUS_Y]
-    required = [c for c in wanted if c != Column.PLUS_REGION]
+    wanted = [*text, Column.PLUS_X, Column.PLUS_Y, *_DEPTH]
+    required = [c for c in wanted[: -len(_DEPTH)] if c != Column.PLUS_REGION]
     cells = read_table(chosen.cells, wanted, required=required, text=text, numbers=[Column.PLUS_X, Column.PLUS_Y])
     header = table_columns(chosen.counts)
     counts = read_wide_counts(chosen.counts, [c for c in header if c in ("", "index", "Unnamed: 0")])
@@ -239,7 +255,7 @@ def _read_plus(chosen: Region, region: str | None) -> tuple[WideCounts, pd.DataF
             hint="the two tables share their rows; take them from one data set",
         )
     fields = sorted(set(cells[Column.PLUS_FIELD]))
-    field = choose_region(chosen.cells, fields, region)
+    field, region = split_region(chosen.cells, fields, region)
     here = (cells[Column.PLUS_FIELD] == field).to_numpy()
     warnings = []
     if len(fields) > 1:
@@ -248,7 +264,7 @@ def _read_plus(chosen: Region, region: str | None) -> tuple[WideCounts, pd.DataF
     cells = cells[here].reset_index(drop=True)
     names = {Column.PLUS_CELL: "name", Column.PLUS_X: "x", Column.PLUS_Y: "y"}
     names |= {Column.PLUS_FIELD: "fov", Column.PLUS_REGION: "region"}
-    return counts, cells.rename(columns=names), warnings
+    return counts, cells.rename(columns=names), warnings, region
 
 
 def _dapi_mpp(folder: Path, name: str) -> tuple[float | None, Path | None]:

@@ -20,9 +20,10 @@ from scipy import sparse
 from focus_cli.errors import BadInputError, MissingResourceError
 from focus_cli.platforms import pitch
 from focus_cli.platforms.assemble import assemble, cell_footprint, choose_he
-from focus_cli.platforms.checks import GENE_EXPRESSION, check_positions, check_unique, choose_region
+from focus_cli.platforms.checks import GENE_EXPRESSION, check_positions, check_unique
 from focus_cli.platforms.formats.opening import DAMAGE, damaged, open_maybe_gzip
 from focus_cli.platforms.formats.tables import iter_table, read_table, table_columns
+from focus_cli.platforms.frames import choose_frame, frame_columns, split_region
 from focus_cli.platforms.sample import Detection, RawSample
 from focus_cli.store import PlatformInfo
 
@@ -124,7 +125,8 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None, reg
     mpp
         µm per pixel; otherwise 0.194 for STARmap PLUS. The first software's files do not say it.
     region
-        Name of the section (``well11``), where the folder holds several.
+        Name of the section (``well11``), where the folder holds several; a plane (``z=3``), where cells of several
+        lie on top of each other.
 
     Raises
     ------
@@ -139,12 +141,17 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None, reg
     folder = path if path.is_dir() else path.parent
     sections = find_sections(path)
     if sections:
-        files = sections[choose_region(path, list(sections), region)]
-        names, genes, counts, xy, area, inputs, warnings = _read_plus(folder, files)
+        name, region = split_region(path, list(sections), region)
+        names, genes, counts, cells, area, inputs, warnings = _read_plus(folder, sections[name])
     else:
-        names, genes, counts, xy, area, inputs, warnings = _read_first(folder)
+        names, genes, counts, cells, area, inputs, warnings = _read_first(folder)
     where = inputs["matrix"].name
+    xy = cells[["x", "y"]].to_numpy(np.float64)
     check_positions(xy, inputs["positions"].name)
+    others = cells.drop(columns=["x", "y", Column.META_AREA], errors="ignore")
+    frame = choose_frame(others, xy, where=inputs["positions"].name, region=region)
+    rows, warnings = frame.rows, warnings + frame.warnings
+    names, counts, xy, area = np.asarray(names)[rows], counts[rows], xy[rows], None if area is None else area[rows]
     usual = PLUS_MPP if sections and mpp is None else None
     scale, notes = pitch.choose_mpp(given=mpp, vendor=usual, fit=None, where=where)
     if usual is not None:
@@ -193,6 +200,7 @@ def _read_plus(folder: Path, files: dict[str, Path]):
         xyz = cells[[c for c in wanted[1:] if c in cells]].apply(pd.to_numeric).to_numpy(np.float64)
     except (ValueError, TypeError) as error:
         raise BadInputError(f"{table}: a position is no number ({error})", hint="restore the spatial file") from error
+    columns = [c.lower() for c in wanted[1:] if c in cells]
     place = pd.Index(cells[Column.NAME]).get_indexer(names)
     known = place >= 0
     if known.sum() < 0.5 * len(names):
@@ -204,13 +212,9 @@ def _read_plus(folder: Path, files: dict[str, Path]):
     warnings = []
     if not known.all():
         warnings.append(f"{int((~known).sum())} of {len(names)} cells have no position and were left out")
-    if xyz.shape[1] == 3 and len(xyz) and np.ptp(xyz[:, 2]) > 0:
-        warnings.append(
-            f"the section has depth (Z from {xyz[:, 2].min():g} to {xyz[:, 2].max():g}): X and Y alone are used"
-        )
     counts = sparse.csr_matrix(by_gene.T)[np.flatnonzero(known)]
     inputs = {"matrix": matrix, "positions": table}
-    return names[known], genes, counts, xyz[place[known], :2], None, inputs, warnings
+    return names[known], genes, counts, pd.DataFrame(xyz[place[known]], columns=columns), None, inputs, warnings
 
 
 def _read_genes_by_cells(path: Path) -> tuple[np.ndarray, list[str], sparse.csr_matrix]:
@@ -258,23 +262,24 @@ def _read_first(folder: Path):
     if (folder / File.META).is_file():
         place = folder / File.META
         wanted = [Column.META_X, Column.META_Y, Column.META_AREA]
-        cells = read_table(place, wanted, required=wanted[:2], numbers=wanted)
-        xy = cells[wanted[:2]].to_numpy(np.float64)
+        others = [c for c in frame_columns(table_columns(place)) if c not in wanted]
+        cells = read_table(place, [*wanted, *others], required=wanted[:2], numbers=wanted)
         area = cells[Column.META_AREA].to_numpy(np.float64) if Column.META_AREA in cells else None
     elif (folder / File.LABELS).is_file():
         place = folder / File.LABELS
         xy, area = _centroids(place, n)
+        cells = pd.DataFrame(xy, columns=["x", "y"])
     else:
         raise MissingResourceError(
             f"{folder}: {File.META} or {File.LABELS} is missing: the cells have no position",
             hint="put the table or the segmentation of the experiment there",
         )
-    if len(xy) != n:
+    if len(cells) != n:
         raise BadInputError(
-            f"{matrix.name} has {n} cells, {place.name} {len(xy)}", hint="take both from one experiment"
+            f"{matrix.name} has {n} cells, {place.name} {len(cells)}", hint="take both from one experiment"
         )
     names = np.array([f"Cell_{i}" for i in range(n)], dtype=object)
-    return names, genes, counts, xy, area, {"matrix": matrix, "genes": table, "positions": place}, []
+    return names, genes, counts, cells, area, {"matrix": matrix, "genes": table, "positions": place}, []
 
 
 def _centroids(path: Path, n: int) -> tuple[np.ndarray, np.ndarray]:
