@@ -6,10 +6,11 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
 _PLAIN_INTERVAL_S = 10.0
+_bars: list[Any] = []  # the display that is on the terminal, if there is one
 
 
 def say(message: str) -> None:
@@ -30,7 +31,7 @@ class Task(Protocol):
 class _PlainTask:
     def __init__(self, label: str, total: int | None) -> None:
         self._label, self._total, self._done, self._text = label, total, 0.0, ""
-        self._last = time.monotonic()
+        self._last, self._said = time.monotonic(), ""
 
     def advance(self, n: float = 1) -> None:
         self._done += n
@@ -43,8 +44,12 @@ class _PlainTask:
         self._text = text
 
     def print_line(self) -> None:
+        """Say how far the work is, unless that was the last thing said of it."""
         of = f"/{self._total} ({100 * self._done / self._total:.0f} %)" if self._total else ""
-        say(f"{self._label}: {self._done:g}{of} {self._text}".rstrip())
+        line = f"{self._label}: {self._done:g}{of} {self._text}".rstrip()
+        if line != self._said:
+            self._said = line
+            say(line)
 
 
 class _RichTask:
@@ -69,7 +74,14 @@ def task(label: str, total: int | None = None) -> Iterator[Task]:
     total
         Number of units, if it is known.
     """
-    if sys.stderr.isatty():
+    if _bars:  # work within work: one display holds both, a terminal shows no two
+        bar = _bars[-1]
+        added = bar.add_task(label, total=total, note="")
+        try:
+            yield _RichTask(bar, added)
+        finally:
+            bar.remove_task(added)
+    elif sys.stderr.isatty():
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -81,7 +93,11 @@ def task(label: str, total: int | None = None) -> Iterator[Task]:
             TextColumn("{task.fields[note]}"),
         )
         with Progress(*columns, console=Console(stderr=True)) as bar:
-            yield _RichTask(bar, bar.add_task(label, total=total, note=""))
+            _bars.append(bar)
+            try:
+                yield _RichTask(bar, bar.add_task(label, total=total, note=""))
+            finally:
+                _bars.remove(bar)
     else:
         plain = _PlainTask(label, total)
         yield plain
