@@ -16,9 +16,10 @@ from focus_cli.attribution.game import PARTS, SIGNALS
 from focus_cli.attribution.tables import PartsTable, parts_of_locations
 from focus_cli.checkpoints import NANO, shipped_model
 from focus_cli.conditioning import load_sample_data
+from focus_cli.enhancement.before import Subject, check_subject
 from focus_cli.enhancement.inference import EnhanceOptions, Inference
 from focus_cli.errors import UsageError
-from focus_cli.genes import gene_table_inputs
+from focus_cli.genes import gene_table, gene_table_inputs
 from focus_cli.h5ad.answer import write_answer
 from focus_cli.h5ad.spatial_file import SpatialFile
 from focus_cli.priors.transfer import adopt_names
@@ -103,6 +104,7 @@ def why(
     if model is None:
         say(f"why: no model given; {NANO} is used")
     trained, stored = load_model(given), open_sample(sample)
+    _check_asked(stored, trained, reference, options)
     check_memory("why", sample_size(stored.path), reference=reference is not None)
     with tempfile.TemporaryDirectory(prefix="focus-") as scratch:
         if reference is not None and Path(reference).is_file():
@@ -121,6 +123,19 @@ def why(
         from focus_cli.attribution.picture import draw
 
         draw(out, picture, overwrite=overwrite)
+
+
+def _check_asked(stored: StoredSample, model: TrainedModel, reference: Path | None, options: WhyOptions) -> None:
+    """Refuse a reference, a model, genes or locations that do not fit the sample, before anything is computed."""
+    if reference is not None and not Path(reference).is_file():
+        open_reference(reference)
+    info, adata = stored.info, stored.read()
+    subject = Subject(info.sample_id, adata.var, info.footprint, info.image is not None)
+    check_subject(subject, model, reference, EnhanceOptions(histology_only=options.histology_only))
+    find_locations(options.locations, adata.obs_names.to_numpy(str), info.sample_id)
+    if reference is None:
+        panel = gene_table(adata.var)
+        find_genes(options.genes, panel, adopt_names(model.prior, panel), None)
 
 
 def explain(stored: StoredSample, model: TrainedModel, reference, options: WhyOptions) -> Explained:

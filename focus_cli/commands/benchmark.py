@@ -38,13 +38,14 @@ def command(quick: bool, peers: Path | None, profile: str, words: tuple[str, ...
         raise UsageError("give CONFIG, or --quick", hint="focus benchmark config/benchmark.yaml --cores 2")
     options = words[1:] if named else words
     config = Path(words[0]) if named else locate.config("benchmark.quick.yaml")
+    locate.profile(profile)
+    if peers is not None:
+        if not os.access(peers, os.X_OK):
+            raise MissingResourceError(f"--peers {peers}: no such Python", hint="benchmarks/peers/README.md makes one")
+        os.environ["FOCUS_PEERS"] = str(Path(peers).absolute())
     if quick and not _QUICK_STUDY.exists():
         from focus_cli.simulation import simulate
 
         simulate(_QUICK_STUDY, n_sections=2, size_um=1500, n_genes=120)
     load_benchmark(config)
-    if peers is not None:
-        if not os.access(peers, os.X_OK):
-            raise MissingResourceError(f"--peers {peers}: no such Python", hint="benchmarks/peers/README.md makes one")
-        os.environ["FOCUS_PEERS"] = str(Path(peers).absolute())
     launch([config], profile, options, "benchmark.smk")

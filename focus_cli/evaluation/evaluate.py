@@ -100,8 +100,13 @@ def evaluate(
     seen = None if observed is None else open_sample(observed)
     others = [open_sample(path) for path in training]
     also = {name: Path(path) for name, path in (also or {}).items()}
-    if reference is not None and not Path(reference).exists():
-        raise MissingResourceError(f"no such reference: {reference}", hint="focus reference makes one")
+    for path in (truth, enhanced, *also.values()):
+        if not path.is_file():
+            raise MissingResourceError(f"no such file: {path}", hint="an .h5ad; focus holdout writes a truth")
+    if reference is not None:
+        from focus_cli.reference import open_reference
+
+        open_reference(Path(reference))
     if seen is not None:
         sizes = [sample_size(sample.path) for sample in (seen, *others)]
         check_memory(

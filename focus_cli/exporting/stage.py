@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from focus_cli.errors import UsageError
+from focus_cli.errors import MissingResourceError, UsageError
 from focus_cli.exporting.anndata_file import write_anndata
 from focus_cli.exporting.joined import join_answers
 from focus_cli.h5ad.spatial_file import SpatialFile
@@ -102,3 +103,5 @@ def _check(
             raise UsageError(f"--out {out} is one of the inputs", hint="choose another --out")
         seen.add(path.resolve())
     refuse_existing(out, overwrite)
+    if to == "spatialdata" and importlib.util.find_spec("spatialdata") is None:
+        raise MissingResourceError("--to spatialdata needs a library", hint="pip install 'focus-st[spatialdata]'")

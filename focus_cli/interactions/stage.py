@@ -81,6 +81,7 @@ def find_interactions(
     options = options or InteractionOptions()
     refuse_existing(out, overwrite)
     made_of = MadeOf(sample, model, reference)
+    made_of.check()
     check_memory("interactions", answered_size(enhanced), reference=reference is not None and model is not None)
     table = read_pairs(pairs)
     with SpatialFile(enhanced) as file:

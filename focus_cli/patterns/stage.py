@@ -78,6 +78,10 @@ def find_patterns(
     options = options or PatternOptions()
     refuse_existing(out, overwrite)
     made_of = MadeOf(sample, model, reference)
+    made_of.check()
+    if celltypes is not None:
+        with SpatialFile(celltypes):
+            pass  # refuses what is not there or no AnnData
     check_memory("patterns", answered_size(enhanced), reference=reference is not None and model is not None)
     with SpatialFile(enhanced) as file:
         molecules = read_molecules(file, KIND)

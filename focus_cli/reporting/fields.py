@@ -84,7 +84,7 @@ TRUTH_FIELDS: dict[str, Meaning] = {
 }
 _QUANTILE = re.compile(r"layers/q(\d\d)")
 _DRAW = re.compile(rf"obsm/{keys.LATENT}_sample_(\d+)")
-_UNKNOWN = "not described by FOCUS; carried over from the input, or added later"
+UNKNOWN = "not described by FOCUS; carried over from the input, or added later"
 
 
 def field_meaning(place: str, *, truth: str = "", kind: str = "") -> Meaning:
@@ -111,4 +111,4 @@ def field_meaning(place: str, *, truth: str = "", kind: str = "") -> Meaning:
         return Meaning(_LOG, f"{int(match[1])} % quantile of the posterior of X")
     if match := _DRAW.fullmatch(place):
         return Meaning("", f"draw {match[1]} of the latent state from the posterior")
-    return FIELDS.get(place, Meaning("", _UNKNOWN))
+    return FIELDS.get(place, Meaning("", UNKNOWN))

@@ -29,7 +29,7 @@ class MadeOf:
     Raises
     ------
     UsageError
-        If there is a sample and no model, or a model and no sample.
+        If there is a sample and no model, a model and no sample, or a reference without both.
     """
 
     sample: Path | None = None
@@ -39,6 +39,26 @@ class MadeOf:
     def __post_init__(self) -> None:
         if (self.sample is None) != (self.model is None):
             raise UsageError("--sample and --model go together", hint="give both, or neither to test counts alone")
+        if self.reference is not None and self.sample is None:
+            raise UsageError("--reference goes with --sample and --model", hint="give all, or none")
+
+    def check(self) -> None:
+        """Refuse what is not there or cannot be opened, before anything is tested.
+
+        Raises
+        ------
+        FocusError
+            Naming the folder.
+        """
+        from focus_cli.reference import open_reference
+        from focus_cli.store import open_sample
+        from focus_cli.training import load_model
+
+        if self.sample is not None and self.model is not None:
+            open_sample(self.sample)
+            load_model(self.model)
+        if self.reference is not None:
+            open_reference(self.reference)
 
 
 @dataclass(frozen=True)

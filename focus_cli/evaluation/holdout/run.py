@@ -11,7 +11,7 @@ import numpy as np
 from scipy import sparse
 
 from focus_cli import keys
-from focus_cli.errors import BadInputError, UsageError
+from focus_cli.errors import BadInputError, MissingResourceError, UsageError
 from focus_cli.evaluation.holdout.denoise import split_denoise
 from focus_cli.evaluation.holdout.histology import split_histology
 from focus_cli.evaluation.holdout.impute import split_impute
@@ -109,6 +109,12 @@ def hold_out(
     refuse_existing(out, overwrite)
     refuse_existing(truth, overwrite)
     sample = open_sample(sample_dir)
+    if genes_file is not None and not Path(genes_file).is_file():
+        raise MissingResourceError(f"no such list of genes: {genes_file}", hint="one gene name per line")
+    if reference is not None:
+        from focus_cli.reference import open_reference
+
+        open_reference(Path(reference))
     check_memory("hold_out", sample_size(sample.path), lower="hold out a part of the section with --crop")
     settings: dict[str, Any] = {
         "task": task,
