@@ -20,7 +20,8 @@ def clock(monkeypatch):
 def test_the_last_state_of_slow_work_is_said_once(capsys, clock):
     for _ in progress.track(range(3), "reading"):
         clock[0] += 11
-    assert capsys.readouterr().err.splitlines() == ["reading: 1/3 (33 %)", "reading: 2/3 (67 %)", "reading: 3/3 (100 %)"]
+    said = capsys.readouterr().err.splitlines()
+    assert said == ["reading: 1/3 (33 %)", "reading: 2/3 (67 %)", "reading: 3/3 (100 %)"]
 
 
 def test_quick_work_is_said_once(capsys, clock):
