@@ -21,20 +21,34 @@ _TRANSFORM_BYTES = 4096
 _SPREADSHEET = re.compile(r"\d(\.\d+)?[eE]\+\d+")
 
 
-def only_file(folder: Path, *patterns: str) -> Path | None:
+def only_file(folder: Path, *patterns: str, token: str = "", region: str | None = None) -> Path | None:
     """The one file of a folder that fits the first pattern that any file fits.
+
+    Parameters
+    ----------
+    folder, patterns
+        Where to look, and for which names.
+    token
+        What the names have in common; what stands before it names the section.
+    region
+        The section that is meant, where there are several.
 
     Raises
     ------
     UsageError
-        If several fit it.
+        If several fit it, and `region` is not what one of them starts with.
     """
     for pattern in patterns:
         found = sorted(p for p in folder.glob(pattern) if p.is_file() and not p.name.startswith("."))
         if len(found) > 1:
+            starts = {p.name.partition(token)[0].rstrip("_-. "): p for p in found} if token else {}
+            if region is not None and region in starts:
+                return starts[region]
+            named = len(starts) == len(found) and all(starts)
             raise UsageError(
                 f"{folder}: several tables to choose from: {', '.join(p.name for p in found[:5])}",
-                hint="give one of these files instead of the folder",
+                hint="give one of these files instead of the folder"
+                + (f", or choose one of {', '.join(sorted(starts)[:8])} with --region" if named else ""),
             )
         if found:
             return found[0]

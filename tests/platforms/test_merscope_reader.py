@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import anndata
 import numpy as np
 import pandas as pd
@@ -113,6 +115,28 @@ def test_the_folder_above_and_several_regions(folder, tmp_path):
     with pytest.raises(UsageError, match=r"2 regions \(region_0, region_1"):
         read(tmp_path)
     assert "2 regions" in detect(tmp_path).problems[0]
+
+
+def test_a_region_is_chosen_by_name(folder, tmp_path):
+    whole = read(folder)
+    for name in ("region_0", "region_1"):
+        copy = tmp_path / "run" / name
+        copy.parent.mkdir(exist_ok=True)
+        shutil.copytree(folder, copy)
+    np.testing.assert_array_equal(read(tmp_path / "run", region="region_1").adata.X.toarray(), whole.adata.X.toarray())
+    with pytest.raises(UsageError, match="no region 'region_2'"):
+        read(tmp_path / "run", region="region_2")
+    with pytest.raises(UsageError, match="no region 'x'"):
+        read(folder, region="x")
+    prefixed = tmp_path / "prefixed"
+    prefixed.mkdir()
+    for name in ("A", "B"):
+        for file in folder.glob("*.csv"):
+            shutil.copy(file, prefixed / f"{name}_{file.name}")
+    with pytest.raises(UsageError) as refused:
+        read(prefixed)
+    assert "choose one of A, B with --region" in refused.value.hint
+    assert read(prefixed, region="B").inputs["matrix"].name.startswith("B_")
 
 
 def test_two_sections_in_a_folder_are_told_apart_by_the_counts_file(folder):

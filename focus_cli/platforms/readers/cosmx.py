@@ -83,10 +83,11 @@ _CONTROLS = {
 }
 
 
-def _find_counts(path: Path) -> Path | None:
+def _find_counts(path: Path, region: str | None = None) -> Path | None:
     if path.is_file():
         return path if File.COUNTS in path.name else None
-    return only_file(path, f"*{File.COUNTS}*.csv", f"*{File.COUNTS}*.csv.gz")
+    patterns = (f"*{File.COUNTS}*.csv", f"*{File.COUNTS}*.csv.gz")
+    return only_file(path, *patterns, token=File.COUNTS, region=region)
 
 
 def detect(path: Path) -> Detection | None:
@@ -134,7 +135,9 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None, reg
     """
     path = Path(path)
     folder = path.parent if path.is_file() else path
-    counts_file = needed(_find_counts(path), folder, f"…_{File.COUNTS}.csv", "there are no counts")
+    counts_file = needed(_find_counts(path, region), folder, f"…_{File.COUNTS}.csv", "there are no counts")
+    if region is not None and counts_file.name.startswith(f"{region}_{File.COUNTS}"):
+        region = None  # it named the file
     cells_file = needed(
         companion(counts_file, File.COUNTS, File.CELLS), folder, f"…_{File.CELLS}.csv", "its cells have no position"
     )

@@ -21,6 +21,7 @@ from focus_cli.platforms.cells import (
     only_file,
     read_transform,
 )
+from focus_cli.platforms.checks import choose_region
 from focus_cli.platforms.formats.tables import read_table, read_wide_counts, table_columns
 from focus_cli.platforms.sample import Detection, RawSample
 from focus_cli.store import PlatformInfo
@@ -59,27 +60,25 @@ LOOKS_FOR = f"a region of MERSCOPE's output ({File.COUNTS}.csv and {File.CELLS}.
 _CONTROLS = {r"blank[-_ ]?\d+$|blank$": "Blank"}
 
 
-def _find_counts(path: Path) -> Path | None:
+def _find_counts(path: Path, region: str | None = None) -> Path | None:
     """The counts that `path` means: itself, in it, or in its only region.
 
     Raises
     ------
     UsageError
-        If there are several.
+        If there are several, and `region` names none of them.
     """
     if path.is_file():
         return path if File.COUNTS in path.name else None
     patterns = (f"*{File.COUNTS}*.csv", f"*{File.COUNTS}*.csv.gz")
-    here = only_file(path, *patterns)
+    here = only_file(path, *patterns, token=File.COUNTS, region=region)
     if here is not None:
         return here
     regions = [r for r in sorted(path.glob(str(File.REGION))) if r.is_dir()]
     found = [f for f in (only_file(region, *patterns) for region in regions) if f is not None]
-    if len(found) > 1:
-        raise UsageError(
-            f"{path} holds {len(found)} regions ({', '.join(f.parent.name for f in found)}): choose one",
-            hint=f"for instance {found[0].parent}",
-        )
+    if len(found) > 1 or (found and region is not None):
+        names = {f.parent.name: f for f in found}
+        return names[choose_region(path, list(names), region)]
     return found[0] if found else None
 
 
@@ -103,7 +102,7 @@ def _transform_file(folder: Path) -> Path | None:
     return next((c for c in candidates if c.is_file()), None)
 
 
-def read(path: Path, *, image: Path | None = None, mpp: float | None = None) -> RawSample:
+def read(path: Path, *, image: Path | None = None, mpp: float | None = None, region: str | None = None) -> RawSample:
     """Read one region of a MERSCOPE run.
 
     Positions are µm in the vendor's table, y down. Full-resolution pixels are those of the mosaic images where
@@ -118,17 +117,23 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None) -> 
         DAPI, PolyT and cell boundary stains are never taken.
     mpp
         µm per full-resolution pixel, for an image that starts at the corner of the mosaics with other pixels.
+    region
+        The region (``region_0``), where the folder holds several.
 
     Raises
     ------
+    UsageError
+        If there are several regions and none, or an unknown one, is chosen.
     MissingResourceError
         If the counts or the table of cells are not there.
     BadInputError
         If a file is damaged or its content cannot be used.
     """
     path = Path(path)
-    counts_file = needed(_find_counts(path), path, f"{File.COUNTS}.csv", "there are no counts")
+    counts_file = needed(_find_counts(path, region), path, f"{File.COUNTS}.csv", "there are no counts")
     folder = counts_file.parent
+    if region is not None and region not in (folder.name, counts_file.name.partition(File.COUNTS)[0].rstrip("_-. ")):
+        raise UsageError(f"{path}: no region {region!r}", hint="it holds one region: leave --region out")
     cells_file = needed(
         companion(counts_file, File.COUNTS, File.CELLS), folder, f"{File.CELLS}.csv", "its cells have no position"
     )
