@@ -41,7 +41,7 @@ _Z_NAMES = re.compile(
 )
 _MOST_GROUPS, _MOST_OTHER_GROUPS, _MOST_PLANES = 5000, 30, 30
 _FEWEST_OF_A_PLANE = 5
-_WINDOW = 50_000  # locations in which the spacing of groups is compared
+_WINDOW = 20_000  # locations in which the spacing of groups is compared
 _FEWEST = 20  # members of a group whose spacing is compared
 _FEWEST_OF_AN_AREA = 60  # members of a group whose area its neighbours tell
 _NEAR, _NEEDED = 12, 9  # neighbours within a group, and those that a location inside of its area has

@@ -13,6 +13,8 @@ from focus_cli.platforms import describe, detect, read
 from focus_cli.preprocessing import preprocess
 from focus_cli.store import open_sample
 
+pytestmark = pytest.mark.filterwarnings("ignore")  # of anndata and zarr, about their own next releases
+
 RNG = np.random.default_rng(1)
 N, GENES = 100, 9
 COUNTS = RNG.poisson(2.0, (N, GENES)).astype(np.float32)
@@ -372,3 +374,39 @@ def test_damaged_stores(tmp_path, what):
             place.write_text("{}")
     with pytest.raises((BadInputError, MissingResourceError)):
         read(store, mpp=1.0, platform="anndata")
+
+
+# ---- files of others -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.realdata
+def test_positions_in_obs_of_a_real_file(focus_data):
+    import h5py
+
+    path = focus_data / "native" / "image_mismatch" / "NCBI858.h5ad"
+    sample = read(path, mpp=0.5)
+    with h5py.File(path, "r") as file:
+        x, y = file["obs/x_pixel"][:], file["obs/y_pixel"][:]
+        x_node = file["X"]
+        if isinstance(x_node, h5py.Group):
+            parts = tuple(x_node[part][:] for part in ("data", "indices", "indptr"))
+            counts = sparse.csr_matrix(parts, shape=x_node.attrs["shape"])
+        else:
+            counts = sparse.csr_matrix(x_node[:])
+        genes = file["var"][file["var"].attrs["_index"]][:].astype(str)
+    np.testing.assert_array_equal(sample.adata.obsm["spatial"], np.column_stack([x, y]))
+    assert (counts != sample.adata.X).nnz == 0 and list(sample.adata.var_names) == list(genes)
+
+
+@pytest.mark.realdata
+def test_intensities_of_a_real_file(focus_data, tmp_path):
+    path = focus_data / "native" / "cycif" / "example_data.h5ad"
+    with pytest.raises(BadInputError, match=r"X: values look log-normalised.*raw\.X: values are not whole") as refused:
+        read(path, mpp=0.65)
+    assert "var['feature_types']" in refused.value.hint
+    adata = anndata.read_h5ad(path)
+    adata.var["feature_types"] = "protein"  # what the hint asks for
+    sample = read(written(adata, tmp_path), mpp=0.65)
+    np.testing.assert_array_equal(sample.adata.obsm["spatial"], adata.obs[["X_position", "Y_position"]])
+    np.testing.assert_allclose(sample.adata.X.toarray(), adata.X)
+    assert list(sample.adata.var_names) == list(adata.var_names)

@@ -128,7 +128,7 @@ def test_a_folder_with_one_file_and_its_image(tmp_path):
         assert read(given, mpp=0.5).image_path == tmp_path / "tissue_image.png"
     make(tmp_path, name="b.h5ad")
     assert read(path, mpp=0.5).image_path is None  # whose image it is would be a guess
-    with pytest.raises(BadInputError):
+    with pytest.raises(BadInputError, match=r"holds 2 AnnData files \(a.h5ad, b.h5ad\)"):
         detect(tmp_path)
 
 

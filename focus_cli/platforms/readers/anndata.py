@@ -49,15 +49,36 @@ def find_file(path: Path) -> Path | None:
         return None
     if is_anndata_store(path):
         return path
-    found = sorted(p for p in path.glob("*.h5ad") if p.is_file())
-    found = found or sorted(p for p in path.glob("*.zarr") if is_anndata_store(p))
+    found = _held(path)
     return found[0] if len(found) == 1 else None
 
 
+def _held(folder: Path) -> list[Path]:
+    """The files of a folder, else its stores."""
+    found = sorted(p for p in folder.glob("*.h5ad") if p.is_file())
+    return found or sorted(p for p in folder.glob("*.zarr") if is_anndata_store(p))
+
+
 def detect(path: Path) -> Detection | None:
-    """Recognise an AnnData file by its name's ending, and a store by its content."""
+    """Recognise an AnnData file by its name's ending, and a store by its content.
+
+    Raises
+    ------
+    BadInputError
+        If a folder holds several.
+    """
     file = find_file(path)
+    several = _held(path) if file is None and path.is_dir() else []
+    if several:
+        raise _of_several(path, several)
     return Detection(NAME, "", (file.name,)) if file is not None else None
+
+
+def _of_several(folder: Path, found: list[Path]) -> BadInputError:
+    return BadInputError(
+        f"{folder} holds {len(found)} AnnData files ({', '.join(p.name for p in found[:5])})",
+        hint=f"give one of them, for instance {found[0]}",
+    )
 
 
 def read(path: Path, *, image: Path | None = None, mpp: float | None = None, region: str | None = None) -> RawSample:
@@ -90,7 +111,8 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None, reg
     """
     file = find_file(Path(path))
     if file is None:
-        raise BadInputError(f"{path}: no AnnData file or store, or several", hint=f"give {LOOKS_FOR}")
+        held = _held(Path(path)) if Path(path).is_dir() else []
+        raise _of_several(path, held) if held else BadInputError(f"{path} is no AnnData", hint=f"give {LOOKS_FOR}")
     path = file
     table = open_table(path)
     check_orientation(table.obs.index, table.matrices[0].var.index if table.matrices else (), table.name)
