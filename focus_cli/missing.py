@@ -37,7 +37,7 @@ def texts(values: Iterable) -> np.ndarray:
     absent = column.isna().to_numpy()
     found = np.array([v.decode("utf-8", "replace") if isinstance(v, bytes) else str(v) for v in column], dtype=object)
     found = np.array([v.strip() for v in found], dtype=object)
-    absent |= np.array([v.lower() in WORDS for v in found], dtype=bool)
+    absent = absent | np.array([v.lower() in WORDS for v in found], dtype=bool)
     found[absent] = ""
     return found
 
