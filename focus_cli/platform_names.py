@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-# In the order in which a path is asked: the more special layout first.
 TITLES = {
     "visium_hd": "Visium HD",
     "visium": "Visium",
@@ -26,3 +25,6 @@ AUTO = "auto"
 
 # Those that see molecules under a microscope: their locations are cells.
 IMAGING = ("xenium", "cosmx", "merscope", "merfish", "seqfish", "osmfish", "starmap")
+
+# Readers of formats that many write: where a vendor's own files lie beside such a one, the vendor's are meant.
+GENERAL = ("spatialdata", "osmfish", "merfish", "anndata")

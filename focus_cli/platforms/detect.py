@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from focus_cli.errors import BadInputError, MissingResourceError, UsageError
-from focus_cli.platform_names import PLATFORMS
+from focus_cli.platform_names import GENERAL, PLATFORMS
 from focus_cli.platforms.sample import Detection, RawSample
 
 
@@ -21,23 +21,46 @@ def _reader(platform: str) -> ModuleType:
 def detect(path: Path) -> Detection:
     """Recognise the platform of a raw folder or file, without reading its data.
 
+    Every reader is consulted. A vendor's own files take precedence over general formats (`platform_names.GENERAL`),
+    and both over weak signs, which never decide.
+
     Raises
     ------
     MissingResourceError
         If the path does not exist.
+    UsageError
+        If two platforms fit, or what is there is too weak a sign of any.
     BadInputError
         If no reader knows it; the message says what each looks for.
     """
     path = Path(path)
-    for platform in PLATFORMS:
-        if path.exists() or platform == "legacy_st":  # DATASET/SECTION is no path on disk
-            found = _reader(platform).detect(path)
-            if found is not None:
-                return found
-    if not path.exists():
+    found = [_reader(p).detect(path) for p in PLATFORMS if path.exists() or p == "legacy_st"]  # DATASET/SECTION
+    found = [detection for detection in found if detection is not None]
+    if not found and not path.exists():
         raise MissingResourceError(f"no such file or folder: {path}", hint="check the path")
+    if not found:
+        raise _unknown(path)
+    strong = [detection for detection in found if not detection.weak]
+    fitting = [detection for detection in strong if detection.platform not in GENERAL] or strong
+    if len(fitting) == 1:
+        return fitting[0]
+    raise _choice(path, fitting or found)
+
+
+def _choice(path: Path, found: list[Detection]) -> UsageError:
+    """The refusal of a path that several platforms fit, or that fits one by its names alone."""
+    fits = "; ".join(f"{d.platform} by {', '.join(d.evidence) or d.problems[0]}" for d in found)
+    words = "several platforms fit" if len(found) > 1 else "a weak sign of one platform alone"
+    return UsageError(
+        f"{path}: {words} ({fits})",
+        hint="choose: " + " or ".join(f"--platform {d.platform}" for d in found),
+    )
+
+
+def _unknown(path: Path) -> BadInputError:
+    """The refusal of a path that no reader knows."""
     wanted = "; ".join(_reader(platform).LOOKS_FOR for platform in PLATFORMS)
-    raise BadInputError(f"{path}: no known platform wrote this", hint=f"give {wanted}")
+    return BadInputError(f"{path}: no known platform wrote this", hint=f"give {wanted}")
 
 
 def read(path: Path, platform: str = "auto", **options: Any) -> RawSample:

@@ -18,13 +18,15 @@ if TYPE_CHECKING:
 class Detection:
     """What a path looks like before its data are read.
 
-    `evidence` are the files that told; `problems` are the files that will be missed.
+    `evidence` are the files that told; `problems` are the files that will be missed. `weak`: what is there fits
+    the platform, but others as well.
     """
 
     platform: str
     version: str = ""
     evidence: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+    weak: bool = False
 
     def __post_init__(self) -> None:
         for name in ("version", "evidence", "problems"):

@@ -240,10 +240,10 @@ class TestLegacy:
             (lambda t: t.splitlines()[0] + "\n", "empty"),
             (lambda t: t.replace("\t2\t", "\ttwo\t", 1), "truncated or damaged"),
             (lambda t: t.replace("\t2\t", "\t-2\t", 1), "negative"),
-            (lambda t: t.replace("\t2\t", "\t\t", 1), "NaN"),
+            (lambda t: t.replace("\t2\t", "\t\t", 1), "'' is no number"),
             (lambda t: t.replace("\t2\t", "\t2.5\t", 1), "not whole numbers: 1 of"),
             (lambda t: t.replace("x", "y"), "positions do not match"),
-            (lambda t: re.sub(r"\t.*", "", t), "panel is empty"),
+            (lambda t: re.sub(r"\t.*", "", t), "A1.tsv.gz is empty"),
         ],
     )
     def test_counts(self, tmp_path, edit, words):

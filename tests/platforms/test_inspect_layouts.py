@@ -25,7 +25,7 @@ OPTIONAL = {
     "cosmx": ("S1_fov_positions_file.csv", "fov_positions_file.csv is missing"),
     "merscope": ("images/micron_to_mosaic_pixel_transform.csv", "micron_to_mosaic_pixel_transform.csv is missing"),
     "stereoseq": ("outs/image/S1_HE_regist.tif", NO_IMAGE),
-    "dbit": ("position.txt", "position.txt is missing"),
+    "dbit": ("S1_HE.tif", NO_IMAGE),
     "anndata": ("tissue_image.tif", NO_IMAGE),
     **{name: ("S1_HE.tif", NO_IMAGE) for name in ("slideseq", "openst", "seqfish", "osmfish", "starmap", "merfish")},
 }

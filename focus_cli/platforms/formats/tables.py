@@ -1,4 +1,4 @@
-"""Vendors' tables, csv, tsv or parquet, gzipped or not: read strictly, refused in one line where damaged."""
+"""Vendors' tables, csv, tsv or parquet, plain, gzipped or zipped: read strictly, refused in one line where damaged."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from focus_cli.errors import BadInputError, MissingResourceError
-from focus_cli.platforms.formats.opening import DAMAGE, damaged, open_maybe_gzip
+from focus_cli.errors import BadInputError, FocusError, MissingResourceError
+from focus_cli.platforms.formats.opening import DAMAGE, damaged, open_table
 
 # What a damaged table raises, beyond what a damaged matrix does.
 TABLE_DAMAGE = (*DAMAGE, TypeError, OverflowError, MemoryError, csv.Error, struct.error)
@@ -55,7 +55,7 @@ def table_columns(path: Path, *, sep: str | None = None) -> list[str]:
             import pyarrow.parquet as pq
 
             return [str(name) for name in pq.ParquetFile(path).schema_arrow.names]
-        with _open_text(path) as stream:
+        with open_text(path) as stream:
             return _header(path, stream, sep)[0]
 
 
@@ -86,7 +86,7 @@ def read_table(
     names
         The columns of a csv without a header.
     sep
-        Separator; by default whichever of tab, comma and semicolon the first line has most.
+        Separator; by default whichever of tab, comma and semicolon the first line has most, a blank without them.
 
     Returns
     -------
@@ -215,20 +215,20 @@ def _guarded(path: Path) -> Iterator[None]:
         raise MissingResourceError(f"no such file: {path}", hint="check the folder")
     try:
         yield
-    except (BadInputError, MissingResourceError):
+    except FocusError:
         raise
     except TABLE_DAMAGE as error:
         raise damaged(path, error) from error
 
 
 @contextmanager
-def _open_text(path: Path) -> Iterator[IO[bytes]]:
+def open_text(path: Path) -> Iterator[IO[bytes]]:
     """Open a table as UTF-8 with lines that end in a line feed.
 
     Spreadsheets also save text as UTF-16, and with lines that end in a carriage return alone; such a table is held in
     memory, up to `_RECODED_BYTES`.
     """
-    with open_maybe_gzip(path) as stream:
+    with open_table(path) as stream:
         head = stream.read(_LOOKED_AT)
         stream.seek(0)
         wide = head.startswith((b"\xff\xfe", b"\xfe\xff"))
@@ -250,13 +250,15 @@ def _header(path: Path, stream: IO[bytes], sep: str | None) -> tuple[list[str], 
     if b"\x00" in line:
         raise ValueError("its first line is not text")
     words = line.decode("utf-8-sig").rstrip("\r\n")
-    sep = sep or max(_SEPARATORS, key=words.count)
+    if sep is None:
+        sep = max(_SEPARATORS, key=words.count)
+        sep = sep if sep in words else " "  # a name may hold a blank
     names = next(csv.reader([words], delimiter=sep))
     return [name.strip() for name in names], sep
 
 
 def _csv_blocks(path: Path, text: Collection[str], names: Sequence[str] | None, sep: str | None, rows: int):
-    with _open_text(path) as stream:
+    with open_text(path) as stream:
         first, sep = _header(path, stream, sep)
         if names is None:
             names = first

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
-from focus_cli.errors import BadInputError, MissingResourceError
-from focus_cli.platforms.formats.opening import DAMAGE, damaged, open_maybe_gzip
+from focus_cli.errors import BadInputError, FocusError, MissingResourceError
+from focus_cli.platforms.formats.opening import DAMAGE, damaged, open_table
 
-_SEPARATORS = (b"\t", b",", b";", b" ")
+_SEPARATORS = (b"\t", b",", b";")
 _ZERO, _NINE = ord("0"), ord("9")
 _LONGEST = 1 << 28  # a line of 256 MB is no line of a table
 
@@ -26,7 +26,7 @@ def read_text_matrix(path: Path) -> tuple[list[str], list[str], sparse.csr_matri
     Parameters
     ----------
     path
-        Text separated by tabs, commas, semicolons or blanks; gzipped or not.
+        Text separated by tabs, commas, semicolons or blanks; plain, gzipped or zipped.
 
     Returns
     -------
@@ -49,7 +49,7 @@ def read_text_matrix(path: Path) -> tuple[list[str], list[str], sparse.csr_matri
         raise MissingResourceError(f"no such file: {path}", hint="check the folder")
     try:
         return _read(path)
-    except (BadInputError, MissingResourceError):
+    except FocusError:
         raise
     except (*DAMAGE, OverflowError, MemoryError, csv.Error) as error:
         raise damaged(path, error) from error
@@ -58,13 +58,14 @@ def read_text_matrix(path: Path) -> tuple[list[str], list[str], sparse.csr_matri
 def _read(path: Path) -> tuple[list[str], list[str], sparse.csr_matrix]:
     rows: list[str] = []
     data, indices, indptr = array("d"), array("q"), array("q", [0])
-    with open_maybe_gzip(path) as stream:
+    with open_table(path) as stream:
         header = _line(stream)
         if not header.strip():
             raise BadInputError(f"{path} is empty", hint="copy or download the file again")
         if b"\x00" in header:
             raise ValueError("its first line is not text")
         sep = max(_SEPARATORS, key=header.count)
+        sep = sep if sep in header else b" "  # a name may hold a blank
         columns = _names(header, sep)
         width = len(columns)
         number = 1

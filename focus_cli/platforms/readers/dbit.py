@@ -11,12 +11,13 @@ import numpy as np
 import pandas as pd
 
 from focus_cli import keys
-from focus_cli.errors import BadInputError, MissingResourceError, UsageError
+from focus_cli.errors import BadInputError, FocusError, MissingResourceError, UsageError
+from focus_cli.platforms.array_names import TABLE_ENDINGS, peek_table
 from focus_cli.platforms.assemble import assemble, choose_he
 from focus_cli.platforms.checks import GENE_EXPRESSION, check_unique
 from focus_cli.platforms.formats.opening import DAMAGE, damaged, open_maybe_gzip
 from focus_cli.platforms.formats.text_matrix import read_text_matrix
-from focus_cli.platforms.images import image_size
+from focus_cli.platforms.images import SUFFIXES, image_size, never_he
 from focus_cli.platforms.sample import Detection, RawSample
 from focus_cli.store import Footprint, PlatformInfo
 
@@ -27,6 +28,8 @@ CHIPS = (50, 96, 100, 220)
 CHANNEL_UM = 50.0  # if nobody says; chips of 10, 15, 20, 25 and 50 µm are in use
 # A picture of the region that the channels cover is square to within this.
 _SQUARE = 0.03
+# A picture with less of its pixels in colour is grey.
+_COLOURED, _THUMBNAIL = 0.02, 512
 _HEAD = 1 << 16
 
 
@@ -38,8 +41,7 @@ class File(StrEnum):
     BARCODES = "barcode"
 
 
-COUNT_ENDINGS = (".tsv", ".tsv.gz", ".txt", ".txt.gz", ".csv", ".csv.gz")
-LOOKS_FOR = "a DBiT-seq table of counts (*.tsv, rows named AxB by column and row of the channels)"
+LOOKS_FOR = "a DBiT-seq table of counts (*.tsv or *.zip, rows named AxB by column and row) and position.txt"
 _CROSSING = re.compile(r"\s*(\d{1,4})x(\d{1,4})\s*")
 _ENDS = re.compile(r"([AB])(\d{1,4})")
 
@@ -53,33 +55,24 @@ class Chip:
     barcodes: Path | None
 
 
-def _first_row(path: Path) -> str:
-    """The name of the first row of a table, empty if it is none."""
-    try:
-        with open_maybe_gzip(path) as stream:
-            stream.readline(1 << 24)
-            head = stream.readline(_HEAD)
-        return re.split(rb"[\t,; ]", head, maxsplit=1)[0].strip(b'" \r\n').decode("utf-8", "replace")
-    except DAMAGE:
-        return ""
-
-
 def find_chip(path: Path) -> Chip | None:
     """The table of counts that `path` is, or that lies in the folder that `path` is.
 
     Raises
     ------
     UsageError
-        If a folder holds several.
+        If a folder holds several, or the only table is an archive of several files.
     """
     folder = path if path.is_dir() else path.parent
     if not folder.is_dir():
         return None
-    files = sorted(p for p in folder.iterdir() if p.is_file() and p.name.lower().endswith(COUNT_ENDINGS))
-    position = [p for p in files if File.POSITION in p.name.lower() or File.POSTION in p.name.lower()]
+    files = sorted(p for p in folder.iterdir() if p.is_file() and p.name.lower().endswith(TABLE_ENDINGS))
+    position = _position_files(folder)
     barcodes = [p for p in files if File.BARCODES in p.name.lower()]
     tables = [path] if path.is_file() else [p for p in files if p not in position and p not in barcodes]
-    counts = [p for p in tables if p.name.lower().endswith(COUNT_ENDINGS) and _is_counts(p, barcodes)]
+    sure = path.is_file() or any(_lists_crossings(p) for p in position)
+    tables = [p for p in tables if p.name.lower().endswith(TABLE_ENDINGS)]
+    counts = [p for p in tables if _is_counts(p, barcodes, sure=sure and len(tables) == 1)]
     if not counts:
         return None
     if len(counts) > 1:
@@ -90,9 +83,47 @@ def find_chip(path: Path) -> Chip | None:
     return Chip(counts[0], _only(position, counts[0]), _only(barcodes, counts[0]))
 
 
-def _is_counts(path: Path, barcodes: list[Path]) -> bool:
-    name = _first_row(path)
-    return bool(_CROSSING.fullmatch(name) or (barcodes and re.fullmatch("[ACGTN]{16}", name)))
+def _position_files(folder: Path) -> list[Path]:
+    """The tables whose name says that they list positions."""
+    files = (p for p in sorted(folder.iterdir()) if p.is_file() and p.name.lower().endswith(TABLE_ENDINGS))
+    return [p for p in files if File.POSITION in p.name.lower() or File.POSTION in p.name.lower()]
+
+
+def _is_counts(path: Path, barcodes: list[Path], *, sure: bool) -> bool:
+    """Whether the first row is named as a crossing or a pair of barcodes; `sure`: an archive must hold one table."""
+    try:
+        head = peek_table(path)
+    except UsageError:
+        if sure:
+            raise
+        return False
+    if head is None or not head.rows or {"x", "y"} <= {column.lower() for column in head.columns}:
+        return False
+    name = head.rows[0]
+    return _on_a_chip([name]) or bool(barcodes and re.fullmatch("[ACGTN]{16}", name))
+
+
+def _lists_crossings(path: Path) -> bool:
+    """Whether a file begins as the list of the crossings on tissue does."""
+    try:
+        with open_maybe_gzip(path) as stream:
+            words = stream.read(_HEAD).decode("utf-8-sig", "replace")
+    except DAMAGE:
+        return False
+    first = next((w for w in re.split(r"[,;\s\"]+", words) if w), "")
+    return bool(_CROSSING.fullmatch(first))
+
+
+def _listed(path: Path) -> bool:
+    """Whether a list of crossings lies in the folder that `path` is or lies in."""
+    folder = path if path.is_dir() else path.parent
+    return any(_lists_crossings(p) for p in _position_files(folder))
+
+
+def _on_a_chip(names: list[str]) -> bool:
+    """Whether names are crossings that a chip has."""
+    found = [_CROSSING.fullmatch(name) for name in names]
+    return bool(found) and all(m and max(int(m[1]), int(m[2])) <= CHIPS[-1] for m in found)
 
 
 def _only(files: list[Path], counts: Path) -> Path | None:
@@ -108,14 +139,19 @@ def detect(path: Path) -> Detection | None:
     try:
         chip = find_chip(path)
     except UsageError as error:
-        return Detection(NAME, "", (), (error.message,))
+        return Detection(NAME, "", (), (error.message,), weak=not _listed(path))
     except OSError:
         return None
-    if chip is None or (chip.counts.parent.name == "ST-cnts"):  # legacy ST names its spots alike
+    if chip is None:
         return None
     evidence = [p.name for p in (chip.counts, chip.position, chip.barcodes) if p is not None]
     problems = () if chip.position is not None else ("position.txt is missing: all crossings are taken as tissue",)
-    return Detection(NAME, "", tuple(evidence), problems)
+    # Rows named AxB are what legacy ST and others have too.
+    sure = chip.barcodes is not None or (chip.position is not None and _lists_crossings(chip.position))
+    head = peek_table(chip.counts)
+    if not sure and not (head is not None and _on_a_chip(head.rows)):
+        return None
+    return Detection(NAME, "", tuple(evidence), problems, weak=not sure)
 
 
 def read(path: Path, *, image: Path | None = None, mpp: float | None = None, bin_um: float | None = None) -> RawSample:
@@ -160,9 +196,10 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None, bin
     names = [f"{i}x{j}" for i, j in zip(a, b)]
     under, notes = _under_tissue(chip, names, inputs)
     xy_um = (2 * (np.stack([a, b], axis=1) - 1) + 0.5) * bin_um
-    picture = choose_he(image, [chip.counts.parent])
+    picture, frame, said = _pictures(image, chip.counts.parent)
     side = (2 * channels - 1) * bin_um
-    scale, more = _scale(mpp, picture, side)
+    scale, more = _scale(mpp, picture or frame, side)
+    warnings += said
     obs = pd.DataFrame({keys.IN_TISSUE: under.astype(np.int64), keys.ARRAY_ROW: b, keys.ARRAY_COL: a})
     return assemble(
         platform=PlatformInfo(
@@ -180,6 +217,49 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None, bin
         obs=obs,
         image=picture,
     )
+
+
+def _pictures(image: Path | None, folder: Path) -> tuple[Path | None, Path | None, list[str]]:
+    """The H&E, or the grey picture of the channels that gives the scale, and what is to be said.
+
+    The published data sets hold a brightfield picture of the region: it is grey, no H&E, and on its pixels the
+    positions lie all the same.
+    """
+    if image is not None:
+        return choose_he(image, [folder]), None, []
+    found = [p for p in sorted(folder.iterdir()) if p.suffix.lower() in SUFFIXES and not never_he(p)]
+    grey = [p for p in found if _is_grey(p)]
+    he = None if len(found) == len(grey) else choose_he(None, [folder])
+    if he is not None and he not in grey:
+        return he, None, []
+    if not grey:
+        return None, None, []
+    names = ", ".join(p.name for p in grey[:5])
+    sizes = {image_size(p) for p in grey}
+    frame = grey[0] if len(sizes) == 1 else None
+    said = f"{names}: grey, no H&E, and not used as one" + (
+        "; the positions are in pixels of its frame" if frame is not None else ""
+    )
+    return None, frame, [said]
+
+
+def _is_grey(path: Path) -> bool:
+    """Whether a picture has no colour; what cannot be opened is looked at where it is used."""
+    from PIL import Image
+
+    from focus_cli.slides import is_histology, open_slide
+
+    try:
+        with Image.open(path) as picture:
+            if picture.mode in ("1", "L", "LA", "I", "I;16", "F"):
+                return True
+    except (*DAMAGE, SyntaxError, Image.DecompressionBombError):
+        pass
+    try:
+        with open_slide(path) as slide:
+            return is_histology(slide.thumbnail(_THUMBNAIL))[1].coloured < _COLOURED
+    except FocusError:
+        return False
 
 
 def _scale(mpp: float | None, picture: Path | None, side_um: float) -> tuple[float, list[str]]:
