@@ -19,12 +19,16 @@ TITLES = {
     "starmap": "STARmap",
     "merfish": "MERFISH tables",
     "anndata": "AnnData",
+    "tables": "Tables of counts and positions",
 }
 PLATFORMS = tuple(TITLES)
 AUTO = "auto"
 
 # Those that see molecules under a microscope: their locations are cells.
 IMAGING = ("xenium", "cosmx", "merscope", "merfish", "seqfish", "osmfish", "starmap")
+
+# Read where the user names it, never recognised, and no instrument's layout.
+STATED = ("tables",)
 
 # Readers of formats that many write: where a vendor's own files lie beside such a one, the vendor's are meant.
 GENERAL = ("spatialdata", "osmfish", "merfish", "anndata")

@@ -46,6 +46,19 @@ _READER_OPTIONS = (
     ),
     click.option("--region", help="Which section, where a file or folder holds several (a refusal lists them)."),
     click.option("--table", help="Which table of a SpatialData store (a refusal lists them)."),
+    click.option("--counts", metavar="FILE", help="Table of counts in the raw folder (with --platform tables)."),
+    click.option("--positions", metavar="FILE", help="Table of positions in the raw folder (with --platform tables)."),
+    click.option(
+        "--xy",
+        metavar="X,Y",
+        help="Columns of x and y in --positions, where their names do not tell; numbers if it has no header.",
+    ),
+    click.option(
+        "--in-order",
+        is_flag=True,
+        default=None,
+        help="The rows of --positions have no names and are in the order of --counts.",
+    ),
 )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import rich_click as click
 
 from focus_cli.commands.options import PATH, overwrite_option, seed_option
-from focus_cli.platform_names import PLATFORMS
+from focus_cli.platform_names import PLATFORMS, STATED
 
 
 @click.command("simulate")
@@ -16,7 +16,7 @@ from focus_cli.platform_names import PLATFORMS
     "--platform",
     default="visium",
     show_default=True,
-    help=f"Layout to write: {', '.join(PLATFORMS)}.",
+    help=f"Layout to write: {', '.join(p for p in PLATFORMS if p not in STATED)}.",
 )
 @click.option("--sections", type=int, default=2, show_default=True, help="How many sections, one donor each.")
 @seed_option

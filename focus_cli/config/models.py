@@ -131,6 +131,14 @@ class SampleRow(Section):
     """Which section, where a file holds several."""
     table: Text | None = None
     """Which table of a SpatialData store."""
+    counts: Text | None = None
+    """platform tables: name of the table of counts in path."""
+    positions: Text | None = None
+    """platform tables: name of the table of positions in path."""
+    xy: Text | None = None
+    """platform tables: columns of x and y, X,Y, where their names do not tell."""
+    in_order: bool | None = None
+    """true: the positions have no names and are in the order of the counts."""
     reference: Text | None = None
     """An .h5ad of single cells for this sample; the run's reference.path where not given."""
     donor: Text | None = None

@@ -139,8 +139,13 @@ def _same_raw_data(rows: Mapping[int, SampleRow]) -> list[str]:
     """Samples that are the same data under two names; sections of one file and bins of other sizes are not."""
     lines: dict[tuple, list[int]] = {}
     for number, row in rows.items():
-        lines.setdefault((os.path.realpath(row.path), row.region, row.table, row.bin_um), []).append(number)
+        lines.setdefault(_raw_data(row), []).append(number)
     return [f"{_lines(numbers)} name the same raw data" for numbers in lines.values() if len(numbers) > 1]
+
+
+def _raw_data(row: SampleRow) -> tuple:
+    """What tells the raw data of two samples apart."""
+    return (os.path.realpath(row.path), row.region, row.table, row.bin_um, row.counts, row.positions)
 
 
 def _lines(numbers: list[int]) -> str:

@@ -64,8 +64,8 @@ def companion(counts: Path, part: str, other: str) -> Path | None:
     return only_file(counts.parent, f"*{other}*.csv", f"*{other}*.csv.gz")
 
 
-def needed(path: Path | None, folder: Path, name: str, what: str) -> Path:
-    """`path`, or the refusal that says what is missing without it.
+def needed(path: Path | None, folder: Path, name: str, what: str, hint: str = "copy the vendor's whole folder") -> Path:
+    """`path`, or the refusal that says what is missing without it, and the way on.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def needed(path: Path | None, folder: Path, name: str, what: str) -> Path:
         If `path` is None.
     """
     if path is None:
-        raise MissingResourceError(f"{folder}: {name} is missing: {what}", hint="copy the vendor's whole folder")
+        raise MissingResourceError(f"{folder}: {name} is missing: {what}", hint=hint)
     return path
 
 

@@ -60,6 +60,14 @@ def _choice(path: Path, found: list[Detection]) -> UsageError:
 def _unknown(path: Path) -> BadInputError:
     """The refusal of a path that no reader knows."""
     wanted = "; ".join(_reader(platform).LOOKS_FOR for platform in PLATFORMS)
+    tables = _reader("tables").tables_in(path)
+    if len(tables) > 1:
+        listed = ", ".join(tables[:6]) + (", …" if len(tables) > 6 else "")
+        return BadInputError(
+            f"{path}: no known platform wrote this",
+            hint=f"it holds tables ({listed}): name those of counts and positions with --platform tables --counts FILE "
+            f"--positions FILE; else give {wanted}",
+        )
     return BadInputError(f"{path}: no known platform wrote this", hint=f"give {wanted}")
 
 

@@ -50,7 +50,7 @@ def split_axis(name: str) -> tuple[str, tuple[str, ...]] | None:
     # Written together: imagecol, pxlrow, xcoord, posx.
     for place, word in enumerate(words):
         match = re.fullmatch(
-            r"(image|img|pxl|pixel|px|pos|coord|center|centre|centroid|global|spatial|loc|location)(x|y|z|col|row)|"
+            r"(image|img|pxl|pixel|px|pos|coord|center|centre|centroid|global|spatial|sdim|loc|location)(x|y|z|col|row)|"
             r"(x|y|z)(coords?|pos|position|loc|location|center|centre|centroid|pixel|px|um|global)",
             word,
         )

@@ -42,6 +42,7 @@ class File(StrEnum):
     COUNTS = "exprMat_file"
     CELLS = "metadata_file"
     FIELDS = "fov_positions_file"
+    TRANSCRIPTS = "tx_file"
 
 
 class Column(StrEnum):
@@ -90,12 +91,21 @@ def _find_counts(path: Path, region: str | None = None) -> Path | None:
     return only_file(path, *patterns, token=File.COUNTS, region=region)
 
 
+def _find_transcripts(path: Path) -> Path | None:
+    """The table of single transcripts, where it lies there without counts."""
+    if path.is_file():
+        return path if File.TRANSCRIPTS in path.name else None
+    return only_file(path, f"*{File.TRANSCRIPTS}*.csv", f"*{File.TRANSCRIPTS}*.csv.gz")
+
+
 def detect(path: Path) -> Detection | None:
     """Recognise CosMx's flat files by the one with the counts."""
     try:
         counts = _find_counts(path)
         if counts is None:
-            return None
+            transcripts = _find_transcripts(path)
+            missing = (f"{File.COUNTS}.csv is missing",)
+            return None if transcripts is None else Detection(NAME, "", (transcripts.name,), missing)
         cells = companion(counts, File.COUNTS, File.CELLS)
         fields = companion(counts, File.COUNTS, File.FIELDS)
     except UsageError as error:
@@ -135,7 +145,14 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None, reg
     """
     path = Path(path)
     folder = path.parent if path.is_file() else path
-    counts_file = needed(_find_counts(path, region), folder, f"…_{File.COUNTS}.csv", "there are no counts")
+    counts_file = needed(
+        _find_counts(path, region),
+        folder,
+        f"…_{File.COUNTS}.csv",
+        "there are no counts of cells",
+        f"export it and …_{File.CELLS}.csv from AtoMx (…_{File.TRANSCRIPTS}.csv holds single transcripts), or count "
+        "the transcripts of each cell and give the table with --platform tables",
+    )
     if region is not None and counts_file.name.startswith(f"{region}_{File.COUNTS}"):
         region = None  # it named the file
     cells_file = needed(

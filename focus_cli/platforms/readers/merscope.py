@@ -36,6 +36,7 @@ class File(StrEnum):
     REGION = "region_*"
     COUNTS = "cell_by_gene"
     CELLS = "cell_metadata"
+    TRANSCRIPTS = "detected_transcripts"
     IMAGES = "images"
     TRANSFORM = "micron_to_mosaic_pixel_transform.csv"
 
@@ -82,12 +83,21 @@ def _find_counts(path: Path, region: str | None = None) -> Path | None:
     return found[0] if found else None
 
 
+def _find_transcripts(path: Path) -> Path | None:
+    """The table of single transcripts, where it lies there without counts."""
+    if path.is_file():
+        return path if File.TRANSCRIPTS in path.name else None
+    return only_file(path, f"*{File.TRANSCRIPTS}*.csv", f"*{File.TRANSCRIPTS}*.csv.gz")
+
+
 def detect(path: Path) -> Detection | None:
     """Recognise a region by the table of counts."""
     try:
         counts = _find_counts(path)
         if counts is None:
-            return None
+            transcripts = _find_transcripts(path)
+            missing = (f"{File.COUNTS}.csv is missing",)
+            return None if transcripts is None else Detection(NAME, "", (transcripts.name,), missing)
         cells = companion(counts, File.COUNTS, File.CELLS)
     except UsageError as error:
         return Detection(NAME, "", (str(File.COUNTS),), (error.message,))
@@ -130,12 +140,23 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None, reg
         If a file is damaged or its content cannot be used.
     """
     path = Path(path)
-    counts_file = needed(_find_counts(path, region), path, f"{File.COUNTS}.csv", "there are no counts")
+    counts_file = needed(
+        _find_counts(path, region),
+        path,
+        f"{File.COUNTS}.csv",
+        "there are no counts of cells",
+        f"copy it from the region, or make it of {File.TRANSCRIPTS}.csv and the cells' boundaries with `vpt "
+        "partition-transcripts`",
+    )
     folder = counts_file.parent
     if region is not None and region not in (folder.name, counts_file.name.partition(File.COUNTS)[0].rstrip("_-. ")):
         raise UsageError(f"{path}: no region {region!r}", hint="it holds one region: leave --region out")
     cells_file = needed(
-        companion(counts_file, File.COUNTS, File.CELLS), folder, f"{File.CELLS}.csv", "its cells have no position"
+        companion(counts_file, File.COUNTS, File.CELLS),
+        folder,
+        f"{File.CELLS}.csv",
+        "its cells have no position",
+        "copy it from the region, or make it of the cells' boundaries with `vpt derive-entity-metadata`",
     )
     inputs = {"matrix": counts_file, "positions": cells_file}
     said = []

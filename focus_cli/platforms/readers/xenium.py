@@ -229,7 +229,14 @@ def _matrix_or_refusal(outs: Path) -> Path:
     ):
         if matrix is None and (outs / packed).is_file():
             raise MissingResourceError(f"{outs}: the counts are there only as {packed}", hint=hint)
-    return needed(matrix, outs, f"{File.MATRIX_H5} (or {File.MATRIX})", "there are no counts")
+    return needed(
+        matrix,
+        outs,
+        f"{File.MATRIX_H5} (or {File.MATRIX})",
+        "there are no counts of cells",
+        "copy it and the table of cells of the same run; transcripts alone can be counted with `xeniumranger`, or by "
+        "cell and given with --platform tables",
+    )
 
 
 def _cells_or_refusal(outs: Path) -> Path:
