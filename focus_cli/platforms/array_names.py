@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from focus_cli.errors import BadInputError
-from focus_cli.platforms.formats.opening import DAMAGE, open_table
+from focus_cli.platforms.formats.opening import DAMAGE
+from focus_cli.platforms.formats.tables import open_text
 
 TABLE_ENDINGS = (".tsv", ".csv", ".txt", ".tsv.gz", ".csv.gz", ".txt.gz", ".zip")
 _PLACE = re.compile(r"\s*X?(\d{1,6}(?:\.\d{1,20})?)x(\d{1,6}(?:\.\d{1,20})?)\s*")
@@ -46,7 +47,7 @@ def peek_table(path: Path) -> TableHead | None:
         If it is an archive of several files.
     """
     try:
-        with open_table(path) as stream:
+        with open_text(path) as stream:
             header = stream.readline(_LINE)
             if b"\x00" in header:
                 return None

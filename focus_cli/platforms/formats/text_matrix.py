@@ -10,7 +10,8 @@ import numpy as np
 from scipy import sparse
 
 from focus_cli.errors import BadInputError, FocusError, MissingResourceError
-from focus_cli.platforms.formats.opening import DAMAGE, damaged, open_table
+from focus_cli.platforms.formats.opening import DAMAGE, damaged
+from focus_cli.platforms.formats.tables import open_text
 
 _SEPARATORS = (b"\t", b",", b";")
 _ZERO, _NINE = ord("0"), ord("9")
@@ -58,7 +59,7 @@ def read_text_matrix(path: Path) -> tuple[list[str], list[str], sparse.csr_matri
 def _read(path: Path) -> tuple[list[str], list[str], sparse.csr_matrix]:
     rows: list[str] = []
     data, indices, indptr = array("d"), array("q"), array("q", [0])
-    with open_table(path) as stream:
+    with open_text(path) as stream:
         header = _line(stream)
         if not header.strip():
             raise BadInputError(f"{path} is empty", hint="copy or download the file again")
