@@ -60,6 +60,13 @@ def _choice(path: Path, found: list[Detection]) -> UsageError:
 def _unknown(path: Path) -> BadInputError:
     """The refusal of a path that no reader knows."""
     wanted = "; ".join(_reader(platform).LOOKS_FOR for platform in PLATFORMS)
+    files = sorted(p.name for p in path.iterdir() if p.suffix in (".h5ad", ".zarr")) if path.is_dir() else []
+    if len(files) > 1:
+        listed = ", ".join(files[:6]) + (", …" if len(files) > 6 else "")
+        return BadInputError(
+            f"{path}: no known platform wrote this folder of {len(files)} AnnData files or stores ({listed})",
+            hint=f"give one of them, for instance {path / files[0]}",
+        )
     tables = _reader("tables").tables_in(path)
     if len(tables) > 1:
         listed = ", ".join(tables[:6]) + (", …" if len(tables) > 6 else "")

@@ -19,7 +19,7 @@ from focus_cli.platforms.formats.tables import is_parquet, read_table, read_wide
 from focus_cli.platforms.formats.text_matrix import read_text_matrix
 
 _MOST_KEYS = 50  # columns that are tried as the names of the locations
-_NAME_COLUMNS = re.compile(r"(cell|spot|bead|barcode|location|object)?[_ .]?(id|ids|name|names|barcode|barcodes)?", re.I)
+_NAME_COLUMNS = re.compile(r"(cell|spot|bead|barcode|location|object)?[_ .]?(ids?|names?|barcodes?)?", re.IGNORECASE)
 
 
 @dataclass
@@ -98,12 +98,17 @@ def read_positions(path: Path, xy: str | None) -> PlacedTable:
         table[""] = table[""].astype(str)
     placed = table[[pair.x, pair.y]].to_numpy(np.float64)
     warnings = [f"{path.name}: x is the column {pair.x!r}, y the column {pair.y!r}"]
-    if len(placed) and np.nanmax(placed[:, 1], initial=-np.inf) <= 0 and np.nanmin(placed, initial=0.0) < 0:
-        if np.nanmin(placed[:, 0], initial=0.0) >= 0:
-            placed = placed * (1.0, -1.0)
-            warnings.append(f"{path.name}: no y is positive: y points up there, and was turned over to point down")
+    if _points_up(placed):
+        placed = placed * (1.0, -1.0)
+        warnings.append(f"{path.name}: no y is positive: y points up there, and was turned over to point down")
     z = None if pair.z is None else table[pair.z].to_numpy(np.float64)
     return PlacedTable(path, placed, z, pair, table[others].copy(), warnings)
+
+
+def _points_up(xy: np.ndarray) -> bool:
+    """Whether y is counted downwards from 0 to negative numbers, as Giotto writes rows of pixels."""
+    known = xy[np.isfinite(xy).all(axis=1)]
+    return bool(len(known) and known[:, 1].max() <= 0 and known[:, 1].min() < 0 and known[:, 0].min() >= 0)
 
 
 def _is_data(header: Sequence[str]) -> bool:
@@ -137,8 +142,9 @@ def _stated_pair(path: Path, columns: Sequence[str], xy: str, *, bare: bool) -> 
         return Pair(found[0], found[1], (), z)
     axes = [split_axis(name) for name in found]
     words = tuple(word for axis in axes if axis is not None for word in axis[1])
-    z = next((c for c in rest if (axis := split_axis(c)) is not None and axis[0] == "z" and axis[1] in (words, ())), None)
-    return Pair(found[0], found[1], words, z)
+    of_rest = [(name, split_axis(name)) for name in rest]
+    depth = [name for name, axis in of_rest if axis is not None and axis[0] == "z"]
+    return Pair(found[0], found[1], words, depth[0] if len(depth) == 1 else None)
 
 
 def _named_pair(path: Path, columns: Sequence[str]) -> Pair:
@@ -184,7 +190,7 @@ def match(counts_file: Path, placed: PlacedTable, *, in_order: bool) -> Matched:
     """
     rows, columns, values = read_counts(counts_file)
     columns, values = _without_positions(columns, values, placed)
-    ways = [(_best_key(names, placed.others), by_column, names) for by_column, names in ((False, rows), (True, columns))]
+    ways = [(_best_key(names, placed.others), way, names) for way, names in ((False, rows), (True, columns))]
     ways.sort(key=lambda way: -way[0][0])
     (share, key, plain), by_column, names = ways[0]
     if share < 0.5:
@@ -232,6 +238,10 @@ def _best_key(names: Sequence[str], others: pd.DataFrame) -> tuple[float, str, b
     return best
 
 
+def _first(names: Sequence[str]) -> str:
+    return repr(str(next(iter(names), ""))[:40])
+
+
 def _by_order(rows, columns, placed: PlacedTable, counts_file: Path, share: float, *, in_order: bool):
     """Whether the locations are the columns, and the row of each, where names do not say it."""
     n = len(placed.xy)
@@ -240,8 +250,8 @@ def _by_order(rows, columns, placed: PlacedTable, counts_file: Path, share: floa
     if named and not in_order:
         raise BadInputError(
             f"positions do not match the counts: no column of {placed.path.name} holds the names of the locations of "
-            f"{counts_file.name} (it has {str(placed.others[named[0]].iloc[0])[:40]!r}, the counts {rows[0][:40]!r} and "
-            f"{columns[0][:40]!r})",
+            f"{counts_file.name} (it has {_first(placed.others[named[0]])}, the counts {_first(rows)} and "
+            f"{_first(columns)})",
             hint="the two files come from different samples, or the names were changed: give both as they belong",
         )
     if not in_order:
@@ -253,7 +263,5 @@ def _by_order(rows, columns, placed: PlacedTable, counts_file: Path, share: floa
     if not fits:
         raise BadInputError(f"{said}: they cannot be in one order", hint="take both from one sample")
     if len(fits) > 1:
-        raise UsageError(
-            f"{said}: which are the locations is not clear", hint="add a column of names to the positions"
-        )
+        raise UsageError(f"{said}: which are the locations is not clear", hint="add a column of names to the positions")
     return fits[0], np.arange(n), [f"{placed.path.name}: rows are taken in the order of the counts (--in-order)"]

@@ -44,8 +44,9 @@ def test_no_file_beside_another_vendors_changes_what_is_recognised_in_silence(la
         except UsageError as error:
             assert one in error.message and other in error.message
             assert f"--platform {one}" in error.hint and f"--platform {other}" in error.hint
-        except BadInputError:
-            pytest.fail(f"{one} and {other} together are not recognised")
+        except BadInputError as error:
+            assert {one, other} == {"openst", "anndata"}
+            assert "2 AnnData files" in error.message and "give one of them" in error.hint
 
 
 @pytest.mark.parametrize(

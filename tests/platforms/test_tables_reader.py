@@ -24,15 +24,15 @@ def positions(**columns) -> pd.DataFrame:
     return pd.DataFrame({"cell_ID": CELLS, **(columns or {"x": X, "y": Y})})
 
 
-def write(folder, counts=COUNTS, where=None, *, sep=",", name="expr.csv", index=True, header=True, crlf=False, bom=False):
+def write(folder, counts=COUNTS, where=None, *, sep=",", header=True, crlf=False, bom=False):
     folder.mkdir(exist_ok=True)
     where = positions() if where is None else where
     text = where.to_csv(sep=sep, index=False, header=header)
     text = text.replace("\n", "\r\n") if crlf else text
     (folder / "locs.csv").write_bytes((b"\xef\xbb\xbf" if bom else b"") + text.encode())
-    table = counts.to_csv(sep=sep, index=index)
+    table = counts.to_csv(sep=sep)
     table = table.replace("\n", "\r\n") if crlf else table
-    (folder / name).write_bytes((b"\xef\xbb\xbf" if bom else b"") + table.encode())
+    (folder / "expr.csv").write_bytes((b"\xef\xbb\xbf" if bom else b"") + table.encode())
     return folder
 
 

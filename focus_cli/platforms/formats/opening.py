@@ -61,7 +61,8 @@ def _only_member(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
     member = files[0]
     if member.file_size > max(_MOST_UNPACKED, _MOST_RATIO * member.compress_size):
         raise BadInputError(
-            f"{path}: {member.filename} would unpack to {member.file_size / 1e9:.1f} GB", hint="is it a table of counts?"
+            f"{path}: {member.filename} would unpack to {member.file_size / 1e9:.1f} GB",
+            hint="is it a table of counts?",
         )
     return member
 

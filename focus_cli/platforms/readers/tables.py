@@ -11,8 +11,8 @@ from scipy import sparse
 
 from focus_cli import keys
 from focus_cli.errors import BadInputError, MissingResourceError, UsageError
-from focus_cli.platforms.array_names import TABLE_ENDINGS
 from focus_cli.platforms import images
+from focus_cli.platforms.array_names import TABLE_ENDINGS
 from focus_cli.platforms.assemble import assemble, cell_footprint
 from focus_cli.platforms.cells import control_types
 from focus_cli.platforms.frames import choose_frame
