@@ -30,5 +30,8 @@ IMAGING = ("xenium", "cosmx", "merscope", "merfish", "seqfish", "osmfish", "star
 # Read where the user names it, never recognised, and no instrument's layout.
 STATED = ("tables",)
 
+# A layout that holds what another reader knows too: where both recognise a path, it is the more special one.
+EXTENDS = {"visium_hd": "visium"}
+
 # Readers of formats that many write: where a vendor's own files lie beside such a one, the vendor's are meant.
 GENERAL = ("spatialdata", "osmfish", "merfish", "anndata")

@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from focus_cli.errors import BadInputError, MissingResourceError, UsageError
-from focus_cli.platform_names import GENERAL, PLATFORMS
+from focus_cli.platform_names import EXTENDS, GENERAL, PLATFORMS
 from focus_cli.platforms.sample import Detection, RawSample
 
 
@@ -22,7 +22,7 @@ def detect(path: Path) -> Detection:
     """Recognise the platform of a raw folder or file, without reading its data.
 
     Every reader is consulted. A vendor's own files take precedence over general formats (`platform_names.GENERAL`),
-    and both over weak signs, which never decide.
+    a layout over the one that it extends, and all over weak signs, which never decide.
 
     Raises
     ------
@@ -40,7 +40,8 @@ def detect(path: Path) -> Detection:
         raise MissingResourceError(f"no such file or folder: {path}", hint="check the path")
     if not found:
         raise _unknown(path)
-    strong = [detection for detection in found if not detection.weak]
+    extended = {EXTENDS.get(detection.platform) for detection in found}
+    strong = [detection for detection in found if not detection.weak and detection.platform not in extended]
     fitting = [detection for detection in strong if detection.platform not in GENERAL] or strong
     if len(fitting) == 1:
         return fitting[0]

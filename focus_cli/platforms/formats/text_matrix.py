@@ -122,7 +122,8 @@ def _parse(line: bytes, sep: bytes, number: int) -> tuple[str, np.ndarray, np.nd
     text = np.frombuffer(body + sep, np.uint8)
     ends = np.flatnonzero(text == sep[0])
     starts = np.concatenate([[0], ends[:-1] + 1])
-    digit = (ends - starts == 1) & (text[starts] >= _ZERO) & (text[starts] <= _NINE)
+    digit = (text[starts] >= _ZERO) & (text[starts] <= _NINE)
+    digit &= (ends - starts == 1) | _point_zero(text, starts, ends)
     small = np.flatnonzero(digit & (text[starts] != _ZERO))
     where, values = [small], [text[starts[small]].astype(np.float64) - _ZERO]
     others = np.flatnonzero(~digit)
@@ -134,6 +135,15 @@ def _parse(line: bytes, sep: bytes, number: int) -> tuple[str, np.ndarray, np.nd
     order = np.argsort(where, kind="stable")
     where, values = where[order].astype(np.int64), values[order]
     return name.decode("utf-8").strip(), where, values, len(ends)
+
+
+def _point_zero(text: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Which tokens are three characters that end in ``.0``, as pandas writes counts that were floats."""
+    three = ends - starts == 3
+    if not three.any():
+        return three
+    second, third = np.minimum(starts + 1, len(text) - 1), np.minimum(starts + 2, len(text) - 1)
+    return three & (text[second] == ord(".")) & (text[third] == _ZERO)
 
 
 def _number(token: bytes, line: int, column: int) -> float:
