@@ -24,6 +24,8 @@ PROTEIN = "protein"
 _PROTEINS = ("protein", "proteins", "protein expression", "antibody capture", "adt")
 # Counts are kept as float32, which holds every whole number below this; intensities up to there.
 _LARGEST_COUNT, _LARGEST_FLOAT = 2.0**24, 1e30
+# Values of a location that hold a one where they are counts, and what none of them is below where they were scaled.
+_MANY, _SCALED, _FEW = 20, 5, 5
 _FARTHEST_PX = 1e9
 _LONGEST_NAME = 1000
 _ROUNDED = re.compile(r"\d(\.\d+)?[eE]\+?\d+|\d{16,}(\.0)?")
@@ -142,6 +144,8 @@ def check_counts(matrix: sparse.spmatrix, where: str, *, whole: bool = True) -> 
     if whole and not whole_numbers(data):
         reason, hint = why_not_counts(matrix)
         raise BadInputError(f"{where}: {reason}", hint=hint)
+    if whole:
+        _check_one_scale(matrix, where)
     if data.size and data.max() >= (_LARGEST_COUNT if whole else _LARGEST_FLOAT):
         raise BadInputError(
             f"{where}: a value of {data.max():.4g} is no number of molecules", hint="is the matrix file damaged?"
@@ -150,6 +154,33 @@ def check_counts(matrix: sparse.spmatrix, where: str, *, whole: bool = True) -> 
         raise BadInputError(
             f"{where}: the matrix holds no molecule ({n_locations} locations × {n_genes} genes, all zero)",
             hint="check that this is the matrix of the whole sample",
+        )
+
+
+def _check_one_scale(matrix: sparse.spmatrix, where: str) -> None:
+    """Refuse whole numbers of which one part was scaled and rounded: its locations have many values, and no small one.
+
+    Raises
+    ------
+    BadInputError
+        With how many locations are on either scale.
+    """
+    if matrix.format != "csr":
+        matrix = matrix.tocsr()
+    filled = np.diff(matrix.indptr)
+    long = np.flatnonzero(filled >= _MANY)
+    if len(long) < 2 * _FEW:
+        return
+    values = np.where(matrix.data == 0, np.inf, matrix.data) if np.any(matrix.data == 0) else matrix.data
+    starts = matrix.indptr[:-1][filled > 0]
+    least = np.zeros(len(filled))
+    least[filled > 0] = np.minimum.reduceat(values, starts)
+    scaled, counted = int(np.sum(least[long] >= _SCALED)), int(np.sum(least[long] == 1))
+    if min(scaled, counted) >= max(_FEW, 0.1 * len(long)):
+        raise BadInputError(
+            f"{where}: blocks of the matrix are on different scales: {scaled} locations hold no value below {_SCALED} "
+            f"among {_MANY} and more, {counted} hold ones",
+            hint="raw counts and values that were scaled and rounded were joined: give raw counts of all",
         )
 
 

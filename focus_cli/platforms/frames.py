@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from scipy.spatial import cKDTree
 
+from focus_cli import keys
 from focus_cli.errors import BadInputError, UsageError
 from focus_cli.missing import texts
 from focus_cli.platforms.checks import choose_region
@@ -145,7 +146,10 @@ def choose_frame(
         said += _depth(z[rows], z_name, where)
     if not chosen:
         said += _side_by_side(obs, where)
-    _check_coincident(xy[rows], where)
+    _check_coincident(xy[rows], where, "position")
+    if {keys.ARRAY_ROW, keys.ARRAY_COL} <= set(obs.columns):
+        place = obs.iloc[rows][[keys.ARRAY_ROW, keys.ARRAY_COL]].apply(pd.to_numeric, errors="coerce")
+        _check_coincident(place.to_numpy(np.float64, na_value=np.nan), where, "place on the array")
     return Frame(rows, tuple(chosen), said)
 
 
@@ -314,6 +318,8 @@ def one_layer(labels: np.ndarray, xy: np.ndarray) -> bool:
     """Whether locations of different planes keep a distance: each lies in one plane of a section a few cells thick."""
     if len(xy) > _WINDOW:
         labels, xy = _window(labels, xy)
+    known = np.isfinite(xy).all(axis=1)
+    labels, xy = labels[known], xy[known]
     near = cKDTree(xy).query(xy, k=2)[0][:, 1]
     return float(np.quantile(near, 0.05)) > _KEPT * float(np.median(near)) and not ignore_each_other(labels, xy)
 
@@ -406,11 +412,25 @@ def _several(
     levels = planes(z) if z is not None else None
     if levels is not None and share_area(levels, xy) and not one_layer(levels, xy):
         found.append(_Groups("z", levels, "z"))
+    if names is not None and not found:
+        found += [groups for groups in _by_name(names) if share_area(groups.labels, xy)]
     if names is not None and len(names) and not pd.Index(names).is_unique:
         found += [groups for groups in named + others if _unique_within(groups.labels, names)]
     if not found:
         found = [groups for groups in others if ignore_each_other(groups.labels, xy)]
     return list({id(groups.labels): groups for groups in found}.values())
+
+
+def _by_name(names: np.ndarray) -> list[_Groups]:
+    """Groups by what barcodes start or end with, as programs mark them that join sections (``-1``, ``-2``)."""
+    names = pd.Series(names, dtype=object).astype(str)
+    found = []
+    for source, pattern in (("endings", r"[-_.:]([A-Za-z0-9]+)$"), ("beginnings", r"^([A-Za-z0-9]+)[-_.:]")):
+        parts = names.str.extract(pattern, expand=False)
+        counts = parts.value_counts()
+        if parts.notna().all() and 2 <= len(counts) <= _MOST_OTHER_GROUPS and counts.min() >= _FEWEST:
+            found.append(_Groups(source, parts.to_numpy(dtype=object), f"the {source} of barcodes"))
+    return found
 
 
 def _unique_within(labels: np.ndarray, names: np.ndarray) -> bool:
@@ -515,14 +535,14 @@ def _side_by_side(obs: pd.DataFrame, where: str) -> list[str]:
     return []
 
 
-def _check_coincident(xy: np.ndarray, where: str) -> None:
+def _check_coincident(xy: np.ndarray, where: str, what: str) -> None:
     """Refuse positions that many locations share: several sections, and nothing that tells them apart."""
     if len(xy) < 2 or not np.isfinite(xy).all():
         return
     repeated = len(xy) - len(np.unique(xy, axis=0))
     if repeated >= max(_FEWEST_COINCIDENT, _COINCIDENT * len(xy)):
         raise BadInputError(
-            f"{where}: {repeated} of {len(xy)} locations share their exact position with another: are several "
+            f"{where}: {repeated} of {len(xy)} locations share their exact {what} with another: are several "
             "sections, fields of view or planes joined?",
             hint="give one section, or name the section of each location in a column (obs['library_id'])",
         )

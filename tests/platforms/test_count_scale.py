@@ -54,6 +54,13 @@ def test_blocks_on_different_scales(normalised, axis):
     assert "of all" in hint
 
 
+@pytest.mark.parametrize("other", [np.rint(CP10K), COUNTS * 10])
+def test_counts_beside_scaled_whole_numbers(other):
+    mixed = np.vstack([COUNTS, other])
+    assert "different scales: 60 locations hold no value below 5" in said(mixed)[0]
+    check_counts(sparse.csr_matrix(other), "a")  # of one scale: a deep panel may look so
+
+
 def test_rounding_errors_are_named():
     message, hint = said(COUNTS * (1 + 1e-6))
     assert "errors of rounding" in message and "round them" in hint

@@ -188,6 +188,35 @@ def test_positions_that_coincide_without_a_reason():
     assert len(choose_frame(pd.DataFrame(index=range(149)), few, where="a").rows) == 149
 
 
+@pytest.mark.parametrize("form", ["{}-{}", "{}_{}", "{1}:{0}"])
+def test_barcodes_that_were_numbered_when_sections_were_joined(form):
+    xy = np.vstack([lattice(), lattice(shift=(20, 33))])
+    names = np.array([form.format(f"AC{i % 144}", 1 + i // 144) for i in range(288)])
+    obs = pd.DataFrame({"total": 1.0}, index=names)
+    with pytest.raises(UsageError, match=r"of barcodes \(1, 2\)"):
+        choose_frame(obs, xy, where="a", names=names)
+    np.testing.assert_array_equal(choose_frame(obs, xy, where="a", names=names, region="2").rows, np.arange(144, 288))
+    apart = np.vstack([lattice(), lattice(shift=(1e4, 0))])
+    assert len(choose_frame(obs, apart, where="a", names=names).rows) == 288
+
+
+def test_places_on_the_array_that_repeat():
+    row, col = np.divmod(np.arange(144), 12)
+    xy = np.vstack([lattice(), lattice(shift=(20, 33))])
+    obs = pd.DataFrame({"array_row": np.tile(row, 2), "array_col": np.tile(2 * col + row % 2, 2)})
+    with pytest.raises(BadInputError, match="144 of 288 locations share their exact place on the array"):
+        choose_frame(obs, xy, where="a")
+
+
+def test_positions_that_are_not_numbers_are_left_to_their_own_check():
+    xy = lattice(20)
+    xy[::7] = np.nan
+    obs = pd.DataFrame({"z": np.arange(400) % 3, "sample": np.arange(400) % 2, "kind": np.arange(400) % 4})
+    with pytest.raises(UsageError):
+        choose_frame(obs, xy, where="a")
+    choose_frame(obs[["kind"]], np.full((400, 2), np.nan), where="a", z=np.full(400, np.nan))
+
+
 # ---- depth ---------------------------------------------------------------------------------------------------
 
 
