@@ -15,11 +15,14 @@ from focus_cli.alignment.orientation import (
     reorient,
 )
 from focus_cli.alignment.pictures import draw_locations, shrink
+from focus_cli.alignment.scales import ScaleFit, Scales
 from focus_cli.alignment.shifts import check_shifts, compare_shifts
 
 __all__ = [
     "ORIENTATIONS",
     "Agreement",
+    "ScaleFit",
+    "Scales",
     "bounding_box",
     "check_orientation",
     "check_shifts",

@@ -17,11 +17,13 @@ from focus_cli.store import Footprint, ImageInfo
 if TYPE_CHECKING:
     from anndata import AnnData
 
+    from focus_cli.alignment import ScaleFit
     from focus_cli.platforms import RawSample
     from focus_cli.slides import Slide
 
 HIRES_SIDE = 2000  # px, as Space Ranger's
 LOWRES_SIDE = 600
+SCALE_TOLERANCE = 0.03  # two statements of one scale, or two axes, that differ by more disagree
 MIN_PLACED = 0.5  # share of the locations that a given transform must lay on tissue
 
 
@@ -64,7 +66,7 @@ def check_fit(
     BadInputError
         If the locations do not fit it, unless `force`.
     """
-    from focus_cli.alignment import check_orientation, check_shifts, compare_shifts
+    from focus_cli.alignment import Scales, check_orientation, check_shifts, compare_shifts
     from focus_cli.slides import tissue_mask
     from focus_cli.slides.stain import optical_density, unmix
 
@@ -72,11 +74,55 @@ def check_fit(
     xy, counts = adata.obsm[keys.SPATIAL_UM], adata.obs[keys.TOTAL_COUNTS].to_numpy()
     nuclei, tissue = unmix(optical_density(thumbnail))[..., 0], tissue_mask(thumbnail, um_per_px)
     scale = {"um_per_px": um_per_px, "pitch_um": sample.footprint.pitch_um}
-    figures, warnings = check_orientation(xy, counts, nuclei, tissue, **scale, force=force)
+    scales = Scales(xy, counts, nuclei, tissue, **scale)
+    try:
+        figures, warnings = check_orientation(xy, counts, nuclei, tissue, **scale, force=force)
+    except BadInputError as refusal:  # at a wrong scale a turn may fit better, and would hide it
+        raise name_scales(slide, refusal, scales.search()) from refusal
+    if not (warnings and force) and (other := scales.search()) is not None and other.certain:
+        refusal = name_scales(slide, BadInputError("the locations fit the image better at another scale"), other)
+        if not force:
+            raise refusal
+        warnings = [f"{refusal.message} (forced)"]
     figures["shift"] = compare_shifts(xy, counts, nuclei, tissue, **scale)
     if not warnings:  # what is wrong already needs no second word
         warnings = check_shifts(figures["shift"], figures, force=force)
     return figures, warnings
+
+
+def name_scales(slide: Slide, refusal: BadInputError, other: ScaleFit | None) -> BadInputError:
+    """A refusal that names the scales of positions and image first, where they may be its cause.
+
+    Parameters
+    ----------
+    slide
+        The H&E; its `mpp` is what the positions state.
+    refusal
+        Why positions and image do not fit.
+    other
+        Another scale at which they do.
+    """
+    stated = slide.file_mpp
+    differ = stated is not None and abs(stated / slide.mpp - 1) > SCALE_TOLERANCE
+    if other is None and not differ:
+        return refusal
+    scales = f"by the positions {slide.path.name} has {slide.mpp:.4g} µm per pixel"
+    if differ:
+        scales += f", the file states {stated:.4g}"
+    if other is None:
+        hint = "is it another copy of the image that the positions refer to? give that one, or --align or --landmarks"
+        return BadInputError(f"{scales}; {refusal.message}", hint=f"{hint}; --force goes on regardless")
+    how = other.agreement
+    message = (
+        f"{scales}; the locations fit it at {slide.mpp / other.factor:.4g} µm per pixel: {how.on_tissue:.0%} "
+        f"on tissue, correlation with nuclei {how.correlation:.2f}"
+    )
+    copy = f"a copy {'reduced' if other.factor < 1 else 'enlarged'} to {other.factor:.3g} of the size"
+    return BadInputError(
+        message,
+        hint=f"it looks like {copy}: give the image that the positions refer to, or a TIFF that states its µm per "
+        "pixel, or pass --register; --force goes on regardless",
+    )
 
 
 def check_alignment(figures: dict[str, Any], align_from: str, *, force: bool) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from focus_cli import keys
 from focus_cli.coordinates import Affine, Coordinates, System
 from focus_cli.errors import UsageError
+from focus_cli.preprocessing.image_fit import SCALE_TOLERANCE
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from focus_cli.platforms import RawSample
     from focus_cli.slides import Slide
 
-SCALE_TOLERANCE = 0.03  # two statements of one scale, or two axes, that differ by more disagree
+
+MIN_INSIDE = 0.95  # share of the locations that must lie within an image whose own statement of scale is followed
 
 
 @dataclass(frozen=True)
@@ -183,9 +185,10 @@ def place_image(
         placed = Placed(transform, origin, figures, warnings)
     elif how.orient is not None:
         placed = _oriented(slide, thumbnail, sample, adata, how.orient)
+    elif sample.to_image is not None:
+        placed = Placed(sample.image_transform, "the vendor's alignment file")
     else:
-        origin = "the same picture" if sample.to_image is None else "the vendor's alignment file"
-        placed = Placed(sample.image_transform, origin)
+        placed = _same_picture(slide, thumbnail, sample, adata)
     if (shift := how.shift()) is not None:
         per_um = placed.transform.scale / sample.mpp
         placed.transform = Affine.scaling(1.0, (shift[0] * per_um, shift[1] * per_um)) @ placed.transform
@@ -235,6 +238,41 @@ def link(sample: RawSample, adata: AnnData, placed: Placed | None, array: tuple[
         target = System.VENDOR if rebased else System.FULLRES
         known.add(System.ARRAY, target, array[0], f"fitted on the locations, median residual {array[1]:.3g} px")
     return known
+
+
+def _same_picture(slide: Slide, thumbnail: np.ndarray, sample: RawSample, adata: AnnData) -> Placed:
+    """The image that the positions refer to, or a copy of it at the scale that the file states.
+
+    The file is followed where the locations then fit the image better beyond doubt.
+    """
+    from focus_cli.alignment import Scales
+    from focus_cli.slides import tissue_mask
+    from focus_cli.slides.stain import optical_density, unmix
+
+    transform, origin = sample.image_transform, "the same picture"
+    implied, stated = sample.mpp / transform.scale, slide.file_mpp
+    if stated is None or abs(stated / implied - 1) <= SCALE_TOLERANCE:
+        return Placed(transform, origin)
+    um_per_px, factor = implied * slide.width / thumbnail.shape[1], implied / stated
+    (fit,) = Scales(
+        transform(adata.obsm[keys.SPATIAL]) * implied,
+        adata.obs[keys.TOTAL_COUNTS].to_numpy(),
+        unmix(optical_density(thumbnail))[..., 0],
+        tissue_mask(thumbnail, um_per_px),
+        um_per_px=um_per_px,
+        pitch_um=sample.footprint.pitch_um,
+    ).compare([factor])
+    if not fit.agreement.significant or fit.agreement.inside < MIN_INSIDE:
+        return Placed(transform, origin)
+    note = (
+        f"{slide.path.name} states {stated:.4g} µm per pixel, the positions say {implied:.4g}: it is used as a copy at "
+        f"{factor:.4g} of the size, at which {fit.agreement.on_tissue:.0%} of the locations lie on tissue"
+    )
+    return Placed(
+        Affine.scaling(factor) @ transform,
+        f"a copy of the same picture, at the scale that {slide.path.name} states",
+        warnings=[note],
+    )
 
 
 def _oriented(slide: Slide, thumbnail: np.ndarray, sample: RawSample, adata: AnnData, name: str) -> Placed:
