@@ -76,6 +76,32 @@ def test_space_ranger_2(focus_data):
     assert sample.image_path.name == "tissue_hires_image.png"  # not aligned_fiducials, detected_tissue_image
 
 
+def test_merfish_in_a_folder_of_10x(focus_data):
+    folder = focus_data / "native" / "merfish_mtx"
+    table = pd.read_csv(folder / "spatial" / "tissue_position_list.csv.gz", header=None)
+    values = io.mmread(folder / "filtered_feature_bc_matrix" / "matrix.mtx.gz")
+    assert table.shape == (6995, 3) and np.any(values.data != np.rint(values.data))  # no spots, and no counts
+    with pytest.raises(BadInputError, match="names with x and y, where Space Ranger writes 6 columns"):
+        read(folder)
+    assert describe(folder)["problems"][0]["exit_code"] == 3
+
+
+def test_mouse_colon_with_its_image(focus_data):
+    folder = focus_data / "sections" / "visium_colon"
+    sample = read(folder)
+    expected, ids = by_scanpy(folder / "filtered_feature_bc_matrix.h5")
+    assert (sample.platform.name, sample.platform.version) == ("visium", "1")
+    assert (sample.adata.X != expected.X).nnz == 0 and sample.adata.shape == (1302, 4338)
+    assert list(sample.adata.var["gene_ids"]) == ids
+    assert list(sample.adata.obs_names) == list(expected.obs_names)
+    check_positions(sample, positions_of(folder / "spatial" / "tissue_positions_list.csv", None))
+    with Image.open(sample.image_path) as image:
+        assert image.size == (3089, 5973)
+    assert (sample.image_scale, sample.warnings) == (1.0, [])
+    nearest = cKDTree(sample.adata.obsm["spatial_um"]).query(sample.adata.obsm["spatial_um"], k=2)[0][:, 1]
+    assert np.median(nearest) == pytest.approx(100, rel=0.01)
+
+
 def test_visium_hd_layout(focus_data):
     folder = focus_data / "native" / "visium_hd"
     sample = read(folder)

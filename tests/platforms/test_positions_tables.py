@@ -155,6 +155,10 @@ REFUSED = {
     "no pixel": (lambda t: csv(t.drop(columns="pxl_col_in_fullres")), "'pxl_col_in_fullres' is missing"),
     "no tissue": (lambda t: csv(t.drop(columns="in_tissue")), "'in_tissue' is missing"),
     "five columns": (lambda t: csv(t.iloc[:, :5], header=False), "5 columns where Space Ranger writes 6"),
+    "names with x and y": (
+        lambda t: csv(t[["barcode", *COLUMNS[4:]]], header=False),
+        "locations of another instrument",
+    ),
     "a header alone": (lambda t: csv(t.iloc[:0]), "holds no position"),
     "swapped columns without names": (
         lambda t: csv(t[["barcode", "array_row", "in_tissue", "array_col", *COLUMNS[4:]]], header=False),

@@ -154,6 +154,12 @@ def _without_names(path: Path, header: list[str]) -> tuple[pd.DataFrame, list[st
     columns = [str(column) for column in Column]
     numbered = all(_NUMBERED.fullmatch(_plain(name)) for name in header)
     given = _first_names(path) if numbered else header
+    if len(given) == 3 and not numbered and all(_is_number(word) for word in header[1:]):
+        raise BadInputError(
+            f"{path}: names with x and y, where Space Ranger writes {len(columns)} columns ({', '.join(columns)}): "
+            "these are locations of another instrument",
+            hint="give raw counts and positions as an AnnData, with positions in µm in obsm['spatial']",
+        )
     if len(given) not in (len(columns), len(columns) + 1):
         raise BadInputError(
             f"{path}: {len(given)} columns where Space Ranger writes {len(columns)} ({', '.join(columns)})",
@@ -165,6 +171,13 @@ def _without_names(path: Path, header: list[str]) -> tuple[pd.DataFrame, list[st
         return table, [f"{path.name}: its columns have no names and were taken in the order of Space Ranger"]
     names = columns if len(given) == len(columns) else ["", *columns]
     return read_table(path, columns, names=names, text=columns[:1]), []
+
+
+def _is_number(word: str) -> bool:
+    try:
+        return bool(np.isfinite(float(word)))
+    except ValueError:
+        return False
 
 
 def _typed(path: Path, table: pd.DataFrame) -> pd.DataFrame:

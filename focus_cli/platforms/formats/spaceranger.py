@@ -145,7 +145,7 @@ def version_of(attributes: dict[str, str], positions: Path) -> str:
     name = positions.name.lower().removesuffix(".gz")
     if name.endswith(".parquet"):
         return "3 or later"
-    return "1" if name.endswith(File.POSITIONS_1) else "2 or later"
+    return "1" if name.endswith(File.POSITIONS_1) else "2 or later" if name.endswith(File.POSITIONS_2) else ""
 
 
 def preservation_of(chemistry: str) -> str:
