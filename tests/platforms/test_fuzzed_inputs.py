@@ -1,6 +1,6 @@
 """Damaged input ends in a sample or in a refusal of one line, whatever the damage, on every layout.
 
-`CASES` mutations on each of the simulated layouts (570 in all), and on the real folders where
+`CASES` mutations on each of the simulated layouts (660 in all), and on the real folders where
 ``FOCUS_DATA`` has them. Each is drawn from its own seed, so that a failure can be repeated by its number.
 ``FOCUS_FUZZ`` raises the number on each layout.
 """
