@@ -32,6 +32,7 @@ from focus_cli.platforms.images import find_he
 from focus_cli.progress import say
 from focus_cli.slides import open_slide
 from focus_cli.store import atomic_directory
+from focus_cli.store.kinds import PART_FOLDER
 
 REPO = Path(__file__).resolve().parents[1]
 STAGES = ("preprocess", "reference", "train", "enhance")
@@ -85,7 +86,7 @@ def crop_section(section: Path, out: Path, fraction: float) -> None:
     he = find_he([section])
     if he is None:
         raise MissingResourceError(f"{section}: no full-resolution H&E", hint="name it tissue_image.jpg")
-    with atomic_directory(out, overwrite=True) as folder:
+    with atomic_directory(out, overwrite=True, kind=PART_FOLDER) as folder:
         spatial = folder / BINS / "spatial"
         spatial.mkdir(parents=True)
         image, x0, y0 = _crop_image(he, table, factors["microns_per_pixel"])

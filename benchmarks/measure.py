@@ -257,10 +257,11 @@ class Results:
     def save(self) -> None:
         """Write ``results.json`` and ``table.md``, each whole or not at all."""
         from focus_cli.store import atomic_file
+        from focus_cli.store.kinds import PART
 
         everything = json.dumps({**self._about, "records": self.records}, indent=1, sort_keys=True) + "\n"
         for name, text in {"results.json": everything, "table.md": self.markdown()}.items():
-            with atomic_file(self._folder / name, overwrite=True) as temporary:
+            with atomic_file(self._folder / name, overwrite=True, kind=PART) as temporary:
                 temporary.write_text(text, encoding="utf-8")
 
     def markdown(self) -> str:

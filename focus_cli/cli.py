@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import importlib
 import os
 import sys
@@ -14,14 +13,9 @@ import rich_click as click
 from focus_cli import __version__
 from focus_cli.commands.group import SuggestingGroup
 from focus_cli.distributed.verdict import leave_verdict
-from focus_cli.errors import (
-    EXIT_CODE_LINE,
-    EXIT_FILE_SYSTEM,
-    EXIT_INTERNAL,
-    EXIT_INTERRUPTED,
-    JOB_VARIABLE,
-    FocusError,
-)
+from focus_cli.endings import leave, quiet_hooks, refusal_of, remove_temporaries
+from focus_cli.errors import EXIT_CODE_LINE, EXIT_INTERRUPTED, EXIT_TO_BE_CONTINUED, JOB_VARIABLE, FocusError
+from focus_cli.interrupts import end_on_signals, noted_signal
 
 # The verbs in the order of the work. Each module is imported when its verb (or the full help) is asked for,
 # and imports its own science only when it runs.
@@ -75,14 +69,6 @@ click.rich_click.COMMAND_GROUPS = {
 }
 
 
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-_UNREACHABLE = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTDOWN)
-_LESS_MEMORY = (
-    "train: lower batch_points, view_locations or genes_per_view (--config), or a smaller --preset; "
-    "enhance: fewer --genes; preprocess: coarser --bin-um"
-)
-
-
 class LazyGroup(SuggestingGroup):
     """A group that imports a verb's module when the verb is called, not before."""
 
@@ -125,15 +111,12 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """Entry point: a refusal is one line, a hint and its own exit code; never a traceback."""
+    end_on_signals(remove_temporaries)
+    quiet_hooks()
     _silence_libraries()
     try:
         code = cli.main(prog_name="focus", standalone_mode=False)
-    except FocusError as error:
-        if not leave_verdict(error):
-            click.echo(f"focus: {error.word}: {error.message}", err=True)
-            if error.hint:
-                click.echo(f"  hint: {error.hint}", err=True)
-        code = error.exit_code
+        sys.stdout.flush()
     except click.exceptions.Exit as error:
         code = error.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
@@ -144,26 +127,24 @@ def main() -> NoReturn:
         if where := getattr(error, "ctx", None):
             click.echo(f"  hint: {where.command_path} --help", err=True)
         code = error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("focus: interrupted", err=True)
-        code = EXIT_INTERRUPTED
     except BrokenPipeError:
         code = 0
-    except (MemoryError, RuntimeError) as error:
-        # PyTorch has a RuntimeError of its own for a full GPU, and is not imported here.
-        if not isinstance(error, MemoryError) and type(error).__name__ != "OutOfMemoryError":
-            raise
-        click.echo(f"focus: error: out of memory\n  hint: {_LESS_MEMORY}", err=True)
-        code = EXIT_INTERNAL
-    except OSError as error:
-        if not (told := _file_system_at_fault(error)):
-            raise
-        click.echo(f"focus: error: {told[0]}\n  hint: {told[1]}", err=True)
-        code = EXIT_FILE_SYSTEM
+    except (click.Abort, KeyboardInterrupt):
+        code = EXIT_INTERRUPTED
+    except Exception as error:
+        if noted_signal() is None:
+            code = _refused(error)
+        else:  # it followed from the interruption
+            code = EXIT_INTERRUPTED
     code = code if isinstance(code, int) else 0
+    # An interruption whose exception was lost counts all the same, unless the state was saved for the next start.
+    if (number := noted_signal()) is not None and code != EXIT_TO_BE_CONTINUED:
+        code = 128 + number
+    if code > 128 or code == EXIT_INTERRUPTED:
+        click.echo("focus: interrupted", err=True)
     if code and os.environ.get(JOB_VARIABLE):
         click.echo(f"{EXIT_CODE_LINE}{code}", err=True)
-    sys.exit(code)
+    leave(code)
 
 
 def _silence_libraries() -> None:
@@ -173,14 +154,13 @@ def _silence_libraries() -> None:
         os.environ["PYTHONWARNINGS"] = "ignore"  # for the processes that a verb starts
 
 
-def _file_system_at_fault(error: OSError) -> tuple[str, str] | None:
-    """What to say of a disk that is full or a network file system that fails; None of any other error."""
-    said = " ".join(str(error).split())
-    # HDF5 hides the number in its text.
-    number = next((n for n in (*_FULL, *_UNREACHABLE) if error.errno == n or f"errno = {n}," in said), None)
-    where = f": {error.filename}" if error.filename else ""
-    if number in _FULL:
-        return f"{os.strerror(number).lower()}{where}", "free space or write elsewhere; nothing half-written is left"
-    if number in _UNREACHABLE:
-        return f"the file system fails ({os.strerror(number).lower()}){where}", "start again when it answers"
-    return None
+def _refused(error: Exception) -> int:
+    """Say what an exception means; the exit code. A defect is raised again."""
+    refusal = refusal_of(error)
+    if refusal is None:
+        raise error
+    if not leave_verdict(refusal):
+        click.echo(f"focus: {refusal.word}: {refusal.message}", err=True)
+        if refusal.hint:
+            click.echo(f"  hint: {refusal.hint}", err=True)
+    return refusal.exit_code

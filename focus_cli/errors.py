@@ -74,6 +74,12 @@ class OutputExistsError(FocusError):
     exit_code = EXIT_OUTPUT_EXISTS
 
 
+class FileSystemError(FocusError):
+    """The disk is full, a file may not grow any more, or the file system fails."""
+
+    exit_code = EXIT_FILE_SYSTEM
+
+
 class ToBeContinued(FocusError):
     """The work was asked to stop, has saved its state, and the same command with ``--resume`` goes on with it."""
 

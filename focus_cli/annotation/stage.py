@@ -22,7 +22,8 @@ from focus_cli.heads.familiarity import Familiarity, learn_familiarity
 from focus_cli.heads.folder import read_head, write_head
 from focus_cli.provenance import describe_run
 from focus_cli.resources import answered_size, check_memory
-from focus_cli.store import refuse_existing
+from focus_cli.store import check_output
+from focus_cli.store.kinds import ANNOTATION, ANNOTATION_HEAD
 
 KIND = "annotate"
 ANSWER = "annotation"
@@ -71,7 +72,7 @@ def fit_annotation(
     OutputExistsError, MissingResourceError, BadInputError, UsageError
         If the output is there; a file is not; labels, donors or spaces do not do.
     """
-    refuse_existing(out, overwrite)
+    check_output(out, ANNOTATION_HEAD, inputs=[*embeddings, labels], overwrite=overwrite)
     check_memory("fit_annotations", [answered_size(path) for path in embeddings])
     data = lay_on(read_labels(labels, ignore, against_rest), labels, embeddings)
     data = _part(data, few(data.labels, LIMIT, np.random.default_rng(seed), data.donors))
@@ -147,7 +148,7 @@ def apply_annotation(
     OutputExistsError, MissingResourceError, BadInputError
         If the output is there; a file is not; the embedding is of another space than the head.
     """
-    refuse_existing(out, overwrite)
+    check_output(out, ANNOTATION, inputs=[embedding, head], overwrite=overwrite)
     check_memory("annotate", answered_size(embedding))
     told, model, familiar = load_head(head)
     with SpatialFile(embedding) as file:

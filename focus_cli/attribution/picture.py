@@ -12,6 +12,7 @@ from focus_cli.attribution.game import PARTS
 from focus_cli.h5ad.matrices import read_columns
 from focus_cli.h5ad.spatial_file import SpatialFile
 from focus_cli.store import atomic_file
+from focus_cli.store.kinds import PICTURE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,7 +53,7 @@ def draw(path: Path, out: Path, *, overwrite: bool = False) -> Path:
         _genes(file, halves[0], genes, size)
         if pairs:
             _pairs(file, halves[1], pairs, size)
-        with atomic_file(out, overwrite) as temporary:
+        with atomic_file(out, overwrite, kind=PICTURE) as temporary:
             figure.savefig(temporary, format="png", dpi=_DPI, metadata={"Software": "focus"})
         plt.close(figure)
     return out

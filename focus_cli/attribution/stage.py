@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +25,8 @@ from focus_cli.priors.transfer import adopt_names
 from focus_cli.progress import say
 from focus_cli.reference import build_reference, is_reference, open_reference
 from focus_cli.resources import check_memory, sample_size
-from focus_cli.store import StoredSample, open_sample, refuse_existing
+from focus_cli.store import StoredSample, check_output, open_sample, scratch_folder
+from focus_cli.store.kinds import PICTURE, WHY
 from focus_cli.training import TrainedModel, load_model
 
 KIND = "why"
@@ -99,17 +99,17 @@ def why(
         Of the kind that fits. Nothing is written then.
     """
     options = options or WhyOptions()
-    _check(out, picture, overwrite)
+    _check(out, picture, [sample, model, reference], overwrite)
     given = shipped_model() if model is None else Path(model)
     if model is None:
         say(f"why: no model given; {NANO} is used")
     trained, stored = load_model(given), open_sample(sample)
     _check_asked(stored, trained, reference, options)
     check_memory("why", sample_size(stored.path), reference=reference is not None)
-    with tempfile.TemporaryDirectory(prefix="focus-") as scratch:
+    with scratch_folder() as scratch:
         if reference is not None and Path(reference).is_file():
-            build_reference(reference, Path(scratch) / "reference", seed=options.seed)
-        prepared = Path(scratch) / "reference" if is_reference(Path(scratch) / "reference") else reference
+            build_reference(reference, scratch / "reference", seed=options.seed)
+        prepared = scratch / "reference" if is_reference(scratch / "reference") else reference
         opened = open_reference(prepared) if prepared is not None else None
         found = explain(stored, trained, opened, options)
         record = provenance.describe_run(
@@ -143,8 +143,8 @@ def explain(stored: StoredSample, model: TrainedModel, reference, options: WhyOp
     data = load_sample_data(stored)
     asked = find_genes(options.genes, data.genes, adopt_names(model.prior, data.genes), reference)
     rows = find_locations(options.locations, data.obs_names, data.info.sample_id)
-    with tempfile.TemporaryDirectory(prefix="focus-") as scratch:
-        listed = Path(scratch) / "genes.txt"
+    with scratch_folder() as scratch:
+        listed = scratch / "genes.txt"
         listed.write_text("".join(f"{name}\n" for name in asked))
         settings = EnhanceOptions(
             genes=str(listed), histology_only=options.histology_only, seed=options.seed, device=options.device
@@ -179,14 +179,14 @@ def _gene_table(estimate: Estimate, parts: dict[str, np.ndarray]) -> pd.DataFram
     return table
 
 
-def _check(out: Path, picture: Path | None, overwrite: bool) -> None:
+def _check(out: Path, picture: Path | None, inputs: list[Path | None], overwrite: bool) -> None:
     if Path(out).suffix != ".h5ad":
         raise UsageError(f"{out} must end in .h5ad")
-    refuse_existing(out, overwrite)
+    check_output(out, WHY, inputs=inputs, outputs=[picture], overwrite=overwrite)
     if picture is not None:
         if Path(picture).suffix != ".png":
             raise UsageError(f"{picture} must end in .png")
-        refuse_existing(picture, overwrite)
+        check_output(picture, PICTURE, inputs=inputs, overwrite=overwrite, option="--picture")
 
 
 def _write(out: Path, stored: StoredSample, found: Explained, record: dict, overwrite: bool) -> None:

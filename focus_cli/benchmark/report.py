@@ -11,6 +11,7 @@ from focus_cli.benchmark.figures import draw_task
 from focus_cli.benchmark.results import CaseResult, conditioning, floors, number, read_results
 from focus_cli.evaluation.table import COLUMNS, is_ours, write_tsv
 from focus_cli.store import atomic_file
+from focus_cli.store.kinds import PART
 
 TASKS = {
     "T1": "Expression from H&E alone",
@@ -45,7 +46,7 @@ def write_report(config: BenchmarkConfig, out: Path) -> None:
             draw_task(chosen, f"{task}: {title}", out / "figures" / f"{task}.png")
             parts.append(f"## {task}: {title}\n\n![{task}](figures/{task}.png)\n")
             parts += [_case_table(r) for r in chosen]
-    with atomic_file(out / "report.md", overwrite=True) as temporary:
+    with atomic_file(out / "report.md", overwrite=True, kind=PART) as temporary:
         temporary.write_text("\n".join(parts), encoding="utf-8")
 
 

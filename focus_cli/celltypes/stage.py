@@ -25,7 +25,8 @@ from focus_cli.platform_names import IMAGING
 from focus_cli.progress import say, task
 from focus_cli.reference import open_reference
 from focus_cli.resources import answered_size, check_memory
-from focus_cli.store import refuse_existing
+from focus_cli.store import check_output
+from focus_cli.store.kinds import CELL_TYPES
 
 KIND = "celltypes"
 UNITS = ("auto", "spots", "cells")
@@ -103,7 +104,7 @@ def celltypes(
     UsageError, BadInputError, MissingResourceError, OutputExistsError
     """
     options = options or CellTypeOptions()
-    refuse_existing(out, overwrite)
+    check_output(out, CELL_TYPES, inputs=[enhanced, reference], overwrite=overwrite)
     if options.unit not in UNITS:
         raise UsageError(f"unknown unit {options.unit!r}", hint=f"one of {', '.join(UNITS)}")
     check_memory("celltypes", answered_size(enhanced))

@@ -11,6 +11,7 @@ from safetensors.numpy import load_file, save
 from focus_cli import keys
 from focus_cli.errors import BadInputError
 from focus_cli.store import atomic_directory
+from focus_cli.store.kinds import MODEL
 from focus_cli.training import load_model
 
 LIMIT_BYTES = 10_000_000
@@ -33,7 +34,7 @@ def pack_model(model: Path, out: Path) -> None:
     load_model(model)
     model, out = Path(model), Path(out)
     card = (out / CARD).read_text(encoding="utf-8") if (out / CARD).is_file() else None
-    with atomic_directory(out, overwrite=True) as folder:
+    with atomic_directory(out, overwrite=True, kind=MODEL) as folder:
         for name in (keys.WEIGHTS, keys.MODEL_JSON, keys.PRIOR_JSON, keys.IMAGE_SPACE, keys.TRAINING_LOG):
             if (model / name).is_file():  # a model without an image has no image space
                 shutil.copyfile(model / name, folder / name)

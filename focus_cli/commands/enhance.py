@@ -123,14 +123,11 @@ def command(
         focus enhance --histology-only --image slide.svs --model model --out slide.h5ad
     """
     from focus_cli.enhancement.stage import EnhanceOptions, enhance
-    from focus_cli.store import refuse_existing
 
-    if sample is None and picture is None:
+    if sample is None and picture is None and out.name:
         picture = out.with_suffix(".png")
-    if picture is not None:
-        if picture.suffix != ".png":
-            raise UsageError(f"{picture} must end in .png")
-        refuse_existing(picture, overwrite)
+    if picture is not None and picture.suffix != ".png":
+        raise UsageError(f"{picture} must end in .png")
 
     enhance(
         sample,
@@ -140,6 +137,7 @@ def command(
         orthologues=orthologues,
         cell_type=cell_type,
         refined=refined,
+        picture=picture,
         options=EnhanceOptions(
             genes=genes,
             resolution_um=resolution_um,

@@ -77,9 +77,10 @@ def command(
     from focus_cli.features.encoded import extract_features
     from focus_cli.progress import say
     from focus_cli.slides import open_slide
-    from focus_cli.store import refuse_existing
+    from focus_cli.store import check_output
+    from focus_cli.store.kinds import FEATURES
 
-    refuse_existing(out, overwrite)
+    check_output(out, FEATURES, inputs=[slide, encoder, weights, store], overwrite=overwrite)
     with open_slide(slide, mpp) as opened:
         scale = opened.require_mpp()
         network = open_encoder(

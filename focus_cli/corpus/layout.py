@@ -12,11 +12,29 @@ SCHEMA_VERSION = 1
 SHARDS = "shards"
 SAMPLES = "samples"
 PANELS = "panels"
+INCOMPLETE = "incomplete.json"  # there while samples are packed, with their names
 
 
 def entry_path(corpus: Path, sample_id: str) -> Path:
     """The description of a sample: it is in the corpus once this is there."""
     return corpus / SAMPLES / f"{sample_id}.json"
+
+
+def missing_samples(corpus: Path) -> list[str]:
+    """Names of samples that were being packed when their ``focus corpus`` ended before its time; sorted.
+
+    Raises
+    ------
+    BadInputError
+        If the list is damaged.
+    """
+    path = corpus / INCOMPLETE
+    if not path.exists():
+        return []
+    listed = read_json(path).get("samples")
+    if not isinstance(listed, list) or not all(isinstance(name, str) for name in listed):
+        raise BadInputError(f"{path} is damaged", hint="run focus corpus again with --overwrite")
+    return sorted(listed)
 
 
 def panel_path(corpus: Path, digest: str) -> Path:

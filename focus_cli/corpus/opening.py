@@ -13,7 +13,7 @@ import pandas as pd
 from focus_cli import keys
 from focus_cli.conditioning import SampleData
 from focus_cli.corpus.counts import StoredCounts
-from focus_cli.corpus.layout import SAMPLES, SHARDS, entry_path, panel_path, read_json
+from focus_cli.corpus.layout import SAMPLES, SHARDS, entry_path, missing_samples, panel_path, read_json
 from focus_cli.corpus.raster import TiledRaster
 from focus_cli.corpus.shards import ShardArray, shard_path
 from focus_cli.errors import BadInputError, MissingResourceError
@@ -81,12 +81,18 @@ def open_corpus(path: Path) -> list[CorpusSample]:
     MissingResourceError
         If there is no corpus, or no sample in it.
     BadInputError
-        If a description is damaged or of another schema version.
+        If a description is damaged or of another schema version, or the corpus was not packed to its end.
     """
     path = Path(path)
     if not is_corpus(path):
         raise MissingResourceError(f"no such corpus: {path}", hint="focus corpus makes one")
     read_json(path / keys.CORPUS_JSON)
+    if missing := missing_samples(path):
+        raise BadInputError(
+            f"{path} is incomplete: focus corpus was ended before {', '.join(missing[:3])}"
+            f"{f' and {len(missing) - 3} more' if len(missing) > 3 else ''} was packed",
+            hint="run the same focus corpus again: it goes on where it was",
+        )
     ids = sample_ids(path)
     if not ids:
         raise MissingResourceError(f"{path} holds no sample", hint="focus corpus puts some into it")

@@ -12,13 +12,14 @@ from focus_cli import keys, provenance
 from focus_cli.conditioning import SampleData, load_sample_data
 from focus_cli.corpus.counts import store_counts
 from focus_cli.corpus.curve import hilbert_order
-from focus_cli.corpus.layout import SHARDS, entry_path, panel_path, read_json, to_json
+from focus_cli.corpus.layout import INCOMPLETE, SHARDS, entry_path, missing_samples, panel_path, read_json, to_json
 from focus_cli.corpus.opening import is_corpus, sample_ids
 from focus_cli.corpus.raster import store_raster
 from focus_cli.corpus.shards import ShardWriter, shard_path
 from focus_cli.errors import BadInputError, MissingResourceError, OutputExistsError, UsageError
 from focus_cli.progress import say, track
-from focus_cli.store import StoredSample, atomic_file, open_sample, refuse_existing
+from focus_cli.store import StoredSample, atomic_file, check_output, open_sample
+from focus_cli.store.kinds import CORPUS, PART
 
 
 def build_corpus(samples: Sequence[Path], out: Path, *, overwrite: bool = False) -> Path:
@@ -47,38 +48,57 @@ def build_corpus(samples: Sequence[Path], out: Path, *, overwrite: bool = False)
     out = Path(out)
     if not samples:
         raise UsageError("no sample is given", hint="focus corpus samples/* --out corpus")
-    if not is_corpus(out):
-        refuse_existing(out)
+    check_output(out, CORPUS, inputs=samples, overwrite=True if is_corpus(out) else None)
     stored = [open_sample(path) for path in samples]
     ids = Counter(s.info.sample_id for s in stored)
     if twice := [sample_id for sample_id, n in ids.items() if n > 1]:
         raise UsageError(f"sample {twice[0]!r} was given twice", hint="give each sample once")
     if not is_corpus(out):
-        with atomic_file(out / keys.CORPUS_JSON) as temporary:
+        with atomic_file(out / keys.CORPUS_JSON, kind=PART) as temporary:
             temporary.write_text(to_json({}))
+    records = [_record(out, sample, overwrite) for sample in stored]
+    _mark(out, {*missing_samples(out), *ids})
     packed = 0
-    for sample in track(stored, "packing"):
-        packed += _add(out, sample, overwrite)
+    for sample, record in track(list(zip(stored, records, strict=True)), "packing"):
+        packed += _add(out, sample, record, overwrite)
+    _mark(out, set() if overwrite else {*missing_samples(out)} - {*ids})
     kept = f", {len(stored) - packed} were there" if packed < len(stored) else ""
     say(f"corpus: {packed} samples packed{kept}; {len(sample_ids(out))} in all → {out}")
     return out
 
 
-def _add(out: Path, sample: StoredSample, overwrite: bool) -> bool:
-    """Pack one sample unless it is there; whether it was packed."""
+def _mark(out: Path, names: set[str]) -> None:
+    """Write down which samples are being packed, so that a corpus whose packing was killed is not taken for whole."""
+    if not names:
+        (out / INCOMPLETE).unlink(missing_ok=True)
+        return
+    with atomic_file(out / INCOMPLETE, overwrite=True, kind=PART) as temporary:
+        temporary.write_text(to_json({"samples": sorted(names)}))
+
+
+def _record(out: Path, sample: StoredSample, overwrite: bool) -> dict[str, Any] | None:
+    """The record of a sample that is to be packed; None where it is there, packed from the same files."""
     path = entry_path(out, sample.info.sample_id)
     record = provenance.describe_run("corpus", {}, {"sample": sample.path})
     old = read_json(path) if path.exists() and not overwrite else None
     if old is not None:
         if old["provenance"]["inputs"]["sample"]["sha256"] == record["inputs"]["sample"]["sha256"]:
-            return False
+            return None
         raise OutputExistsError(
             f"{out} holds {sample.info.sample_id} already, packed from other files",
             hint="--overwrite replaces it; or give the sample another name",
         )
+    return record
+
+
+def _add(out: Path, sample: StoredSample, record: dict[str, Any] | None, overwrite: bool) -> bool:
+    """Pack one sample unless it is there (without a record); whether it was packed."""
+    if record is None:
+        return False
+    path = entry_path(out, sample.info.sample_id)
     before = set(_shards_of(path)) if path.exists() else set()
     described = _pack(out, load_sample_data(sample), rewrite=overwrite) | {"provenance": record}
-    with atomic_file(path, overwrite=True) as temporary:
+    with atomic_file(path, overwrite=True, kind=PART) as temporary:
         temporary.write_text(to_json(described))
     if before:
         in_use = {digest for sample_id in sample_ids(out) for digest in _shards_of(entry_path(out, sample_id))}
@@ -121,7 +141,7 @@ def _store_panel(out: Path, data: SampleData) -> str:
     digest = provenance.hash_text(text)
     path = panel_path(out, digest)
     if not path.exists():
-        with atomic_file(path, overwrite=True) as temporary:
+        with atomic_file(path, overwrite=True, kind=PART) as temporary:
             temporary.write_text(text)
     return digest
 

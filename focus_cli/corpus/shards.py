@@ -18,6 +18,7 @@ import numpy as np
 
 from focus_cli.errors import BadInputError, MissingResourceError
 from focus_cli.store import atomic_file
+from focus_cli.store.kinds import PART
 
 SHARD_BYTES = 2**27
 PIECE_BYTES = 2**24
@@ -82,7 +83,7 @@ class ShardWriter:
         digest = hashlib.sha256(blob).hexdigest()
         path = shard_path(self._folder, digest)
         if self._rewrite or not path.exists():
-            with atomic_file(path, overwrite=True) as temporary:
+            with atomic_file(path, overwrite=True, kind=PART) as temporary:
                 temporary.write_bytes(blob)
         length = int.from_bytes(blob[:_HEADER], "little")
         header = json.loads(blob[_HEADER : _HEADER + length])

@@ -39,7 +39,8 @@ from focus_cli.h5ad.pitch import location_pitch
 from focus_cli.h5ad.spatial_file import SpatialFile
 from focus_cli.progress import say, task
 from focus_cli.resources import answered_size, check_memory
-from focus_cli.store import atomic_directory, refuse_existing
+from focus_cli.store import atomic_directory, check_output
+from focus_cli.store.kinds import DOMAINS
 
 KIND = "domains"
 
@@ -79,7 +80,7 @@ def find_domains(
         raise UsageError("no file is given", hint="name those that focus embed or focus enhance wrote")
     if n_domains is not None and n_domains < 2:
         raise UsageError("--n-domains must be at least 2", hint="leave it away to have it chosen")
-    refuse_existing(out, overwrite)
+    check_output(out, DOMAINS, inputs=files, overwrite=overwrite)
     check_memory("domains", [answered_size(path) for path in files], "give fewer samples at once")
     sections = _read([Path(path) for path in files], n_domains)
     if not ignore_depth:
@@ -122,7 +123,7 @@ def find_domains(
         for section in sections:
             answers[section.name] = _map(section, axes, mixture, order, refits, exponent)
             progress.advance(1)
-    with atomic_directory(out, overwrite) as folder:
+    with atomic_directory(out, overwrite, kind=DOMAINS) as folder:
         for section in sections:
             _write(folder / f"{section.name}.h5ad", section, answers[section.name], chosen.stability, record)
         summary = _summary(sections, answers, trials, chosen, by_stability=n_domains is None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +27,8 @@ from focus_cli.priors.transfer import MIN_SHARED_GENES, extend_prior
 from focus_cli.progress import say
 from focus_cli.reference import open_reference
 from focus_cli.resources import check_memory, sample_size
-from focus_cli.store import StoredSample, open_sample, refuse_existing, sample_id_of
+from focus_cli.store import StoredSample, check_output, open_sample, sample_id_of, scratch_folder
+from focus_cli.store.kinds import EMBEDDING
 from focus_cli.training import TrainedModel, load_model
 
 KIND = "embedding"
@@ -87,7 +87,7 @@ def embed(
         Of the kind that fits. Nothing is written then.
     """
     options, encoding = options or EmbedOptions(), encoding or Encoding()
-    _check(sample, out, image, options, overwrite)
+    _check(sample, out, image, [model, reference, encoding.spec, encoding.store], options, overwrite)
     if sample is not None:
         for name, value in (("--mpp", mpp), ("--force", force or None), ("--encoder", encoding.spec)):
             if value is not None:
@@ -99,9 +99,9 @@ def embed(
         say(f"embed: no model given; {NANO} is used")
     trained = load_model(given)
     opened = open_reference(reference) if reference is not None else None
-    with tempfile.TemporaryDirectory(prefix="focus-") as scratch:
+    with scratch_folder() as scratch:
         if sample is None:
-            stored = _slide(image, trained, Path(scratch), mpp, options, encoding, force)
+            stored = _slide(image, trained, scratch, mpp, options, encoding, force)
         else:
             stored = open_sample(sample)
         check_memory("embed", sample_size(stored.path), samples=options.samples, reference=opened is not None)
@@ -259,7 +259,9 @@ def _slide(
     )
 
 
-def _check(sample: Path | None, out: Path, image: Path | None, options: EmbedOptions, overwrite: bool) -> None:
+def _check(
+    sample: Path | None, out: Path, image: Path | None, others: list, options: EmbedOptions, overwrite: bool
+) -> None:
     if options.mode not in ("auto", *MODES):
         raise UsageError(f"unknown mode {options.mode!r}", hint=f"modes: auto, {', '.join(MODES)}")
     if not options.widths_um or min(options.widths_um) <= 0 or not np.isfinite(options.widths_um).all():
@@ -275,7 +277,7 @@ def _check(sample: Path | None, out: Path, image: Path | None, options: EmbedOpt
         raise UsageError("--resolution-um is the grid of a slide alone", hint="leave it away: a sample has locations")
     if Path(out).suffix != ".h5ad":
         raise UsageError(f"{out} must end in .h5ad")
-    refuse_existing(out, overwrite)
+    check_output(out, EMBEDDING, inputs=[sample, image, *others], overwrite=overwrite)
 
 
 def _write(out: Path, stored: StoredSample, found: Embedding, record: dict, overwrite: bool) -> None:

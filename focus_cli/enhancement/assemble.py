@@ -23,6 +23,7 @@ from focus_cli.enhancement.writer import DenseWriter
 from focus_cli.lognorm import LogNormReading
 from focus_cli.progress import say, task
 from focus_cli.store import SampleInfo, atomic_file, write_anndata, write_elements
+from focus_cli.store.kinds import ENHANCED, REFINED
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ def write_enhanced(
         adata.uns[keys.UNS]["resolution_um"] = outputs.resolution_um
     if outputs.uns_spatial is not None:
         adata.uns[keys.UNS_SPATIAL] = _spatial_uns(outputs)
-    with atomic_file(out, overwrite) as temporary:
+    with atomic_file(out, overwrite, kind=ENHANCED if outputs.kind == "enhanced" else REFINED) as temporary:
         write_anndata(adata, temporary)
         moments = Moments(*shape)
         measured = torch.from_numpy(genes.measured)

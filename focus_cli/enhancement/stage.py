@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +20,8 @@ from focus_cli.preprocessing.preparation import Preparation
 from focus_cli.progress import say
 from focus_cli.reference import build_reference, is_reference, open_reference
 from focus_cli.resources import Size, check_memory, sample_size
-from focus_cli.store import StoredSample, is_sample, open_sample, refuse_existing, sample_id_of
+from focus_cli.store import StoredSample, check_output, is_sample, open_sample, sample_id_of, scratch_folder
+from focus_cli.store.kinds import ENHANCED, PICTURE, REFINED
 from focus_cli.training import TrainedModel, load_model
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def enhance(
     orthologues: bool = False,
     cell_type: str | None = None,
     refined: Path | None = None,
+    picture: Path | None = None,
     options: EnhanceOptions | None = None,
     preparation: Preparation | None = None,
     encoding: Encoding | None = None,
@@ -64,6 +65,8 @@ def enhance(
         Column of obs with the cell types of the .h5ad; guessed if not given.
     refined
         Second .h5ad on a grid of ``options.resolution_um``, or at the points of ``options.points``.
+    picture
+        PNG that whoever calls will draw of `out`: checked with the other outputs, and not drawn here.
     preparation
         How a raw sample is preprocessed.
     encoding
@@ -76,7 +79,9 @@ def enhance(
     """
     options, encoding = options or EnhanceOptions(), encoding or Encoding()
     preparation = preparation or Preparation()
-    _check(model, out, refined, options, overwrite, alone=sample is None)
+    _check(model, out, refined, options, alone=sample is None)
+    read = [sample, model, reference, options.points, options.genes, encoding.spec, encoding.store]
+    check_outputs(out, refined, picture, [*read, *preparation.keywords().values()], overwrite)
     check_files(options)
     _check_sample(sample, preparation, encoding, refined, options)
     _check_reference(reference, orthologues, cell_type)
@@ -89,23 +94,23 @@ def enhance(
     trained = None if given == SELF else load_model(given)
     if trained is not None and options.histology_only and not trained.image.names:
         raise UsageError("the model was trained without images", hint="use a model trained on samples with an H&E")
-    with tempfile.TemporaryDirectory(prefix="focus-") as scratch:
+    with scratch_folder() as scratch:
 
         def check(subject: Subject) -> None:
             check_subject(subject, trained, reference, options, orthologues=orthologues)
 
         if sample is None:
-            stored = _slide(trained, Path(scratch), preparation, options, encoding)
+            stored = _slide(trained, scratch, preparation, options, encoding)
         elif is_sample(sample):
             stored = open_sample(sample)
             check(_subject(stored))
         else:
             _check_raw_memory(sample, preparation, trained, options, reference=reference is not None)
-            stored = _preprocessed(sample, Path(scratch), preparation, encoding, trained, check)
+            stored = _preprocessed(sample, scratch, preparation, encoding, trained, check)
         goal = known_species(stored.read().var, str(stored.path)) if orthologues else None
-        reference_dir = _reference(reference, Path(scratch), options.seed, goal, cell_type)
+        reference_dir = _reference(reference, scratch, options.seed, goal, cell_type)
         if trained is None:
-            trained = _train_here(stored, reference_dir, Path(scratch), options, training_options)
+            trained = _train_here(stored, reference_dir, scratch, options, training_options)
         opened = open_reference(reference_dir) if reference_dir else None
         _check_memory(sample_size(stored.path), trained, options, reference=opened is not None)
         run = Inference(stored, trained, opened, options, own=given == SELF)
@@ -203,7 +208,16 @@ def _check_reference(reference: Path | None, orthologues: bool, cell_type: str |
         raise MissingResourceError(f"no such reference: {reference}", hint="give an .h5ad file of scRNA-seq")
 
 
-def _check(model, out, refined, options: EnhanceOptions, overwrite: bool, *, alone: bool) -> None:
+def check_outputs(out: Path, refined: Path | None, picture: Path | None, read: list[object], overwrite: bool) -> None:
+    """Refuse outputs that cannot be written, or that would take the place of something else."""
+    given = {"--out": (out, ENHANCED), "--refined": (refined, REFINED), "--picture": (picture, PICTURE)}
+    for option, (path, kind) in given.items():
+        if path is not None:
+            others = [other for name, (other, _) in given.items() if name != option]
+            check_output(path, kind, inputs=read, outputs=others, overwrite=overwrite, option=option)
+
+
+def _check(model, out, refined, options: EnhanceOptions, *, alone: bool) -> None:
     if options.resolution_um is not None and options.points is not None:
         raise UsageError("--resolution-um and --points contradict each other", hint="a grid, or points of your own")
     if not alone and (refined is None) != (options.resolution_um is None and options.points is None):
@@ -215,9 +229,6 @@ def _check(model, out, refined, options: EnhanceOptions, overwrite: bool, *, alo
             continue
         if Path(path).suffix != ".h5ad":
             raise UsageError(f"{path} must end in .h5ad")
-        refuse_existing(path, overwrite)
-    if refined is not None and Path(refined).absolute() == Path(out).absolute():
-        raise UsageError("--refined and --out are the same file")
     own = model is not None and Path(model) == SELF
     if options.adapt and (own or options.histology_only):
         raise UsageError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,8 @@ from focus_cli.evaluation.truth import Truth, plain, read_truth
 from focus_cli.progress import say, track
 from focus_cli.provenance import describe_run
 from focus_cli.resources import check_memory, sample_size
-from focus_cli.store import StoredSample, atomic_directory, open_sample, refuse_existing
+from focus_cli.store import StoredSample, atomic_directory, check_output, open_sample, scratch_folder
+from focus_cli.store.kinds import SCORES
 
 SCORES_JSON = "scores.json"
 SCORES_TSV = "scores.tsv"
@@ -96,7 +96,8 @@ def evaluate(
     enhanced, truth, out = Path(enhanced), Path(truth), Path(out)
     if scale not in ("auto", "log1p", "counts"):
         raise UsageError(f"unknown scale {scale!r}", hint="auto, log1p or counts")
-    refuse_existing(out, overwrite)
+    read = [enhanced, truth, observed, reference, *training, *(also or {}).values()]
+    check_output(out, SCORES, inputs=read, overwrite=overwrite)
     seen = None if observed is None else open_sample(observed)
     others = [open_sample(path) for path in training]
     also = {name: Path(path) for name, path in (also or {}).items()}
@@ -112,7 +113,7 @@ def evaluate(
         check_memory(
             "score", sizes[0], lower="give fewer --training", reference=reference is not None, training=sizes[1:]
         )
-    with EstimateFile(enhanced) as file, atomic_directory(out, overwrite) as folder:
+    with EstimateFile(enhanced) as file, atomic_directory(out, overwrite, kind=SCORES) as folder:
         full = read_truth(truth)
         match = match_locations(full.names, full.xy_um, file.obs_names, file.xy_um)
         target = full.take(match.truth_rows)
@@ -127,12 +128,10 @@ def evaluate(
             say(f"warning: {full.n - target.n:,} locations of the truth are not in the file and not scored")
         scorer = Scorer(target, seed)
         skipped: dict[str, str] = {}
-        with tempfile.TemporaryDirectory(dir=folder) as scratch:
-            table, extra, strata = _score_file(
-                file, layer, chosen, method, match, target, columns, scorer, Path(scratch)
-            )
+        with scratch_folder(folder) as scratch:
+            table, extra, strata = _score_file(file, layer, chosen, method, match, target, columns, scorer, scratch)
             for other, path in also.items():
-                table.append(_score_other(path, other, full, match, target, scorer, Path(scratch)))
+                table.append(_score_other(path, other, full, match, target, scorer, scratch))
         inputs = _inputs(target, seen, others, reference, seed, skipped)
         ours = table[0]
         for prediction in track(run_baselines(inputs, skipped), "scoring baselines"):

@@ -18,6 +18,7 @@ from focus_cli.errors import BadInputError
 from focus_cli.exporting.joined import Additions
 from focus_cli.h5ad.spatial_file import SpatialFile
 from focus_cli.store import atomic_file, write_elements
+from focus_cli.store.kinds import EXPORTED_H5AD
 
 UNS_ANSWERS = "focus_answers"
 
@@ -34,7 +35,7 @@ def write_anndata(
     provenances
         Kind → what its answer says of its making.
     """
-    with atomic_file(out, overwrite) as temporary:
+    with atomic_file(out, overwrite, kind=EXPORTED_H5AD) as temporary:
         shutil.copyfile(file.path, temporary)
         try:
             with h5py.File(temporary, "r+") as handle:

@@ -21,6 +21,7 @@ from focus_cli.exporting.joined import Additions, sample_name
 from focus_cli.h5ad.spatial_file import SpatialFile, read_node
 from focus_cli.store import atomic_directory
 from focus_cli.store.column_names import make_storable
+from focus_cli.store.kinds import SPATIALDATA
 
 LOCATIONS, IMAGE, TABLE = "locations", "image", "table"
 _REGION, _INSTANCE = "region", "location_id"
@@ -83,7 +84,7 @@ def write_spatialdata(
             instance_key=_INSTANCE,
         )
         store = spatialdata.SpatialData(images=images, shapes={region: shapes}, tables={TABLE: table})
-        with atomic_directory(out, overwrite) as temporary:
+        with atomic_directory(out, overwrite, kind=SPATIALDATA) as temporary:
             temporary.rmdir()  # the library makes it, and refuses one that is there
             store.write(temporary)
 

@@ -13,9 +13,12 @@ from focus_cli.exporting.joined import join_answers
 from focus_cli.h5ad.spatial_file import SpatialFile
 from focus_cli.provenance import describe_run
 from focus_cli.resources import answered_size, check_memory
-from focus_cli.store import refuse_existing
+from focus_cli.store import check_output
+from focus_cli.store.kinds import EXPORTED_H5AD, SPATIALDATA, VITESSCE
 
 FORMATS = {"anndata": ".h5ad", "spatialdata": ".zarr", "vitessce": ""}  # format → ending of the output; none: a folder
+
+_KINDS = {"anndata": EXPORTED_H5AD, "spatialdata": SPATIALDATA, "vitessce": VITESSCE}
 
 
 def export(
@@ -99,9 +102,7 @@ def _check(
     for path in (enhanced, *answers):
         if path.resolve() in seen:
             raise UsageError(f"{path} is given twice", hint="name each file once")
-        if path.resolve() == out.resolve():
-            raise UsageError(f"--out {out} is one of the inputs", hint="choose another --out")
         seen.add(path.resolve())
-    refuse_existing(out, overwrite)
+    check_output(out, _KINDS[to], inputs=[enhanced, *answers], overwrite=overwrite)
     if to == "spatialdata" and importlib.util.find_spec("spatialdata") is None:
         raise MissingResourceError("--to spatialdata needs a library", hint="pip install 'focus-st[spatialdata]'")

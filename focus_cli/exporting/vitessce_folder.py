@@ -21,6 +21,7 @@ from focus_cli.exporting.vitessce_config import Source, page, view_config
 from focus_cli.h5ad.matrices import read_columns
 from focus_cli.h5ad.spatial_file import SpatialFile
 from focus_cli.store import atomic_directory, write_elements
+from focus_cli.store.kinds import VITESSCE
 
 MOST_GENES = 2000
 _COLUMNS = 16  # genes in one chunk: what the browser fetches when one of them is chosen
@@ -61,7 +62,7 @@ def write_vitessce(
         picture=stored is not None,
         first_gene=first,
     )
-    with atomic_directory(out, overwrite) as folder:
+    with atomic_directory(out, overwrite, kind=VITESSCE) as folder:
         _write_table(folder / DATA, file, found, columns, groups, xy)
         if shares is not None:
             _write_shares(folder / SHARES, file, shares, xy)

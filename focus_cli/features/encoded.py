@@ -13,7 +13,8 @@ from focus_cli.features.feature_store import link_tree, stored_path
 from focus_cli.features.grid import check_bounds
 from focus_cli.provenance import hash_inputs
 from focus_cli.slides.level import MAX_DAMAGED
-from focus_cli.store import refuse_existing
+from focus_cli.store import check_output
+from focus_cli.store.kinds import FEATURES
 
 if TYPE_CHECKING:
     from focus_cli.encoders.info import Encoder
@@ -93,7 +94,7 @@ def extract_features(
         If `path` exists and `overwrite` is false.
     """
     path = Path(path)
-    refuse_existing(path, overwrite)
+    check_output(path, FEATURES, inputs=[slide.path, store], overwrite=overwrite)
     if not (math.isfinite(mpp_image) and mpp_image > 0):
         raise UsageError(f"mpp_image must be positive, not {mpp_image}")
     if batch < 1:

@@ -16,6 +16,7 @@ from focus_cli.slides.resample import area_weights
 from focus_cli.slides.slide import Slide
 from focus_cli.slides.tissue import tissue_mask
 from focus_cli.store import atomic_directory
+from focus_cli.store.kinds import PART_FOLDER
 
 VERSION = 1  # of the features' definition: a model refuses a raster of another one
 FINEST_GRID_UM = 8.0  # the smallest window is evaluated at least this densely
@@ -85,7 +86,7 @@ def write_morphology(
         "work_mpp": stream.mpp,
     }
     rows = max(8, CHUNK // factor)
-    with atomic_directory(Path(path), overwrite) as temporary:
+    with atomic_directory(Path(path), overwrite, kind=PART_FOLDER) as temporary:
         group = zarr.open_group(store=str(temporary), mode="w", zarr_format=3, attributes=attributes)
         features = group.create_array(
             "features",

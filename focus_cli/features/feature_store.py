@@ -15,7 +15,9 @@ import numpy as np
 
 from focus_cli.errors import BadInputError, UsageError
 from focus_cli.progress import say
-from focus_cli.store import atomic_directory, atomic_file
+from focus_cli.store import atomic_directory, atomic_file, check_output
+from focus_cli.store.kinds import FEATURES, PART
+from focus_cli.store.temporaries import name_bytes
 
 RASTER = "raster.zarr"
 _PIECE = 256  # records that are read at a time
@@ -49,7 +51,7 @@ def link_tree(source: Path, target: Path, overwrite: bool = False) -> None:
         except OSError:
             shutil.copyfile(a, b)
 
-    with atomic_directory(target, overwrite) as temporary:
+    with atomic_directory(target, overwrite, kind=FEATURES) as temporary:
         shutil.copytree(source, temporary, copy_function=link, dirs_exist_ok=True)
 
 
@@ -84,7 +86,7 @@ class PartialExtraction:
         if shard is not None:
             self.progress["done"].append(shard)
             self.progress["damaged"] += damaged
-        with atomic_file(self.folder / _PROGRESS, overwrite=True) as temporary:
+        with atomic_file(self.folder / _PROGRESS, overwrite=True, kind=PART) as temporary:
             temporary.write_text(json.dumps(self.progress))
         if shard is not None:
             self._records(shard).unlink(missing_ok=True)
@@ -139,7 +141,7 @@ def partial_extraction(
     """
     import fcntl
 
-    folder = target.with_name(f".{target.name}.partial")
+    folder = _partial_folder(target)
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / _LOCK).open("w") as lock:
         try:
@@ -154,7 +156,7 @@ def partial_extraction(
             if known.exists():
                 say(f"{target.name}: what was left of an earlier extraction is not of this one, starting anew")
             _empty(folder)
-            with atomic_file(known, overwrite=True) as temporary:
+            with atomic_file(known, overwrite=True, kind=PART) as temporary:
                 temporary.write_text(text)
         try:
             partial = PartialExtraction(folder, records)
@@ -163,10 +165,19 @@ def partial_extraction(
         if partial.is_new:
             shutil.rmtree(partial.raster, ignore_errors=True)
         yield partial
+        check_output(target, FEATURES, overwrite=True)
         if target.exists():
             shutil.rmtree(target)
         os.replace(partial.raster, target)
         shutil.rmtree(folder)
+
+
+def _partial_folder(target: Path) -> Path:
+    """Where the extraction of `target` grows; a name that would become too long is shortened by its hash."""
+    name = target.name
+    if len(os.fsencode(name)) > name_bytes(target.parent) - len("..partial"):
+        name = hashlib.sha256(name.encode()).hexdigest()[:32]
+    return target.with_name(f".{name}.partial")
 
 
 def _empty(folder: Path) -> None:

@@ -12,8 +12,10 @@ import numpy as np
 from focus_cli import keys
 from focus_cli.errors import BadInputError
 from focus_cli.store import atomic_directory, require_files
+from focus_cli.store.kinds import ANNOTATION_HEAD, OUTCOME_HEAD
 
 SCHEMA_VERSION = 1
+_KINDS = {"annotate": ANNOTATION_HEAD, "outcome": OUTCOME_HEAD}
 
 
 def write_head(
@@ -28,7 +30,7 @@ def write_head(
     """
     from safetensors.numpy import save
 
-    with atomic_directory(out, overwrite) as temporary:
+    with atomic_directory(out, overwrite, kind=_KINDS[kind]) as temporary:
         text = json.dumps({"schema_version": SCHEMA_VERSION, "kind": kind, **told}, indent=2, sort_keys=True)
         (temporary / keys.HEAD_JSON).write_text(text + "\n", encoding="utf-8")
         whole = {name: np.ascontiguousarray(value) for name, value in sorted(arrays.items())}

@@ -23,7 +23,8 @@ from focus_cli.significance.correlogram import distance_classes
 from focus_cli.significance.graph import pairs_within, spacing
 from focus_cli.significance.molecules import Molecules, read_molecules
 from focus_cli.significance.states import HiddenGeneStates, MadeOf, combined, facts_of, infer_hidden, warnings_of
-from focus_cli.store import refuse_existing
+from focus_cli.store import check_output
+from focus_cli.store.kinds import INTERACTIONS
 
 KIND = "interactions"
 REACH_UM = 50.0  # where locations lie closer than that; else direct neighbours
@@ -79,7 +80,7 @@ def find_interactions(
         Of the kind that fits. Nothing is written then.
     """
     options = options or InteractionOptions()
-    refuse_existing(out, overwrite)
+    check_output(out, INTERACTIONS, inputs=[enhanced, pairs, sample, model, reference], overwrite=overwrite)
     made_of = MadeOf(sample, model, reference)
     made_of.check()
     check_memory("interactions", answered_size(enhanced), reference=reference is not None and model is not None)

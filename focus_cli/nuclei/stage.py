@@ -10,7 +10,8 @@ from focus_cli.errors import BadInputError, MissingResourceError, UsageError
 from focus_cli.nuclei.find import find_nuclei
 from focus_cli.provenance import describe_run
 from focus_cli.slides import open_slide
-from focus_cli.store import atomic_file, is_sample, open_sample, refuse_existing
+from focus_cli.store import atomic_file, check_output, is_sample, open_sample
+from focus_cli.store.kinds import NUCLEI
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,9 +63,10 @@ def write_nuclei(
         raise UsageError(
             f"--out {out}: not a table that nuclei are written to", hint="end it in " + " or ".join(FORMATS)
         )
-    refuse_existing(out, overwrite)
+    check_output(out, NUCLEI, inputs=[source], overwrite=overwrite)
     box = None if region is None else parse_region(region)
     image, mpp, to_um = _image(Path(source), mpp)
+    check_output(out, NUCLEI, inputs=[image], overwrite=overwrite)
     with open_slide(image, mpp) as slide:
         nuclei = find_nuclei(slide, method=method, region_um=box, device=device)
         if to_um is not None:
@@ -74,7 +76,7 @@ def write_nuclei(
             nuclei["area_um2"] *= place.scale**2
     settings = {"method": method, "mpp": mpp, "region": region}
     nuclei.attrs["provenance"] = describe_run("nuclei", settings, {"image": image})
-    with atomic_file(out, overwrite) as temporary:
+    with atomic_file(out, overwrite, kind=NUCLEI) as temporary:
         if out.suffix.lower() == ".csv":
             nuclei.to_csv(temporary, lineterminator="\n")
         else:

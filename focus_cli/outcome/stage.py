@@ -24,7 +24,8 @@ from focus_cli.outcome.scorer import Bags, Scorer, fit_scorer
 from focus_cli.outcome.target import Target, encode, read_clinical, require_enough
 from focus_cli.provenance import describe_run
 from focus_cli.resources import answered_size, check_memory
-from focus_cli.store import atomic_directory, atomic_file, refuse_existing
+from focus_cli.store import atomic_directory, atomic_file, check_output
+from focus_cli.store.kinds import ATTENTION, OUTCOME_HEAD, OUTCOMES
 
 ANSWER = "outcome"
 _SUPPORT = 40  # locations of a donor by which another slide is called unlike the cohort
@@ -73,7 +74,7 @@ def fit_outcome(
     OutputExistsError, MissingResourceError, BadInputError, UsageError
         If the output is there; a file or lifelines is not; outcomes, events, donors or spaces do not do.
     """
-    refuse_existing(out, overwrite)
+    check_output(out, OUTCOME_HEAD, inputs=[*embeddings, table], overwrite=overwrite)
     if not embeddings:
         raise UsageError("no embeddings", hint="name the files written by focus embed")
     check_memory("fit_outcome", [answered_size(path) for path in embeddings])
@@ -213,9 +214,10 @@ def apply_outcome(
     OutputExistsError, MissingResourceError, BadInputError, UsageError
         If an output is there; a file is not; an embedding is of another space; covariates are missing.
     """
-    refuse_existing(out, overwrite)
+    read = [*embeddings, head, table]
+    check_output(out, OUTCOMES, inputs=read, outputs=[attention], overwrite=overwrite)
     if attention is not None:
-        refuse_existing(attention, overwrite)
+        check_output(attention, ATTENTION, inputs=read, overwrite=overwrite, option="--attention")
     check_memory("outcome", [answered_size(path) for path in embeddings])
     model = load_head(head)
     covariates = _covariates(model, table) if table is not None else None
@@ -231,13 +233,13 @@ def apply_outcome(
     if attention is None:
         rows = [_score(model, embedding, covariates, table, head) for embedding in read_cohort(embeddings)]
     else:
-        with atomic_directory(attention, overwrite) as folder:
+        with atomic_directory(attention, overwrite, kind=ATTENTION) as folder:
             rows = []
             for embedding in read_cohort(embeddings):
                 rows.append(_score(model, embedding, covariates, table, head))
                 _write_attention(model, embedding, folder, rows[-1], record)
     scores = pd.DataFrame(rows)
-    with atomic_file(out, overwrite) as temporary:
+    with atomic_file(out, overwrite, kind=OUTCOMES) as temporary:
         scores.to_csv(temporary, sep="\t", index=False, float_format="%.6g", lineterminator="\n")
     return scores
 

@@ -22,7 +22,8 @@ from focus_cli.significance.combine import cauchy_combination, q_values
 from focus_cli.significance.graph import spacing
 from focus_cli.significance.molecules import Molecules, read_molecules
 from focus_cli.significance.states import MadeOf, combined, facts_of, infer_hidden, warnings_of
-from focus_cli.store import refuse_existing
+from focus_cli.store import check_output
+from focus_cli.store.kinds import PATTERNS
 
 KIND = "patterns"
 NICHE_SPACINGS = 2.5
@@ -76,7 +77,7 @@ def find_patterns(
         Of the kind that fits. Nothing is written then.
     """
     options = options or PatternOptions()
-    refuse_existing(out, overwrite)
+    check_output(out, PATTERNS, inputs=[enhanced, sample, model, reference, celltypes], overwrite=overwrite)
     made_of = MadeOf(sample, model, reference)
     made_of.check()
     if celltypes is not None:

@@ -29,7 +29,8 @@ from focus_cli.preprocessing.placing import Placing, link, place_image
 from focus_cli.progress import say
 from focus_cli.provenance import describe_run
 from focus_cli.resources import check_memory, sample_size
-from focus_cli.store import SampleInfo, StoredSample, is_sample, refuse_existing, write_sample
+from focus_cli.store import SampleInfo, StoredSample, check_output, is_sample, write_sample
+from focus_cli.store.kinds import SAMPLE
 from focus_cli.store.sample import check_sample_id
 
 if TYPE_CHECKING:
@@ -117,7 +118,8 @@ def preprocess(
 
     raw, out = Path(raw), Path(out)
     check_sample_id(sample_id)
-    refuse_existing(out, overwrite)
+    given = [raw, align, landmarks, *reader.values(), *((encoding.spec, encoding.store) if encoding else ())]
+    check_output(out, SAMPLE, inputs=given, overwrite=overwrite)
     if not 0 < step_um <= 1000:
         raise UsageError(f"--step-um {step_um:g} is not a raster pitch", hint="8 is the default; 4 to 50 is sensible")
     if reader.get("image") is not None and not use_image:

@@ -22,7 +22,8 @@ from focus_cli.pretraining.sources import find_sources
 from focus_cli.pretraining.state import state_path
 from focus_cli.pretraining.tiles import TileStream
 from focus_cli.progress import say
-from focus_cli.store import atomic_directory, refuse_existing
+from focus_cli.store import atomic_directory, check_output
+from focus_cli.store.kinds import ENCODER, STATE
 
 # Settings that change how a run is carried out and not what comes out of it.
 _MEANS = {"threads", "checkpoint_every"}
@@ -60,7 +61,9 @@ def pretrain(
     FocusError
         Of the kind that fits; see `focus_cli.errors`.
     """
-    refuse_existing(out, overwrite)
+    read = [*inputs, config, init]
+    check_output(out, ENCODER, inputs=read, overwrite=overwrite)
+    check_output(state_path(out), STATE, inputs=read, overwrite=True)
     settings = load_pretrain_config(config, max_steps=max_steps)
     where = choose_device(device)
     initial = read_encoder(init)[0] if init is not None else None
@@ -110,7 +113,7 @@ def pretrain(
         finally:
             stream.close()
         if processes.first:
-            with atomic_directory(out, overwrite) as temporary:
+            with atomic_directory(out, overwrite, kind=ENCODER) as temporary:
                 write_encoder_files(temporary, net, described, log)
                 (temporary / "card.md").write_text(encoder_card(described, log))
             if run.state_dir.exists():

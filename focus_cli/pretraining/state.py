@@ -14,6 +14,7 @@ from torch import nn
 from focus_cli.encoders.folder import EncoderDescription, write_encoder_files
 from focus_cli.errors import BadInputError
 from focus_cli.store import atomic_directory
+from focus_cli.store.kinds import STATE
 
 _HINT = "remove it and pretrain without --resume"
 
@@ -36,7 +37,7 @@ def save_state(
     for index, state in optimiser.state_dict()["state"].items():
         for name, value in state.items():
             tensors[f"optimiser.{index}.{name}"] = torch.as_tensor(value).cpu().contiguous()
-    with atomic_directory(path, overwrite=True) as temporary:
+    with atomic_directory(path, overwrite=True, kind=STATE) as temporary:
         (temporary / "state.safetensors").write_bytes(save(tensors))
         (temporary / "state.json").write_text(json.dumps(described))
         write_encoder_files(temporary, backbone, encoder, described["log"])

@@ -16,7 +16,8 @@ from focus_cli.priors.coexpression import SpatialPrior, fit_prior
 from focus_cli.priors.gene_sets import read_gene_sets
 from focus_cli.priors.store import top_genes, write_prior
 from focus_cli.progress import say
-from focus_cli.store import StoredSample, atomic_directory, open_sample, refuse_existing
+from focus_cli.store import StoredSample, atomic_directory, check_output, open_sample
+from focus_cli.store.kinds import PRIOR
 
 
 def build_prior(
@@ -49,7 +50,7 @@ def build_prior(
     FocusError
         Of the kind that fits; see `focus_cli.errors`. Nothing is written then.
     """
-    refuse_existing(out, overwrite)
+    check_output(out, PRIOR, inputs=[*samples, reference, gene_sets], overwrite=overwrite)
     if not samples and reference is None:
         raise UsageError(
             "a prior needs samples, a reference, or both",
@@ -70,7 +71,7 @@ def build_prior(
     inputs |= {role: Path(p) for role, p in (("reference", reference), ("gene_sets", gene_sets)) if p is not None}
     inputs |= gene_table_inputs()
     record = provenance.describe_run("prior", {"n_factors": n_factors}, inputs, seed)
-    with atomic_directory(out, overwrite) as folder:
+    with atomic_directory(out, overwrite, kind=PRIOR) as folder:
         write_prior(folder, prior, {"samples": [s.info.sample_id for s in stored], "provenance": record})
     _tell(prior)
     say(f"prior: {prior.n_factors} factors over {len(prior.genes):,} genes → {out}")

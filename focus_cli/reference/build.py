@@ -13,8 +13,9 @@ from focus_cli.errors import BadInputError
 from focus_cli.genes import SPECIES, gene_report, gene_table_inputs, report_warnings
 from focus_cli.progress import say
 from focus_cli.reference.cells import SCHEMA_VERSION, load_cells
-from focus_cli.store import atomic_directory, refuse_existing, require_files, write_anndata
+from focus_cli.store import atomic_directory, check_output, require_files, write_anndata
 from focus_cli.store.hdf5 import read_anndata
+from focus_cli.store.kinds import REFERENCE
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -99,7 +100,7 @@ def build_reference(
     """
     from focus_cli.reference.prototypes import build_prototypes
 
-    refuse_existing(out, overwrite)
+    check_output(out, REFERENCE, inputs=[path], overwrite=overwrite)
     cells, info = load_cells(path, cell_type_key, orthologues, max_cells=max_cells, seed=seed)
     for line in _statements(cells, info, max_cells):
         say(f"reference: {line}")
@@ -115,7 +116,7 @@ def build_reference(
             seed,
         ),
     }
-    with atomic_directory(out, overwrite) as temporary:
+    with atomic_directory(out, overwrite, kind=REFERENCE) as temporary:
         write_anndata(cells, temporary / keys.CELLS_H5AD)
         write_anndata(prototypes, temporary / keys.PROTOTYPES_H5AD)
         (temporary / keys.REFERENCE_JSON).write_text(json.dumps(info, indent=2, sort_keys=True) + "\n")

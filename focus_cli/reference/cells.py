@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +15,7 @@ from focus_cli.genes import GeneNames, read_gene_names, species_of, to_species, 
 from focus_cli.reference.source import choose_source
 from focus_cli.reference.types import CellTypes, choose_types
 from focus_cli.scales import undo_log
-from focus_cli.store import write_anndata
+from focus_cli.store import scratch_folder, write_anndata
 from focus_cli.store.hdf5 import open_hdf5, read_anndata
 
 if TYPE_CHECKING:
@@ -183,11 +182,11 @@ def _once(names: GeneNames, labels: pd.Index) -> np.ndarray:
 def _opened(path: Path) -> Iterator[h5py.File]:
     """The file, or a refusal of what is no .h5ad or is damaged."""
     try:
-        with tempfile.TemporaryDirectory(prefix="focus-") as scratch:
+        with scratch_folder() as scratch:
             with open_hdf5(path) as file:
                 old = "encoding-type" not in file["obs"].attrs
             if old:  # from before anndata 0.7, and no atlas: anndata itself reads it
-                write_anndata(read_anndata(path), path := Path(scratch) / "cells.h5ad")
+                write_anndata(read_anndata(path), path := scratch / "cells.h5ad")
             with open_hdf5(path) as file:
                 yield file
     except FocusError:

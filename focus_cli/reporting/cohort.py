@@ -14,6 +14,7 @@ from focus_cli import __version__
 from focus_cli.reporting.charts import short
 from focus_cli.reporting.cohort_answers import cells_of, columns_of, found_of
 from focus_cli.store import atomic_file
+from focus_cli.store.kinds import COHORT_PAGE, PART
 
 if TYPE_CHECKING:
     from focus_cli.workflow.cohort_answers import SampleAnswers
@@ -90,7 +91,10 @@ def write_table(rows: Sequence[CohortRow], path: Path) -> None:
     names = _score_names(rows)
     columns = [*plain, "warnings", *(f"{name}.{part}" for name in names for part in ("focus", "best", "method"))]
     columns += columns_of(rows)
-    with atomic_file(path, overwrite=True) as temporary, open(temporary, "w", newline="", encoding="utf-8") as stream:
+    with (
+        atomic_file(path, overwrite=True, kind=PART) as temporary,
+        open(temporary, "w", newline="", encoding="utf-8") as stream,
+    ):
         writer = csv.DictWriter(stream, columns, delimiter="\t", lineterminator="\n", restval="")
         writer.writeheader()
         for row in rows:
@@ -139,7 +143,7 @@ def write_page(rows: Sequence[CohortRow], shared: Sequence[SharedJob], path: Pat
         has_test=any(row.split == "test" for row in rows),
         seconds=sum(part.seconds or 0 for part in [*rows, *shared]),
     )
-    with atomic_file(path, overwrite=True) as temporary:
+    with atomic_file(path, overwrite=True, kind=COHORT_PAGE) as temporary:
         temporary.write_text(page, encoding="utf-8")
 
 

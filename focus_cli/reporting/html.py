@@ -20,7 +20,8 @@ from focus_cli.reporting.genes import RULE_IMPUTED, RULE_MEASURED, refuse_unknow
 from focus_cli.reporting.sample_report import SampleSection, sample_name, sample_section
 from focus_cli.reporting.scores import ScoreSet, read_scores
 from focus_cli.reporting.viewer import MEGABYTES
-from focus_cli.store import atomic_file, refuse_existing
+from focus_cli.store import atomic_file, check_output
+from focus_cli.store.kinds import REPORT
 
 _TEMPLATE, _SCRIPT = "report.html.j2", "viewer.js.j2"
 _SIDES = ((2, 520), (4, 420), (8, 320), (16, 240))  # samples → longer side of a map: many samples, small maps
@@ -82,7 +83,7 @@ def write_report(
     """
     files, answers, out = [Path(f) for f in files], [Path(a) for a in answers], Path(out)
     asked = list(dict.fromkeys(genes or ()))
-    _check([*files, *answers], out, overwrite)
+    _check([*files, *answers], out, [*samples, *scores], overwrite)
     finer = {picture.sample_id: picture for picture in map(FinerPicture.of, samples) if picture is not None}
     score_sets = [read_scores(folder) for folder in scores]
     with ExitStack() as stack:
@@ -99,12 +100,12 @@ def write_report(
             raise BadInputError(f"--sample {unknown[0]} is not in this report", hint="name its enhanced file too")
         sections = _sections(pairs, beside, asked, finer, viewer_mb * 1e6)
     page = _render(sections, score_sets)
-    with atomic_file(out, overwrite) as temporary:
+    with atomic_file(out, overwrite, kind=REPORT) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return out
 
 
-def _check(files: list[Path], out: Path, overwrite: bool) -> None:
+def _check(files: list[Path], out: Path, others: list[Path], overwrite: bool) -> None:
     if not files:
         raise UsageError("nothing to report on", hint="name one or more files written by focus enhance")
     if out.suffix.lower() not in (".html", ".htm"):
@@ -114,9 +115,7 @@ def _check(files: list[Path], out: Path, overwrite: bool) -> None:
         if path.resolve() in seen:
             raise UsageError(f"{path} is given twice", hint="name each file once")
         seen.add(path.resolve())
-    refuse_existing(out, overwrite)
-    if out.is_dir():
-        raise UsageError(f"--out {out} is a folder", hint="name a file that ends in .html")
+    check_output(out, REPORT, inputs=[*files, *others], overwrite=overwrite)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from focus_cli.reporting.context import Geometry, tissue_picture
 from focus_cli.reporting.genes import find_genes, read_expression, reliable_genes
 from focus_cli.reporting.maps import EXPRESSION, Canvas, limits
 from focus_cli.store import atomic_file
+from focus_cli.store.kinds import PICTURE
 
 N_GENES = 6
 _SIDE = 900  # px of a map
@@ -65,7 +66,7 @@ def write_overview(path: Path, out: Path, *, genes: list[str] | None = None, ove
             figure.colorbar(bar, ax=axis, fraction=0.04, pad=0.02).ax.tick_params(labelsize=7)
             if note:
                 axis.text(0.0, -0.02, note, transform=axis.transAxes, fontsize=7, va="top")
-        with atomic_file(out, overwrite) as temporary:
+        with atomic_file(out, overwrite, kind=PICTURE) as temporary:
             figure.savefig(temporary, format="png", dpi=_DPI, metadata={"Software": "focus"})
         plt.close(figure)
     return out

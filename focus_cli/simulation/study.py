@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from focus_cli import keys
+from focus_cli import __version__, keys
 from focus_cli.errors import UsageError
 from focus_cli.progress import task
 from focus_cli.simulation.arrays import FINE_UM, PLATFORMS, Locations, make_locations, square_grid
@@ -24,7 +25,8 @@ from focus_cli.simulation.single_cells import make_reference
 from focus_cli.simulation.streams import stream
 from focus_cli.simulation.tissue import Cells, Tissue, make_tissue, place_cells
 from focus_cli.simulation.truth import write_truth
-from focus_cli.store import atomic_directory, refuse_existing, write_anndata
+from focus_cli.store import atomic_directory, check_output, write_anndata
+from focus_cli.store.kinds import STUDY, STUDY_JSON
 
 SMALLEST_UM, LARGEST_UM = 600.0, 6500.0
 FEWEST_GENES, MOST_GENES = 40, 7000
@@ -80,7 +82,7 @@ def simulate(
     Parameters
     ----------
     out
-        Folder to make: ``sections/``, ``truth/``, ``reference.h5ad``, ``samples.tsv``.
+        Folder to make: ``sections/``, ``truth/``, ``reference.h5ad``, ``samples.tsv``, ``study.json``.
     platform
         One of `arrays.PLATFORMS`. The tissue of a seed is the same on all.
     n_sections
@@ -110,8 +112,8 @@ def simulate(
     design = Design(platform, int(n_sections), int(seed), float(size_um), int(n_genes), float(mpp))
     design.check()
     out = Path(out)
-    refuse_existing(out, overwrite)
-    with atomic_directory(out, overwrite) as folder, task("simulating", design.n_sections) as running:
+    check_output(out, STUDY, overwrite=overwrite, option="OUT")
+    with atomic_directory(out, overwrite, kind=STUDY) as folder, task("simulating", design.n_sections) as running:
         (folder / "truth").mkdir()
         programs = make_programs(design.seed, design.n_genes)
         write_anndata(make_reference(programs, design.seed), folder / "reference.h5ad")
@@ -121,7 +123,15 @@ def simulate(
             running.advance()
         sheet = pd.DataFrame(rows)
         sheet.to_csv(folder / "samples.tsv", sep="\t", index=False, lineterminator="\n")
+        _write_description(folder, design)
     return out
+
+
+def _write_description(folder: Path, design: Design) -> None:
+    """Write ``study.json``: what the study is made of, and its files, so that nothing else is ever replaced with it."""
+    files = sorted(f.relative_to(folder).as_posix() for f in folder.rglob("*") if f.is_file())
+    text = json.dumps({"focus_version": __version__, **asdict(design), "files": files}, indent=2)
+    (folder / STUDY_JSON).write_text(text + "\n", encoding="utf-8")
 
 
 def _make_section(folder: Path, design: Design, programs: Programs, number: int) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """The on-disk sample: schema, atomic writing, backed reading."""
 
 from focus_cli.store.anndata_writing import write_anndata, write_elements
-from focus_cli.store.atomic import atomic_directory, atomic_file, refuse_existing
+from focus_cli.store.atomic import atomic_directory, atomic_file
 from focus_cli.store.folder import require_files
+from focus_cli.store.outputs import check_output
 from focus_cli.store.sample import (
     Footprint,
     ImageInfo,
@@ -15,6 +16,7 @@ from focus_cli.store.sample import (
     sample_id_of,
     write_sample,
 )
+from focus_cli.store.scratch import scratch_folder
 
 __all__ = [
     "Footprint",
@@ -24,12 +26,13 @@ __all__ = [
     "StoredSample",
     "atomic_directory",
     "atomic_file",
+    "check_output",
     "is_sample",
     "is_sample_id",
     "open_sample",
-    "refuse_existing",
     "require_files",
     "sample_id_of",
+    "scratch_folder",
     "write_anndata",
     "write_elements",
     "write_sample",

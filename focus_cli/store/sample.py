@@ -18,6 +18,7 @@ from focus_cli.errors import BadInputError, UsageError
 from focus_cli.store.anndata_writing import write_anndata
 from focus_cli.store.atomic import atomic_directory
 from focus_cli.store.folder import require_files
+from focus_cli.store.kinds import SAMPLE
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -247,7 +248,7 @@ def write_sample(
             raise BadInputError(f"a sample needs obsm[{key!r}]")
     if (info.n_locations, info.n_genes) != adata.shape:
         raise BadInputError(f"sample.json says {info.n_locations} × {info.n_genes}, the counts are {adata.shape}")
-    with atomic_directory(path, overwrite) as temporary:
+    with atomic_directory(path, overwrite, kind=SAMPLE) as temporary:
         adata.X = adata.X.tocsr()
         write_anndata(adata, temporary / keys.COUNTS_H5AD)
         for write_part in parts:

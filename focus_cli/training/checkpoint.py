@@ -19,6 +19,7 @@ from focus_cli.errors import BadInputError
 from focus_cli.models import FocusNet, ModelConfig
 from focus_cli.priors import SpatialPrior, read_prior, write_prior
 from focus_cli.store import atomic_directory, require_files
+from focus_cli.store.kinds import MODEL, STATE
 
 SCHEMA_VERSION = 3
 
@@ -42,7 +43,7 @@ def save_model(path: Path, model: TrainedModel, log: str = "", *, overwrite: boo
     """Write MODEL_DIR: ``model.safetensors``, ``model.json``, ``training.csv``, the files of the prior and, for a model
     that sees an image, ``image.safetensors``.
     """
-    with atomic_directory(path, overwrite) as temporary:
+    with atomic_directory(path, overwrite, kind=MODEL) as temporary:
         (temporary / keys.WEIGHTS).write_bytes(save(model_tensors(model.net)))
         description = {
             "schema_version": SCHEMA_VERSION,
@@ -152,7 +153,7 @@ def save_state(
     for index, state in optimiser.items():
         for name, value in state.items():
             tensors[f"optimiser.{index}.{name}"] = torch.as_tensor(value).cpu().contiguous()
-    with atomic_directory(path, overwrite=True) as temporary:
+    with atomic_directory(path, overwrite=True, kind=STATE) as temporary:
         (temporary / "state.safetensors").write_bytes(save(tensors))
         (temporary / "state.json").write_text(json.dumps({"step": step, "key": key, "log": log, "running": running}))
 

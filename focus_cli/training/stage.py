@@ -19,7 +19,8 @@ from focus_cli.priors import SpatialPrior, read_prior
 from focus_cli.progress import say
 from focus_cli.reference import Reference, open_reference
 from focus_cli.resources import check_memory, sample_size
-from focus_cli.store import is_sample, refuse_existing
+from focus_cli.store import check_output, is_sample
+from focus_cli.store.kinds import MODEL, STATE
 from focus_cli.training.checkpoint import TrainedModel, checkpoint_path, load_model, save_model
 from focus_cli.training.config import MEANS, TrainingConfig, load_training_config, share_of_views
 from focus_cli.training.fit import fit
@@ -56,7 +57,9 @@ def check(
     FocusError
         Of the kind that fits; see `focus_cli.errors`.
     """
-    refuse_existing(out, overwrite)
+    read = [*samples, reference, prior, config]
+    check_output(out, MODEL, inputs=read, overwrite=overwrite)
+    check_output(checkpoint_path(out), STATE, inputs=read, overwrite=True)
     settings = load_training_config(config, max_steps=max_steps)
     settings = settings.model_copy(update={"views_per_step": processes * share_of_views(settings, processes)})
     where = choose_device(device)

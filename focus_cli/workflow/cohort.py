@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from focus_cli.errors import BadInputError, MissingResourceError
 from focus_cli.progress import say, track
 from focus_cli.store import atomic_file
+from focus_cli.store.kinds import PART
 from focus_cli.workflow.cohort_answers import CohortAnswers
 from focus_cli.workflow.cohort_facts import cost_of, facts_of_enhanced, facts_of_sample, scores_of
 from focus_cli.workflow.cohort_jobs import CohortJobs, Job, SampleJobs, as_json, cohort_jobs, from_json
@@ -27,7 +28,7 @@ TABLE = "cohort.tsv"
 def record_cohort(plan: Plan) -> None:
     """Write down what a run consists of, so that `write_cohort` can say at any time how far it is."""
     record = {"folder": str(Path.cwd()), **as_json(cohort_jobs(plan))}
-    with atomic_file(Path(plan.out) / RECORD, overwrite=True) as temporary:
+    with atomic_file(Path(plan.out) / RECORD, overwrite=True, kind=PART) as temporary:
         temporary.write_text(json.dumps(record) + "\n", encoding="utf-8")
 
 

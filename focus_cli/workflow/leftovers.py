@@ -18,7 +18,7 @@ from focus_cli.progress import say
 from focus_cli.store.fence import FOLDER_VARIABLE
 
 _LOCKS = Path(".snakemake") / "locks"
-_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp(\.\w+)*")
+_TEMPORARY = re.compile(r"\..+\.([0-9a-f]{8}|[0-9a-f]{8}-[0-9a-f]{8}-\w+-\w+-[0-9a-f]{4})\.tmp(\.\w+)*")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _PATIENCE_S = 60.0
 

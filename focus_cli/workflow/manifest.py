@@ -25,6 +25,7 @@ from typing import Any
 from focus_cli.progress import say, track
 from focus_cli.provenance import bytes_of, describe_path, hash_file, hash_text, installed_versions
 from focus_cli.store import atomic_file
+from focus_cli.store.kinds import PART
 from focus_cli.workflow.benchmark_files import read_benchmark
 from focus_cli.workflow.manifest_events import JobRecorder, fold, now, read_events
 from focus_cli.workflow.manifest_nodes import RUNS, allocation, place, read_notes, write_note
@@ -107,7 +108,7 @@ def _events(manifest: Path) -> Path:
 
 
 def _write(path: Path, told: dict[str, Any]) -> None:
-    with atomic_file(path, overwrite=True) as temporary:
+    with atomic_file(path, overwrite=True, kind=PART) as temporary:
         temporary.write_text(json.dumps(told, indent=2, sort_keys=True, ensure_ascii=False, default=str) + "\n")
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from focus_cli.store import atomic_file
+from focus_cli.store.kinds import PART
 from focus_cli.workflow.manifest_events import job_name, now
 
 RUNS = "runs"
@@ -94,7 +95,7 @@ def write_note(out: Path | str) -> None:
     note = mine | {"host": socket.gethostname(), "started": now(), "jobs": jobs}
     if devices := os.environ.get("CUDA_VISIBLE_DEVICES"):
         note["gpus"] = devices
-    with atomic_file(path) as temporary:
+    with atomic_file(path, kind=PART) as temporary:
         temporary.write_text(json.dumps(note, sort_keys=True) + "\n")
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from focus_cli.config import COLUMNS
 from focus_cli.config.models import SampleRow
-from focus_cli.store import atomic_file, refuse_existing
+from focus_cli.store import atomic_file, check_output
+from focus_cli.store.kinds import NEW_FILE
 from focus_cli.workflow.locate import home
 
 _README = """\
@@ -49,9 +50,9 @@ def write_study(folder: Path) -> list[Path]:
         "README.md": _README,
     }
     for name in texts:
-        refuse_existing(folder / name)
+        check_output(folder / name, NEW_FILE, overwrite=None, option="DIR")
     for name, text in texts.items():
-        with atomic_file(folder / name) as temporary:
+        with atomic_file(folder / name, kind=NEW_FILE) as temporary:
             temporary.write_text(text, encoding="utf-8")
     return [folder / name for name in texts]
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from focus_cli.errors import BadInputError, MissingResourceError
 from focus_cli.store import atomic_file
+from focus_cli.store.kinds import PART
 
 SCORES = "scores.tsv"
 OURS = "focus"
@@ -48,7 +49,7 @@ def gather_scores(folders: Sequence[Path], out: Path) -> None:
     """
     rows = [{"fold": _fold_of(Path(f)), **row} for f in folders for row in _read(Path(f) / SCORES)]
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    with atomic_file(out, overwrite=True) as temporary, open(temporary, "w", newline="") as stream:
+    with atomic_file(out, overwrite=True, kind=PART) as temporary, open(temporary, "w", newline="") as stream:
         writer = csv.DictWriter(stream, columns, delimiter="\t", lineterminator="\n", restval="")
         writer.writeheader()
         writer.writerows(rows)
@@ -72,7 +73,7 @@ def write_scored_genes(truth: Path, out: Path) -> None:
             var = file["var"]
             listed = var[var.attrs["_index"]]
         names = [str(name) for name in listed.asstr()[...]]
-    with atomic_file(out, overwrite=True) as temporary:
+    with atomic_file(out, overwrite=True, kind=PART) as temporary:
         temporary.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
 
 

@@ -7,6 +7,7 @@ from training.tiny_cohort import grow, store_tissue
 
 from focus_cli import provenance
 from focus_cli.corpus import build_corpus, open_corpus, open_training_samples, pack, verify_corpus
+from focus_cli.corpus.opening import sample_ids
 from focus_cli.errors import BadInputError, MissingResourceError, OutputExistsError, UsageError
 
 
@@ -46,8 +47,13 @@ def test_a_pack_that_was_killed_goes_on(folders, corpus, tmp_path, monkeypatch, 
         patched.setattr(pack, where, dies)
         with pytest.raises(KeyboardInterrupt):
             build_corpus(folders, tmp_path / "corpus")
-    there = [s.info.sample_id for s in open_corpus(tmp_path / "corpus")]
+    there = sample_ids(tmp_path / "corpus")
     assert there and len(there) < 3
+    with pytest.raises(BadInputError, match=r"incomplete.*S1"):
+        open_corpus(tmp_path / "corpus")  # what is trained on would be fewer samples than were asked for
+    build_corpus(folders[:1], tmp_path / "corpus")
+    with pytest.raises(BadInputError, match="incomplete"):
+        open_corpus(tmp_path / "corpus")
     assert content(build_corpus(folders, tmp_path / "corpus")) == content(corpus)
 
 

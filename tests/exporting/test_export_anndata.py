@@ -115,7 +115,7 @@ def test_what_cannot_be_joined_is_refused(given, tmp_path: Path) -> None:
         export(enhanced, [], "loom", out)
     with pytest.raises(UsageError, match="twice"):
         export(enhanced, [answers["domains"], answers["domains"]], "anndata", out)
-    with pytest.raises(UsageError, match="one of the inputs"):
+    with pytest.raises(UsageError, match="which is read"):
         export(enhanced, [], "anndata", enhanced, overwrite=True)
     with pytest.raises(UsageError, match="--genes has no meaning"):
         export(enhanced, [], "anndata", out, genes=["GENE0"])

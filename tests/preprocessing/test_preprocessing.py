@@ -382,8 +382,11 @@ class TestRefusals:
         with pytest.raises(OutputExistsError):
             preprocess(raw.path, tmp_path / "out", "S")
         assert (tmp_path / "out" / "mine.txt").read_text() == "keep"
+        with pytest.raises(OutputExistsError, match="not a sample that FOCUS wrote"):
+            preprocess(raw.path, tmp_path / "out", "S", overwrite=True, use_image=False)
+        assert (tmp_path / "out" / "mine.txt").read_text() == "keep"
+        (tmp_path / "out" / "mine.txt").unlink()
         preprocess(raw.path, tmp_path / "out", "S", overwrite=True, use_image=False)
-        assert not (tmp_path / "out" / "mine.txt").exists()
         assert open_sample(tmp_path / "out").info.sample_id == "S"
 
 

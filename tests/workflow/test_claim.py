@@ -16,6 +16,7 @@ import pytest
 from focus_cli.errors import FocusError, UsageError
 from focus_cli.store import atomic_directory, atomic_file
 from focus_cli.store.fence import FOLDER_VARIABLE, RECORD, TOKEN_VARIABLE
+from focus_cli.store.kinds import PART, PART_FOLDER
 from focus_cli.workflow import claim as claims
 from focus_cli.workflow.claim import claim, keep_alive, release
 
@@ -135,22 +136,23 @@ def test_a_run_says_that_it_is_over(registered):
 
 
 def test_jobs_of_the_run_write(registered):
-    with atomic_file(registered / "out.txt") as temporary:
+    with atomic_file(registered / "out.txt", kind=PART) as temporary:
         temporary.write_text("mine")
     assert (registered / "out.txt").read_text() == "mine"
 
 
 def test_jobs_of_a_replaced_run_do_not_write(registered):
     """The head died, its job went on unseen, another run took the folder over: the job gives up."""
-    with atomic_file(registered / "out.txt") as temporary:
+    with atomic_file(registered / "out.txt", kind=PART) as temporary:
         temporary.write_text("the other run's")
     (registered / RECORD).write_text(json.dumps(record_of(registered) | {"token": "another"}))
     with (
         pytest.raises(FocusError, match="was replaced by another"),
-        atomic_file(registered / "out.txt", overwrite=True) as temporary,
+        atomic_file(registered / "out.txt", overwrite=True, kind=PART) as temporary,
     ):
         temporary.write_text("the dead run's")
-    with pytest.raises(FocusError, match="was replaced by another"), atomic_directory(registered / "made"):
+    made = atomic_directory(registered / "made", kind=PART_FOLDER)
+    with pytest.raises(FocusError, match="was replaced by another"), made:
         pass
     assert (registered / "out.txt").read_text() == "the other run's"
     assert sorted(p.name for p in registered.iterdir()) == [".snakemake", "out.txt"]

@@ -22,7 +22,8 @@ from focus_cli.evaluation.truth import TASKS, UNS_TRUTH
 from focus_cli.progress import say
 from focus_cli.provenance import describe_run
 from focus_cli.resources import check_memory, sample_size
-from focus_cli.store import StoredSample, atomic_file, open_sample, refuse_existing, write_anndata, write_sample
+from focus_cli.store import StoredSample, atomic_file, check_output, open_sample, write_anndata, write_sample
+from focus_cli.store.kinds import SAMPLE, TRUTH
 from focus_cli.store.sample import check_sample_id
 
 DEFAULT_N_GENES = {"denoise": 1000, "impute": 1000, "refine": 200, "histology": 200}
@@ -106,8 +107,9 @@ def hold_out(
     _check_places(sample_dir, out, truth)
     if sample_id is not None:
         check_sample_id(sample_id)
-    refuse_existing(out, overwrite)
-    refuse_existing(truth, overwrite)
+    read = [sample_dir, genes_file, reference]
+    check_output(out, SAMPLE, inputs=read, outputs=[truth], overwrite=overwrite)
+    check_output(truth, TRUTH, inputs=read, overwrite=overwrite, option="--truth")
     sample = open_sample(sample_dir)
     if genes_file is not None and not Path(genes_file).is_file():
         raise MissingResourceError(f"no such list of genes: {genes_file}", hint="one gene name per line")
@@ -207,7 +209,7 @@ def _write(
             shutil.copytree(path, folder / path.name)
 
     # The truth takes its place only once the sample is whole: both or neither.
-    with atomic_file(truth, overwrite) as temporary:
+    with atomic_file(truth, overwrite, kind=TRUTH) as temporary:
         write_anndata(split.truth, temporary)
         stored = write_sample(out, info, split.visible, parts=[rasters], overwrite=overwrite)
     say(

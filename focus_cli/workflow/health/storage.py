@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from focus_cli.store import scratch_folder
 from focus_cli.workflow.health.check import FAIL, PASS, WARN, Check
 
 _MIN_FREE_GB = 10.0
@@ -41,9 +42,9 @@ def measure(folder: Path) -> Speed:
         If it cannot be written.
     """
     block = os.urandom(1 << 20)
-    with tempfile.TemporaryDirectory(prefix=".focus-doctor-", dir=folder) as inside:
+    with scratch_folder(folder) as inside:
         start = time.perf_counter()
-        with open(Path(inside) / "block", "wb") as probe:
+        with open(inside / "block", "wb") as probe:
             for _ in range(_PROBE_MB):
                 probe.write(block)
             probe.flush()
@@ -51,9 +52,9 @@ def measure(folder: Path) -> Speed:
         mb_per_s = _PROBE_MB / (time.perf_counter() - start)
         start = time.perf_counter()
         for i in range(_FILES):
-            (Path(inside) / f"{i}").write_bytes(b"focus")
+            (inside / f"{i}").write_bytes(b"focus")
         files_per_s = _FILES / (time.perf_counter() - start)
-        return Speed(mb_per_s, files_per_s, _ahead(Path(inside) / "clock"))
+        return Speed(mb_per_s, files_per_s, _ahead(inside / "clock"))
 
 
 def _ahead(path: Path) -> float:
