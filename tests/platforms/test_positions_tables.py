@@ -157,7 +157,7 @@ REFUSED = {
     "five columns": (lambda t: csv(t.iloc[:, :5], header=False), "5 columns where Space Ranger writes 6"),
     "names with x and y": (
         lambda t: csv(t[["barcode", *COLUMNS[4:]]], header=False),
-        "locations of another instrument",
+        "as of another instrument",
     ),
     "a header alone": (lambda t: csv(t.iloc[:0]), "holds no position"),
     "swapped columns without names": (

@@ -154,17 +154,14 @@ def _without_names(path: Path, header: list[str]) -> tuple[pd.DataFrame, list[st
     columns = [str(column) for column in Column]
     numbered = all(_NUMBERED.fullmatch(_plain(name)) for name in header)
     given = _first_names(path) if numbered else header
-    if len(given) == 3 and not numbered and all(_is_number(word) for word in header[1:]):
-        raise BadInputError(
-            f"{path}: names with x and y, where Space Ranger writes {len(columns)} columns ({', '.join(columns)}): "
-            "these are locations of another instrument",
-            hint="give raw counts and positions as an AnnData, with positions in µm in obsm['spatial']",
-        )
     if len(given) not in (len(columns), len(columns) + 1):
-        raise BadInputError(
-            f"{path}: {len(given)} columns where Space Ranger writes {len(columns)} ({', '.join(columns)})",
-            hint=_RESTORE,
-        )
+        message = f"{path}: {len(given)} columns where Space Ranger writes {len(columns)} ({', '.join(columns)})"
+        if len(given) == 3 and all(_is_number(word) for word in header[1:]):
+            raise BadInputError(
+                f"{message}: names with x and y, as of another instrument",
+                hint="give raw counts and positions as an AnnData, with positions in µm in obsm['spatial_um']",
+            )
+        raise BadInputError(message, hint=_RESTORE)
     if numbered:
         kept = given[-len(columns) :]
         table = read_table(path, kept, text=kept[:1]).set_axis(columns, axis=1)
