@@ -127,10 +127,12 @@ def find_section(path: Path, region: str | None = None) -> Section:
             f"{dataset / File.COUNTS}: no section {name!r} ({name}.tsv.gz is missing)",
             hint=f"its sections: {', '.join(known) or 'none'}",
         )
-    spots = dataset / File.SPOTS / f"{name}{File.SELECTION}"
+    stem = File.SELECTION.removesuffix(".tsv")
+    files = (dataset / File.SPOTS / f"{name}{stem}{ending}" for ending in COUNT_ENDINGS)
+    spots = next((p for p in files if p.is_file()), None)
     folders = (dataset / File.IMAGES / name[:1] / name, dataset / File.IMAGES / name)
     pictures = [p for folder in folders if folder.is_dir() for p in _pictures(folder)]
-    return Section(name, known[name], spots if spots.is_file() else None, _one(pictures))
+    return Section(name, known[name], spots, _one(pictures))
 
 
 def _peek(path: Path) -> TableHead | None:

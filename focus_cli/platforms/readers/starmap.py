@@ -21,8 +21,9 @@ from focus_cli.errors import BadInputError, MissingResourceError
 from focus_cli.platforms import pitch
 from focus_cli.platforms.assemble import assemble, cell_footprint, choose_he
 from focus_cli.platforms.checks import GENE_EXPRESSION, check_positions, check_unique
-from focus_cli.platforms.formats.opening import DAMAGE, damaged, open_maybe_gzip
+from focus_cli.platforms.formats.opening import DAMAGE, damaged
 from focus_cli.platforms.formats.tables import iter_table, read_table, table_columns
+from focus_cli.platforms.formats.text_matrix import read_text_matrix
 from focus_cli.platforms.frames import choose_frame, frame_columns, split_region
 from focus_cli.platforms.sample import Detection, RawSample
 from focus_cli.store import PlatformInfo
@@ -191,7 +192,8 @@ def _read_plus(folder: Path, files: dict[str, Path]):
             hint="download the spatial file of the same section",
         )
     matrix, table = files[File.RAW], files[File.SPATIAL]
-    names, genes, by_gene = _read_genes_by_cells(matrix)
+    genes, cells_named, by_gene = read_text_matrix(matrix)
+    names = np.array(cells_named, dtype=object)
     wanted = [Column.NAME, Column.X, Column.Y, Column.Z]
     cells = read_table(table, wanted, required=wanted[:3], text=wanted)
     cells = cells[cells[Column.NAME] != Column.TYPE]
@@ -215,33 +217,6 @@ def _read_plus(folder: Path, files: dict[str, Path]):
     counts = sparse.csr_matrix(by_gene.T)[np.flatnonzero(known)]
     inputs = {"matrix": matrix, "positions": table}
     return names[known], genes, counts, pd.DataFrame(xyz[place[known]], columns=columns), None, inputs, warnings
-
-
-def _read_genes_by_cells(path: Path) -> tuple[np.ndarray, list[str], sparse.csr_matrix]:
-    """Names of cells and genes, and counts, genes × cells: tens of thousands of columns are too many for a table."""
-    names = np.array(table_columns(path)[1:], dtype=object)
-    if not len(names):
-        raise BadInputError(f"{path}: the matrix is empty (no cell)", hint="check the file")
-    genes, rows = [], []
-    try:
-        with open_maybe_gzip(path) as stream:
-            stream.readline()
-            for line in stream:
-                if not line.strip():
-                    continue
-                gene, *values = line.rstrip(b"\r\n").split(b",")
-                if len(values) != len(names):
-                    raise ValueError(f"{len(values)} values in a row of {len(names)} cells")
-                genes.append(gene.decode("utf-8").strip('" '))
-                row = np.array(values).astype(np.float64)
-                if np.isnan(row).any():
-                    raise ValueError(f"a count of {genes[-1]} is missing")
-                rows.append(sparse.csr_matrix(row))
-    except DAMAGE as error:
-        raise damaged(path, error) from error
-    if not rows:
-        raise BadInputError(f"{path}: the matrix is empty (no gene)", hint="check the file")
-    return names, genes, sparse.vstack(rows, format="csr")
 
 
 def _read_first(folder: Path):
