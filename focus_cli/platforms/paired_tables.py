@@ -93,9 +93,10 @@ def read_positions(path: Path, xy: str | None) -> PlacedTable:
     others = [name for name in dict.fromkeys(columns) if name not in numbers]
     text = [] if is_parquet(path) else others
     table = read_table(path, required=numbers, numbers=numbers, text=text, names=columns if bare else None)
+    table = table.loc[:, ~table.columns.duplicated()]
     if "" in table.columns and "" not in columns:  # as R writes tables: the column of row names has no name
         others = ["", *others]
-        table[""] = table[""].astype(str)
+        table = table.assign(**{"": table[""].astype(str)})
     placed = table[[pair.x, pair.y]].to_numpy(np.float64)
     warnings = [f"{path.name}: x is the column {pair.x!r}, y the column {pair.y!r}"]
     if _points_up(placed):

@@ -8,9 +8,10 @@ import zipfile
 import numpy as np
 import pandas as pd
 import pytest
+from mutations import mutate
 from PIL import Image
 
-from focus_cli.errors import BadInputError, MissingResourceError, UsageError
+from focus_cli.errors import BadInputError, FocusError, MissingResourceError, UsageError
 from focus_cli.platforms import detect, read
 
 CELLS = [f"cell_{i}" for i in range(12)]
@@ -198,6 +199,27 @@ def test_what_is_not_named_is_asked_for(tmp_path):
     with pytest.raises(BadInputError) as caught:
         detect(folder)
     assert "expr.csv, locs.csv" in caught.value.hint and "--platform tables" in caught.value.hint
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_damaged_tables_end_in_a_sample_or_in_one_line(seed, tmp_path):
+    folder = write(tmp_path / "d")
+    (tmp_path / "outside").mkdir()
+    done = mutate(folder, np.random.default_rng(seed), tmp_path / "outside")
+    try:
+        load(folder)
+    except FocusError as error:
+        assert "\n" not in error.message, done
+
+
+def test_columns_that_come_twice_do_not_matter_unless_they_are_needed(tmp_path):
+    folder = write(tmp_path / "d")
+    lines = (folder / "locs.csv").read_text().splitlines()
+    (folder / "locs.csv").write_text("\n".join(["cell_ID,x,y,note,note", *(f"{line},1,2" for line in lines[1:])]))
+    check(load(folder))
+    (folder / "locs.csv").write_text("\n".join(["cell_ID,x,y,x", *(f"{line},1" for line in lines[1:])]))
+    with pytest.raises(FocusError):
+        load(folder)
 
 
 def test_what_does_not_belong_together_is_refused(tmp_path):
