@@ -106,6 +106,13 @@ def cli() -> None:
     One section, one command:
 
         focus enhance RAW --image he.tif --reference cells.h5ad --out enhanced.h5ad
+
+    \b
+    Exit codes:
+        0 done; 2 options or a configuration make no sense; 3 an input cannot be used;
+        4 a file, library or memory is missing; 5 the output exists; 70 a defect of FOCUS;
+        74 the disk is full or the file system fails; 75 stopped, goes on with --resume;
+        130 interrupted; 143 ended by SIGTERM
     """
 
 

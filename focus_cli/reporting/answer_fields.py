@@ -61,6 +61,10 @@ FIELDS: dict[str, dict[str, tuple[str, str]]] = {
         "var/ligand": ("", "genes of the ligand"),
         "var/receptor": ("", "genes of the receptor"),
         "var/pathway": ("", "pathway, as the table of pairs gives it"),
+        "var/category": ("", "category, as the table of pairs gives it"),
+        "var/molecules": ("molecules", "molecules of the rarest part of the pair in the sample"),
+        "var/one_gene": ("true or false", "whether ligand and receptor share a gene; such a pair is not tested"),
+        "var/statistic_estimates": ("", "how far what the state of the tissue explains of both lies side by side"),
         "var/statistic": ("", "how far ligand and receptor lie side by side"),
     },
     "annotation": {
@@ -108,3 +112,25 @@ def answer_field(kind: str, place: str) -> tuple[str, str] | None:
     if kind == "why" and (match := _SIZE.fullmatch(place)):
         return "log2", f"mean size of what came from: {match[1].replace('_', ' ')}"
     return _ANY.get(place) if kind in ("patterns", "interactions", "why") else None
+
+
+def joined_field(place: str) -> tuple[str, str] | None:
+    """Unit and meaning of a field of an answer that was joined to an enhanced file by ``focus export``.
+
+    Where two names were alike, the kind of the answer stands before the name.
+    """
+    group, _, name = place.partition("/")
+    if place == "uns/focus_answers":
+        return "", "provenance of what focus export has joined to the file"
+    if group == "uns" and name in KINDS:
+        return "", f"table of {KINDS[name].split(', made by ')[1]}"
+    for kind in KINDS:
+        own = [place]
+        if name.startswith(f"{kind}_"):
+            rest = name.removeprefix(f"{kind}_")
+            own += [f"{group}/{rest}"] + ([f"layers/{rest}"] if group == "obsm" else [])
+        if place == f"obsm/{kind}":
+            own.append("X")
+        if found := next(filter(None, (answer_field(kind, one) for one in own)), None):
+            return found[0], f"{found[1]} ({KINDS[kind].split(', made by ')[1]})"
+    return None

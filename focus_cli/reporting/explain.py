@@ -10,8 +10,11 @@ from focus_cli import keys
 from focus_cli.errors import BadInputError, MissingResourceError
 from focus_cli.provenance import bytes_of
 from focus_cli.reporting.ancestry import Ancestry
+from focus_cli.reporting.column_fields import TABLES, column_fields, header_of
 from focus_cli.reporting.context import platform_words, told_warnings
 from focus_cli.reporting.explain_files import GENES_TXT, TRUTH_H5AD, explain_file, refuse_part
+from focus_cli.reporting.explain_h5ad import part_fields
+from focus_cli.reporting.fields import PART_FIELDS
 from focus_cli.reporting.records import (
     DESCRIPTIONS,
     SCORES_JSON,
@@ -95,7 +98,7 @@ def _folder(path: Path) -> dict[str, Any]:
                 kind,
                 what,
                 facts=scalars(told),
-                fields=_parts(path),
+                fields=_parts(path, kind),
                 made_by=provenance_of(told),
                 warnings=told_warnings(told),
             )
@@ -124,9 +127,20 @@ def _fold(path: Path) -> dict[str, Any]:
     return result(path, "hold-out", what, fields=fields, made_by=record_of(path / TRUTH_H5AD))
 
 
-def _parts(path: Path) -> list[dict[str, str]]:
+def _parts(path: Path, kind: str) -> list[dict[str, Any]]:
+    """What lies in a folder, and what is in these files: fields of an AnnData, columns of a table."""
     names = sorted(p.name for p in path.iterdir() if not p.name.startswith("."))
-    return [{"place": name, "meaning": FILES.get(name, "")} for name in names]
+    found: list[dict[str, Any]] = []
+    for name in names:
+        meaning = FILES.get(name, "")
+        if kind == "domains of a cohort" and name.endswith(".h5ad"):
+            meaning = "domains of one sample; focus explain says more of it"
+        found.append({"place": name, "meaning": meaning})
+        if kind in PART_FIELDS and name in FILES and name.endswith(".h5ad"):
+            found += part_fields(path / name, kind)
+        elif name in TABLES:
+            found += column_fields(header_of(path / name), TABLES[name], f"{name}: ")
+    return found
 
 
 def _corpus(path: Path) -> dict[str, Any]:
@@ -136,7 +150,7 @@ def _corpus(path: Path) -> dict[str, Any]:
         "bytes": bytes_of(path),
     }
     what = "samples packed for training, made by focus corpus"
-    return result(path, "corpus", what, facts=facts, fields=_parts(path), made_by=record)
+    return result(path, "corpus", what, facts=facts, fields=_parts(path, "corpus"), made_by=record)
 
 
 def _sample(path: Path) -> dict[str, Any]:
@@ -160,7 +174,7 @@ def _sample(path: Path) -> dict[str, Any]:
         f"a sample, made by focus {info.provenance.get('command', 'preprocess')}: "
         "raw counts, positions and image features",
         facts=facts,
-        fields=_parts(path),
+        fields=_parts(path, "sample"),
         made_by=info.provenance,
         warnings=list(info.warnings),
         use=["focus train and focus enhance take this folder."],

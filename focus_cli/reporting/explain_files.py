@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from focus_cli.errors import BadInputError
+from focus_cli.reporting.column_fields import COHORT, NUCLEI, OUTCOMES, SCORES, column_fields, header_of
 from focus_cli.reporting.explain_h5ad import explain_h5ad
 from focus_cli.reporting.records import DESCRIPTIONS, nuclei_record, page_contents, page_record, record_of
 from focus_cli.reporting.said import FILES, NOT_OURS, result
@@ -30,7 +31,8 @@ def explain_file(path: Path) -> dict[str, Any]:
     if path.suffix == ".tsv":
         return _table(path)
     if path.suffix == ".parquet" and (record := nuclei_record(path)):
-        return result(path, "nuclei", "nuclei of a slide, one a row, made by focus nuclei", made_by=record)
+        what = "nuclei of a slide, one a row, made by focus nuclei"
+        return result(path, "nuclei", what, fields=column_fields(list(NUCLEI), NUCLEI), made_by=record)
     if path.name == GENES_TXT and (path.parent / TRUTH_H5AD).is_file():
         lines = sum(1 for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
         what = "the genes that a hold-out is scored on, one a line"
@@ -65,16 +67,17 @@ def _page(path: Path) -> dict[str, Any]:
 
 
 def _table(path: Path) -> dict[str, Any]:
+    columns = header_of(path)
     with open(path, encoding="utf-8", errors="replace") as stream:
-        columns = stream.readline().rstrip("\n").split("\t")
-        rows = sum(1 for line in stream if line.strip())
+        rows = sum(1 for line in stream if line.strip()) - 1
     facts = {"rows": rows, "columns": len(columns)}
     if set(columns) >= _SCORES:
         what = "scores of a run: one row for each fold, method and group of genes"
-        return result(path, "scores table", what, facts=facts)
+        return result(path, "scores table", what, facts=facts, fields=column_fields(columns, SCORES))
     if set(columns) >= _OUTCOMES:
         what = "what a head of focus outcome says of samples, one row for each"
-        return result(path, "outcome table", what, facts=facts)
+        return result(path, "outcome table", what, facts=facts, fields=column_fields(columns, OUTCOMES))
     if set(columns) >= _COHORT:
-        return result(path, "cohort table", "one row for each sample of a run, failures included", facts=facts)
+        what = "one row for each sample of a run, failures included"
+        return result(path, "cohort table", what, facts=facts, fields=column_fields(columns, COHORT))
     raise BadInputError(f"{path} is a table, but none that FOCUS wrote", hint=NOT_OURS)

@@ -74,7 +74,7 @@ def _explain_enhanced(path: Path, handle: h5py.File) -> dict[str, Any]:
         kind,
         _KINDS.get(kind, f"AnnData of FOCUS, kind {kind!r}"),
         facts=facts,
-        fields=_fields(handle, kind=kind),
+        fields=fields_of(handle, kind=kind),
         made_by=provenance(focus),
         warnings=warnings,
         use=_USE.get(kind, []),
@@ -97,7 +97,7 @@ def _explain_truth(path: Path, handle: h5py.File) -> dict[str, Any]:
         if expected
         else "truth of a hold-out: the counts that were hidden",
         facts=facts,
-        fields=_fields(handle, truth="expected" if expected else "counts"),
+        fields=fields_of(handle, truth="expected" if expected else "counts"),
         made_by=provenance_of(told) or truth_record(path, told),
         warnings=told_warnings(told),
         use=["Keep it away from training and enhancement; only focus evaluate may read it."],
@@ -119,7 +119,13 @@ def _length(node: h5py.Group | h5py.Dataset) -> int:
     return _length(node["codes"] if "codes" in node else node["values"])
 
 
-def _fields(handle: h5py.File, *, truth: str = "", kind: str = "") -> list[dict[str, Any]]:
+def part_fields(path: Path, kind: str) -> list[dict[str, Any]]:
+    """Fields of an AnnData that is a part of a folder; `kind` is that of the folder."""
+    with open_h5ad(path) as handle:
+        return [field | {"place": f"{path.name}: {field['place']}"} for field in fields_of(handle, kind=kind)]
+
+
+def fields_of(handle: h5py.File, *, truth: str = "", kind: str = "") -> list[dict[str, Any]]:
     """Every field that the file holds, in the order of an AnnData, with shape, dtype, unit and meaning."""
     places = ["X"] if "X" in handle else []
     for group in ("layers", "obs", "var", "obsm", "varm", "obsp", "varp", "uns"):

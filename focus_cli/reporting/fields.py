@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from focus_cli import keys
-from focus_cli.reporting.answer_fields import answer_field
+from focus_cli.reporting.answer_fields import answer_field, joined_field
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ FIELDS: dict[str, Meaning] = {
     f"obs/{keys.NOVELTY}": Meaning(
         "ratio", "distance of the image here to tissue met in training; above 1 it is unlike any of it"
     ),
+    f"obs/{keys.ABSTAIN}": Meaning("true or false", "true where the estimate of the location should not be read"),
     f"obs/{keys.PARENT}": Meaning(
         "obs name", "refined files: the measured location that covers this one, or is nearest to it"
     ),
@@ -55,6 +56,10 @@ FIELDS: dict[str, Meaning] = {
         "false for a gene outside the panel: all its values are inferred, none is measured",
     ),
     f"var/{keys.VAR_RELIABILITY}": Meaning("0 to 1", "how far the estimate of this gene can be trusted"),
+    f"var/{keys.ABSTAIN}": Meaning("true or false", "true where the estimate of the gene should not be read"),
+    f"var/{keys.LEVEL_SD}": Meaning(
+        "log", "standard deviation of the log of the gene's level, one factor for all locations; 0 for measured genes"
+    ),
     f"obsm/{keys.SPATIAL}": Meaning("full-resolution px", "position (x, y); x to the right, y down"),
     f"obsm/{keys.SPATIAL_UM}": Meaning("µm", "position (x, y) with the same origin and axes"),
     f"obsm/{keys.LATENT}": Meaning("", "posterior mean of the latent state"),
@@ -82,6 +87,16 @@ TRUTH_FIELDS: dict[str, Meaning] = {
     "var/program": Meaning("", "simulated programme that the gene belongs to"),
     "obsm/cell_type_proportions": Meaning("fraction", "simulated share of each cell type; rows sum to 1"),
 }
+# What the parts of a sample and of a reference hold, by the kind of the folder.
+PART_FIELDS: dict[str, dict[str, Meaning]] = {
+    "sample": {"X": Meaning("molecules", "raw counts as the instrument gave them")},
+    "reference": {
+        "X": Meaning("see scale above", "counts or count-like values of cells; mean proportions of cell states"),
+        "obs/cell_type": Meaning("", "cell type"),
+        "obs/n_cells": Meaning("", "cells that the state is the mean of"),
+        "obs/purity": Meaning("fraction", "share of these cells that are of the state's type"),
+    },
+}
 _QUANTILE = re.compile(r"layers/q(\d\d)")
 _DRAW = re.compile(rf"obsm/{keys.LATENT}_sample_(\d+)")
 UNKNOWN = "not described by FOCUS; carried over from the input, or added later"
@@ -97,10 +112,12 @@ def field_meaning(place: str, *, truth: str = "", kind: str = "") -> Meaning:
     truth
         Kind of truth where the file is one (``"counts"`` or ``"expected"``): its X is no estimate.
     kind
-        Kind of the file; what an answer holds depends on it.
+        Kind of the file, or of the folder that it is a part of.
     """
     if found := answer_field(kind, place):
         return Meaning(*found)
+    if place in PART_FIELDS.get(kind, {}):
+        return PART_FIELDS[kind][place]
     if truth and place == "X":
         if truth == "expected":
             return Meaning("see scale above", "expected expression, free of sampling noise")
@@ -111,4 +128,7 @@ def field_meaning(place: str, *, truth: str = "", kind: str = "") -> Meaning:
         return Meaning(_LOG, f"{int(match[1])} % quantile of the posterior of X")
     if match := _DRAW.fullmatch(place):
         return Meaning("", f"draw {match[1]} of the latent state from the posterior")
-    return FIELDS.get(place, Meaning("", UNKNOWN))
+    if place in FIELDS:
+        return FIELDS[place]
+    joined = joined_field(place)
+    return Meaning("", UNKNOWN) if joined is None else Meaning(*joined)

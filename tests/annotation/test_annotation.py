@@ -14,6 +14,8 @@ from focus_cli.annotation.judging import HeldOut, calibration, class_scores, exp
 from focus_cli.annotation.labels import blocks_of
 from focus_cli.annotation.ranking import ranking_draws
 from focus_cli.errors import BadInputError, MissingResourceError, OutputExistsError
+from focus_cli.reporting import explain
+from focus_cli.reporting.fields import UNKNOWN
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +49,8 @@ def test_the_map_is_right_and_the_file_says_where_it_comes_from(fitted, tmp_path
     assert read.uns["focus"]["kind"] == "annotation" and counts.sum() == len(kinds)
     assert json.loads(read.uns["focus"]["provenance"])["inputs"]["head"]["sha256"]
     assert not any(p.suffix in (".pkl", ".pickle", ".joblib") for p in (folder / "head").iterdir())
+    for path in (folder / "head", tmp_path / "new.annotation.h5ad"):
+        assert all(field["meaning"] not in ("", UNKNOWN) for field in explain(path)["fields"])
     with pytest.raises(OutputExistsError):
         apply_annotation(new, folder / "head", tmp_path / "new.annotation.h5ad")
 

@@ -164,6 +164,20 @@ def test_a_mistyped_command_is_one_line_and_a_hint(monkeypatch, capsys, words, s
     assert len(lines) == 2 and lines[1].startswith("  hint: focus") and lines[1].endswith("--help")
 
 
+def test_every_exit_code_is_in_the_help():
+    from focus_cli import errors
+
+    shown = CliRunner().invoke(cli, ["--help"], prog_name="focus").output
+    codes = {value for name, value in vars(errors).items() if name.startswith("EXIT_") and isinstance(value, int)}
+    assert all(re.search(rf"\b{code}\b", shown) for code in codes)
+
+
+@pytest.mark.parametrize("verb", ["annotate fit", "annotate apply", "outcome fit", "outcome apply"])
+def test_parts_of_groups_have_examples(verb):
+    shown = CliRunner().invoke(cli, [*verb.split(), "--help"], prog_name="focus")
+    assert f"focus {verb} " in shown.output
+
+
 @pytest.mark.parametrize("words", [["help"], ["help", "train"], ["annotate", "help", "fit"], ["train", "--help"]])
 def test_help_can_be_asked_for_in_words(words):
     shown = CliRunner().invoke(cli, words, prog_name="focus")

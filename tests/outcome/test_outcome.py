@@ -17,6 +17,8 @@ from focus_cli.outcome.crossing import cross, judge, permuted
 from focus_cli.outcome.linear import fit_linear
 from focus_cli.outcome.scorer import fit_scorer, stratified_folds
 from focus_cli.outcome.target import Target, read_clinical
+from focus_cli.reporting import explain
+from focus_cli.reporting.fields import UNKNOWN
 
 pytest.importorskip("lifelines")
 WIDTH = 6
@@ -97,6 +99,8 @@ def test_scores_of_new_slides_follow_the_niche_and_attention_finds_it(fitted, tm
     assert read.obs["contribution"].mean() == pytest.approx(scores["score"][chosen], abs=1e-3)
     inside = niche[chosen]
     assert read.obs["contribution"][inside].mean() > read.obs["contribution"][~inside].mean()
+    for path in (folder / "head", tmp_path / "s.tsv", tmp_path / "maps" / f"N{chosen:02d}.h5ad"):
+        assert all(field["meaning"] not in ("", UNKNOWN) for field in explain(path)["fields"])
     with pytest.raises(OutputExistsError):
         apply_outcome(files, folder / "head", tmp_path / "s.tsv")
 
