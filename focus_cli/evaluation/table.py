@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from focus_cli.evaluation import predictive
+from focus_cli.store.tables import write_table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -58,17 +59,7 @@ _SHOWN = {
 
 def write_tsv(path: Path, rows: Iterable[Mapping[str, Any]], columns: Iterable[str]) -> None:
     """Write rows as TSV: an undefined number is an empty field, others have seven digits."""
-    columns = list(columns)
-    with open(path, "w", encoding="utf-8", newline="\n") as stream:
-        stream.write("\t".join(columns) + "\n")
-        for row in rows:
-            stream.write("\t".join(_field(row.get(c)) for c in columns) + "\n")
-
-
-def _field(value: Any) -> str:
-    if value is None or (isinstance(value, float) and not math.isfinite(value)):
-        return ""
-    return f"{value:.7g}" if isinstance(value, float) else str(value)
+    write_table(path, list(columns), rows)
 
 
 def is_ours(method: str) -> bool:

@@ -26,6 +26,7 @@ from focus_cli.provenance import describe_run
 from focus_cli.resources import answered_size, check_memory
 from focus_cli.store import atomic_directory, atomic_file, check_output
 from focus_cli.store.kinds import ATTENTION, OUTCOME_HEAD, OUTCOMES
+from focus_cli.store.tables import write_table
 
 ANSWER = "outcome"
 _SUPPORT = 40  # locations of a donor by which another slide is called unlike the cohort
@@ -240,7 +241,7 @@ def apply_outcome(
                 _write_attention(model, embedding, folder, rows[-1], record)
     scores = pd.DataFrame(rows)
     with atomic_file(out, overwrite, kind=OUTCOMES) as temporary:
-        scores.to_csv(temporary, sep="\t", index=False, float_format="%.6g", lineterminator="\n")
+        write_table(temporary, list(scores.columns), scores.to_dict("records"), digits=6)
     return scores
 
 

@@ -14,6 +14,7 @@ from focus_cli import keys
 from focus_cli.errors import BadInputError
 from focus_cli.priors.coexpression import SpatialPrior
 from focus_cli.store import require_files
+from focus_cli.store.tables import escape_cell
 
 SCHEMA_VERSION = 1
 TOP_GENES = 20  # of each sign of a factor, in the table for people
@@ -81,6 +82,6 @@ def _factor_table(prior: SpatialPrior) -> str:
             for rank, row in enumerate(rows, 1):
                 loading, measured = prior.loadings[row, factor], str(bool(prior.measured[row])).lower()
                 lines.append(
-                    f"{factor}\t{variance:.6g}\t{direction}\t{rank}\t{prior.genes[row]}\t{loading:.5g}\t{measured}"
+                    f"{factor}\t{variance:.6g}\t{direction}\t{rank}\t{escape_cell(str(prior.genes[row]))}\t{loading:.5g}\t{measured}"
                 )
     return "\n".join(lines) + "\n"

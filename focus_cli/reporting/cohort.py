@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from focus_cli import __version__
 from focus_cli.reporting.charts import short
 from focus_cli.reporting.cohort_answers import cells_of, columns_of, found_of
-from focus_cli.store import atomic_file
+from focus_cli.store import atomic_file, tables
 from focus_cli.store.kinds import COHORT_PAGE, PART
 
 if TYPE_CHECKING:
@@ -91,23 +90,19 @@ def write_table(rows: Sequence[CohortRow], path: Path) -> None:
     names = _score_names(rows)
     columns = [*plain, "warnings", *(f"{name}.{part}" for name in names for part in ("focus", "best", "method"))]
     columns += columns_of(rows)
-    with (
-        atomic_file(path, overwrite=True, kind=PART) as temporary,
-        open(temporary, "w", newline="", encoding="utf-8") as stream,
-    ):
-        writer = csv.DictWriter(stream, columns, delimiter="\t", lineterminator="\n", restval="")
-        writer.writeheader()
-        for row in rows:
-            said: dict[str, Any] = {name: _cell(getattr(row, name)) for name in plain}
-            said["warnings"] = " | ".join(row.warnings)
-            for score in row.scores:
-                said |= {
-                    f"{score.name}.focus": _cell(score.ours),
-                    f"{score.name}.best": _cell(score.best),
-                    f"{score.name}.method": score.method,
-                }
-            said |= {name: _cell(value) for name, value in cells_of(row).items()}
-            writer.writerow(said)
+    table = []
+    for row in rows:
+        said: dict[str, Any] = {name: _cell(getattr(row, name)) for name in plain}
+        said["warnings"] = " | ".join(row.warnings)
+        for score in row.scores:
+            said |= {
+                f"{score.name}.focus": _cell(score.ours),
+                f"{score.name}.best": _cell(score.best),
+                f"{score.name}.method": score.method,
+            }
+        table.append(said | {name: _cell(value) for name, value in cells_of(row).items()})
+    with atomic_file(path, overwrite=True, kind=PART) as temporary:
+        tables.write_table(temporary, columns, table)
 
 
 def write_page(rows: Sequence[CohortRow], shared: Sequence[SharedJob], path: Path, *, together: str = "") -> None:

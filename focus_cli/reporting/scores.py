@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from focus_cli.errors import BadInputError, MissingResourceError
 from focus_cli.reporting.charts import DotPlot, dot_plot
 from focus_cli.reporting.context import mapping
+from focus_cli.store.tables import unescape_cell
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -114,9 +115,9 @@ def read_scores(folder: Path) -> ScoreSet:
     if not pd.api.types.is_numeric_dtype(table["pcc_mean"]):
         raise BadInputError(f"{path}: column 'pcc_mean' holds text", hint="run focus evaluate again")
     table = table.assign(
-        method=table["method"].astype(str),
+        method=table["method"].astype(str).map(unescape_cell),
         task=table["task"].astype(str) if "task" in table else "",
-        genes=table["genes"].astype(str) if "genes" in table else "all",
+        genes=table["genes"].astype(str).map(unescape_cell) if "genes" in table else "all",
     )
     told = _read_json(folder)
     leads = mapping(told.get("differences"))

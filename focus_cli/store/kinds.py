@@ -229,7 +229,7 @@ def _is_study(path: Path) -> bool:
 
 
 _SPATIAL_GROUPS = ("images", "labels", "points", "shapes", "tables")
-_NUCLEI = ("nucleus", "x_um", "y_um")
+_NUCLEI = ("nucleus", "x_um", "y_um", "area_um2", "eccentricity", "haematoxylin")
 _PRIOR = (keys.PRIOR_ARRAYS, keys.FACTORS_TSV)
 
 SAMPLE = _folder_kind(

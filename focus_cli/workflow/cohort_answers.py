@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from focus_cli import keys
 from focus_cli.significance import FDR
+from focus_cli.store.tables import read_rows
 from focus_cli.workflow.cohort_jobs import Job
 
 if TYPE_CHECKING:
@@ -201,8 +201,7 @@ _READ: dict[str, tuple[str, Callable[[Job], str], Callable[[CohortAnswers, Path,
 
 
 def _rows_by_sample(path: Path) -> dict[str, dict[str, str]]:
-    with open(path, newline="", encoding="utf-8") as stream:
-        return {row["sample"]: row for row in csv.DictReader(stream, delimiter="\t")}
+    return {row["sample"]: row for row in read_rows(path)}
 
 
 def _opened(path: Path) -> h5py.File:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from focus_cli import keys
+from focus_cli.store.tables import read_rows
 from focus_cli.workflow.answers import SHARED_RULES
 from focus_cli.workflow.cohort_jobs import Job
 from focus_cli.workflow.scores import OURS, SCORES
@@ -106,9 +107,8 @@ def scores_of(out: Path, sample: str, folders: Iterable[str]) -> list[Score]:
         parts = Path(folder).parts
         name = (parts[-2] if parts[-1] == "scores" else parts[-1]).removeprefix(f"{sample}.")
         try:
-            with open(out / folder / SCORES, newline="", encoding="utf-8") as stream:
-                rows = list(csv.DictReader(stream, delimiter="\t"))
-        except (OSError, UnicodeDecodeError):
+            rows = read_rows(out / folder / SCORES)
+        except (OSError, UnicodeDecodeError, csv.Error):
             continue
         groups = [row.get("genes") for row in rows]
         main = "all" if "all" in groups else next(iter(groups), None)

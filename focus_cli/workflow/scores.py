@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from focus_cli.errors import BadInputError, MissingResourceError
 from focus_cli.store import atomic_file
 from focus_cli.store.kinds import PART
+from focus_cli.store.tables import read_rows, write_table
 
 SCORES = "scores.tsv"
 OURS = "focus"
@@ -23,8 +23,7 @@ def _fold_of(folder: Path) -> str:
 def _read(path: Path) -> list[dict[str, str]]:
     if not path.is_file():
         raise MissingResourceError(f"no such file: {path}", hint="focus evaluate makes it")
-    with open(path, newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream, delimiter="\t"))
+    rows = read_rows(path)
     if not rows or "method" not in rows[0]:
         raise BadInputError(f"{path} is not a table of scores", hint="run focus evaluate again")
     return rows
@@ -49,10 +48,8 @@ def gather_scores(folders: Sequence[Path], out: Path) -> None:
     """
     rows = [{"fold": _fold_of(Path(f)), **row} for f in folders for row in _read(Path(f) / SCORES)]
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    with atomic_file(out, overwrite=True, kind=PART) as temporary, open(temporary, "w", newline="") as stream:
-        writer = csv.DictWriter(stream, columns, delimiter="\t", lineterminator="\n", restval="")
-        writer.writeheader()
-        writer.writerows(rows)
+    with atomic_file(out, overwrite=True, kind=PART) as temporary:
+        write_table(temporary, columns, rows)
 
 
 def write_scored_genes(truth: Path, out: Path) -> None:
