@@ -36,7 +36,7 @@ def _box(text: str | None, name: str) -> tuple[float, float, float, float] | Non
     help="Genes to score; for impute the candidates, of which half are hidden. Default 1000; for refine "
     "and histology 200.",
 )
-@click.option("--genes-file", type=PATH, help="Score (impute: hide) exactly these genes, one a line.")
+@click.option("--genes-file", type=PATH, help="Score (impute: hide) exactly these genes: a list or a table.")
 @click.option(
     "--fraction",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),

@@ -18,7 +18,7 @@ from focus_cli.platform_names import AUTO
 from focus_cli.preprocessing.encoding import Encoding, encoding_like
 from focus_cli.preprocessing.preparation import Preparation
 from focus_cli.progress import say
-from focus_cli.reference import build_reference, is_reference, open_reference
+from focus_cli.reference import build_reference, is_reference, open_reference, require_h5ad
 from focus_cli.resources import Size, check_memory, sample_size
 from focus_cli.store import StoredSample, check_output, is_sample, open_sample, sample_id_of, scratch_folder
 from focus_cli.store.kinds import ENHANCED, PICTURE, REFINED
@@ -95,6 +95,7 @@ def enhance(
     if trained is not None and options.histology_only and not trained.image.names:
         raise UsageError("the model was trained without images", hint="use a model trained on samples with an H&E")
     with scratch_folder() as scratch:
+        reference_dir: Path | None = None
 
         def check(subject: Subject) -> None:
             check_subject(subject, trained, reference, options, orthologues=orthologues)
@@ -105,10 +106,13 @@ def enhance(
             stored = open_sample(sample)
             check(_subject(stored))
         else:
+            if not orthologues:  # a reference that cannot be used is refused before the sample is prepared
+                reference_dir = _reference(reference, scratch, options.seed, None, cell_type)
             _check_raw_memory(sample, preparation, trained, options, reference=reference is not None)
             stored = _preprocessed(sample, scratch, preparation, encoding, trained, check)
         goal = known_species(stored.read().var, str(stored.path)) if orthologues else None
-        reference_dir = _reference(reference, scratch, options.seed, goal, cell_type)
+        if reference_dir is None:
+            reference_dir = _reference(reference, scratch, options.seed, goal, cell_type)
         if trained is None:
             trained = _train_here(stored, reference_dir, scratch, options, training_options)
         opened = open_reference(reference_dir) if reference_dir else None
@@ -198,14 +202,14 @@ def _check_reference(reference: Path | None, orthologues: bool, cell_type: str |
         if named:
             raise UsageError(f"{named[0]} is about the --reference", hint="give one, or leave it away")
         return
-    if is_reference(reference) or Path(reference).is_dir():
-        open_reference(reference)  # raises: it names what is missing
+    if is_reference(reference):
+        open_reference(reference)  # raises where a part of it is missing
         if cell_type is not None:
             raise UsageError(
                 f"--cell-type is about an .h5ad, and {reference} is prepared already", hint="leave it away"
             )
-    elif not Path(reference).exists():
-        raise MissingResourceError(f"no such reference: {reference}", hint="give an .h5ad file of scRNA-seq")
+    else:
+        require_h5ad(Path(reference))
 
 
 def check_outputs(out: Path, refined: Path | None, picture: Path | None, read: list[object], overwrite: bool) -> None:

@@ -1,6 +1,7 @@
 """The scRNA-seq reference: gene names, cells, cell states."""
 
 from focus_cli.reference.build import Reference, build_reference, is_reference, open_reference
+from focus_cli.reference.cells import require_h5ad
 from focus_cli.reference.genes import GeneNames, match_genes, read_gene_names
 
 __all__ = [
@@ -11,4 +12,5 @@ __all__ = [
     "match_genes",
     "open_reference",
     "read_gene_names",
+    "require_h5ad",
 ]

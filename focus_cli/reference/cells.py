@@ -17,6 +17,7 @@ from focus_cli.reference.types import CellTypes, choose_types
 from focus_cli.scales import undo_log
 from focus_cli.store import scratch_folder, write_anndata
 from focus_cli.store.hdf5 import open_hdf5, read_anndata
+from focus_cli.store.regular import require_regular
 
 if TYPE_CHECKING:
     import h5py
@@ -61,7 +62,7 @@ def load_cells(
     import pandas as pd
 
     path = Path(path)
-    _require_h5ad(path)
+    require_h5ad(path)
     with _opened(path) as file:
         source = choose_source(file, path)
         names = read_gene_names(source.var)
@@ -111,8 +112,16 @@ def load_cells(
     return cells, info
 
 
-def _require_h5ad(path: Path) -> None:
-    """Refuse what is no .h5ad by its name or kind, with the way to one."""
+def require_h5ad(path: Path) -> None:
+    """Refuse what is no .h5ad by its name or kind, with the way to one.
+
+    Raises
+    ------
+    MissingResourceError
+        If it is not there.
+    BadInputError
+        If it is a reference in another form.
+    """
     name = path.name.lower()
     if path.is_dir() and (path / ".zattrs").exists() | (path / "zarr.json").exists():
         raise BadInputError(
@@ -124,8 +133,14 @@ def _require_h5ad(path: Path) -> None:
             f"{path} is a 10x matrix folder, not an .h5ad file",
             hint="scanpy.read_10x_mtx(FOLDER), add a column of cell types to obs, write_h5ad('reference.h5ad')",
         )
-    if not path.is_file():
+    if path.is_dir():
+        raise MissingResourceError(
+            f"{path} is no reference: it holds no {keys.REFERENCE_JSON}",
+            hint="give a folder made by focus reference, or an .h5ad file of scRNA-seq",
+        )
+    if not path.exists():
         raise MissingResourceError(f"no such reference: {path}", hint="give an .h5ad file of scRNA-seq")
+    require_regular(path)
     for ending, way in _OTHER_KINDS.items():
         if name.endswith(ending):
             raise BadInputError(f"{path} is no .h5ad file", hint=way)
@@ -184,6 +199,11 @@ def _opened(path: Path) -> Iterator[h5py.File]:
     try:
         with scratch_folder() as scratch:
             with open_hdf5(path) as file:
+                if "obs" not in file and "matrix" in file:
+                    raise BadInputError(
+                        f"{path} is a 10x matrix file, not an .h5ad file",
+                        hint="scanpy.read_10x_h5(FILE), add a column of cell types to obs, write_h5ad('reference.h5ad')",
+                    )
                 old = "encoding-type" not in file["obs"].attrs
             if old:  # from before anndata 0.7, and no atlas: anndata itself reads it
                 write_anndata(read_anndata(path), path := scratch / "cells.h5ad")

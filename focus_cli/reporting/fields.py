@@ -73,6 +73,7 @@ FIELDS: dict[str, Meaning] = {
     "varm/focus_loadings": Meaning("", "loadings that turn a latent state or a draw of it into expression"),
     f"uns/{keys.UNS}": Meaning("", "kind of file, sample, settings, warnings and provenance (JSON-safe)"),
     f"uns/{keys.UNS_SPATIAL}": Meaning("", "H&E thumbnails and scale factors, as scanpy reads them"),
+    f"uns/{keys.UNS_COLUMNS}": Meaning("", "names of the columns of tables in obsm that hold a slash, by table"),
     "uns/focus_truth": Meaning("", "the task, its scored genes and the seed that a truth file belongs to"),
 }
 

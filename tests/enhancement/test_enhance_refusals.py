@@ -98,3 +98,19 @@ def test_a_model_is_trained_on_the_section_where_it_is_asked_for(tmp_path):
     enhance(sample, tmp_path / "a.h5ad", model="self", options=options, training_options={"max_steps": 2})
     written = anndata.read_h5ad(tmp_path / "a.h5ad")
     assert written.shape == (36, N_GENES) and np.isfinite(written.X).all()
+
+
+def test_a_reference_that_cannot_be_used_is_refused_before_a_raw_sample_is_prepared(tmp_path, monkeypatch):
+    def never(*args, **how):
+        raise AssertionError("the sample was prepared")
+
+    monkeypatch.setattr("focus_cli.enhancement.stage._preprocessed", never)
+    scaled = anndata.AnnData(np.random.default_rng(0).normal(size=(30, 12)).astype(np.float32))
+    scaled.write_h5ad(tmp_path / "scaled.h5ad")
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "counts.csv").write_text("x")
+    with pytest.raises(BadInputError, match="it was scaled"):
+        enhance(tmp_path / "raw", tmp_path / "a.h5ad", reference=tmp_path / "scaled.h5ad")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(MissingResourceError, match=r"reference\.json"):
+        enhance(tmp_path / "raw", tmp_path / "a.h5ad", reference=tmp_path / "folder")

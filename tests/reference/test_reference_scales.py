@@ -189,3 +189,11 @@ def test_a_store_or_a_matrix_folder_is_refused_with_the_way_to_an_h5ad(tmp_path)
         with pytest.raises(BadInputError) as refused:
             load_cells(tmp_path / name)
         assert way in refused.value.hint
+
+
+def test_a_10x_matrix_file_is_refused_with_the_way_to_an_h5ad(tmp_path):
+    with h5py.File(tmp_path / "m.h5", "w") as file:
+        file["matrix/data"] = np.arange(3)
+    with pytest.raises(BadInputError, match="10x matrix file") as refused:
+        load_cells(tmp_path / "m.h5")
+    assert "read_10x_h5" in refused.value.hint

@@ -78,3 +78,13 @@ def test_files_of_before_are_read_as_they_are(tmp_path):
             pytest.skip("this anndata refuses slashes")
     with SpatialFile(tmp_path / "x.h5ad") as file:
         assert file.obsm("types").columns.tolist() == ["T/NK", "plain"]
+
+
+def test_an_overview_of_a_cohort_names_types_as_they_are(tmp_path):
+    from focus_cli.workflow.cohort_answers import _celltypes
+
+    adata = located([])
+    shares = np.array([[0.5, 0.25, 0.25]] * 3, np.float32)
+    adata.obsm["cell_type_proportions"] = pd.DataFrame(shares, index=adata.obs_names, columns=["T/NK", "B", "a/b"])
+    write_anndata(adata, tmp_path / "x.h5ad")
+    assert _celltypes(None, tmp_path / "x.h5ad", "x").share == {"T/NK": 0.5, "B": 0.25, "a/b": 0.25}
