@@ -21,6 +21,7 @@ _MOST_LOG = 20.0  # log2 of counts per million stays below, and the natural loga
 _MOST_SHARE = 1e9  # largest value that a logarithm is believed to stand for
 _SAME = 2e-3  # sums that differ by less, relative to their size, are the same
 _FITS, _PART, _FEWEST = 0.9, 0.02, 5
+_MANY, _NOT_COUNTED = 100, 5  # among so many counts of a cell there are small ones
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class CellFacts:
         int64 (n,): values that are not zero.
     n_fractions
         int64 (n,): values that are no whole numbers.
+    least
+        float64 (n,): the smallest value that is not zero; infinite where there is none.
     most
         float64 (n,): the largest value.
     sums
@@ -42,13 +45,15 @@ class CellFacts:
 
     n_values: np.ndarray
     n_fractions: np.ndarray
+    least: np.ndarray
     most: np.ndarray
     sums: np.ndarray
 
     @classmethod
     def empty(cls, n: int) -> CellFacts:
         """Of `n` cells without a value."""
-        return cls(np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n), np.zeros((n, len(TRANSFORMS))))
+        numbers = np.zeros(n, np.int64), np.zeros(n, np.int64)
+        return cls(*numbers, np.full(n, np.inf), np.zeros(n), np.zeros((n, len(TRANSFORMS))))
 
 
 @dataclass(frozen=True)
@@ -148,6 +153,8 @@ def recognise_scale(facts: CellFacts, stated: float | None = None, *, binding: b
         return Scale("empty")
     whole = facts.n_fractions[filled] == 0
     if whole.all():
+        if mixed := _rounded_among(facts):
+            return Scale("mixed", reason=mixed)
         return Scale("counts", reason="all values are whole numbers")
     rows = filled[~whole]
     found = {t: _equal_sums(facts.sums[rows, k]) for k, t in enumerate(TRANSFORMS)}
@@ -186,6 +193,15 @@ def _equal_sums(sums: np.ndarray) -> np.ndarray:
     ends = np.searchsorted(order, order + _SAME, side="right")
     start = order[int(np.argmax(ends - np.arange(len(order))))]
     return (logs >= start) & (logs <= start + _SAME)
+
+
+def _rounded_among(facts: CellFacts) -> str:
+    """What is wrong where some cells hold counts and others were scaled and rounded; "" if nothing."""
+    long = facts.n_values >= _MANY
+    scaled, counted = int((facts.least[long] >= _NOT_COUNTED).sum()), int((facts.least[long] == 1).sum())
+    if min(scaled, counted) < max(_FEWEST, _PART * long.sum()):
+        return ""
+    return f"{scaled:,} cells hold no value below {_NOT_COUNTED} among {_MANY} and more, {counted:,} hold ones"
 
 
 def _counts_among(facts: CellFacts, whole: np.ndarray, rows: np.ndarray, found: dict) -> str:

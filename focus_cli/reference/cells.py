@@ -202,7 +202,7 @@ def _opened(path: Path) -> Iterator[h5py.File]:
                 if "obs" not in file and "matrix" in file:
                     raise BadInputError(
                         f"{path} is a 10x matrix file, not an .h5ad file",
-                        hint="scanpy.read_10x_h5(FILE), add a column of cell types to obs, write_h5ad('reference.h5ad')",
+                        hint="scanpy.read_10x_h5(FILE), add a column of cell types, write_h5ad('reference.h5ad')",
                     )
                 old = "encoding-type" not in file["obs"].attrs
             if old:  # from before anndata 0.7, and no atlas: anndata itself reads it

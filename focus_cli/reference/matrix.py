@@ -207,6 +207,7 @@ def _count(values: np.ndarray, add: Adder, cells: CellFacts, powers: bool) -> bo
     """Gather what some values tell of their cells; whether logarithms were undone."""
     fraction = ~np.isclose(values, np.rint(values), rtol=0, atol=_ROUNDING)
     add(np.add, (values != 0).astype(np.int64), cells.n_values)
+    add(np.minimum, np.where(values == 0, np.inf, values).astype(np.float64), cells.least)
     add(np.maximum, np.nan_to_num(values).astype(np.float64), cells.most)
     add(np.add, values.astype(np.float64), cells.sums[:, 0])
     if not (powers or fraction.any()):

@@ -140,6 +140,19 @@ def test_cells_on_different_scales_are_refused(tmp_path, x, layout):
     assert "raw counts" in refused.value.hint
 
 
+@pytest.mark.parametrize("layout", list(LAYOUTS))
+def test_counts_joined_with_values_that_were_scaled_and_rounded_are_refused(tmp_path, layout):
+    counts = np.random.default_rng(0).poisson(1.5, (60, 400)).astype(np.float32)
+    joined = np.vstack([counts[:40], np.rint(counts[40:] * 16.7)])
+    for name, x in (("counts", counts), ("joined", joined)):
+        adata = anndata.AnnData(LAYOUTS[layout](x))
+        adata.var_names = [f"G{i}" for i in range(400)]
+        adata.write_h5ad(tmp_path / f"{name}.h5ad")
+    assert load_cells(tmp_path / "counts.h5ad")[1]["scale"] == "counts"
+    with pytest.raises(BadInputError, match="20 cells hold no value below 5"):
+        load_cells(tmp_path / "joined.h5ad")
+
+
 def test_every_value_is_looked_at(tmp_path, monkeypatch):
     monkeypatch.setattr(matrix, "BLOCK", 200)
     last = COUNTS.copy()
