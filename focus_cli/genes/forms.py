@@ -26,6 +26,7 @@ _ID_ALONE = re.compile(rf"({_ID}){_VERSION}(?:_PAR_Y)?", re.IGNORECASE)
 _BETWEEN = r"[\s_|:;,/\-(]+"
 _ID_FIRST = re.compile(rf"({_ID})(?:\.\d{{1,3}})?{_BETWEEN}(\S.*?)[)\s]*", re.IGNORECASE)
 _ID_LAST = re.compile(rf"(\S.*?){_BETWEEN}({_ID})(?:\.\d{{1,3}})?[)\s]*", re.IGNORECASE)
+_PLAIN = re.compile(r"(?!ENS)[A-Z][A-Z0-9]*", re.IGNORECASE)
 _NUMBER = re.compile(r"\d+(\.0*)?")
 
 
@@ -50,11 +51,15 @@ class NameParts:
 
 def split_name(name: str) -> tuple[str, str, str]:
     """Ensembl id, symbol and species of the genome of one name, each "" where it holds none."""
+    if _PLAIN.fullmatch(name):  # most names by far
+        return "", name, ""
+    if _ID_ALONE.fullmatch(name):
+        return _ID_ALONE.fullmatch(name)[1].upper(), "", ""
     species = ""
     if _ANY_PREFIX.match(name):
         species, found = next((s, m) for s, pattern in _PREFIX.items() if (m := pattern.match(name)))
         name = name[found.end() :]
-    if "ENS" in name[:3].upper() or "ENS" in name.upper():
+    if "ENS" in name.upper():
         if found := _ID_ALONE.fullmatch(name):
             return found[1].upper(), "", species
         if found := _ID_FIRST.fullmatch(name):
