@@ -63,6 +63,7 @@ def describe_slide(path: Path, mpp: float | None = None) -> dict[str, Any]:
                 "mpp_origin": "given" if mpp is not None else slide.file_mpp_origin,
                 "file_mpp": slide.file_mpp,
             }
+            report["warnings"] += slide.notes
             if slide.mpp is None:
                 _refuse(report, is_histology(slide.thumbnail(_GLANCE_PX))[1].reason)
             slide.require_mpp()

@@ -1,4 +1,9 @@
-"""Whether a picture is an H&E: fluorescence, drawings and Space Ranger's overlays are not."""
+"""Whether a picture is an H&E: fluorescence, drawings and Space Ranger's overlays are not.
+
+Viewers and annotation tools paint the background of a section black or grey. Fluorescence is black beside its signal,
+too; what parts them is the rest of the picture. Beside painted background stand the pale colours of an H&E; in
+fluorescence, intensities down to the dark.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +20,13 @@ _DARK, _MAX_DARK = 60, 0.5
 _MIN_STAIN_HUE = 0.6
 _MAX_PURE = 0.02
 _MAX_SIDE = 1024
+_NEUTRAL = 12  # a background is grey: its channels differ by no more
+_PALEST_PAINT = 200  # paler grey is glass
+_FLAT, _FLAT_SHARE = 4, 0.7  # paint has one value: so many of the pixels near it lie within this many grey levels
+_BLACK, _NEAR_BLACK, _NEAR_GREY = 12, 20, 6  # what counts as black, and how far pixels of the paint may be from it
+_MIN_BLACK, _MIN_GREY = 0.01, 0.05  # share of the picture
+_MIN_REST, _MIN_REST_MEDIAN, _MAX_REST_DARK = 0.02, 85.0, 0.2
+_DEEP, _MAX_DEEP = 30, 0.15  # display colours of fluorescence have channels at zero, stained tissue has not
 
 
 @dataclass(frozen=True)
@@ -46,6 +58,72 @@ class HistologyFigures:
     reason: str
 
 
+@dataclass(frozen=True)
+class Paint:
+    """A painted background.
+
+    Attributes
+    ----------
+    value
+        Its grey value, 0–199.
+    share
+        Of the picture that it covers.
+    """
+
+    value: int
+    share: float
+
+    def mask(self, rgb: np.ndarray) -> np.ndarray:
+        """Where pixels, uint8 (..., 3), are paint: bool (...)."""
+        near = _NEAR_BLACK if self.value <= _BLACK else _NEAR_GREY
+        low, high = max(0, self.value - near), self.value + near
+        return (rgb.min(axis=-1) >= low) & (rgb.max(axis=-1) <= high)
+
+    def removed(self, rgb: np.ndarray) -> np.ndarray:
+        """A copy of a picture, uint8 (h, w, 3), with white in the place of the paint."""
+        return np.where(self.mask(rgb)[..., None], np.uint8(255), rgb)
+
+    def words(self) -> str:
+        """For a warning."""
+        return f"{'black' if self.value <= _BLACK else 'grey'}, {self.share:.0%} of it"
+
+
+def find_paint(rgb: np.ndarray) -> Paint | None:
+    """Find the background of an H&E that was painted black or in one dark grey.
+
+    Parameters
+    ----------
+    rgb
+        uint8 (h, w, 3); a thumbnail will do.
+
+    Returns
+    -------
+    Paint or None
+        None also where what is not painted is no H&E.
+    """
+    pixels = _thinned(rgb)
+    low, high = pixels.min(axis=1), pixels.max(axis=1)
+    grey = (high - low <= _NEUTRAL) & (high < _PALEST_PAINT)
+    if grey.mean() < _MIN_BLACK:
+        return None
+    values = np.bincount(pixels[grey].mean(axis=1).astype(int), minlength=256)
+    value = int(values.argmax())
+    paint = Paint(value, 0.0)
+    on = paint.mask(pixels)
+    flat = values[max(0, value - _FLAT) : value + _FLAT + 1].sum()
+    share = float(on.mean())
+    if share < (_MIN_BLACK if value <= _BLACK else _MIN_GREY) or flat < _FLAT_SHARE * on.sum():
+        return None
+    rest = pixels[~on]
+    if len(rest) < _MIN_REST * len(pixels) or _figures(rest).reason:
+        return None
+    brightness = rest.mean(axis=1)
+    dark, deep = (brightness < _DARK).mean(), (rest.min(axis=1) < _DEEP).mean()
+    if np.median(brightness) < _MIN_REST_MEDIAN or dark > _MAX_REST_DARK or deep > _MAX_DEEP:
+        return None
+    return Paint(value, share)
+
+
 def is_histology(rgb: np.ndarray) -> tuple[bool, HistologyFigures]:
     """Judge whether a picture is an H&E section in transmitted light.
 
@@ -59,10 +137,21 @@ def is_histology(rgb: np.ndarray) -> tuple[bool, HistologyFigures]:
     bool
         Whether it is.
     HistologyFigures
-        The measurements, with the reason where it is not.
+        The measurements, with the reason where it is not; of a picture with painted background, those of the rest.
     """
+    pixels = _thinned(rgb)
+    paint = find_paint(rgb)
+    figures = _figures(pixels if paint is None else pixels[~paint.mask(pixels)])
+    return not figures.reason, figures
+
+
+def _thinned(rgb: np.ndarray) -> np.ndarray:
+    """Pixels of a picture, uint8 (n, 3), at most about a million."""
     stride = max(1, max(rgb.shape[:2]) // _MAX_SIDE)
-    pixels = rgb[::stride, ::stride].reshape(-1, 3)
+    return rgb[::stride, ::stride].reshape(-1, 3)
+
+
+def _figures(pixels: np.ndarray) -> HistologyFigures:
     density = optical_density(pixels)
     spread = density.max(axis=1) - density.min(axis=1)
     # Near black a step of one grey level is a large density: colour there is noise.
@@ -77,7 +166,7 @@ def is_histology(rgb: np.ndarray) -> tuple[bool, HistologyFigures]:
         "stain_hue": float(((blue < np.maximum(red, green)) & (green > np.minimum(red, blue))).mean()),
         "pure": float(pure.mean()),
     }
-    return (not (reason := _reason(**figures))), HistologyFigures(**figures, reason=reason)
+    return HistologyFigures(**figures, reason=_reason(**figures))
 
 
 def _reason(pale: float, dark: float, coloured: float, stain_hue: float, pure: float) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 
+from focus_cli.slides.scale import FileScale
+
 # The most pixels that are ever decoded in one piece; 1 Gpx is 3 GB as RGB.
 MAX_PIECE_PIXELS = 1_000_000_000
 WHITE = 255
+MAX_STRETCH = 0.03  # a level whose sides shrink by factors that differ by more is another picture
 MAX_DAMAGED = 0.01  # share of a slide's tiles that may be damaged before a stage refuses the slide
 RGB_HINT = "give the H&E as an 8-bit RGB image"
 BROKEN_HINT = "copy the file again; it is incomplete or damaged"
@@ -41,16 +44,15 @@ class Source:
     ----------
     levels
         Level 0 first, every next one smaller.
-    mpp
-        µm per level-0 pixel by the file's own metadata, or None where it says nothing plausible.
-    mpp_origin
-        Where `mpp` was read: ``"OME-XML"``, ``"Aperio description"``, ``"resolution tags"``,
-        ``"OME-Zarr"``, ``"vendor properties"`` or "".
+    scale
+        µm per level-0 pixel by the file's own metadata.
+    notes
+        What was assumed of the file, one line each.
     """
 
     levels: list[Level]
-    mpp: float | None = None
-    mpp_origin: str = ""
+    scale: FileScale = FileScale()
+    notes: list[str] = field(default_factory=list)
 
     def close(self) -> None:
         """Release the file."""
@@ -79,6 +81,14 @@ def on_white(pixels: np.ndarray, premultiplied: bool = False) -> np.ndarray:
     if not premultiplied:
         colour = (colour * opacity + 127) // 255
     return np.minimum(colour + (255 - opacity), 255).astype(np.uint8)
+
+
+def is_reduced(last: Level, base: Level, width: int, height: int) -> bool:
+    """Whether an image of this size is the next level of a pyramid: smaller than the last, of the shape of the base."""
+    if not (0 < width < last.width and 0 < height < last.height):
+        return False
+    stretch = (base.width / width) / (base.height / height)
+    return abs(stretch - 1) <= MAX_STRETCH + 1 / width + 1 / height  # sides are whole pixels
 
 
 def pyramid_hint(name: str, stem: str) -> str:

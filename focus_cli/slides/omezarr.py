@@ -15,8 +15,8 @@ import numpy as np
 
 from focus_cli.errors import BadInputError
 from focus_cli.slides.cache import TileCache
-from focus_cli.slides.level import BROKEN_HINT, RGB_HINT, Source
-from focus_cli.slides.scale import plausible
+from focus_cli.slides.level import BROKEN_HINT, RGB_HINT, Source, is_reduced
+from focus_cli.slides.scale import FileScale, Stated, file_scale
 from focus_cli.slides.tiled import TiledLevel
 
 CACHE_BYTES = 96 * 2**20
@@ -34,11 +34,11 @@ def is_zarr(path: Path) -> bool:
 
 @dataclass(frozen=True)
 class _Image:
-    """What `multiscales` says: axes (one letter each), names of arrays, µm per level-0 px or None."""
+    """What `multiscales` says: axes (one letter each), names of arrays, the scale of level 0."""
 
     axes: tuple[str, ...]
     arrays: tuple[str, ...]
-    mpp: float | None
+    scale: FileScale
 
 
 class ZarrLevel(TiledLevel):
@@ -110,12 +110,9 @@ def open_omezarr(path: Path) -> ZarrSource:
     levels: list[ZarrLevel] = []
     for array in arrays:
         level = ZarrLevel(path, len(levels), array, image.axes, cache)
-        if not levels or (level.width < levels[-1].width and level.height < levels[-1].height):
+        if not levels or is_reduced(levels[-1], levels[0], level.width, level.height):
             levels.append(level)
-    known = plausible(image.mpp)
-    return ZarrSource(
-        cache, levels=list(levels), mpp=image.mpp if known else None, mpp_origin="OME-Zarr" if known else ""
-    )
+    return ZarrSource(cache, levels=list(levels), scale=image.scale)
 
 
 def _attributes(group) -> dict[str, Any]:
@@ -134,8 +131,7 @@ def _described(path: Path, attributes: dict[str, Any]) -> _Image:
         arrays = tuple(one["path"] for one in scales["datasets"])
         if not ({"y", "x"} <= set(axes) <= _AXES and arrays):
             raise ValueError(f"axes {', '.join(axes)}")
-        unit = _UM_PER_UNIT.get(scales["axes"][axes.index("x")].get("unit"))
-        scale = math.prod(_scale(one, axes.index("x")) for one in (scales["datasets"][0], scales))
+        x, y = (_um_per_px(scales, axes.index(axis)) for axis in "xy")
         colours = [str(one.get("color", "")).upper() for one in attributes.get("omero", {}).get("channels", [])]
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise BadInputError(
@@ -146,7 +142,13 @@ def _described(path: Path, attributes: dict[str, Any]) -> _Image:
             f"{path} is not an H&E image: its channels are shown as {', '.join(colours)}, not red, green and blue",
             hint=RGB_HINT,
         )
-    return _Image(axes, arrays, None if unit is None else unit * scale)
+    return _Image(axes, arrays, file_scale([Stated.of(x, y, "OME-Zarr")]))
+
+
+def _um_per_px(scales: dict[str, Any], axis: int) -> float | None:
+    """Of level 0 along an axis; None where it names no unit of length."""
+    unit = _UM_PER_UNIT.get(scales["axes"][axis].get("unit"))
+    return None if unit is None else unit * _scale(scales["datasets"][0], axis) * _scale(scales, axis)
 
 
 def _scale(described: dict[str, Any], axis: int) -> float:

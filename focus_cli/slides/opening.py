@@ -9,6 +9,7 @@ from focus_cli.errors import BadInputError, MissingResourceError, UsageError
 from focus_cli.slides.level import Source
 from focus_cli.slides.omezarr import is_zarr, open_omezarr
 from focus_cli.slides.plain import open_plain
+from focus_cli.slides.scale import require_square
 from focus_cli.slides.slide import Slide
 from focus_cli.slides.tiff import UnknownTiffError, open_tiff
 from focus_cli.slides.vendor import VENDOR_SUFFIXES, has_openslide, open_vendor
@@ -28,9 +29,9 @@ def open_slide(path: str | Path, mpp: float | None = None, *, cut: bool = False,
     path
         The image.
     mpp
-        µm per level-0 pixel. Given, it is used; else the file's own (OME-XML, Aperio description, then
-        resolution tags where they state 0.05–20 µm; a vendor's properties; the scale of an OME-Zarr that
-        names its unit); else it stays unknown.
+        µm per level-0 pixel. Given, it is used; else the file's own (OME-XML, Aperio description, ImageJ's unit,
+        then resolution tags where they state 0.05–20 µm; a vendor's properties; the scale of an OME-Zarr that
+        names its unit), the mean of x and y; else it stays unknown.
     cut
         Open a TIFF even where its tail is missing, as after an interrupted copy: tiles beyond its end count
         as damaged. By default such a file is refused, since copying it again costs less than finding out
@@ -43,14 +44,22 @@ def open_slide(path: str | Path, mpp: float | None = None, *, cut: bool = False,
     MissingResourceError
         If there is no such file, or openslide is needed and not installed.
     BadInputError
-        If it is truncated, damaged, not an 8-bit colour image, or too large to decode in one piece.
+        If it is truncated, damaged, not an 8-bit colour image, or too large to decode in one piece; also if the
+        file's µm per pixel differ by more than 3 % between x and y and no `mpp` is given.
     UsageError
         If `mpp` is not positive.
     """
     path = Path(path)
     if mpp is not None and not (math.isfinite(mpp) and mpp > 0):
         raise UsageError(f"µm per pixel must be positive, not {mpp}")
-    return Slide(path, _open_source(path, cut), mpp, max_damaged)
+    source = _open_source(path, cut)
+    if mpp is None:
+        try:
+            require_square(path, source.scale)
+        except BadInputError:
+            source.close()
+            raise
+    return Slide(path, source, mpp, max_damaged)
 
 
 def _open_source(path: Path, cut: bool) -> Source:

@@ -1,18 +1,101 @@
-"""µm per pixel, as the file itself states it."""
+"""µm per pixel along x and y, as the file itself states it."""
 
 from __future__ import annotations
 
+import math
 import re
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from focus_cli.errors import BadInputError
 
 if TYPE_CHECKING:
     import tifffile
 
 # A microscope image outside this range does not exist; 72 dpi (353 µm) and 1 px per inch do, by default.
 PLAUSIBLE_MPP = (0.05, 20.0)
-_UM_PER_UNIT = {"nm": 1e-3, "µm": 1.0, "μm": 1.0, "um": 1.0, "micron": 1.0, "mm": 1e3, "cm": 1e4, "m": 1e6}
+MAX_DIFFERENCE = 0.03  # x and y, or two statements of one file, that differ by more disagree
+SQUARE_HINT = "resample the image to square pixels; or pass --mpp if both axes are in truth alike"
+_UM_PER_UNIT = {
+    "pm": 1e-6,
+    "å": 1e-4,
+    "nm": 1e-3,
+    "µm": 1.0,
+    "um": 1.0,
+    "micron": 1.0,
+    "microns": 1.0,
+    "micrometer": 1.0,
+    "micrometre": 1.0,
+    "mm": 1e3,
+    "cm": 1e4,
+    "dm": 1e5,
+    "m": 1e6,
+    "in": 25_400.0,
+    "inch": 25_400.0,
+}
 _UM_PER_TAG_UNIT = {2: 25_400.0, 3: 10_000.0, 4: 1_000.0, 5: 1.0}  # inch, cm, mm, µm
 _APERIO_MPP = re.compile(r"\bMPP\s*=\s*([0-9.]+)")
+_MAX_TEXT = 1 << 20  # characters of a description that are searched
+
+
+@dataclass(frozen=True)
+class Stated:
+    """What one place of a file states: µm per pixel along x and y, either of them None where it is not stated.
+
+    Attributes
+    ----------
+    origin
+        ``"OME-XML"``, ``"Aperio description"``, ``"ImageJ"``, ``"resolution tags"``, ``"OME-Zarr"`` or
+        ``"vendor properties"``.
+    """
+
+    x: float | None
+    y: float | None
+    origin: str
+
+    @classmethod
+    def of(cls, x: float | None, y: float | None, origin: str) -> Stated:
+        """Leave out what is no length: zero, negative and infinite values, NaN."""
+        return cls(*(v if v is not None and math.isfinite(v) and v > 0 else None for v in (x, y)), origin)
+
+    @property
+    def usable(self) -> bool:
+        """Whether one of the axes has a scale that a light microscope can have."""
+        return plausible(self.x) or plausible(self.y)
+
+    @property
+    def square(self) -> bool:
+        """Whether both axes agree, or one alone is stated."""
+        return self.x is None or self.y is None or not differ(self.x, self.y)
+
+    @property
+    def mean(self) -> float:
+        """Of the axes that are stated."""
+        values = [v for v in (self.x, self.y) if v is not None]
+        return sum(values) / len(values)
+
+
+@dataclass(frozen=True)
+class FileScale:
+    """The scale of a file.
+
+    Attributes
+    ----------
+    mpp
+        µm per level-0 pixel, or None where the file states nothing plausible, or its axes disagree.
+    origin
+        Where it stands; "" without `mpp`.
+    conflict
+        The two figures, in words, where the axes differ by more than 3 %; else "".
+    notes
+        Other statements of the file that differ from `mpp` by more than 3 %, one line each.
+    """
+
+    mpp: float | None = None
+    origin: str = ""
+    conflict: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def plausible(mpp: float | None) -> bool:
@@ -20,8 +103,50 @@ def plausible(mpp: float | None) -> bool:
     return mpp is not None and PLAUSIBLE_MPP[0] <= mpp <= PLAUSIBLE_MPP[1]
 
 
-def read_mpp(handle: tifffile.TiffFile, width: int) -> tuple[float | None, str]:
-    """Return µm per pixel and where it stands: OME-XML, Aperio description, ImageJ, resolution tags.
+def differ(a: float, b: float) -> bool:
+    """Whether two lengths differ by more than 3 %."""
+    return max(a, b) > (1 + MAX_DIFFERENCE) * min(a, b)
+
+
+def file_scale(stated: list[Stated]) -> FileScale:
+    """Decide on one scale.
+
+    Parameters
+    ----------
+    stated
+        Statements of one file, the most trusted first.
+    """
+    usable = [one for one in stated if one.usable]
+    for one in usable:
+        if not one.square:
+            figures = f"{one.x:.4g} along x, {one.y:.4g} along y"
+            return FileScale(conflict=f"its µm per pixel differ between the axes: {figures} ({one.origin})")
+    if not usable:
+        return FileScale()
+    first, *rest = usable
+    notes = tuple(
+        f"its µm per pixel are stated twice: {first.mean:.4g} ({first.origin}), which is used, "
+        f"and {one.mean:.4g} ({one.origin})"
+        for one in rest
+        if differ(first.mean, one.mean)
+    )
+    return FileScale(first.mean, first.origin, notes=notes)
+
+
+def require_square(path: Path, scale: FileScale) -> None:
+    """Refuse a file whose axes have different scales.
+
+    Raises
+    ------
+    BadInputError
+        With both figures.
+    """
+    if scale.conflict:
+        raise BadInputError(f"{path} has no single scale: {scale.conflict}", hint=SQUARE_HINT)
+
+
+def tiff_scale(handle: tifffile.TiffFile, width: int) -> FileScale:
+    """The scale by OME-XML, Aperio description, ImageJ's unit and resolution tags, in this order.
 
     Parameters
     ----------
@@ -31,34 +156,38 @@ def read_mpp(handle: tifffile.TiffFile, width: int) -> tuple[float | None, str]:
         Width of level 0 in px: an OME document may describe several images.
     """
     page = handle.pages.first
-    for origin, value in (
-        ("OME-XML", _ome(handle, width)),
-        ("Aperio description", _aperio(page.description or "")),
-        ("resolution tags", _tags(handle, page)),
-    ):
-        if plausible(value):
-            return value, origin
-    return None, ""
+    aperio = _aperio((page.description or "")[:_MAX_TEXT])
+    stated = [_ome(handle, width), Stated.of(aperio, aperio, "Aperio description"), _imagej(handle, page), _tags(page)]
+    return file_scale(stated)
 
 
-def _ome(handle: tifffile.TiffFile, width: int) -> float | None:
-    if not handle.is_ome:
+def _length(text: str | None, unit: str | None) -> float | None:
+    """µm of a number with a unit; None where either cannot be read."""
+    try:
+        return float(text) * _UM_PER_UNIT[(unit or "µm").strip().replace("μ", "µ").lower().replace("\\u00b5", "µ")]
+    except (TypeError, ValueError, KeyError):
         return None
+
+
+def _ome(handle: tifffile.TiffFile, width: int) -> Stated:
+    nothing = Stated(None, None, "OME-XML")
+    if not handle.is_ome:
+        return nothing
     from xml.etree import ElementTree
 
     try:
         root = ElementTree.fromstring(handle.ome_metadata)
-    except ElementTree.ParseError:
-        return None
+    except (ElementTree.ParseError, ValueError, TypeError):
+        return nothing
     described = [node for node in root.iter() if node.tag.rsplit("}", 1)[-1] == "Pixels"]
-    described.sort(key=lambda node: node.get("SizeX") != str(width))  # stable: the image of that width first
-    for node in described:
-        try:
-            size = float(node.get("PhysicalSizeX"))
-            return size * _UM_PER_UNIT[node.get("PhysicalSizeXUnit", "µm")]
-        except (TypeError, ValueError, KeyError):
-            continue
-    return None
+    # The scale of a label or of a thumbnail is not that of the slide.
+    own = [node for node in described if node.get("SizeX") == str(width)]
+    for node in own or described:
+        x, y = (_length(node.get(f"PhysicalSize{a}"), node.get(f"PhysicalSize{a}Unit")) for a in "XY")
+        stated = Stated.of(x, y, "OME-XML")
+        if stated.x is not None or stated.y is not None:
+            return stated
+    return nothing
 
 
 def _aperio(description: str) -> float | None:
@@ -69,11 +198,40 @@ def _aperio(description: str) -> float | None:
         return None
 
 
-def _tags(handle: tifffile.TiffFile, page) -> float | None:
-    per_unit = page.resolution[0]
-    if not per_unit or per_unit <= 0:
-        return None
-    unit = _UM_PER_TAG_UNIT.get(int(page.resolutionunit))
-    if unit is None and handle.is_imagej:
-        unit = _UM_PER_UNIT.get(str((handle.imagej_metadata or {}).get("unit", "")).replace("\\u00B5", "µ"))
-    return unit / per_unit if unit else None
+def _per_unit(page: tifffile.TiffPage) -> tuple[float | None, float | None]:
+    """Units per pixel along x and y, where the tags are there."""
+    lengths: list[float | None] = []
+    for name in ("XResolution", "YResolution"):
+        tag = page.tags.get(name)
+        try:
+            numerator, denominator = tag.value
+            lengths.append(denominator / numerator)
+        except (AttributeError, TypeError, ValueError, ZeroDivisionError):
+            lengths.append(None)
+    return lengths[0], lengths[1]
+
+
+def _imagej(handle: tifffile.TiffFile, page: tifffile.TiffPage) -> Stated:
+    nothing = Stated(None, None, "ImageJ")
+    if not handle.is_imagej:
+        return nothing
+    metadata = handle.imagej_metadata or {}
+    unit = str(metadata.get("unit") or "")
+    if not unit:
+        return nothing
+    x, y = _per_unit(page)
+    return Stated.of(
+        None if x is None else _length(str(x), unit),
+        None if y is None else _length(str(y), str(metadata.get("yunit") or unit)),
+        "ImageJ",
+    )
+
+
+def _tags(page: tifffile.TiffPage) -> Stated:
+    unit = page.tags.get("ResolutionUnit")
+    try:
+        um = _UM_PER_TAG_UNIT.get(2 if unit is None else int(unit.value))  # an inch, where it is not stated
+    except (TypeError, ValueError):
+        um = None
+    x, y = _per_unit(page)
+    return Stated.of(*(None if um is None or v is None else um * v for v in (x, y)), "resolution tags")

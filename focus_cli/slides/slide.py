@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+import threading
 from pathlib import Path
 
 import numpy as np
 
 from focus_cli.errors import BadInputError, MissingResourceError, UsageError
+from focus_cli.slides.histology import Paint, find_paint
 from focus_cli.slides.level import BROKEN_HINT, WHITE, Level, Source
 from focus_cli.slides.resample import area_average, area_weights
+from focus_cli.slides.sampling import sampled_pixels
+from focus_cli.slides.scale import FileScale
 
 _BLOCK_PX = 2048  # side of the blocks of source pixels that are averaged at a time
 
@@ -39,8 +43,12 @@ class Slide:
         self.path = Path(path)
         self._source = source
         self.width, self.height = source.levels[0].width, source.levels[0].height
-        self.file_mpp, self.file_mpp_origin = source.mpp, source.mpp_origin
-        self.mpp = mpp if mpp is not None else source.mpp
+        self.file_mpp, self.file_mpp_origin = source.scale.mpp, source.scale.origin
+        self.mpp = mpp if mpp is not None else source.scale.mpp
+        self._notes = [*source.notes, *_scale_notes(self.path, source.scale, mpp)]
+        self._paint: Paint | None = None
+        self._paint_sought = False
+        self._lock = threading.Lock()
         self.downsamples = [_downsample(source.levels[0], level) for level in source.levels]
         self.max_damaged = max_damaged
         self._damaged: set[tuple[int, int]] = set()  # (level, tile)
@@ -58,6 +66,26 @@ class Slide:
     def close(self) -> None:
         """Release the file and its cache."""
         self._source.close()
+
+    @property
+    def paint(self) -> Paint | None:
+        """The background, where it was painted black or grey beside stained tissue; it is read as white.
+
+        Sought once, in the coarsest level or in windows of it.
+        """
+        if not self._paint_sought:
+            with self._lock:
+                if not self._paint_sought:
+                    self._paint = find_paint(sampled_pixels(self.levels))
+                    self._paint_sought = True
+        return self._paint
+
+    @property
+    def notes(self) -> list[str]:
+        """What was assumed of the file, one line each: worth a warning wherever the slide is used."""
+        if self.paint is None:
+            return list(self._notes)
+        return [*self._notes, f"the background of {self.path.name} is painted {self.paint.words()}: it is read as glass"]
 
     @property
     def n_levels(self) -> int:
@@ -183,11 +211,14 @@ class Slide:
         xa, ya, xb, yb = max(x0, 0), max(y0, 0), min(x1, level.width), min(y1, level.height)
         inside = xa < xb and ya < yb
         if inside and (xa, ya, xb, yb) == (x0, y0, x1, y1):
-            return np.ascontiguousarray(level.window(x0, y0, x1, y1, holes))
+            return self._unpainted(np.ascontiguousarray(level.window(x0, y0, x1, y1, holes)))
         out = np.full((y1 - y0, x1 - x0, 3), WHITE, np.uint8)
         if inside:
             out[ya - y0 : yb - y0, xa - x0 : xb - x0] = level.window(xa, ya, xb, yb, holes)
-        return out
+        return self._unpainted(out)
+
+    def _unpainted(self, pixels: np.ndarray) -> np.ndarray:
+        return pixels if self.paint is None else self.paint.removed(pixels)
 
     def damage(self) -> str:
         """How many tiles could not be decoded so far, in one line; empty where all could."""
@@ -237,6 +268,14 @@ class Slide:
     def best_level(self, scale: float) -> int:
         """Return the coarsest level that is not coarser than `scale` level-0 px per pixel."""
         return max(i for i, factor in enumerate(self.downsamples) if i == 0 or factor <= scale * 1.001)
+
+
+def _scale_notes(path: Path, scale: FileScale, given: float | None) -> list[str]:
+    if given is None:
+        return [f"{path.name}: {note}" for note in scale.notes]
+    if scale.conflict:
+        return [f"{path.name}: {scale.conflict}; {given:.4g}, as given, is used for both"]
+    return []
 
 
 def _downsample(base: Level, level: Level) -> float:

@@ -18,14 +18,17 @@ import tifffile
 
 from focus_cli.errors import BadInputError
 from focus_cli.slides.cache import TileCache
-from focus_cli.slides.level import BROKEN_HINT, RGB_HINT, WHITE, Source, on_white
-from focus_cli.slides.scale import read_mpp
+from focus_cli.slides.level import BROKEN_HINT, RGB_HINT, WHITE, Source, is_reduced, on_white
+from focus_cli.slides.planes import Channels, conversion_hint, looks_coloured, other_stains, rgb_order
+from focus_cli.slides.scale import tiff_scale
+from focus_cli.slides.tiff_channels import channels_of
 from focus_cli.slides.tiled import TiledLevel
 
 CACHE_BYTES = 96 * 2**20
 _APERIO_YCBCR = 33003
 _JPEG = 7
-_RGB, _YCBCR = 2, 6
+_GREY, _RGB, _YCBCR = 1, 2, 6
+_PHOTOMETRICS = {0: "grey, white is zero", 1: "grey", 2: "RGB", 3: "a palette", 4: "a mask", 5: "CMYK", 8: "CIE L*a*b*"}
 _END_OF_JPEG = b"\xff\xd9"
 _UNREADABLE = (
     tifffile.TiffFileError,
@@ -46,14 +49,22 @@ class UnknownTiffError(BadInputError):
 
 
 class TiffLevel(TiledLevel):
-    """One image file directory, read tile by tile."""
+    """One image file directory, read tile by tile; `plane` is the number of a grey plane of a `ComposedLevel`."""
 
     def __init__(
-        self, path: Path, index: int, page: tifffile.TiffPage, file: FileIO, cache: TileCache, *, cut: bool
+        self,
+        path: Path,
+        index: int,
+        page: tifffile.TiffPage,
+        file: FileIO,
+        cache: TileCache,
+        *,
+        cut: bool,
+        plane: int | None = None,
     ) -> None:
         width, height = int(page.imagewidth), int(page.imagelength)
         self._size = os.fstat(file.fileno()).st_size
-        _check(path, page, self._size, cut)
+        _check(path, page, self._size, cut, plane)
         if page.is_tiled:
             tile = int(page.tilewidth), int(page.tilelength)
         else:  # a strip is a tile as wide as the image
@@ -76,7 +87,7 @@ class TiffLevel(TiledLevel):
             pixels = self._segment(number)
         if self._compression == _APERIO_YCBCR:
             pixels = _from_ycbcr(pixels)
-        if pixels.shape[2] == 3:
+        if pixels.shape[2] in (1, 3):  # 1: a plane of a `ComposedLevel`
             return pixels
         if self._alpha:
             return on_white(pixels, premultiplied=self._alpha == 1)
@@ -113,6 +124,20 @@ class TiffLevel(TiledLevel):
         return data
 
 
+class ComposedLevel(TiledLevel):
+    """Three directories of one channel each, which are the red, green and blue of one picture."""
+
+    def __init__(self, path: Path, index: int, planes: list[TiffLevel], cache: TileCache) -> None:
+        first = planes[0]
+        if any((one.width, one.height, one.n_tiles) != (first.width, first.height, first.n_tiles) for one in planes):
+            raise BadInputError(f"{path} holds planes of different sizes, not one colour image", hint=RGB_HINT)
+        super().__init__(path, index, (first.width, first.height), (first.tile_width, first.tile_height), cache)
+        self._planes = planes
+
+    def _decode(self, number: int) -> np.ndarray:
+        return np.concatenate([plane._decode(number) for plane in self._planes], axis=2)
+
+
 class _Refusing:
     """Turn what decoders raise inside a block into `BadInputError`."""
 
@@ -139,23 +164,40 @@ def _jpeg_colours(page: tifffile.TiffPage) -> dict[str, int | None] | None:
     return {"colorspace": _RGB if raw else None, "outcolorspace": _RGB}
 
 
-def _check(path: Path, page: tifffile.TiffPage, size: int, cut: bool) -> None:
+def _check(path: Path, page: tifffile.TiffPage, size: int, cut: bool, plane: int | None) -> None:
     """Refuse what is not an 8-bit colour image, and a file that ends before its pixels do (unless `cut`)."""
     photometric = int(page.photometric)
     if page.dtype != np.uint8:
         kind = f"{page.dtype} with {page.samplesperpixel} channel{'s' if page.samplesperpixel > 1 else ''}"
         raise BadInputError(f"{path} is not an H&E image: its pixels are {kind}", hint=RGB_HINT)
-    if page.samplesperpixel not in (3, 4) or photometric not in (_RGB, _YCBCR):
+    colour = page.samplesperpixel in (3, 4) and photometric in (_RGB, _YCBCR)
+    grey = photometric == _GREY and page.samplesperpixel == (3 if plane is None else 1)
+    if not (colour and plane is None) and not grey:
+        kind = _PHOTOMETRICS.get(photometric, f"photometric {photometric}")
         raise BadInputError(
-            f"{path} is not an H&E image: {page.samplesperpixel} channel(s), photometric {photometric}",
-            hint=RGB_HINT,
+            f"{path} is not an H&E image: {page.samplesperpixel} channel(s), {kind}", hint=RGB_HINT
         )
+    if page.imagewidth < 1 or page.imagelength < 1:
+        raise BadInputError(f"{path} has no pixels: {page.imagewidth} × {page.imagelength}", hint=BROKEN_HINT)
     offsets, counts = page.dataoffsets, page.databytecounts
-    if not offsets or len(offsets) != len(counts):
+    if not offsets or len(offsets) != len(counts) or len(offsets) < _n_segments(page):
         raise BadInputError(f"{path} is damaged: its table of tiles is incomplete", hint=BROKEN_HINT)
     end = max(offset + count for offset, count in zip(offsets, counts))
     if end > size and not cut:
         raise BadInputError(f"{path} is truncated: it has {size} of at least {end} bytes", hint=BROKEN_HINT)
+
+
+def _n_segments(page: tifffile.TiffPage) -> int:
+    """Tiles or strips that a directory must list."""
+    width, height = int(page.imagewidth), int(page.imagelength)
+    if page.is_tiled:
+        across, down = int(page.tilewidth), int(page.tilelength)
+    else:
+        across, down = width, min(int(page.rowsperstrip), height)
+    if across < 1 or down < 1:
+        raise ValueError(f"tiles of {across} × {down} px")
+    planes = int(page.samplesperpixel) if int(page.planarconfig) == 2 else 1
+    return -(-width // across) * -(-height // down) * planes
 
 
 def _from_ycbcr(pixels: np.ndarray) -> np.ndarray:
@@ -201,8 +243,8 @@ def open_tiff(path: Path, *, cut: bool = False) -> TiffSource:
     try:
         with tifffile.TiffFile(path) as handle:
             cache = TileCache(CACHE_BYTES)
-            levels = _levels(path, handle, partial(TiffLevel, path, file=file, cache=cache, cut=cut))
-            mpp, origin = read_mpp(handle, levels[0].width)
+            levels, notes = read_levels(path, handle, partial(TiffLevel, path, file=file, cache=cache, cut=cut), cache)
+            scale = tiff_scale(handle, levels[0].width)
             _forget_tables(handle)
     except BadInputError:
         file.close()
@@ -210,24 +252,71 @@ def open_tiff(path: Path, *, cut: bool = False) -> TiffSource:
     except _UNREADABLE as error:
         file.close()
         raise UnknownTiffError(f"cannot read {path}: {error}", hint=BROKEN_HINT) from error
-    return TiffSource(file, cache, levels=list(levels), mpp=mpp, mpp_origin=origin)
+    return TiffSource(file, cache, levels=list(levels), scale=scale, notes=notes)
 
 
-def _levels(path: Path, handle: tifffile.TiffFile, open_level: Callable[..., TiffLevel]) -> list[TiffLevel]:
-    """Open the levels of the largest image, widest first."""
+def read_levels(
+    path: Path, handle: tifffile.TiffFile, open_level: Callable[..., TiffLevel], cache: TileCache
+) -> tuple[list[TiledLevel], list[str]]:
+    """Open the levels of the largest image, widest first; also what was assumed of it."""
     series = max(handle.series, key=lambda one: int(np.prod(one.shape[-3:])))
-    levels: list[TiffLevel] = []
+    levels: list[TiledLevel] = []
+    planes = [] if len(series.levels[0].pages) > 1 else _lone_planes(handle, series)
     for one in series.levels:
-        if len(one.pages) != 1 or one.pages[0] is None:
+        pages = [page.aspage() for page in planes or one.pages if page is not None]
+        if not pages:
+            raise ValueError("an image without a directory")
+        if len(pages) not in (1, 3) or (len(pages) == 3 and pages[0].samplesperpixel != 1):
             raise BadInputError(
-                f"{path} holds a stack of {len(one.pages)} images ({one.axes}), not one colour image",
-                hint=RGB_HINT,
+                f"{path} holds a stack of {len(one.pages)} images ({one.axes}), not one colour image", hint=RGB_HINT
             )
-        page = one.pages[0].aspage()
-        if levels and (page.imagewidth >= levels[-1].width or page.imagelength >= levels[-1].height):
+        if levels and not is_reduced(levels[-1], levels[0], int(pages[0].imagewidth), int(pages[0].imagelength)):
             continue
-        levels.append(open_level(index=len(levels), page=page))
-    return levels
+        if len(pages) == 1:
+            levels.append(open_level(index=len(levels), page=pages[0]))
+            continue
+        index = len(levels)
+        opened = [open_level(index=(index, i), page=page, plane=i) for i, page in enumerate(pages)]
+        order = rgb_order(channels_of(handle, pages)) or (0, 1, 2)
+        levels.append(ComposedLevel(path, index, [opened[i] for i in order], cache))
+    return levels, grey_planes_note(path, handle, series, levels)
+
+
+def _lone_planes(handle: tifffile.TiffFile, series) -> list:
+    """The three grey directories of one size that a file holds beside each other, or nothing."""
+    page = series.pages[0]
+    if page is None or page.aspage().samplesperpixel != 1:
+        return []
+    same = [other.pages[0] for other in handle.series if other.shape == series.shape and len(other.pages) == 1]
+    return same if len(same) == 3 else []
+
+
+def grey_planes_note(path: Path, handle: tifffile.TiffFile, series, levels: list[TiledLevel]) -> list[str]:
+    """State that grey planes are taken for red, green and blue.
+
+    Raises
+    ------
+    BadInputError
+        If they are not.
+    """
+    composed = isinstance(levels[0], ComposedLevel)
+    pages = [page.aspage() for page in series.levels[0].pages if page is not None]
+    if not composed and int(pages[0].photometric) != _GREY:
+        return []
+    what = "three grey planes" if composed else "three grey channels"
+    channels = channels_of(handle, pages) if composed else Channels()
+    if stains := other_stains(channels):
+        raise BadInputError(
+            f"{path} is not an H&E image: its {what} are {stains}", hint="give the H&E, not fluorescence"
+        )
+    if rgb_order(channels) is not None:
+        return [f"the {what} of {path.name} are named red, green and blue: they are read as one colour image"]
+    if reason := looks_coloured(levels):
+        raise BadInputError(
+            f"{path} holds a stack of {what}, which are not the red, green and blue of an H&E: {reason}",
+            hint=conversion_hint(path.name, composed or int(pages[0].planarconfig) == 2),
+        )
+    return [f"the {what} of {path.name} are taken for red, green and blue: together they look like an H&E (a guess)"]
 
 
 def _forget_tables(handle: tifffile.TiffFile) -> None:

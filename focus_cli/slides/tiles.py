@@ -36,7 +36,8 @@ class TileReader:
         self._level = slide.levels[self._index]
         self._factor = slide.downsamples[self._index]
         self._centres = tiling.centres
-        self.straight = self._ratio == 1 and isinstance(self._level, TiledLevel) and self._all_native(self._level)
+        own = self._ratio == 1 and slide.paint is None and isinstance(self._level, TiledLevel)
+        self.straight = own and self._all_native(self._level)
         self._weights = lru_cache(maxsize=1024)(self._cell_weights)
 
     def _corners(self, rows: slice) -> np.ndarray:

@@ -13,7 +13,7 @@ import numpy as np
 
 from focus_cli.errors import BadInputError, MissingResourceError
 from focus_cli.slides.level import BROKEN_HINT, MAX_PIECE_PIXELS, WHITE, Source, on_white, pyramid_hint
-from focus_cli.slides.scale import plausible
+from focus_cli.slides.scale import Stated, file_scale
 
 VENDOR_SUFFIXES = (".ndpi", ".ndpis", ".mrxs", ".scn", ".bif", ".vms", ".vmu", ".svslide", ".dcm", ".czi")
 _EXTRA_HINT = "pip install focus-st[wsi]"
@@ -42,11 +42,10 @@ class VendorSource(Source):
     def __init__(self, path: Path, handle) -> None:
         self.path, self._handle, self._lock = path, handle, threading.Lock()
         sizes = list(zip(handle.level_dimensions, handle.level_downsamples))
-        mpp = _number(handle.properties.get("openslide.mpp-x"))
+        x, y = (_number(handle.properties.get(f"openslide.mpp-{axis}")) for axis in "xy")
         super().__init__(
             levels=[VendorLevel(self, i, size, factor) for i, (size, factor) in enumerate(sizes)],
-            mpp=mpp if plausible(mpp) else None,
-            mpp_origin="vendor properties" if plausible(mpp) else "",
+            scale=file_scale([Stated.of(x, y, "vendor properties")]),
         )
 
     def region(self, level: int, corner: tuple[int, int], size: tuple[int, int]) -> np.ndarray:

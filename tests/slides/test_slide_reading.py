@@ -142,6 +142,8 @@ def test_thumbnails_keep_the_shape_and_never_enlarge(tmp_path):
 def test_only_the_tiles_of_the_window_are_decoded(tmp_path, monkeypatch):
     with open_slide(write(tmp_path / "a.tif")) as slide:
         level = slide._source.levels[0]
+        assert slide.paint is None  # sought once, on some tiles
+        slide._source.cache.clear()
         seen = []
         monkeypatch.setattr(level, "_decode", lambda n, decode=level._decode: seen.append(n) or decode(n))
         slide.read(0, 0, 47, 64)
