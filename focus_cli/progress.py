@@ -18,6 +18,12 @@ def say(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 
 
+def warn(lines: Iterable[str]) -> None:
+    """Print warnings, one line each, to standard error."""
+    for line in lines:
+        say(f"warning: {line}")
+
+
 class Task(Protocol):
     """Handle of a running piece of work."""
 

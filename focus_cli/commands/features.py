@@ -75,7 +75,7 @@ def command(
             raise UsageError(f"{name} is missing", hint="focus features SLIDE --encoder SPEC --out FEATURES.zarr")
     from focus_cli.encoders import open_encoder
     from focus_cli.features.encoded import extract_features
-    from focus_cli.progress import say
+    from focus_cli.progress import say, warn
     from focus_cli.slides import open_slide
     from focus_cli.store import check_output
     from focus_cli.store.kinds import FEATURES
@@ -83,6 +83,7 @@ def command(
     check_output(out, FEATURES, inputs=[slide, encoder, weights, store], overwrite=overwrite)
     with open_slide(slide, mpp) as opened:
         scale = opened.require_mpp()
+        warn(opened.notes)
         network = open_encoder(
             encoder,
             device=device,

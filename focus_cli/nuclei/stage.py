@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from focus_cli.coordinates import Affine, System
 from focus_cli.errors import BadInputError, MissingResourceError, UsageError
 from focus_cli.nuclei.find import find_nuclei
+from focus_cli.progress import warn
 from focus_cli.provenance import describe_run
 from focus_cli.slides import open_slide
 from focus_cli.store import atomic_file, check_output, is_sample, open_sample
@@ -68,6 +69,7 @@ def write_nuclei(
     image, mpp, to_um = _image(Path(source), mpp)
     check_output(out, NUCLEI, inputs=[image], overwrite=overwrite)
     with open_slide(image, mpp) as slide:
+        warn(slide.notes)
         nuclei = find_nuclei(slide, method=method, region_um=box, device=device)
         if to_um is not None:
             # Slide µm → image px → the sample's µm.
@@ -114,7 +116,7 @@ def _image(source: Path, mpp: float | None) -> tuple[Path, float | None, Affine 
             f"sample {stored.info.sample_id} has no image to find nuclei in", hint="preprocess it with --image"
         )
     image = (source / info.path).resolve()  # stored relative to the folder
-    if not image.is_file():
+    if not image.exists():
         raise MissingResourceError(
             f"the image of sample {stored.info.sample_id} is not there any more: {image}",
             hint="put it back, or give focus nuclei the slide itself",

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from focus_cli.errors import BadInputError, MissingResourceError, UsageError
+from focus_cli.slides.omezarr import is_omezarr
 from focus_cli.store.regular import open_maybe_gzip
 
 SUFFIXES = (".tif", ".tiff", ".btf", ".svs", ".ndpi", ".scn", ".mrxs", ".bif", ".jpg", ".jpeg", ".png")
@@ -84,8 +85,10 @@ def check_image(image: Path) -> Path:
         If its name is that of a vendor's overlay or alignment picture.
     """
     image = Path(image)
-    if not image.is_file():
+    if not image.exists():
         raise MissingResourceError(f"no such image: {image}", hint="check --image")
+    if image.is_dir() and not is_omezarr(image):
+        raise BadInputError(f"{image} is a folder and no image", hint="give the H&E image itself with --image")
     if re.search(r"fiducial|detected_tissue|aligned_tissue", image.name, re.IGNORECASE):
         raise BadInputError(
             f"{image.name} is an overlay that Space Ranger draws, not the H&E",

@@ -96,7 +96,7 @@ def preprocess_slide(
     with open_slide(image, mpp, max_damaged=MAX_DAMAGED) as slide:
         scale = slide.require_mpp()
         thumbnail = slide.thumbnail(HIRES_SIDE)
-        warnings = check_histology(slide.path.name, thumbnail, force=force)
+        warnings = slide.notes + check_histology(slide.path.name, thumbnail, force=force)
         grid = Grid.over(0.0, 0.0, slide.width * scale, slide.height * scale, pitch_um)
         row, column = np.nonzero(tissue_fraction(slide, scale, grid, clean_tissue) >= MIN_TISSUE)
         if not len(row):

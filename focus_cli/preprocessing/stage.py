@@ -177,9 +177,9 @@ def preprocess(
     from focus_cli.slides import open_slide
     from focus_cli.slides.level import MAX_DAMAGED
 
-    with open_slide(sample.image_path, max_damaged=MAX_DAMAGED) as slide:
+    with open_slide(sample.image_path, reader.get("mpp"), max_damaged=MAX_DAMAGED) as slide:
         thumbnail = slide.thumbnail(HIRES_SIDE)
-        warnings += check_histology(slide.path.name, thumbnail, force=force)
+        warnings += slide.notes + check_histology(slide.path.name, thumbnail, force=force)
         placed = place_image(slide, thumbnail, sample, adata, entry, how, force=force)
         inputs |= how.inputs()
         old_mpp = sample.mpp

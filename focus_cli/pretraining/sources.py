@@ -8,7 +8,9 @@ from pathlib import Path
 
 from focus_cli.errors import BadInputError, MissingResourceError, UsageError
 from focus_cli.pretraining.tiles import SlideSource
+from focus_cli.progress import warn
 from focus_cli.slides import open_slide
+from focus_cli.slides.omezarr import is_omezarr
 from focus_cli.store import is_sample, open_sample
 
 
@@ -34,13 +36,14 @@ def find_sources(inputs: Sequence[Path], mpp: Sequence[str] = ()) -> list[SlideS
     general, named = _scales(mpp)
     sources, used = [], set()
     for path in map(Path, inputs):
-        if path.is_dir():
+        if path.is_dir() and not is_omezarr(path):
             sources.append(_of_sample(path))
             continue
         used.add(path.name)
         given = named.get(path.name)
         with open_slide(path, given) as slide:
             scale = slide.mpp if slide.mpp is not None else general
+            warn(slide.notes)
         if scale is None:
             raise MissingResourceError(
                 f"the scale of {path} is unknown: the file states no µm per pixel",
@@ -83,7 +86,7 @@ def _of_sample(path: Path) -> SlideSource:
     if info.image is None:
         raise BadInputError(f"sample {info.sample_id} has no image", hint="preprocess it with --image, or leave it out")
     image = (path / info.image.path).resolve()  # stored relative to the folder
-    if not image.is_file():
+    if not image.exists():
         raise MissingResourceError(
             f"the image of sample {info.sample_id} is not there any more: {image}",
             hint="put it back, or name the slide itself with --mpp",

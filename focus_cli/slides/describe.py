@@ -8,6 +8,7 @@ from typing import Any
 
 from focus_cli.errors import EXIT_BAD_INPUT, FocusError, MissingResourceError
 from focus_cli.slides.histology import is_histology
+from focus_cli.slides.omezarr import is_omezarr
 from focus_cli.slides.opening import open_slide
 from focus_cli.slides.quality import slide_quality
 from focus_cli.slides.vendor import VENDOR_SUFFIXES
@@ -18,8 +19,10 @@ _GLANCE_PX = 1024
 
 
 def is_slide_file(path: Path) -> bool:
-    """Whether `path` is a file that looks like an image: TIFF, SVS, JPEG, PNG or a scanner's own format."""
+    """Whether `path` looks like an image: TIFF, SVS, JPEG, PNG, a scanner's own format, or an OME-Zarr folder."""
     path = Path(path)
+    if path.is_dir():
+        return is_omezarr(path)
     if not path.is_file():
         return False
     if path.suffix.lower() in VENDOR_SUFFIXES:

@@ -7,7 +7,7 @@ fluorescence, intensities down to the dark.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -26,6 +26,8 @@ _FLAT, _FLAT_SHARE = 4, 0.7  # paint has one value: so many of the pixels near i
 _BLACK, _NEAR_BLACK, _NEAR_GREY = 12, 20, 6  # what counts as black, and how far pixels of the paint may be from it
 _MIN_BLACK, _MIN_GREY = 0.01, 0.05  # share of the picture
 _MIN_REST, _MIN_REST_MEDIAN, _MAX_REST_DARK = 0.02, 85.0, 0.2
+_UNLIT, _MAX_UNLIT = 30, 0.15  # black that is no paint
+_DARK_REASON = "it is dark where an H&E is pale, as fluorescence is"
 _DEEP, _MAX_DEEP = 30, 0.15  # display colours of fluorescence have channels at zero, stained tissue has not
 
 
@@ -142,6 +144,8 @@ def is_histology(rgb: np.ndarray) -> tuple[bool, HistologyFigures]:
     pixels = _thinned(rgb)
     paint = find_paint(rgb)
     figures = _figures(pixels if paint is None else pixels[~paint.mask(pixels)])
+    if paint is None and not figures.reason and (pixels.max(axis=1) < _UNLIT).mean() > _MAX_UNLIT:
+        figures = replace(figures, reason=_DARK_REASON)
     return not figures.reason, figures
 
 
@@ -171,7 +175,7 @@ def _figures(pixels: np.ndarray) -> HistologyFigures:
 
 def _reason(pale: float, dark: float, coloured: float, stain_hue: float, pure: float) -> str:
     if pale < _MIN_PALE or dark > _MAX_DARK:
-        return "it is dark where an H&E is pale, as fluorescence is"
+        return _DARK_REASON
     if coloured < _MIN_COLOURED:
         return "it is grey or blank"
     if pure > _MAX_PURE:

@@ -51,7 +51,7 @@ class Source:
     """
 
     levels: list[Level]
-    scale: FileScale = FileScale()
+    scale: FileScale = field(default_factory=FileScale)
     notes: list[str] = field(default_factory=list)
 
     def close(self) -> None:

@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from focus_cli.errors import BadInputError
+from focus_cli.errors import BadInputError, FocusError
 from focus_cli.slides.cache import TileCache
 from focus_cli.slides.level import BROKEN_HINT, RGB_HINT, Source, is_reduced
 from focus_cli.slides.scale import FileScale, Stated, file_scale
 from focus_cli.slides.tiled import TiledLevel
+from focus_cli.store.documents import read_json
 
 CACHE_BYTES = 96 * 2**20
 _MARKS = (".zgroup", ".zattrs", "zarr.json")
@@ -30,6 +31,20 @@ _NOT_IMAGE_HINT = "give the folder of the image itself, the one whose attributes
 def is_zarr(path: Path) -> bool:
     """Whether a folder is a zarr group or array."""
     return any((path / mark).is_file() for mark in _MARKS)
+
+
+def is_omezarr(path: Path) -> bool:
+    """Whether a folder is an OME-Zarr image, or a bioformats2raw collection of images: its attributes tell."""
+    for mark, inside in (("zarr.json", "attributes"), (".zattrs", None)):
+        try:
+            document = read_json(path / mark)
+            attributes = document.get(inside, {}) if inside else document
+            attributes = attributes.get("ome", attributes)
+            if "multiscales" in attributes or "bioformats2raw.layout" in attributes:
+                return True
+        except (FocusError, AttributeError, TypeError):
+            continue
+    return False
 
 
 @dataclass(frozen=True)

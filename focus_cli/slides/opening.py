@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import math
+import os
+import shlex
 from pathlib import Path
 
 from focus_cli.errors import BadInputError, MissingResourceError, UsageError
-from focus_cli.slides.level import Source
+from focus_cli.slides.level import BROKEN_HINT, Source
 from focus_cli.slides.omezarr import is_zarr, open_omezarr
 from focus_cli.slides.plain import open_plain
 from focus_cli.slides.scale import require_square
 from focus_cli.slides.slide import Slide
 from focus_cli.slides.tiff import UnknownTiffError, open_tiff
 from focus_cli.slides.vendor import VENDOR_SUFFIXES, has_openslide, open_vendor
+from focus_cli.store.regular import require_regular
 
+MAX_SIDE = 4_000_000  # px; a slide of 1 m at 0.25 µm
+_PACKED = {
+    b"\x1f\x8b": ("gzip", "gunzip -k"),
+    b"PK\x03\x04": ("zip", "unzip"),
+    b"BZh": ("bzip2", "bunzip2 -k"),
+    b"\xfd7zXZ": ("xz", "unxz -k"),
+    b"\x28\xb5\x2f\xfd": ("zstd", "unzstd"),
+    b"7z\xbc\xaf": ("7z", "7z x"),
+}
 _TIFF_MAGIC = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 
 
@@ -53,36 +65,42 @@ def open_slide(path: str | Path, mpp: float | None = None, *, cut: bool = False,
     if mpp is not None and not (math.isfinite(mpp) and mpp > 0):
         raise UsageError(f"µm per pixel must be positive, not {mpp}")
     source = _open_source(path, cut)
-    if mpp is None:
-        try:
+    try:
+        _check_size(path, source)
+        if mpp is None:
             require_square(path, source.scale)
-        except BadInputError:
-            source.close()
-            raise
+    except BadInputError:
+        source.close()
+        raise
     return Slide(path, source, mpp, max_damaged)
 
 
+def _check_size(path: Path, source: Source) -> None:
+    width, height = source.levels[0].width, source.levels[0].height
+    if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE):
+        raise BadInputError(f"{path} is no slide: it has {width:,} × {height:,} px", hint=BROKEN_HINT)
+
+
 def _open_source(path: Path, cut: bool) -> Source:
-    if path.is_symlink() and not path.exists():
-        raise MissingResourceError(
-            f"{path} is a symbolic link that leads nowhere or back to itself", hint="link it to the image again"
-        )
-    if not path.exists():
-        raise MissingResourceError(f"no such image: {path}", hint="check --image")
-    if path.is_dir() and is_zarr(path):
-        return open_omezarr(path)
-    if not path.is_file():
+    if os.path.isdir(path):  # never raises, where `Path.is_dir` may
+        if is_zarr(path):
+            return open_omezarr(path)
         raise BadInputError(f"{path} is not an image file", hint="give the H&E image itself")
-    try:
-        with path.open("rb") as handle:
-            magic = handle.read(4)
-    except OSError as error:
-        raise MissingResourceError(f"cannot open {path}: {error.strerror}", hint="check its permissions") from error
+    if not os.path.lexists(path):
+        raise MissingResourceError(f"no such image: {path}", hint="check the path")
+    require_regular(path)
+    with path.open("rb") as handle:
+        magic = handle.read(6)
     if not magic:
         raise BadInputError(f"{path} is empty", hint="copy the file again")
+    for start, (name, tool) in _PACKED.items():
+        if magic.startswith(start):
+            raise BadInputError(
+                f"{path} is packed ({name}), not an image", hint=f"unpack it first: {tool} {shlex.quote(path.name)}"
+            )
     if path.suffix.lower() in VENDOR_SUFFIXES:
         return open_vendor(path)
-    if magic not in _TIFF_MAGIC:
+    if magic[:4] not in _TIFF_MAGIC:
         return open_plain(path)
     try:
         return open_tiff(path, cut=cut)

@@ -13,6 +13,8 @@ from focus_cli.slides.level import BROKEN_HINT, MAX_PIECE_PIXELS, RGB_HINT, Sour
 
 _TAIL_BYTES = 65_536  # scanners append notes after the end mark
 _END_MARK = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
+# A byte of deflate unpacks to 1,032 at most; a palette of one bit has eight pixels in each of them.
+_MAX_PX_PER_BYTE, _FEW_PIXELS = 8 * 1_032, 1 << 20
 _COLOUR_MODES = {"JPEG": ("RGB",), "PNG": ("RGB", "RGBA", "P")}
 _FORMATS_HINT = "FOCUS reads TIFF, OME-TIFF, SVS, OME-Zarr, JPEG, PNG, and vendor formats through openslide"
 
@@ -48,7 +50,7 @@ class PlainLevel:
                 # Straight into one array: Pillow would hold a second copy of four bytes a pixel.
                 decode = imagecodecs.jpeg_decode if self.kind == "JPEG" else imagecodecs.png_decode
                 pixels = decode(self.path.read_bytes())
-        except (OSError, ValueError, RuntimeError, SyntaxError) as error:
+        except Exception as error:  # codecs raise kinds of their own
             raise BadInputError(f"cannot decode {self.path}: {error}", hint=BROKEN_HINT) from error
         if pixels.dtype != np.uint8:
             raise BadInputError(f"{self.path} has {8 * pixels.dtype.itemsize} bits a channel", hint=RGB_HINT)
@@ -86,13 +88,13 @@ def open_plain(path: Path) -> Source:
     BadInputError
         If it is neither, is truncated, is not 8-bit colour, or has more than `MAX_PIECE_PIXELS`.
     """
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     try:
         with warnings.catch_warnings(), _pillow_without_bound(), Image.open(path) as image:
             warnings.simplefilter("ignore")
             kind, mode, (width, height) = image.format, image.mode, image.size
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+    except Exception as error:  # Pillow's plug-ins raise whatever they like
         raise BadInputError(f"{path} is not a readable image: {error}", hint=_FORMATS_HINT) from error
     if kind not in _END_MARK:
         raise BadInputError(f"{path} is a {kind} image", hint=_FORMATS_HINT)
@@ -102,6 +104,14 @@ def open_plain(path: Path) -> Source:
             raise BadInputError(f"{path} is truncated: its end mark is missing", hint=BROKEN_HINT)
     if mode not in _COLOUR_MODES[kind]:
         raise BadInputError(f"{path} is not an 8-bit colour image (mode {mode})", hint=RGB_HINT)
+    if width < 1 or height < 1:
+        raise BadInputError(f"{path} has no pixels: {width} × {height}", hint=BROKEN_HINT)
+    if width * height > _FEW_PIXELS + _MAX_PX_PER_BYTE * path.stat().st_size:
+        raise BadInputError(
+            f"{path} is truncated or damaged: its header states {width:,} × {height:,} px, "
+            f"which {path.stat().st_size:,} bytes cannot hold",
+            hint=BROKEN_HINT,
+        )
     if width * height > MAX_PIECE_PIXELS:
         raise BadInputError(
             f"{path} has {width * height / 1e9:.1f} gigapixels and no tiles", hint=pyramid_hint(path.name, path.stem)

@@ -85,7 +85,10 @@ class Slide:
         """What was assumed of the file, one line each: worth a warning wherever the slide is used."""
         if self.paint is None:
             return list(self._notes)
-        return [*self._notes, f"the background of {self.path.name} is painted {self.paint.words()}: it is read as glass"]
+        return [
+            *self._notes,
+            f"the background of {self.path.name} is painted {self.paint.words()}: it is read as glass",
+        ]
 
     @property
     def n_levels(self) -> int:

@@ -174,9 +174,7 @@ def _check(path: Path, page: tifffile.TiffPage, size: int, cut: bool, plane: int
     grey = photometric == _GREY and page.samplesperpixel == (3 if plane is None else 1)
     if not (colour and plane is None) and not grey:
         kind = _PHOTOMETRICS.get(photometric, f"photometric {photometric}")
-        raise BadInputError(
-            f"{path} is not an H&E image: {page.samplesperpixel} channel(s), {kind}", hint=RGB_HINT
-        )
+        raise BadInputError(f"{path} is not an H&E image: {page.samplesperpixel} channel(s), {kind}", hint=RGB_HINT)
     if page.imagewidth < 1 or page.imagelength < 1:
         raise BadInputError(f"{path} has no pixels: {page.imagewidth} × {page.imagelength}", hint=BROKEN_HINT)
     offsets, counts = page.dataoffsets, page.databytecounts

@@ -167,7 +167,7 @@ def test_a_damaged_chunk_costs_its_tiles_alone(tmp_path):
 def test_a_symbolic_link_to_itself(tmp_path):
     loop = tmp_path / "loop.tif"
     loop.symlink_to(loop)
-    assert "link" in refused(loop, "back to itself", MissingResourceError).message
+    assert "link" in refused(loop, "leads to itself", MissingResourceError).message
     (tmp_path / "gone.tif").symlink_to(tmp_path / "nowhere.tif")
     refused(tmp_path / "gone.tif", "leads nowhere", MissingResourceError)
     folder = tmp_path / "folder"
