@@ -250,6 +250,15 @@ class TestLegacy:
         with pytest.raises(BadInputError, match=words):
             read(self.spoil(tmp_path, edit))
 
+    @pytest.mark.parametrize("name", ["nan", "NA", ""])
+    def test_a_gene_without_a_name_is_left_out(self, tmp_path, name):
+        write_legacy(tmp_path / "D")
+        whole = read(tmp_path / "D").adata
+        sample = read(self.spoil(tmp_path, lambda t: t.replace("Gene3", name, 1)))
+        kept = [g for g in whole.var_names if g != "Gene3"]
+        np.testing.assert_array_equal(sample.adata.X.toarray(), whole[:, kept].X.toarray())
+        assert any("1 features have neither id nor symbol" in w for w in sample.warnings)
+
     def test_truncated_gzip(self, tmp_path):
         write_legacy(tmp_path / "D")
         truncate(tmp_path / "D" / "ST-cnts" / "A1.tsv.gz")

@@ -12,7 +12,7 @@ import pandas as pd
 from scipy import sparse
 
 from focus_cli.errors import BadInputError, MissingResourceError
-from focus_cli.platforms.checks import GENE_EXPRESSION, check_counts, check_unique, name_genes
+from focus_cli.platforms.checks import GENE_EXPRESSION, check_counts, check_named, check_unique, name_genes
 from focus_cli.platforms.formats.mtx import read_mtx
 from focus_cli.platforms.formats.opening import DAMAGE, damaged, open_maybe_gzip
 from focus_cli.store.hdf5 import open_hdf5
@@ -84,6 +84,7 @@ def read_matrix(
         )
     barcodes = pd.Index(barcodes, dtype=object)
     check_unique(barcodes, "barcodes", where)
+    check_named(barcodes, "barcodes", where)
     var, keep, warnings = name_genes(features["id"], features["name"], features["type"], where)
     if turned:
         warnings.insert(0, f"{where}: the matrix was written barcodes × genes and was transposed")

@@ -200,7 +200,9 @@ def _read_counts(path: Path) -> tuple[anndata.AnnData, list[str]]:
     if places(spots[:20]) is None and places(genes[:20]) is not None:
         spots, genes, matrix = genes, spots, matrix.T.tocsr()
     check_unique(spots, "barcodes", path.name)
-    var, _, warnings = name_genes(genes, genes, [GENE_EXPRESSION] * len(genes), path.name)
+    check_named(spots, "barcodes", path.name)
+    var, keep, warnings = name_genes(genes, genes, [GENE_EXPRESSION] * len(genes), path.name)
+    matrix = matrix if keep.all() else matrix[:, np.flatnonzero(keep)]
     check_counts(matrix, path.name)
     obs = pd.DataFrame(index=pd.Index(spots, dtype=object))
     return anndata.AnnData(X=matrix.astype(np.float32), obs=obs, var=var), warnings
