@@ -17,6 +17,7 @@ from focus_cli.platforms.barcodes import match_positions
 from focus_cli.platforms.checks import (
     GENE_EXPRESSION,
     check_counts,
+    check_named,
     check_positions,
     check_unique,
     name_genes,
