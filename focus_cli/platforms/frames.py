@@ -121,6 +121,7 @@ def choose_frame(
     BadInputError
         If many positions coincide and no column tells the locations apart.
     """
+    obs = obs.loc[:, ~obs.columns.duplicated()]
     rows = np.arange(len(xy))
     said: list[str] = []
     chosen: list[str] = []

@@ -100,6 +100,15 @@ def _planes(out: Path) -> Path:
     return out
 
 
+def _two_tables(out: Path) -> Path:
+    out.mkdir(parents=True)
+    adata = _table()
+    places = pd.DataFrame(adata.obsm["spatial"], columns=["imagecol", "imagerow"], index=adata.obs_names)
+    places.assign(z=1.0, in_tissue=1).to_csv(out / "positions.tsv", sep="\t")
+    pd.DataFrame(adata.X.toarray().T, index=adata.var_names, columns=adata.obs_names).to_csv(out / "counts.csv")
+    return out
+
+
 LAYOUTS: dict[str, Callable[[Path], Path]] = {
     **fuzzed.LAYOUTS,
     "anndata (joined)": _joined,
@@ -107,6 +116,7 @@ LAYOUTS: dict[str, Callable[[Path], Path]] = {
     "anndata (store, format 2)": _store(2),
     "anndata (store, format 3)": _store(3),
     "merfish (planes)": _planes,
+    "tables": _two_tables,
 }
 
 
@@ -144,13 +154,15 @@ def _one(source: Path, platform: str, seed: int, place: Path) -> str:
     if rng.random() < 0.8 and platform in _REGIONS:
         options["region"] = _REGIONS[platform]
     kind = platform.split()[0]
+    if kind == "tables":
+        options |= {"counts": "counts.csv", "positions": "positions.tsv", "mpp": 0.5}
     try:
         with fuzzed.time_limit(LIMIT_S):
             if rng.random() < 0.3:
-                report = describe(raw, "auto", **options)
+                report = describe(raw, kind if kind == "tables" else "auto", **options)
                 assert all(map(fuzzed.one_line, report["warnings"])), report["warnings"]
                 return "refused" if report["problems"] else "read"
-            fuzzed.check_sample(read(raw, kind if rng.random() < 0.6 else "auto", **options))
+            fuzzed.check_sample(read(raw, kind if rng.random() < 0.6 or kind == "tables" else "auto", **options))
         return "read"
     except FocusError as error:
         if fuzzed.one_line(error.message) and fuzzed.one_line(error.hint or "none"):

@@ -245,3 +245,10 @@ def test_no_picture_is_taken_for_the_image(tmp_path):
     Image.new("RGB", (60, 60), "pink").save(folder / "tissue_image.png")
     assert load(folder).image_path is None
     assert load(folder, image=folder / "tissue_image.png").image_path == folder / "tissue_image.png"
+
+
+def test_a_column_that_comes_twice_is_read_once(tmp_path):
+    folder = write(tmp_path / "d")
+    lines = [line + "," + line.split(",")[0] for line in (folder / "locs.csv").read_text().splitlines()]
+    (folder / "locs.csv").write_text("\n".join(lines) + "\n")
+    check(load(folder))
