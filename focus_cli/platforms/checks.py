@@ -69,7 +69,7 @@ def check_unique(names: Sequence[str], what: str, where: str) -> None:
     if not index.is_unique:
         repeated = index[index.duplicated()]
         first = min(map(str, repeated))
-        hint = f"each {what} must appear once; was the file concatenated from several samples?"
+        hint = f"each of the {what} must appear once; was the file concatenated from several samples?"
         if _ROUNDED.fullmatch(first):
             hint = "they were rounded, as spreadsheets do to long numbers: use the file as it was first written"
         raise BadInputError(f"{where}: {len(repeated)} duplicate {what}, for instance {first!r}", hint=hint)
