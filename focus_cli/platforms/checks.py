@@ -261,8 +261,8 @@ def name_genes(
     if proteins and not keep.any():
         keep, wanted = is_protein(features[keys.FEATURE_TYPE]), "proteins"
         features.loc[keep, keys.FEATURE_TYPE] = PROTEIN
-    keep &= (features[keys.SYMBOL] != "").to_numpy()
-    apart = ~keep & (features[keys.SYMBOL] != "").to_numpy()
+    named = (features[keys.SYMBOL] != "").to_numpy()
+    keep, apart = keep & named, ~keep & named
     if apart.any():
         others = features.loc[apart, keys.FEATURE_TYPE].value_counts().sort_index()
         listed = ", ".join(f"{count} {kind[:40]}" for kind, count in others.items())
