@@ -116,6 +116,15 @@ def test_what_the_column_selected_may_hold(selected, under, tmp_path):
     assert any("is empty: all spots count" in w for w in sample.warnings) == (selected[0] == "")
 
 
+def test_a_column_without_a_gene_is_left_out(tmp_path):
+    raw = write_legacy(tmp_path / "D")
+    file = tmp_path / "D" / "ST-cnts" / "A1.tsv.gz"
+    table = pd.read_csv(file, sep="\t", index_col=0).rename(columns={"Gene3": "NA"})
+    table.to_csv(file, sep="\t")
+    sample = read(tmp_path / "D")
+    assert sample.adata.n_vars == len(raw.symbols) - 1 and "Gene3" not in sample.adata.var_names
+
+
 def test_a_selection_with_other_words_is_refused(tmp_path):
     flat, _ = as_geo_holds_it(tmp_path, selected=["perhaps"] * 72)
     with pytest.raises(BadInputError, match="'selected' holds 'perhaps'"):
