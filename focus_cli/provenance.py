@@ -14,15 +14,22 @@ from pathlib import Path
 from typing import Any
 
 from focus_cli import __version__
+from focus_cli.store.regular import require_regular
 
 _TRACKED = ("anndata", "numpy", "scipy", "torch", "scanpy", "zarr", "tifffile")
 _BLOCK = 1 << 22
 
 
 def hash_file(path: Path) -> str:
-    """SHA-256 of a file's bytes, read in blocks of 4 MiB."""
+    """SHA-256 of a file's bytes, read in blocks of 4 MiB.
+
+    Raises
+    ------
+    MissingResourceError, BadInputError
+        If it is no regular file that can be read.
+    """
     digest = hashlib.sha256()
-    with open(path, "rb") as stream:
+    with open(require_regular(path), "rb") as stream:
         while block := stream.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()

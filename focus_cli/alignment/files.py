@@ -13,6 +13,7 @@ import numpy as np
 
 from focus_cli.coordinates import Affine
 from focus_cli.errors import BadInputError, MissingResourceError, UsageError
+from focus_cli.store.regular import read_text_bounded
 
 _LARGEST_FILE = 1 << 20  # bytes; a transform or a list of landmarks is small
 MIN_LANDMARKS = 3
@@ -252,6 +253,6 @@ def _text(path: Path, option: str) -> str:
     try:
         if path.stat().st_size > _LARGEST_FILE:
             raise BadInputError(f"{path} is too large for a table of numbers", hint=f"check {option}")
-        return path.read_text(encoding="utf-8-sig")
+        return read_text_bounded(path, _LARGEST_FILE)
     except (OSError, UnicodeDecodeError) as error:
         raise BadInputError(f"{path} is not a text file", hint=f"check {option}") from error

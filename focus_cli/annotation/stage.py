@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pydantic import Field
 
 from focus_cli import keys
 from focus_cli.annotation.fitting import fit_head
@@ -19,16 +20,28 @@ from focus_cli.h5ad.answer import write_answer
 from focus_cli.h5ad.spatial_file import SpatialFile
 from focus_cli.heads.embeddings import embedding_of, require_space
 from focus_cli.heads.familiarity import Familiarity, learn_familiarity
-from focus_cli.heads.folder import read_head, write_head
+from focus_cli.heads.folder import HeadDocument, read_head, write_head
 from focus_cli.provenance import describe_run
 from focus_cli.resources import answered_size, check_memory
 from focus_cli.store import check_output
 from focus_cli.store.kinds import ANNOTATION, ANNOTATION_HEAD
+from focus_cli.store.schema import Name
 
 KIND = "annotate"
 ANSWER = "annotation"
 LIMIT = 20_000  # labelled locations of one class that a fit takes; more do not change a linear head
 _ROWS = 50_000  # of an embedding at a time
+
+
+class AnnotationDocument(HeadDocument):
+    """``head.json`` of ``focus annotate fit``."""
+
+    classes: list[Name] = Field(min_length=1)
+    temperature: float = Field(gt=0)
+    labels: dict[str, dict[str, int]]
+    left_out: dict[str, Any]
+    scores: list[dict[str, Any]]
+    calibration: dict[str, Any]
 
 
 def fit_annotation(
@@ -205,14 +218,15 @@ def load_head(path: Path) -> tuple[dict[str, Any], Head, Familiarity]:
     MissingResourceError, BadInputError
         If it is not there, of another kind, or its arrays do not fit its description.
     """
-    needed = ("classes", "space", "widths", "temperature", "border", "scores", "calibration", "left_out", "labels")
-    told, arrays = read_head(path, KIND, needed)
+    told, arrays = read_head(path, KIND, AnnotationDocument)
     try:
         width, n = sum(told["widths"].values()), len(told["classes"])
         shapes = {"mean": (width,), "scale": (width,), "weight": (n, width), "bias": (n,)}
         wrong = [name for name, shape in shapes.items() if arrays[name].shape != shape]
         if wrong or arrays["support"].ndim != 2 or arrays["support"].shape[1] != width or not len(arrays["support"]):
             raise ValueError(f"shapes of {', '.join(wrong) or 'support'}")
+        if not (arrays["scale"] > 0).all():
+            raise ValueError("scale")
         model = Head(tuple(told["classes"]), *(arrays[name] for name in shapes), float(told["temperature"]))
         familiar = Familiarity(arrays["support"], float(told["border"]))
     except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -16,6 +16,8 @@ from focus_cli.config.paths import at_key
 from focus_cli.config.words import input_path
 from focus_cli.errors import BadInputError, MissingResourceError, UsageError
 from focus_cli.platform_names import AUTO, PLATFORMS
+from focus_cli.store.documents import parse_yaml
+from focus_cli.store.regular import read_text_bounded
 
 PEERS = ("magic", "scvi", "gimvi", "tangram")
 OBSERVED = "observed"
@@ -187,13 +189,13 @@ def load_benchmark(path: Path) -> BenchmarkConfig:
     MissingResourceError, BadInputError, UsageError
         In one line.
     """
-    if not Path(path).is_file():
+    if not Path(path).exists():
         raise MissingResourceError(f"no such config file: {path}", hint="config/benchmark.yaml is an example")
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = read_text_bounded(Path(path))
+        values = parse_yaml(text, str(path)) or {}
         refuse_repeated_keys(text, str(path))
-        values = yaml.safe_load(text) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except yaml.YAMLError as error:
         raise BadInputError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     config = check_benchmark(values, str(path))
     for key, name in input_files(config).items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from focus_cli.benchmark.config import BenchmarkConfig, Case, Floor
 from focus_cli.benchmark.plan import BenchmarkPlan
 from focus_cli.errors import BadInputError, MissingResourceError
 from focus_cli.evaluation.table import is_ours
+from focus_cli.store.documents import read_json_object
 
 OURS = "focus"
 
@@ -72,11 +72,11 @@ def read_results(config: BenchmarkConfig, out: Path) -> list[CaseResult]:
         if not path.is_file():
             raise MissingResourceError(f"no such file: {path}", hint="focus benchmark makes it")
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
+            record = read_json_object(path)
             group = next(iter(record["groups"]))
             rows = {row["method"]: row for row in record["rows"] if row["genes"] == group}
             results.append(CaseResult(name, case, rows, record["differences"][group], record["skipped"]))
-        except (ValueError, KeyError, StopIteration) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, StopIteration) as error:
             raise BadInputError(f"{path} is damaged: {error}", hint="remove the folder and start again") from error
     return results
 

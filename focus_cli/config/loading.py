@@ -13,6 +13,8 @@ from pydantic import BaseModel, ValidationError
 from focus_cli.config.models import Fold, RunConfig
 from focus_cli.config.words import in_words
 from focus_cli.errors import BadInputError, MissingResourceError, UsageError
+from focus_cli.store.documents import parse_yaml
+from focus_cli.store.regular import read_text_bounded
 
 
 def check_config(values: Mapping[str, Any], source: str = "config") -> RunConfig:
@@ -68,13 +70,13 @@ def load_config(paths: Path | str | Sequence[Path | str]) -> RunConfig:
     merged: dict[str, Any] = {}
     sources = [Path(p) for p in ([paths] if isinstance(paths, str | Path) else paths)]
     for path in sources:
-        if not path.is_file():
+        if not path.exists():
             raise MissingResourceError(f"no such config file: {path}", hint="focus init DIR makes one")
         try:
-            text = path.read_text(encoding="utf-8")
+            text = read_text_bounded(path)
+            values = parse_yaml(text, str(path)) or {}
             refuse_repeated_keys(text, str(path))
-            values = yaml.safe_load(text) or {}
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
+        except yaml.YAMLError as error:
             said = " ".join(str(error).split())
             hint = "indent with spaces, not with tabs" if "'\\t'" in said else "check the indentation there"
             raise BadInputError(f"{path} is not YAML: {said}", hint=hint) from None

@@ -6,10 +6,10 @@ import difflib
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from focus_cli.errors import MissingResourceError, UsageError
+from focus_cli.store.documents import read_yaml
 
 Settings = TypeVar("Settings", bound=BaseModel)
 
@@ -37,12 +37,9 @@ def load_settings(model: type[Settings], stage: str, path: Path | None, override
     """
     settings = {}
     if path is not None:
-        if not Path(path).is_file():
+        if not Path(path).exists():
             raise MissingResourceError(f"no such config: {path}")
-        try:
-            settings = yaml.safe_load(Path(path).read_text()) or {}
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise UsageError(f"{path} is not valid YAML: {str(error).splitlines()[0]}") from error
+        settings = read_yaml(Path(path)) or {}
         if not isinstance(settings, dict):
             raise UsageError(f"{path} must hold a mapping of settings", hint="for instance `max_steps: 600`")
     settings |= {key: value for key, value in overrides.items() if value is not None}

@@ -13,6 +13,7 @@ from focus_cli.config.models import SampleRow
 from focus_cli.config.words import check_input_path, expand, in_words
 from focus_cli.errors import BadInputError, FocusError, MissingResourceError
 from focus_cli.progress import say
+from focus_cli.store.regular import read_text_bounded
 
 COLUMNS = tuple(SampleRow.model_fields)
 _PATH_COLUMNS = ("path", "image", "align", "landmarks", "reference", "truth", "truth_fine")
@@ -42,12 +43,9 @@ def load_samples(sheet: Path | str, *, check_paths: bool = False) -> list[Sample
         With every problem of the sheet at once, each with its line number.
     """
     sheet = Path(sheet)
-    if not sheet.is_file():
+    if not sheet.exists():
         raise MissingResourceError(f"no such samples sheet: {sheet}", hint="focus init DIR makes one")
-    try:
-        text = sheet.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise BadInputError(f"{sheet} is not UTF-8 text", hint="save it as tab-separated text") from None
+    text = read_text_bounded(sheet)
     lines = [
         (number, [cell.strip() for cell in line.split("\t")])
         for number, line in enumerate(text.splitlines(), start=1)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
 from scipy import sparse
 
 from focus_cli.corpus.shards import ShardArray, ShardWriter
+from focus_cli.errors import BadInputError
 from focus_cli.runs import runs
 
 GAP = 2**15  # values between two wanted rows that are read along
@@ -25,6 +27,11 @@ class StoredCounts:
         ``row_totals`` and ``column_totals``.
     n_columns
         Genes of the panel.
+
+    Raises
+    ------
+    ValueError
+        If the arrays do not fit each other.
     """
 
     def __init__(self, arrays: dict[str, ShardArray], n_columns: int) -> None:
@@ -33,6 +40,12 @@ class StoredCounts:
         self._columns, self._values = arrays["columns"], arrays["values"]
         self._totals = arrays["column_totals"].all(), arrays["row_totals"].all()
         self.shape = (len(self._place), n_columns)
+        n = len(self._place)
+        stored = math.prod(self._columns.shape)
+        if not np.array_equal(np.sort(self._place), np.arange(n)):
+            raise ValueError("the places of its rows are no order")
+        if (np.diff(self._starts) < 0).any() or self._starts[-1] != stored or self._values.shape != (stored,):
+            raise ValueError("the ends of its rows do not fit the counts")
 
     @property
     def nnz(self) -> int:
@@ -69,6 +82,11 @@ class StoredCounts:
             at[here] = wanted[here] - first + n_rows
             ends.append(starts[first + 1 : last + 1] - begin + done)
             done, n_rows = done + end - begin, n_rows + last - first
+        if len(columns) and int(columns.max()) >= self.shape[1]:
+            raise BadInputError(
+                f"a count of the corpus is of gene {int(columns.max())} of {self.shape[1]}",
+                hint="focus corpus --verify finds all damage",
+            )
         read = sparse.csr_matrix(
             (values.astype(np.float32), columns.astype(np.int32), np.concatenate(ends)), shape=(n_rows, self.shape[1])
         )

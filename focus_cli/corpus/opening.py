@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,23 @@ import pandas as pd
 from focus_cli import keys
 from focus_cli.conditioning import SampleData
 from focus_cli.corpus.counts import StoredCounts
-from focus_cli.corpus.layout import SAMPLES, SHARDS, entry_path, missing_samples, panel_path, read_json
+from focus_cli.corpus.layout import (
+    SAMPLES,
+    SHARDS,
+    CorpusDocument,
+    PanelDocument,
+    entry_path,
+    missing_samples,
+    panel_path,
+    read_described,
+    read_entry,
+)
 from focus_cli.corpus.raster import TiledRaster
 from focus_cli.corpus.shards import ShardArray, shard_path
 from focus_cli.errors import BadInputError, MissingResourceError
 from focus_cli.features import RasterStack
-from focus_cli.store import SampleInfo
+from focus_cli.store import SampleInfo, is_sample_id
+from focus_cli.store.damage import damaged
 
 
 @dataclass(frozen=True)
@@ -49,13 +59,27 @@ class CorpusSample:
         BadInputError, MissingResourceError
             If the corpus is damaged, or shards are missing.
         """
-        described = read_json(entry_path(self.corpus, self.info.sample_id))
+        described = read_entry(self.corpus, self.info.sample_id)
         paths = [shard_path(self.corpus / SHARDS, shard["sha256"]) for shard in described["shards"]]
-        arrays = {name: ShardArray(paths, array) for name, array in described["arrays"].items()}
+        try:
+            arrays = {name: ShardArray(paths, array) for name, array in described["arrays"].items()}
+            return self._data(described, arrays)
+        except (KeyError, ValueError, TypeError, IndexError, OverflowError, MemoryError) as error:
+            raise damaged(
+                entry_path(self.corpus, self.info.sample_id), error, "run focus corpus again with --overwrite"
+            ) from error
+
+    def _data(self, described: dict[str, Any], arrays: dict[str, ShardArray]) -> SampleData:
         rasters = [
             TiledRaster(raster, arrays[f"raster{i}.features"], arrays[f"raster{i}.tissue"])
             for i, raster in enumerate(described["rasters"])
         ]
+        n, width = self.info.n_locations, sum(len(raster["names"]) for raster in described["rasters"])
+        shapes = {"xy_um": (n, 2), "feature_mean": (width,), "feature_sd": (width,), "place": (n,), "ends": (n,)}
+        shapes |= {"row_totals": (n,), "column_totals": (len(self.genes),)}
+        for name, shape in shapes.items():
+            if arrays[name].shape != shape:
+                raise ValueError(f"arrays.{name} has shape {arrays[name].shape}, not {shape}")
         return SampleData(
             info=self.info,
             counts=StoredCounts(arrays, len(self.genes)),
@@ -86,7 +110,7 @@ def open_corpus(path: Path) -> list[CorpusSample]:
     path = Path(path)
     if not is_corpus(path):
         raise MissingResourceError(f"no such corpus: {path}", hint="focus corpus makes one")
-    read_json(path / keys.CORPUS_JSON)
+    read_described(path / keys.CORPUS_JSON, CorpusDocument)
     if missing := missing_samples(path):
         raise BadInputError(
             f"{path} is incomplete: focus corpus was ended before {', '.join(missing[:3])}"
@@ -101,8 +125,17 @@ def open_corpus(path: Path) -> list[CorpusSample]:
 
 
 def sample_ids(path: Path) -> list[str]:
-    """Names of the samples of a corpus, sorted."""
-    return sorted(entry.stem for entry in (path / SAMPLES).glob("[!.]*.json"))
+    """Names of the samples of a corpus, sorted.
+
+    Raises
+    ------
+    BadInputError
+        If a file there has a name that no sample has.
+    """
+    found = sorted(entry.stem for entry in (path / SAMPLES).glob("[!.]*.json"))
+    if wrong := [name for name in found if not is_sample_id(name)]:
+        raise BadInputError(f"{path / SAMPLES} holds {wrong[0] + '.json'!r}, which is no sample's", hint="remove it")
+    return found
 
 
 class _Shared:
@@ -115,14 +148,14 @@ class _Shared:
 
     def sample(self, sample_id: str) -> CorpusSample:
         path = entry_path(self._corpus, sample_id)
-        described = read_json(path)
+        described = read_entry(self._corpus, sample_id)
         try:
             rasters = described["rasters"]
             names = tuple(name for raster in rasters for name in raster["names"])
             learned = [r["encoder"] | {"step_um": r["step_um"]} for r in rasters if r["encoder"] is not None]
             return CorpusSample(
                 corpus=self._corpus,
-                info=SampleInfo.from_json(json.dumps(described["sample"] | {"sample_id": sample_id})),
+                info=SampleInfo.of(described["sample"] | {"sample_id": sample_id}, str(path)),
                 genes=self._panel(described["panel"]),
                 n_measured=described["n_measured"],
                 n_values=described["n_values"],
@@ -138,7 +171,13 @@ class _Shared:
 
     def _panel(self, digest: str) -> pd.DataFrame:
         if digest not in self._panels:
-            panel = read_json(panel_path(self._corpus, digest))
+            path = panel_path(self._corpus, digest)
+            panel = read_described(path, PanelDocument)
+            if len(panel["gene_ids"]) != len(panel["names"]):
+                raise BadInputError(
+                    f"{path} has {len(panel['names'])} names and {len(panel['gene_ids'])} ids of genes",
+                    hint="run focus corpus again with --overwrite",
+                )
             ids = np.array(panel["gene_ids"], object)
             self._panels[digest] = pd.DataFrame({keys.GENE_ID: ids}, index=pd.Index(panel["names"], dtype=str))
         return self._panels[digest]

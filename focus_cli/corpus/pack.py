@@ -12,11 +12,21 @@ from focus_cli import keys, provenance
 from focus_cli.conditioning import SampleData, load_sample_data
 from focus_cli.corpus.counts import store_counts
 from focus_cli.corpus.curve import hilbert_order
-from focus_cli.corpus.layout import INCOMPLETE, SHARDS, entry_path, missing_samples, panel_path, read_json, to_json
+from focus_cli.corpus.layout import (
+    INCOMPLETE,
+    SHARDS,
+    EntryDocument,
+    entry_path,
+    missing_samples,
+    panel_path,
+    read_described,
+    read_entry,
+    to_json,
+)
 from focus_cli.corpus.opening import is_corpus, sample_ids
 from focus_cli.corpus.raster import store_raster
 from focus_cli.corpus.shards import ShardWriter, shard_path
-from focus_cli.errors import BadInputError, MissingResourceError, OutputExistsError, UsageError
+from focus_cli.errors import BadInputError, FocusError, MissingResourceError, OutputExistsError, UsageError
 from focus_cli.progress import say, track
 from focus_cli.store import StoredSample, atomic_file, check_output, open_sample
 from focus_cli.store.kinds import CORPUS, PART
@@ -80,7 +90,7 @@ def _record(out: Path, sample: StoredSample, overwrite: bool) -> dict[str, Any] 
     """The record of a sample that is to be packed; None where it is there, packed from the same files."""
     path = entry_path(out, sample.info.sample_id)
     record = provenance.describe_run("corpus", {}, {"sample": sample.path})
-    old = read_json(path) if path.exists() and not overwrite else None
+    old = read_entry(out, sample.info.sample_id) if path.exists() and not overwrite else None
     if old is not None:
         if old["provenance"]["inputs"]["sample"]["sha256"] == record["inputs"]["sample"]["sha256"]:
             return None
@@ -109,8 +119,8 @@ def _add(out: Path, sample: StoredSample, record: dict[str, Any] | None, overwri
 
 def _shards_of(entry: Path) -> list[str]:
     try:
-        return [shard["sha256"] for shard in json.loads(entry.read_text())["shards"]]
-    except (OSError, ValueError, KeyError, TypeError):
+        return [shard["sha256"] for shard in read_described(entry, EntryDocument)["shards"]]
+    except FocusError:
         return []  # a damaged description is replaced; its shards are left
 
 
@@ -161,7 +171,7 @@ def verify_corpus(path: Path) -> None:
         raise MissingResourceError(f"no such corpus: {path}", hint="focus corpus makes one")
     needed: dict[Path, tuple[str, list[str]]] = {}
     for sample_id in sample_ids(path):
-        described = read_json(entry_path(path, sample_id))
+        described = read_entry(path, sample_id)
         files = {shard_path(path / SHARDS, s["sha256"]): s["sha256"] for s in described["shards"]}
         files[panel_path(path, described["panel"])] = described["panel"]
         for file, digest in files.items():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
@@ -19,6 +20,7 @@ import numpy as np
 from focus_cli.errors import BadInputError, MissingResourceError
 from focus_cli.store import atomic_file
 from focus_cli.store.kinds import PART
+from focus_cli.store.regular import require_regular
 
 SHARD_BYTES = 2**27
 PIECE_BYTES = 2**24
@@ -104,10 +106,9 @@ class _OpenFile:
     """A file that is read by place from any thread, and closed when nobody holds it."""
 
     def __init__(self, path: Path) -> None:
-        try:
-            self.number = os.open(path, os.O_RDONLY)
-        except FileNotFoundError as error:
-            raise MissingResourceError(f"no such shard: {path}", hint="run focus corpus again") from error
+        if not os.path.lexists(path):
+            raise MissingResourceError(f"no such shard: {path}", hint="run focus corpus again")
+        self.number = os.open(require_regular(path), os.O_RDONLY)
 
     def __del__(self) -> None:
         if hasattr(self, "number"):
@@ -132,6 +133,12 @@ class ShardArray:
         self.dtype, self.shape = np.dtype(described["dtype"]), tuple(described["shape"])
         self._pieces = [(paths[shard], offset) for shard, offset, _ in described["pieces"]]
         self._starts = np.concatenate([[0], np.cumsum([n for *_, n in described["pieces"]], dtype=np.int64)])
+        size = math.prod(self.shape) * self.dtype.itemsize
+        if int(self._starts[-1]) != size:
+            raise BadInputError(
+                f"an array of {size:,} bytes has pieces of {int(self._starts[-1]):,}",
+                hint="run focus corpus again with --overwrite",
+            )
 
     def all(self) -> np.ndarray:
         """The whole array."""

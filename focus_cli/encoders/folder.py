@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from pydantic import Field
+from safetensors.torch import save
 from torch import nn
 
 from focus_cli import keys
@@ -17,6 +17,9 @@ from focus_cli.errors import BadInputError
 from focus_cli.models.vit import ViT
 from focus_cli.models.vit_config import ViTConfig
 from focus_cli.store import require_files
+from focus_cli.store.documents import read_json_object
+from focus_cli.store.schema import Document, MicronsPerPixel, Name, Rgb, RgbSpread, Text, validated
+from focus_cli.store.tensors import Expected, read_tensors
 
 SCHEMA_VERSION = 1
 ENCODER_WEIGHTS = "encoder.safetensors"
@@ -54,6 +57,20 @@ class EncoderDescription:
     provenance: dict[str, Any] = field(default_factory=dict)
 
 
+class FolderDocument(Document):
+    """``encoder.json``, as `EncoderDescription`."""
+
+    name: Name
+    config: dict[str, Any]
+    mpp: MicronsPerPixel
+    tile_px: int = Field(ge=1, le=1 << 14)
+    mean: Rgb
+    std: RgbSpread
+    licence: Text = "not stated"
+    training: dict[str, Any] = Field(default_factory=dict)
+    provenance: dict[str, Any] = Field(default_factory=dict)
+
+
 def is_encoder(path: Path) -> bool:
     """Whether `path` is a folder written by ``focus pretrain``."""
     return (Path(path) / keys.ENCODER_JSON).is_file()
@@ -81,28 +98,24 @@ def read_encoder(path: Path) -> tuple[ViT, EncoderDescription]:
     path = Path(path)
     require_files(path, (keys.ENCODER_JSON, ENCODER_WEIGHTS), "encoder", "pretrain")
     hint = "copy it again, or pretrain it again"
-    try:
-        raw = json.loads((path / keys.ENCODER_JSON).read_text())
-        version = raw.pop("schema_version")
-        if version != SCHEMA_VERSION:
-            raise BadInputError(f"{path} has schema version {version}, this FOCUS reads {SCHEMA_VERSION}", hint=hint)
-        description = EncoderDescription(**raw)
-        _check(description)
-        net = ViT(ViTConfig(**description.config))
-        tensors = load_file(path / ENCODER_WEIGHTS)
-        if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
-            raise BadInputError(f"{path}: weights are not all numbers", hint=hint)
-        net.load_state_dict(tensors)
-    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
-        raise BadInputError(f"{path} is damaged: {str(error).splitlines()[0]}", hint=hint) from error
-    return net.eval(), description
-
-
-def _check(description: EncoderDescription) -> None:
-    """Raise ValueError where the figures make no sense."""
-    three = all(len(v) == 3 for v in (description.mean, description.std))
-    if not three or not min(*description.std, description.mpp) > 0:
-        raise ValueError("mpp, mean or std make no sense")
-    patch = description.config["patch_px"]
-    if description.tile_px < patch or description.tile_px % patch:
-        raise ValueError(f"tiles of {description.tile_px} px do not divide into patches of {patch} px")
+    described = path / keys.ENCODER_JSON
+    raw = read_json_object(described)
+    version = raw.pop("schema_version", None)
+    if version != SCHEMA_VERSION:
+        raise BadInputError(f"{path} has schema version {version}, this FOCUS reads {SCHEMA_VERSION}", hint=hint)
+    stated = validated(FolderDocument, raw, described, hint)
+    config = validated(ViTConfig, stated.config, described, hint)
+    if stated.tile_px < config.patch_px or stated.tile_px % config.patch_px:
+        raise BadInputError(
+            f"{described}: tiles of {stated.tile_px} px do not divide into patches of {config.patch_px} px", hint=hint
+        )
+    with torch.device("meta"):
+        outline = ViT(config).state_dict()
+    arrays = read_tensors(
+        path / ENCODER_WEIGHTS, {name: Expected(tuple(value.shape)) for name, value in outline.items()}, hint=hint
+    )
+    net = ViT(config)
+    net.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
+    fields = stated.model_dump()
+    triples = {name: tuple(fields.pop(name)) for name in ("mean", "std")}
+    return net.eval(), EncoderDescription(**fields, **triples)

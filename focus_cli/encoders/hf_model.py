@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,8 @@ from focus_cli.encoders.pooling import pool
 from focus_cli.encoders.presets import IMAGENET_MEAN, IMAGENET_STD, Preset
 from focus_cli.encoders.torch_encoder import Description, Runtime, TorchEncoder
 from focus_cli.encoders.weights import read_weights
-from focus_cli.errors import BadInputError, MissingResourceError
+from focus_cli.errors import BadInputError, FocusError, MissingResourceError
+from focus_cli.store.documents import read_json_object
 
 if TYPE_CHECKING:
     import torch
@@ -131,11 +131,11 @@ def _processor(source: str | Path) -> dict[str, Any]:
     """The normalisation that comes with a model; empty where there is none."""
     try:
         if isinstance(source, Path):
-            return json.loads((source / "preprocessor_config.json").read_text())
+            return read_json_object(source / "preprocessor_config.json")
         from focus_cli.encoders.hub import fetch
 
-        return json.loads(fetch(source, ("preprocessor_config.json",), source).read_text())
-    except (OSError, ValueError, MissingResourceError):
+        return read_json_object(fetch(source, ("preprocessor_config.json",), source))
+    except FocusError:
         return {}
 
 

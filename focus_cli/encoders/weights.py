@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from focus_cli.errors import BadInputError, MissingResourceError
+from focus_cli.store.regular import require_regular
+from focus_cli.store.tensors import read_tensors
 
 if TYPE_CHECKING:
     import torch
@@ -26,8 +28,9 @@ def read_weights(path: Path, sha256: str | None = None) -> dict[str, torch.Tenso
     import torch
 
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise MissingResourceError(f"no such file of weights: {path}")
+    require_regular(path)
     if sha256 is not None:
         from focus_cli.provenance import hash_file
 
@@ -39,9 +42,7 @@ def read_weights(path: Path, sha256: str | None = None) -> dict[str, torch.Tenso
             )
     try:
         if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
+            return {name: torch.from_numpy(array) for name, array in read_tensors(path).items()}
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # each format has exceptions of its own, pickle's among them
         raise BadInputError(

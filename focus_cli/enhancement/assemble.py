@@ -191,10 +191,11 @@ def _judged(
 
 def _write_gene_reliability(path: Path, judged: tuple[np.ndarray, np.ndarray]) -> None:
     """Add ``var["reliability"]`` and ``var["abstain"]``, known only after all rows went by."""
-    import h5py
     from anndata.io import read_elem
 
-    with h5py.File(path, "r+") as file:
+    from focus_cli.store.hdf5 import open_hdf5
+
+    with open_hdf5(path, "r+") as file:
         var = read_elem(file["var"])
         var[keys.VAR_RELIABILITY], var[keys.ABSTAIN] = judged[0].astype(np.float32), judged[1]
         write_elements(file, "", {"var": var})

@@ -13,6 +13,7 @@ from focus_cli.conditioning import SampleData
 from focus_cli.errors import BadInputError, MissingResourceError, UsageError
 from focus_cli.progress import say
 from focus_cli.store import Footprint
+from focus_cli.store.regular import open_maybe_gzip, require_regular
 
 REACH = 0.75  # pitches from the nearest location, beyond which nothing is known
 CELL_UM2 = 80.0  # of a cell whose area nobody states: 10 µm across
@@ -154,14 +155,15 @@ def _area(footprint: Footprint) -> float:
 
 
 def _read_table(path: Path) -> pd.DataFrame:
-    if not path.is_file():
+    if not path.exists():
         raise MissingResourceError(f"no such table of points: {path}", hint="focus nuclei writes one")
     separators = {".csv": ",", ".tsv": "\t"}
     try:
         if path.suffix == ".parquet":
-            return pd.read_parquet(path)
+            return pd.read_parquet(require_regular(path))
         if path.suffix in separators:
-            table = pd.read_csv(path, sep=separators[path.suffix])
+            with open_maybe_gzip(path) as stream:
+                table = pd.read_csv(stream, sep=separators[path.suffix])
             first = table.columns[0]
             return table if first in ("x_um", "y_um") else table.set_index(first)
     except (OSError, ValueError, IndexError) as error:

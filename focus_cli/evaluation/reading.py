@@ -13,6 +13,7 @@ from anndata.io import read_elem, sparse_dataset
 
 from focus_cli import keys
 from focus_cli.errors import BadInputError, MissingResourceError, UsageError
+from focus_cli.store.hdf5 import open_hdf5
 
 _BLOCK_BYTES = 64 << 20
 _LOG_MAX = 15.0  # log1p of any sensible CP10k; a larger value is a count
@@ -38,12 +39,9 @@ class EstimateFile:
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
-        if not self.path.is_file():
+        if not self.path.exists():
             raise MissingResourceError(f"no such file: {self.path}", hint="an .h5ad that holds an estimate")
-        try:
-            self._file = h5py.File(self.path, "r")
-        except OSError as error:
-            raise BadInputError(f"cannot read {self.path}: {error}", hint="an .h5ad is needed") from error
+        self._file = open_hdf5(self.path)
         try:
             self._read_frame()
         except (KeyError, OSError, ValueError, TypeError) as error:

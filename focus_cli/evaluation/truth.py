@@ -13,6 +13,7 @@ from scipy import sparse
 from focus_cli import keys
 from focus_cli.errors import BadInputError, MissingResourceError
 from focus_cli.evaluation.normalise import dense_columns, log1p_cp10k, row_sums
+from focus_cli.store.hdf5 import read_anndata
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -181,15 +182,10 @@ def read_truth(path: Path) -> Truth:
         If it is not a truth: no ``uns["focus_truth"]``, no positions, genes that are not in it, values that
         are negative or not finite.
     """
-    import anndata
-
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise MissingResourceError(f"no such truth: {path}", hint="focus holdout writes one")
-    try:
-        adata = anndata.read_h5ad(path)
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        raise BadInputError(f"cannot read {path}: {error}", hint="focus holdout writes a truth") from error
+    adata = read_anndata(path, "focus holdout writes a truth")
     if UNS_TRUTH not in adata.uns:
         raise BadInputError(f"{path} is not a truth: uns[{UNS_TRUTH!r}] is missing", hint="focus holdout writes one")
     if keys.SPATIAL_UM not in adata.obsm:

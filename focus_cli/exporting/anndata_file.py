@@ -11,13 +11,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import h5py
-
 from focus_cli import keys
 from focus_cli.errors import BadInputError
 from focus_cli.exporting.joined import Additions
 from focus_cli.h5ad.spatial_file import SpatialFile
 from focus_cli.store import atomic_file, write_elements
+from focus_cli.store.hdf5 import open_hdf5
 from focus_cli.store.kinds import EXPORTED_H5AD
 
 UNS_ANSWERS = "focus_answers"
@@ -38,7 +37,7 @@ def write_anndata(
     with atomic_file(out, overwrite, kind=EXPORTED_H5AD) as temporary:
         shutil.copyfile(file.path, temporary)
         try:
-            with h5py.File(temporary, "r+") as handle:
+            with open_hdf5(temporary, "r+") as handle:
                 add_to(handle, found, record, provenances)
         except OSError as error:
             raise BadInputError(f"cannot read {file.path}: {error}", hint="write or copy the file again") from error

@@ -2,14 +2,39 @@
 
 from __future__ import annotations
 
+import math
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import ConfigDict, Field
 
-from focus_cli.errors import BadInputError, MissingResourceError, UsageError
+from focus_cli.errors import BadInputError, FocusError, MissingResourceError, UsageError
+from focus_cli.store.damage import damaged
+from focus_cli.store.schema import Document, EncoderDocument, Name, Pitch, validated
+from focus_cli.store.zarr_folder import require_zarr
 
+_AGAIN = "run focus preprocess again"
+_MAX_CHUNK = 1 << 30
+_MAX_SIDE = 1 << 22
 _BLOCK_BYTES = 2**24  # of what is read at a time
+
+
+class RasterAttributes(Document):
+    """Attributes of a raster's group. Keys that only tell where it comes from are kept."""
+
+    model_config = ConfigDict(extra="allow")
+
+    names: list[Name] = Field(min_length=1, max_length=1 << 20)
+    step_um: Pitch
+    origin_um: list[float] = Field(min_length=2, max_length=2)
+    version: int
+    encoder: EncoderDocument | None = None
+
+
+def _chunk_bytes(array: Any) -> int:
+    return math.prod(array.chunks) * array.dtype.itemsize
 
 
 class MorphologyRaster:
@@ -35,24 +60,29 @@ class MorphologyRaster:
         import zarr
 
         self.path = Path(path)
-        if not self.path.exists():
+        if not os.path.lexists(self.path):
             raise MissingResourceError(f"no such raster: {path}", hint="run focus preprocess with --image")
+        require_zarr(self.path)
         try:
             group = zarr.open_group(store=str(self.path), mode="r", zarr_format=3)
             self._features, self._tissue = group["features"], group["tissue"]
-            attributes = dict(group.attrs)
-            self.names: list[str] = [str(name) for name in attributes["names"]]
-            self.step_um = float(attributes["step_um"])
-            self.origin_um = np.array(attributes["origin_um"], dtype=np.float64)
-            self.version = int(attributes["version"])
-            self.encoder: dict[str, Any] | None = attributes.get("encoder")
-        except (KeyError, OSError, ValueError, TypeError) as error:
-            raise BadInputError(
-                f"{path} is not a raster of morphology: {error}", hint="run focus preprocess again"
-            ) from error
-        self.shape: tuple[int, int] = tuple(self._features.shape[:2])
-        if self._features.shape[2] != len(self.names) or self._tissue.shape != self.shape:
-            raise BadInputError(f"{path} is damaged: its arrays do not match", hint="run focus preprocess again")
+            described = dict(group.attrs)
+            shapes = self._features.shape, self._tissue.shape
+            kinds = self._features.dtype.kind, self._tissue.dtype.kind
+            largest = max(_chunk_bytes(array) for array in (self._features, self._tissue))
+        except Exception as error:  # zarr's own kinds of error differ by version
+            raise damaged(self.path, error, _AGAIN) from error
+        attributes = validated(RasterAttributes, described, self.path, _AGAIN)
+        self.names: list[str] = list(attributes.names)
+        self.step_um = float(attributes.step_um)
+        self.origin_um = np.array(attributes.origin_um, dtype=np.float64)
+        self.version = attributes.version
+        self.encoder: dict[str, Any] | None = described.get("encoder")
+        self.shape: tuple[int, int] = tuple(shapes[0][:2])
+        if shapes != ((*self.shape, len(self.names)), self.shape) or min(self.shape) < 1 or kinds != ("f", "f"):
+            raise BadInputError(f"{path} is damaged: its arrays do not match", hint=_AGAIN)
+        if largest > _MAX_CHUNK or max(self.shape) > _MAX_SIDE:
+            raise BadInputError(f"{path} is damaged: its arrays claim an absurd size", hint=_AGAIN)
 
     @property
     def n_features(self) -> int:
@@ -67,12 +97,42 @@ class MorphologyRaster:
 
     def rows(self, start: int, stop: int) -> np.ndarray:
         """Features of some rows of cells as they are stored, float16 (rows, columns, F)."""
-        return self._features[start:stop]
+        return self._read(slice(start, stop))
+
+    def _read(self, part: slice | tuple[slice, slice]) -> np.ndarray:
+        """A block of the features.
+
+        Raises
+        ------
+        BadInputError
+            If it cannot be decoded, or holds values that are not finite.
+        """
+        try:
+            values = self._features[part]
+        except FocusError:
+            raise
+        except Exception as error:  # each codec raises its own
+            raise damaged(self._place_on_disk, error, _AGAIN) from error
+        if not np.isfinite(values).all():
+            raise BadInputError(f"{self._place_on_disk}: features are NaN or infinite", hint=_AGAIN)
+        return values
+
+    @property
+    def _place_on_disk(self) -> Path:
+        return getattr(self, "path", Path("the corpus"))
 
     @property
     def tissue_fraction(self) -> np.ndarray:
         """Fraction of each cell that is tissue, float32 (rows, columns)."""
-        return self._tissue[:]
+        try:
+            values = self._tissue[:]
+        except FocusError:
+            raise
+        except Exception as error:  # as above
+            raise damaged(self._place_on_disk, error, _AGAIN) from error
+        if not (np.isfinite(values).all() and values.min(initial=0) >= 0 and values.max(initial=0) <= 1.001):
+            raise BadInputError(f"{self._place_on_disk}: shares of tissue are not within 0 to 1", hint=_AGAIN)
+        return values
 
     def sample(self, xy_um: np.ndarray) -> np.ndarray:
         """Interpolate the features bilinearly.
@@ -97,7 +157,7 @@ class MorphologyRaster:
         for members in np.split(order, cuts) if len(order) else ():
             r, c = row[members], column[members]
             r0, c0 = r.min(), c.min()
-            values = self._features[r0 : r.max() + 2, c0 : c.max() + 2]
+            values = self._read((slice(r0, r.max() + 2), slice(c0, c.max() + 2)))
             place = r - r0, c - c0, down[members], right[members]
             if self.encoder is None:
                 out[members] = _bilinear(values, *place)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,8 @@ import numpy as np
 from focus_cli import keys
 from focus_cli.errors import BadInputError, FocusError, MissingResourceError
 from focus_cli.store.column_names import proper_names
+from focus_cli.store.documents import parse_json
+from focus_cli.store.hdf5 import open_hdf5
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,12 +36,7 @@ def open_h5ad(path: Path) -> h5py.File:
         raise MissingResourceError(f"no such file: {path}", hint="focus enhance writes one")
     if path.is_dir():
         raise BadInputError(f"{path} is a folder, not an .h5ad file", hint="name a file written by focus enhance")
-    try:
-        handle = h5py.File(path, "r")
-    except OSError as error:
-        raise BadInputError(
-            f"cannot read {path}: not an HDF5 file, or cut off", hint="write or copy the file again"
-        ) from error
+    handle = open_hdf5(path)
     if "obs" not in handle or "var" not in handle:
         handle.close()
         raise BadInputError(f"{path} holds no AnnData: obs or var is missing", hint="name an .h5ad file")
@@ -61,8 +57,8 @@ def plain(value: Any) -> Any:
         value = value.decode("utf-8", "replace")
     if isinstance(value, str) and value[:1] in ("{", "["):
         try:
-            return plain(json.loads(value))
-        except ValueError:
+            return plain(parse_json(value, "text"))
+        except FocusError:
             return value
     return value
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import ConfigDict, Field
 
 from focus_cli import keys
 from focus_cli.errors import BadInputError
 from focus_cli.store import atomic_directory, require_files
+from focus_cli.store.documents import read_json_object
 from focus_cli.store.kinds import ANNOTATION_HEAD, OUTCOME_HEAD
+from focus_cli.store.schema import Document, Name, validated
+from focus_cli.store.tensors import read_tensors
 
 SCHEMA_VERSION = 1
 _KINDS = {"annotate": ANNOTATION_HEAD, "outcome": OUTCOME_HEAD}
@@ -37,15 +41,15 @@ def write_head(
         (temporary / keys.HEAD_ARRAYS).write_bytes(save(whole))
 
 
-def read_head(path: Path, kind: str, needed: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def read_head(path: Path, kind: str, schema: type[HeadDocument]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Read what `write_head` wrote.
 
     Parameters
     ----------
     kind
         What it must be, which is also the verb that makes it.
-    needed
-        Entries that ``head.json`` must have.
+    schema
+        What ``head.json`` must be.
 
     Raises
     ------
@@ -54,23 +58,28 @@ def read_head(path: Path, kind: str, needed: tuple[str, ...]) -> tuple[dict[str,
     BadInputError
         If it is a head of another kind or version, or damaged.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
     path = Path(path)
     require_files(path, (keys.HEAD_JSON, keys.HEAD_ARRAYS), "head", f"{kind} fit")
     again = f"fit it again with focus {kind} fit"
-    try:
-        told = json.loads((path / keys.HEAD_JSON).read_text(encoding="utf-8"))
-        arrays = load_file(path / keys.HEAD_ARRAYS)
-        found, version = told["kind"], told["schema_version"]
-        missing = [name for name in needed if name not in told]
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise BadInputError(f"{path} is damaged: {str(error).splitlines()[0]}", hint=again) from error
-    if found != kind:
+    described = path / keys.HEAD_JSON
+    raw = read_json_object(described)
+    found, version = raw.get("kind"), raw.get("schema_version")
+    if isinstance(found, str) and found != kind:
         raise BadInputError(f"{path} is a head of focus {found}, not of focus {kind}", hint=again)
-    if version != SCHEMA_VERSION:
+    if isinstance(version, int) and version != SCHEMA_VERSION:
         raise BadInputError(f"{path} has schema version {version}, this FOCUS reads {SCHEMA_VERSION}", hint=again)
-    if missing or any(not np.isfinite(value).all() for value in arrays.values()):
-        raise BadInputError(f"{path} is damaged: {', '.join(missing) or 'numbers that are not finite'}", hint=again)
-    return told, arrays
+    validated(schema, raw, described, again)
+    return raw, read_tensors(path / keys.HEAD_ARRAYS, hint=again)
+
+
+class HeadDocument(Document):
+    """What ``head.json`` of every kind holds. Keys of later versions are kept."""
+
+    model_config = ConfigDict(extra="allow")
+
+    schema_version: int
+    kind: Name
+    space: Name
+    widths: dict[Name, Annotated[int, Field(ge=1, le=1 << 20)]] = Field(min_length=1)
+    border: float = Field(gt=0)
+    provenance: dict[str, Any] = Field(default_factory=dict)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from focus_cli.errors import BadInputError, MissingResourceError
+from focus_cli.store.regular import read_text_bounded
 
 SAMPLE, DONOR = "sample", "donor"
 
@@ -36,14 +38,14 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
         If it is not a table, is empty, lacks a column or has one twice.
     """
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise MissingResourceError(f"no such file: {path}", hint=f"a table with the columns {', '.join(columns)}")
     try:
-        with open(path, encoding="utf-8-sig", newline="") as stream:
-            first = stream.readline()
-            stream.seek(0)
-            rows = list(csv.reader(stream, delimiter="\t" if first.count("\t") >= first.count(",") else ","))
-    except (UnicodeDecodeError, csv.Error) as error:
+        stream = io.StringIO(read_text_bounded(path), newline="")
+        first = stream.readline()
+        stream.seek(0)
+        rows = list(csv.reader(stream, delimiter="\t" if first.count("\t") >= first.count(",") else ","))
+    except csv.Error as error:
         raise BadInputError(f"{path} is not a table of text", hint="save it as tab-separated UTF-8") from error
     header = [name.strip() for name in rows[0]] if rows else []
     for name in columns:

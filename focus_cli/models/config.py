@@ -14,14 +14,14 @@ class ModelConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    width: int = Field(64, ge=8)
-    layers: int = Field(2, ge=1)
-    max_factors: int = Field(32, ge=1)
+    width: int = Field(64, ge=8, le=1 << 14)
+    layers: int = Field(2, ge=1, le=256)
+    max_factors: int = Field(32, ge=1, le=4096)
     dropout: float = Field(0.1, ge=0, lt=1)
-    n_features: int = Field(0, ge=0)
-    n_factors: int = Field(0, ge=0)
-    n_scales: int = Field(5, ge=1)
-    labels: tuple[str, ...] = ()
+    n_features: int = Field(0, ge=0, le=1 << 16)
+    n_factors: int = Field(0, ge=0, le=4096)
+    n_scales: int = Field(5, ge=1, le=64)
+    labels: tuple[str, ...] = Field((), max_length=10_000)
 
 
 PRESETS: dict[str, ModelConfig] = {

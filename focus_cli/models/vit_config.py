@@ -17,14 +17,14 @@ class ViTConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     patch_px: int = Field(16, ge=1, le=64)
-    width: int = Field(192, ge=8)
-    layers: int = Field(12, ge=1)
-    heads: int = Field(3, ge=1)
-    mlp_ratio: float = Field(4.0, gt=0)
-    registers: int = Field(0, ge=0)
-    grid: int = Field(7, ge=1)
+    width: int = Field(192, ge=8, le=1 << 14)
+    layers: int = Field(12, ge=1, le=256)
+    heads: int = Field(3, ge=1, le=1024)
+    mlp_ratio: float = Field(4.0, gt=0, le=64)
+    registers: int = Field(0, ge=0, le=1024)
+    grid: int = Field(7, ge=1, le=1024)
     positions: Literal["sincos", "learned"] = "sincos"
-    layer_scale: float = Field(0.1, gt=0)
+    layer_scale: float = Field(0.1, gt=0, allow_inf_nan=False)
     drop_path: float = Field(0.0, ge=0, lt=1)
 
     @model_validator(mode="after")

@@ -4,20 +4,42 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from focus_cli import keys
 from focus_cli.errors import BadInputError
 from focus_cli.heads.familiarity import Familiarity
-from focus_cli.heads.folder import read_head
+from focus_cli.heads.folder import HeadDocument, read_head
 from focus_cli.outcome.bags import Axes
 from focus_cli.outcome.linear import Linear
 from focus_cli.outcome.scorer import Scorer, raw_score
+from focus_cli.store.schema import Document, Name, Text
 
 KIND = "outcome"
 _NET = ("v", "u", "w", "c", "b")
+
+
+class TargetDocument(Document):
+    """What the head predicts."""
+
+    kind: Literal["survival", "class"]
+    column: Text
+    positive: str | None
+
+
+class OutcomeDocument(HeadDocument):
+    """``head.json`` of ``focus outcome fit``."""
+
+    pooling: Literal["mean", "attention"]
+    target: TargetDocument
+    covariates: list[Name]
+    levels: dict[str, list[str]]
+    centre: float
+    slope: float
+    intercept: float
+    scores: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -109,31 +131,24 @@ def load_head(path: Path) -> OutcomeHead:
     MissingResourceError, BadInputError
         If it is not there, of another kind, or its arrays do not fit its description.
     """
-    needed = (
-        "space",
-        "widths",
-        "pooling",
-        "target",
-        "covariates",
-        "levels",
-        "centre",
-        "slope",
-        "intercept",
-        "border",
-        "scores",
-    )
-    told, arrays = read_head(path, KIND, needed)
+    told, arrays = read_head(path, KIND, OutcomeDocument)
 
     def linear(prefix: str, width: int) -> Linear:
         parts = [arrays[f"{prefix}.{name}"] for name in ("mean", "scale", "weight")]
         if any(part.shape != (width,) for part in parts):
             raise ValueError(f"shapes of {prefix}")
+        if not (parts[1] > 0).all():
+            raise ValueError(f"scale of {prefix}")
         return Linear(*parts, float(arrays[f"{prefix}.intercept"][0]))
 
     try:
         width, n_axes = sum(told["widths"].values()), arrays["axes"].shape[1]
         if arrays["axes"].shape[0] != width or arrays["support"].shape[1] != width:
             raise ValueError("widths")
+        if not len(arrays["support"]) or any(arrays[n].shape != (width,) for n in ("mean", "scale")):
+            raise ValueError("shapes of mean, scale or support")
+        if not (arrays["scale"] > 0).all():
+            raise ValueError("scale")
         axes = Axes(arrays["mean"], arrays["scale"], arrays["axes"])
         net = _net(arrays, n_axes) if told["pooling"] == "attention" else None
         return OutcomeHead(
@@ -158,6 +173,10 @@ def _net(arrays: dict[str, np.ndarray], n_axes: int):
     from focus_cli.outcome.attention import GatedAttention
 
     members, _, hidden = arrays["net.v"].shape
+    shapes = {"v": (members, n_axes, hidden), "u": (members, n_axes, hidden), "w": (members, hidden)}
+    shapes |= {"c": (members, n_axes), "b": (members,)}
+    if wrong := [name for name, shape in shapes.items() if arrays[f"net.{name}"].shape != shape]:
+        raise ValueError(f"shape of net.{wrong[0]}")
     net = GatedAttention(members, n_axes, torch.Generator().manual_seed(0), hidden)
     net.load_state_dict({name: torch.from_numpy(arrays[f"net.{name}"].copy()) for name in _NET})
     return net.eval()

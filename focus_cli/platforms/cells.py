@@ -13,6 +13,7 @@ from focus_cli.coordinates import Affine
 from focus_cli.errors import BadInputError, MissingResourceError, UsageError
 from focus_cli.platforms.checks import GENE_EXPRESSION, check_positions, check_unique
 from focus_cli.platforms.formats.opening import DAMAGE, damaged
+from focus_cli.store.regular import read_bounded
 
 # No slide is as long as this; what is, has other units.
 LARGEST_UM = 1e6
@@ -154,10 +155,7 @@ def read_transform(path: Path) -> Affine:
         If the file is damaged, or they are no invertible affine map.
     """
     try:
-        with open(path, "rb") as stream:
-            content = stream.read(_TRANSFORM_BYTES + 1)
-        if len(content) > _TRANSFORM_BYTES:
-            raise ValueError("it is too long for nine numbers")
+        content = read_bounded(path, _TRANSFORM_BYTES)
         lines = content.decode("utf-8-sig").replace(",", " ").replace(";", " ").splitlines()
         rows = [[float(word) for word in line.split()] for line in lines if line.strip()]
     except DAMAGE as error:

@@ -7,14 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import nn
 
 from focus_cli.encoders.folder import EncoderDescription, write_encoder_files
 from focus_cli.errors import BadInputError
 from focus_cli.store import atomic_directory
+from focus_cli.store.damage import damaged
+from focus_cli.store.documents import read_json_object
 from focus_cli.store.kinds import STATE
+from focus_cli.store.schema import validated
+from focus_cli.store.tensors import read_tensors
+from focus_cli.training.checkpoint import optimiser_state
+from focus_cli.training.model_schema import StateDocument
 
 _HINT = "remove it and pretrain without --resume"
 
@@ -51,23 +56,17 @@ def load_state(path: Path, nets: nn.Module, optimiser: torch.optim.Optimizer, ke
     BadInputError
         If the state belongs to another run or is damaged.
     """
-    try:
-        described = json.loads((path / "state.json").read_text())
-        found = described["key"]
-        tensors = load_file(path / "state.safetensors")
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise BadInputError(f"{path} is damaged: {error}", hint=_HINT) from error
-    if found != key:
+    described = read_json_object(path / "state.json")
+    validated(StateDocument, described, path / "state.json", _HINT)
+    if described["key"] != key:
         raise BadInputError(f"{path} belongs to a run with other slides or settings", hint=_HINT)
-    state: dict[int, dict[str, torch.Tensor]] = {}
-    for name, value in tensors.items():
-        if name.startswith("optimiser."):
-            _, index, field = name.split(".", 2)
-            state.setdefault(int(index), {})[field] = value
+    arrays = read_tensors(path / "state.safetensors", hint=_HINT)
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
     try:
         nets.load_state_dict({k.removeprefix("net."): v for k, v in tensors.items() if k.startswith("net.")})
-        optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
-        described["step"], described["log"], described["running"]
-    except (RuntimeError, ValueError, KeyError) as error:
-        raise BadInputError(f"{path} is damaged: {str(error).splitlines()[0]}", hint=_HINT) from error
+        optimiser.load_state_dict(
+            {"state": optimiser_state(tensors), "param_groups": optimiser.state_dict()["param_groups"]}
+        )
+    except (ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise damaged(path, error, _HINT) from error
     return described

@@ -7,18 +7,33 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
+from pydantic import ConfigDict, Field
+from safetensors.numpy import save
 
 from focus_cli import keys
 from focus_cli.errors import BadInputError
 from focus_cli.priors.coexpression import SpatialPrior
 from focus_cli.store import require_files
+from focus_cli.store.documents import read_json_object
+from focus_cli.store.schema import Document, Name, Text, validated
 from focus_cli.store.tables import escape_cell
+from focus_cli.store.tensors import Expected, read_tensors
 
 SCHEMA_VERSION = 1
 TOP_GENES = 20  # of each sign of a factor, in the table for people
-_ARRAYS = ("baseline", "level_error", "loadings", "reference_loadings", "measured", "in_reference", "variance")
+_VECTORS = ("loadings", "reference_loadings")  # genes × factors
+_FLAGS = ("measured", "in_reference")
+_ARRAYS = ("baseline", "level_error", *_VECTORS, *_FLAGS, "variance")
+
+
+class PriorDocument(Document):
+    """``prior.json``: names of the genes, and what the prior was fitted on."""
+
+    model_config = ConfigDict(extra="allow")
+
+    schema_version: int
+    genes: list[Name] = Field(max_length=1 << 20)
+    gene_ids: list[Text] = Field(max_length=1 << 20)
 
 
 def write_prior(folder: Path, prior: SpatialPrior, info: dict[str, Any]) -> None:
@@ -44,22 +59,29 @@ def read_prior(path: Path) -> SpatialPrior:
     """
     path = Path(path)
     require_files(path, (keys.PRIOR_JSON, keys.PRIOR_ARRAYS), "prior", "prior")
-    try:
-        named = json.loads((path / keys.PRIOR_JSON).read_text(encoding="utf-8"))
-        if named["schema_version"] != SCHEMA_VERSION:
-            raise BadInputError(
-                f"{path} has a prior of schema version {named['schema_version']}, this FOCUS reads {SCHEMA_VERSION}"
-            )
-        genes, gene_ids = (np.array(named[name], dtype=str) for name in ("genes", "gene_ids"))
-        found = load_file(path / keys.PRIOR_ARRAYS)
-        # A shipped model holds its vectors in half precision.
-        arrays = {name: a.astype(np.float32) if a.dtype == np.float16 else a for name, a in found.items()}
-        arrays = {name: arrays[name] for name in _ARRAYS}
-        sizes = {len(genes), len(gene_ids), *(len(a) for name, a in arrays.items() if name != "variance")}
-        if len(sizes) > 1 or arrays["loadings"].shape[1] != len(arrays["variance"]):
-            raise BadInputError(f"{path}: {len(genes)} gene names for {len(arrays['loadings'])} gene vectors")
-    except (ValueError, KeyError, TypeError, IndexError, SafetensorError) as error:
-        raise BadInputError(f"{path} is damaged: {str(error).splitlines()[0]}", hint="make it again") from error
+    again = "make it again"
+    described = path / keys.PRIOR_JSON
+    raw = read_json_object(described)
+    version = raw.get("schema_version")
+    if isinstance(version, int) and version != SCHEMA_VERSION:
+        raise BadInputError(f"{path} has a prior of schema version {version}, this FOCUS reads {SCHEMA_VERSION}")
+    named = validated(PriorDocument, raw, described, again)
+    genes, gene_ids = np.array(named.genes, dtype=str), np.array(named.gene_ids, dtype=str)
+    n = len(genes)
+    if len(gene_ids) != n or len(set(named.genes)) != n:
+        raise BadInputError(f"{described}: {len(gene_ids)} ids for {n} gene names, or a name twice", hint=again)
+    # A shipped model holds its vectors in half precision.
+    real = ("float32", "float64", "float16")
+    shapes = {name: (n, None) if name in _VECTORS else (n,) for name in _ARRAYS} | {"variance": (None,)}
+    expected = {name: Expected(shape, ("bool",) if name in _FLAGS else real) for name, shape in shapes.items()}
+    found = read_tensors(path / keys.PRIOR_ARRAYS, expected, hint=again)
+    arrays = {name: a.astype(np.float32) if a.dtype == np.float16 else a for name, a in found.items()}
+    n_factors = len(arrays["variance"])
+    if n == 0 or any(arrays[name].shape[1] != n_factors for name in _VECTORS):
+        raise BadInputError(f"{path / keys.PRIOR_ARRAYS}: the gene vectors do not have {n_factors} factors", hint=again)
+    for name in ("baseline", "level_error", "variance"):
+        if (arrays[name] < 0).any():
+            raise BadInputError(f"{path / keys.PRIOR_ARRAYS}: {name} is negative", hint=again)
     return SpatialPrior(genes=genes, gene_ids=gene_ids, **arrays)
 
 

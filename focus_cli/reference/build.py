@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import ConfigDict, Field
 
 from focus_cli import keys, provenance
 from focus_cli.errors import BadInputError
@@ -14,11 +18,14 @@ from focus_cli.genes import SPECIES, gene_report, gene_table_inputs, report_warn
 from focus_cli.progress import say
 from focus_cli.reference.cells import SCHEMA_VERSION, load_cells
 from focus_cli.store import atomic_directory, check_output, require_files, write_anndata
-from focus_cli.store.hdf5 import read_anndata
+from focus_cli.store.documents import read_json_object
 from focus_cli.store.kinds import REFERENCE
+from focus_cli.store.schema import Count, Document, Text, validated
 
 if TYPE_CHECKING:
     from anndata import AnnData
+
+_AGAIN = "run focus reference again"
 
 
 @dataclass(frozen=True)
@@ -30,13 +37,66 @@ class Reference:
 
     @cached_property
     def cells(self) -> AnnData:
-        """Cells × genes: X count-like, CSR float32; ``obs["cell_type"]``."""
-        return read_anndata(self.path / keys.CELLS_H5AD)
+        """Cells × genes: X count-like, CSR float32; ``obs["cell_type"]``.
+
+        Raises
+        ------
+        BadInputError
+            If the file is damaged or is not what FOCUS writes.
+        """
+        return _read(self.path / keys.CELLS_H5AD, ("cell_type",))
 
     @cached_property
     def prototypes(self) -> AnnData:
-        """Cell states × genes: X mean proportions float32; ``obs["cell_type"]``, ``n_cells``, ``purity``."""
-        return read_anndata(self.path / keys.PROTOTYPES_H5AD)
+        """Cell states × genes: X mean proportions float32; ``obs["cell_type"]``, ``n_cells``, ``purity``.
+
+        Raises
+        ------
+        BadInputError
+            If the file is damaged or is not what FOCUS writes.
+        """
+        return _read(self.path / keys.PROTOTYPES_H5AD, ("cell_type", "n_cells", "purity"))
+
+
+class ReferenceDocument(Document):
+    """``reference.json``. Keys of later versions are kept."""
+
+    model_config = ConfigDict(extra="allow")
+
+    schema_version: int
+    source: Text
+    scale: Text
+    n_cells: Count
+    n_genes: Count
+    cell_type_key: str | None
+    cell_types: dict[str, Count]
+    species: str | None = None
+    n_cells_kept: Count
+    n_states: Count
+    provenance: dict[str, Any] = Field(default_factory=dict)
+
+
+def _read(path: Path, columns: Sequence[str]) -> AnnData:
+    """A table of a reference, checked."""
+    from scipy import sparse
+
+    from focus_cli.store.hdf5 import read_anndata
+
+    adata = read_anndata(path, _AGAIN)
+    if missing := [column for column in columns if column not in adata.obs]:
+        raise BadInputError(f"{path}: obs[{missing[0]!r}] is missing", hint=_AGAIN)
+    if adata.X is None or min(adata.shape) == 0:
+        raise BadInputError(f"{path} holds no expression", hint=_AGAIN)
+    values = adata.X.data if sparse.issparse(adata.X) else np.asarray(adata.X)
+    if values.dtype.kind not in "iufb" or not np.isfinite(values).all() or (values < 0).any():
+        raise BadInputError(f"{path}: X holds values that are negative or not finite", hint=_AGAIN)
+    if not (adata.obs_names.is_unique and adata.var_names.is_unique):
+        raise BadInputError(f"{path}: a cell or a gene has the name of another", hint=_AGAIN)
+    for column in columns[1:]:
+        numbers = adata.obs[column]
+        if numbers.dtype.kind not in "iuf" or not np.isfinite(numbers.to_numpy(np.float64)).all():
+            raise BadInputError(f"{path}: obs[{column!r}] holds no finite numbers", hint=_AGAIN)
+    return adata
 
 
 def is_reference(path: Path) -> bool:
@@ -56,13 +116,12 @@ def open_reference(path: Path) -> Reference:
     """
     path = Path(path)
     require_files(path, (keys.REFERENCE_JSON, keys.CELLS_H5AD, keys.PROTOTYPES_H5AD), "reference", "reference")
-    try:
-        info = json.loads((path / keys.REFERENCE_JSON).read_text())
-        version = info["schema_version"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise BadInputError(f"{path / keys.REFERENCE_JSON} is damaged", hint="run focus reference again") from error
-    if version != SCHEMA_VERSION:
-        raise BadInputError(f"{path} has schema version {version}", hint="run focus reference again")
+    described = path / keys.REFERENCE_JSON
+    info = read_json_object(described)
+    version = info.get("schema_version")
+    if isinstance(version, int) and version != SCHEMA_VERSION:
+        raise BadInputError(f"{path} has schema version {version}", hint=_AGAIN)
+    validated(ReferenceDocument, info, described, _AGAIN)
     return Reference(path, info)
 
 

@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from focus_cli.store.regular import require_regular
+
 # Table → column → (unit, meaning).
 SCORES = {
     "case": ("", "case of the benchmark"),
@@ -142,5 +144,5 @@ def column_fields(columns: list[str], known: dict[str, tuple[str, str]], place: 
 
 def header_of(path: Path) -> list[str]:
     """Names of the columns of a tab-separated table."""
-    with open(path, encoding="utf-8", errors="replace", newline="") as stream:
+    with open(require_regular(path), encoding="utf-8", errors="replace", newline="") as stream:
         return next(csv.reader(stream, delimiter="\t"), [])

@@ -10,6 +10,7 @@ from focus_cli.reporting.column_fields import COHORT, NUCLEI, OUTCOMES, SCORES, 
 from focus_cli.reporting.explain_h5ad import explain_h5ad
 from focus_cli.reporting.records import DESCRIPTIONS, nuclei_record, page_contents, page_record, record_of
 from focus_cli.reporting.said import FILES, NOT_OURS, result
+from focus_cli.store.regular import read_text_bounded, require_regular
 
 TRUTH_H5AD, GENES_TXT = "truth.h5ad", "genes.txt"
 _SCORES = {"task", "method", "pcc_mean"}
@@ -34,7 +35,7 @@ def explain_file(path: Path) -> dict[str, Any]:
         what = "nuclei of a slide, one a row, made by focus nuclei"
         return result(path, "nuclei", what, fields=column_fields(list(NUCLEI), NUCLEI), made_by=record)
     if path.name == GENES_TXT and (path.parent / TRUTH_H5AD).is_file():
-        lines = sum(1 for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+        lines = sum(1 for line in read_text_bounded(path).splitlines() if line.strip())
         what = "the genes that a hold-out is scored on, one a line"
         record = record_of(path.parent / TRUTH_H5AD)
         return result(path, "genes of a hold-out", what, facts={"genes": lines}, made_by=record)
@@ -68,7 +69,7 @@ def _page(path: Path) -> dict[str, Any]:
 
 def _table(path: Path) -> dict[str, Any]:
     columns = header_of(path)
-    with open(path, encoding="utf-8", errors="replace") as stream:
+    with open(require_regular(path), encoding="utf-8", errors="replace") as stream:
         rows = sum(1 for line in stream if line.strip()) - 1
     facts = {"rows": rows, "columns": len(columns)}
     if set(columns) >= _SCORES:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import html
-import json
 import re
 from pathlib import Path
 from typing import Any
 
 from focus_cli import keys
-from focus_cli.errors import BadInputError, FocusError
+from focus_cli.errors import FocusError
 from focus_cli.h5ad.spatial_file import open_h5ad, plain, read_node
 from focus_cli.reporting.context import mapping
 from focus_cli.reporting.run_record import provenance
+from focus_cli.store.documents import parse_json, read_json_object
+from focus_cli.store.regular import read_bounded, require_regular
 
 TRUTH = "focus_truth"
 SCORES_JSON = "scores.json"
@@ -33,6 +34,7 @@ _COHORT = re.compile(r"<title>FOCUS cohort\b")
 _GENERATOR = re.compile(r'<meta name="generator" content="FOCUS ([^"]*)">')
 _EMBEDDED = re.compile(r"The whole record</summary><pre>(.*?)</pre>", re.DOTALL)
 _HEAD = 1 << 16
+_LARGEST_PAGE = 1 << 30
 
 
 def load_json(path: Path) -> dict[str, Any]:
@@ -40,16 +42,10 @@ def load_json(path: Path) -> dict[str, Any]:
 
     Raises
     ------
-    BadInputError
-        If the file is not JSON, or not a mapping.
+    MissingResourceError, BadInputError
+        If the file cannot be read, is not JSON, or is no mapping.
     """
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BadInputError(f"{path} is not JSON: {error}", hint="write it again") from error
-    if not isinstance(value, dict):
-        raise BadInputError(f"{path} holds no description", hint="write it again")
-    return value
+    return read_json_object(path)
 
 
 def provenance_of(told: dict[str, Any]) -> dict[str, Any]:
@@ -121,7 +117,7 @@ def truth_record(path: Path, told: dict[str, Any]) -> dict[str, Any]:
 
 def page_record(path: Path) -> dict[str, Any]:
     """The record of a page: command and version; no hash of what it shows is kept. Empty for other pages."""
-    with open(path, encoding="utf-8", errors="replace") as stream:
+    with open(require_regular(path), encoding="utf-8", errors="replace") as stream:
         head = stream.read(_HEAD)
     if _COHORT.search(head):
         return {"command": "cohort"}
@@ -132,10 +128,10 @@ def page_record(path: Path) -> dict[str, Any]:
 def page_contents(path: Path) -> list[dict[str, Any]]:
     """The records of the files that a report shows, as the page carries them."""
     records = []
-    for text in _EMBEDDED.findall(path.read_text(encoding="utf-8", errors="replace")):
+    for text in _EMBEDDED.findall(read_bounded(path, _LARGEST_PAGE).decode("utf-8", "replace")):
         try:
-            records.append(mapping(json.loads(html.unescape(text))))
-        except ValueError:
+            records.append(mapping(parse_json(html.unescape(text), str(path))))
+        except FocusError:
             continue
     return records
 
@@ -146,9 +142,9 @@ def nuclei_record(path: Path) -> dict[str, Any]:
     from pyarrow.parquet import read_schema
 
     try:
-        told = (read_schema(path).metadata or {}).get(b"PANDAS_ATTRS", b"{}")
-        return mapping(mapping(json.loads(told)).get("provenance"))
-    except (ArrowException, ValueError):
+        told = (read_schema(require_regular(path)).metadata or {}).get(b"PANDAS_ATTRS", b"{}")
+        return mapping(mapping(parse_json(told, str(path))).get("provenance"))
+    except (ArrowException, ValueError, OSError, FocusError):
         return {}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import io
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from focus_cli.errors import BadInputError, MissingResourceError
 from focus_cli.reporting.charts import DotPlot, dot_plot
 from focus_cli.reporting.context import mapping
+from focus_cli.store.documents import read_json_object
+from focus_cli.store.regular import read_bounded
 from focus_cli.store.tables import unescape_cell
 
 if TYPE_CHECKING:
@@ -105,7 +107,7 @@ def read_scores(folder: Path) -> ScoreSet:
     if not path.is_file():
         raise MissingResourceError(f"no scores in {folder}: {path.name} is missing", hint="focus evaluate writes it")
     try:
-        table = pd.read_csv(path, sep="\t")
+        table = pd.read_csv(io.BytesIO(read_bounded(path)), sep="\t")
     except (ValueError, OSError) as error:
         raise BadInputError(f"{path} is not a table: {error}", hint="run focus evaluate again") from error
     missing = [c for c in _NEEDED if c not in table.columns]
@@ -138,12 +140,7 @@ def _name(folder: Path) -> str:
 
 def _read_json(folder: Path) -> dict[str, Any]:
     path = folder / "scores.json"
-    if not path.is_file():
-        return {}
-    try:
-        return mapping(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise BadInputError(f"{path} is not JSON: {error}", hint="run focus evaluate again") from error
+    return read_json_object(path) if path.exists() else {}
 
 
 def is_ours(method: str) -> bool:

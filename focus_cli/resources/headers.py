@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 import warnings
 import zlib
 from pathlib import Path
+
+from focus_cli.errors import FocusError
+from focus_cli.store.documents import read_json_object
+from focus_cli.store.regular import open_maybe_gzip, require_regular
 
 Shape = tuple[int, int, int]  # locations, genes, stored entries
 
 _ZIPPED_IMAGES = (".jpg", ".jpeg", ".png")  # decoded in one piece
 _TIFFS = (".tif", ".tiff", ".svs", ".btf", ".qptiff")
 _SAMPLE_BYTES = 1 << 17
+_LOOKED_THROUGH = 1 << 28
 _LONG_TABLE_COLUMNS = 12
 _ZEROS = (b"0", b"0.0", b"")
 _PX_PER_BYTE = 10.0  # of a compressed slide whose header nobody reads
@@ -77,13 +80,13 @@ def gef_matrix(path: Path, bin_size: int) -> Shape | None:
 def mtx_matrix(path: Path) -> Shape | None:
     """Shape that the third line of a Matrix Market file states, genes × barcodes; gzip or not."""
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+        with open_maybe_gzip(path) as stream:
             for _ in range(100):
                 line = stream.readline(4096)
                 if not line.startswith(b"%"):
                     genes, locations, entries = (int(word) for word in line.split()[:3])
                     return locations, genes, entries
-    except (OSError, ValueError, EOFError):
+    except (FocusError, OSError, ValueError, EOFError):
         pass
     return None
 
@@ -94,15 +97,15 @@ def text_matrix(path: Path) -> tuple[Shape, int] | None:
     A table of few columns is taken as one of entries (gene, x, y, count), whose locations are not known (0); a wide one
     as locations × genes.
     """
-    size = path.stat().st_size
     try:
+        size = require_regular(path).stat().st_size
         with path.open("rb") as stream:
             zipped = path.suffix == ".gz"
             text = head = stream.read(_SAMPLE_BYTES)
         if zipped:
             text = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16).decompress(head)
             size = int(size * len(text) / max(len(head), 1))
-    except (OSError, zlib.error):
+    except (FocusError, OSError, zlib.error):
         return None
     lines = [line for line in text.splitlines() if not line.startswith(b"#")]
     if len(lines) < 2:
@@ -165,11 +168,12 @@ class _h5:
         self.path, self.file = path, None
 
     def __enter__(self):
-        import h5py
+        from focus_cli.store.hdf5 import open_hdf5
 
         try:
-            self.file = h5py.File(self.path, "r")
-        except OSError:
+            # Whoever reads a large file looks through all of it; its header is read here alone.
+            self.file = open_hdf5(self.path, whole=self.path.stat().st_size < _LOOKED_THROUGH)
+        except (FocusError, OSError):
             self.file = None
         return self.file
 
@@ -194,7 +198,7 @@ def _anndata_matrix(part) -> Shape | None:
 def _zarr_length(array: Path) -> int | None:
     for name in ("zarr.json", ".zarray"):
         try:
-            return int(json.loads((array / name).read_text(encoding="utf-8"))["shape"][0])
-        except (OSError, ValueError, KeyError, IndexError, TypeError):
+            return int(read_json_object(array / name)["shape"][0])
+        except (FocusError, ValueError, KeyError, IndexError, TypeError):
             continue
     return None

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from focus_cli import keys
+from focus_cli.errors import FocusError
 from focus_cli.resources.headers import answered_matrix, h5ad_matrix, image_pixels
 from focus_cli.resources.raw import raw_matrix
+from focus_cli.store.documents import read_json_object
 
 
 @dataclass(frozen=True)
@@ -127,12 +128,12 @@ def total(sizes: Sequence[Size]) -> Size:
 def _stored_size(folder: Path) -> Size | None:
     """Size of a folder that ``focus preprocess`` wrote; None for any other path."""
     try:
-        said = json.loads((folder / keys.SAMPLE_JSON).read_text(encoding="utf-8"))
+        said = read_json_object(folder / keys.SAMPLE_JSON)
         locations, genes = int(said["n_locations"]), int(said["n_genes"])
         pitch_um = float(said["footprint"]["pitch_um"])
         image = said.get("image") or {}
         image_px = int(image.get("width", 0)) * int(image.get("height", 0))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (FocusError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return None
     matrix = h5ad_matrix(folder / keys.COUNTS_H5AD)
     nonzeros = matrix[2] if matrix else min(locations * genes, locations * 4000)

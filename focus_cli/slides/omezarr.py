@@ -19,6 +19,7 @@ from focus_cli.slides.level import BROKEN_HINT, RGB_HINT, Source, is_reduced
 from focus_cli.slides.scale import FileScale, Stated, file_scale
 from focus_cli.slides.tiled import TiledLevel
 from focus_cli.store.documents import read_json
+from focus_cli.store.zarr_folder import require_zarr
 
 CACHE_BYTES = 96 * 2**20
 _MARKS = (".zgroup", ".zattrs", "zarr.json")
@@ -112,12 +113,12 @@ def open_omezarr(path: Path) -> ZarrSource:
     import zarr
 
     try:
-        group = zarr.open_group(path, mode="r")
+        group = zarr.open_group(require_zarr(path), mode="r")
         if _attributes(group).get("bioformats2raw.layout") and "multiscales" not in _attributes(group):
             group = group["0"]
         image = _described(path, _attributes(group))
         arrays = [group[name] for name in image.arrays]
-    except BadInputError:
+    except FocusError:
         raise
     except Exception as error:  # zarr's own kinds of error differ by version
         raise BadInputError(f"cannot read {path}: {error}", hint=BROKEN_HINT) from error

@@ -3,6 +3,7 @@
 from focus_cli.store.anndata_writing import write_anndata, write_elements
 from focus_cli.store.atomic import atomic_directory, atomic_file
 from focus_cli.store.folder import require_files
+from focus_cli.store.names import is_sample_id, sample_id_of
 from focus_cli.store.outputs import check_output
 from focus_cli.store.sample import (
     Footprint,
@@ -11,9 +12,7 @@ from focus_cli.store.sample import (
     SampleInfo,
     StoredSample,
     is_sample,
-    is_sample_id,
     open_sample,
-    sample_id_of,
     write_sample,
 )
 from focus_cli.store.scratch import scratch_folder

@@ -37,7 +37,7 @@ def parse_json(text: str | bytes, name: str) -> Any:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise BadInputError(f"{name} is no JSON: {_reason(error)}") from error
+        raise BadInputError(f"{name} is not JSON: {_reason(error)}") from error
     _check(value, name)
     return value
 
@@ -76,7 +76,8 @@ def parse_yaml(text: str, name: str) -> Any:
         _count_nodes(node, name)
         value = loader.construct_document(node)
     except (yaml.YAMLError, ValueError, TypeError, OverflowError, AttributeError, RecursionError) as error:
-        raise BadInputError(f"{name} is no YAML: {_reason(error)}") from error
+        hint = "indent with spaces, not with tabs" if "'\\t'" in str(error) else "check the indentation there"
+        raise BadInputError(f"{name} is not YAML: {_reason(error)}", hint=hint) from error
     finally:
         if loader is not None:
             loader.dispose()
@@ -138,9 +139,8 @@ def _is_text(text: str) -> bool:
 def _reason(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
-    mark = getattr(error, "problem_mark", None)
-    if mark is not None:
-        return f"{getattr(error, 'problem', None) or 'damaged'} (line {mark.line + 1})"
+    if isinstance(error, yaml.YAMLError):
+        return " ".join(str(error).split()).replace('in "<unicode string>", ', "")[:300]
     return (str(error).splitlines() or ["damaged"])[0][:200]
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from focus_cli.errors import MissingResourceError
+from focus_cli.store.regular import require_folder, require_regular
 
 
 def require_files(path: Path, names: Sequence[str], kind: str, verb: str) -> None:
@@ -25,11 +27,16 @@ def require_files(path: Path, names: Sequence[str], kind: str, verb: str) -> Non
     Raises
     ------
     MissingResourceError
-        Naming the folder, or the first file, that is not there.
+        Naming the folder, or the first file, that is not there or cannot be read.
+    BadInputError
+        If one of them is no regular file.
     """
     hint = f"focus {verb} makes one"
-    if not Path(path).exists():
+    path = Path(path)
+    if not os.path.lexists(path):
         raise MissingResourceError(f"no such {kind}: {path}", hint=hint)
+    require_folder(path)
     for name in names:
-        if not (Path(path) / name).is_file():
+        if not os.path.lexists(path / name):
             raise MissingResourceError(f"{path} is not a FOCUS {kind}: {name} is missing", hint=hint)
+        require_regular(path / name)

@@ -31,7 +31,7 @@ _MAX_RATIO = 5000
 _HINT = "save it again as one file: `h5repack` or the program that wrote it"
 
 
-def open_hdf5(path: Path, mode: str = "r") -> h5py.File:
+def open_hdf5(path: Path, mode: str = "r", *, whole: bool = True) -> h5py.File:
     """Open an HDF5 file that holds all of its content itself.
 
     HDF5 never returns from a heap that holds an object of no size, as a file does whose middle was lost in copying
@@ -42,6 +42,8 @@ def open_hdf5(path: Path, mode: str = "r") -> h5py.File:
     ----------
     mode
         ``"r"``, or ``"r+"`` for a file of our own.
+    whole
+        Whether to look through all of the file for damaged heaps, which costs as much as reading it once.
 
     Raises
     ------
@@ -54,7 +56,7 @@ def open_hdf5(path: Path, mode: str = "r") -> h5py.File:
     path = require_regular(path)
     try:
         state = os.stat(path)
-        if not _heaps_are_sound(path, state.st_size, state.st_mtime_ns, state.st_ino):
+        if whole and not _heaps_are_sound(path, state.st_size, state.st_mtime_ns, state.st_ino):
             raise OSError("a heap holds an object of no size")
         _check_content(path, state.st_size, state.st_mtime_ns, state.st_ino)
         return h5py.File(path, mode)
@@ -62,8 +64,8 @@ def open_hdf5(path: Path, mode: str = "r") -> h5py.File:
         raise damaged(path, error) from error
 
 
-def read_anndata(path: Path) -> AnnData:
-    """Read a whole AnnData file.
+def read_anndata(path: Path, hint: str = "copy or download the file again") -> AnnData:
+    """Read a whole AnnData file; `hint` says what to do about a damaged one.
 
     Returns
     -------
@@ -77,8 +79,8 @@ def read_anndata(path: Path) -> AnnData:
     """
     import anndata
 
-    open_hdf5(path).close()
     try:
+        open_hdf5(path).close()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of old encodings, with the path of the installation
             adata = anndata.read_h5ad(path)
@@ -90,8 +92,10 @@ def read_anndata(path: Path) -> AnnData:
         for name, matrix in matrices.items():
             check_sparse(matrix, f"{path}: {name}")
         return adata
+    except BadInputError as error:
+        raise BadInputError(error.message, error.hint or hint) from error
     except Exception as error:  # anndata wraps the errors of others in classes of its own
-        raise damaged(path, error) from error
+        raise damaged(path, error, hint) from error
 
 
 def check_sparse(matrix: Any, name: str) -> None:

@@ -6,7 +6,6 @@ The schema is documented in ``docs/store.md``. Counts are CSR on disk and in mem
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,12 +18,13 @@ from focus_cli.store.anndata_writing import write_anndata
 from focus_cli.store.atomic import atomic_directory
 from focus_cli.store.folder import require_files
 from focus_cli.store.kinds import SAMPLE
+from focus_cli.store.names import is_sample_id
+from focus_cli.store.regular import read_text_bounded
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 SCHEMA_VERSION = 1
-_SAMPLE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 @dataclass(frozen=True)
@@ -95,45 +95,44 @@ class SampleInfo:
         return json.dumps(raw, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
     @classmethod
-    def from_json(cls, text: str) -> SampleInfo:
-        """Parse ``sample.json``.
+    def from_json(cls, text: str, name: str = keys.SAMPLE_JSON) -> SampleInfo:
+        """Parse ``sample.json``; `name` stands in messages.
 
         Raises
         ------
         BadInputError
             If the text is not a sample description of this schema version.
         """
-        try:
-            raw = json.loads(text)
-            if raw["schema_version"] != SCHEMA_VERSION:
-                raise BadInputError(
-                    f"{keys.SAMPLE_JSON} has schema version {raw['schema_version']}, this FOCUS reads {SCHEMA_VERSION}",
-                    hint="run focus preprocess again on the raw folder",
-                )
-            image = ImageInfo(**raw.pop("image")) if raw.get("image") else raw.pop("image", None)
-            return cls(
-                platform=PlatformInfo(**raw.pop("platform")),
-                footprint=Footprint(**raw.pop("footprint")),
-                image=image,
-                coordinates=Coordinates.from_json(raw.pop("coordinates", [])),
-                **raw,
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise BadInputError(
-                f"{keys.SAMPLE_JSON} is not a sample description: {error}",
-                hint="run focus preprocess again on the raw folder",
-            ) from error
+        from focus_cli.store.documents import parse_json
 
+        return cls.of(parse_json(text, name), name)
 
-def is_sample_id(text: str) -> bool:
-    """Whether a text is safe as the name of a folder or file: letters, digits, dot, dash and underscore."""
-    return _SAMPLE_ID.fullmatch(text) is not None
+    @classmethod
+    def of(cls, raw: Any, name: str = keys.SAMPLE_JSON) -> SampleInfo:
+        """From the content of ``sample.json``; `name` stands in messages.
 
+        Raises
+        ------
+        BadInputError
+            If it is not a sample description of this schema version.
+        """
+        from focus_cli.store.sample_schema import SampleDocument
+        from focus_cli.store.schema import validated
 
-def sample_id_of(file_name: str, otherwise: str) -> str:
-    """A sample id out of the name of a file up to its first dot; `otherwise` where nothing of it is left."""
-    safe = "".join(c if (c.isalnum() and c.isascii()) or c in "-_" else "_" for c in file_name.split(".")[0])
-    return safe.strip("_-")[:100] or otherwise
+        again = "run focus preprocess again on the raw folder"
+        version = raw.get("schema_version") if isinstance(raw, dict) else None
+        if isinstance(version, int) and version != SCHEMA_VERSION:
+            raise BadInputError(f"{name} has schema version {version}, this FOCUS reads {SCHEMA_VERSION}", hint=again)
+        document = validated(SampleDocument, raw, name, again)
+        plain = document.model_dump()
+        image, links = plain.pop("image"), plain.pop("coordinates")
+        return cls(
+            platform=PlatformInfo(**plain.pop("platform")),
+            footprint=Footprint(**plain.pop("footprint")),
+            image=None if image is None else ImageInfo(**image),
+            coordinates=Coordinates.from_json(links),
+            **plain,
+        )
 
 
 def check_sample_id(sample_id: str) -> str:
@@ -177,15 +176,53 @@ class StoredSample:
         return [path for path in paths if path.exists()]
 
     def read(self) -> AnnData:
-        """Read the whole AnnData: X raw counts as CSR, obsm positions, uns images."""
-        import anndata
+        """Read the whole AnnData: X raw counts as CSR, obsm positions, uns images.
 
-        try:
-            return anndata.read_h5ad(self.counts_path)
-        except (OSError, KeyError, ValueError) as error:
+        Raises
+        ------
+        MissingResourceError, BadInputError
+            If the file is not there, is damaged, or does not fit ``sample.json``.
+        """
+        from focus_cli.store.hdf5 import read_anndata
+
+        again = "run focus preprocess again"
+        adata = read_anndata(self.counts_path, again)
+        stated = (self.info.n_locations, self.info.n_genes)
+        if adata.shape != stated:
             raise BadInputError(
-                f"cannot read {self.counts_path}: {error}", hint="run focus preprocess again"
-            ) from error
+                f"{self.counts_path} holds {adata.n_obs} × {adata.n_vars} counts, {keys.SAMPLE_JSON} states "
+                f"{stated[0]} × {stated[1]}",
+                hint=again,
+            )
+        check_counts(adata, self.counts_path, again)
+        return adata
+
+
+def check_counts(adata: AnnData, path: Path, hint: str) -> None:
+    """Refuse what no sample holds: counts that are no counts, positions that are no positions.
+
+    Raises
+    ------
+    BadInputError
+        Naming the part.
+    """
+    import numpy as np
+    from scipy import sparse
+
+    if not sparse.issparse(adata.X) or adata.X.dtype.kind not in "iufb":
+        raise BadInputError(f"{path}: X is no sparse matrix of numbers", hint=hint)
+    values = adata.X.data
+    if len(values) and not (np.isfinite(values).all() and values.min() >= 0):
+        raise BadInputError(f"{path}: X holds values that are negative or not finite", hint=hint)
+    for key in (keys.SPATIAL, keys.SPATIAL_UM):
+        xy = adata.obsm.get(key)
+        if not isinstance(xy, np.ndarray) or xy.shape != (adata.n_obs, 2) or xy.dtype.kind not in "iuf":
+            raise BadInputError(f"{path}: obsm[{key!r}] is no table of (x, y)", hint=hint)
+        if not np.isfinite(xy).all():
+            raise BadInputError(f"{path}: obsm[{key!r}] holds NaN or infinite positions", hint=hint)
+    for axis, names in (("location", adata.obs_names), ("gene", adata.var_names)):
+        if not names.is_unique:
+            raise BadInputError(f"{path}: a {axis} has the name of another", hint=hint)
 
 
 def is_sample(path: Path) -> bool:
@@ -205,7 +242,8 @@ def open_sample(path: Path) -> StoredSample:
     """
     path = Path(path)
     require_files(path, (keys.SAMPLE_JSON, keys.COUNTS_H5AD), "sample", "preprocess")
-    return StoredSample(path, SampleInfo.from_json((path / keys.SAMPLE_JSON).read_text()))
+    described = path / keys.SAMPLE_JSON
+    return StoredSample(path, SampleInfo.from_json(read_text_bounded(described), str(described)))
 
 
 def write_sample(

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 
 from focus_cli import keys
 from focus_cli.conditioning.familiarity import Familiarity
@@ -19,9 +18,22 @@ from focus_cli.errors import BadInputError
 from focus_cli.models import FocusNet, ModelConfig
 from focus_cli.priors import SpatialPrior, read_prior, write_prior
 from focus_cli.store import atomic_directory, require_files
+from focus_cli.store.damage import damaged
+from focus_cli.store.documents import read_json_object
 from focus_cli.store.kinds import MODEL, STATE
+from focus_cli.store.schema import validated
+from focus_cli.store.tensors import Expected, read_tensors
+from focus_cli.training.model_schema import ModelDocument, StateDocument
 
 SCHEMA_VERSION = 3
+_AGAIN = "train it again"
+_IMAGE_ARRAYS = {
+    "axes": Expected((None, None), optional=True),
+    "familiarity.centre": Expected((None,), optional=True),
+    "familiarity.whitening": Expected((None, None), optional=True),
+    "familiarity.landmarks": Expected((None, None), optional=True),
+    "familiarity.border": Expected((1,), optional=True),
+}
 
 
 @dataclass(frozen=True)
@@ -72,18 +84,27 @@ def load_image_space(path: Path, names: list[str], encoder: dict[str, Any] | Non
 
     Raises
     ------
-    ValueError, KeyError, SafetensorError
-        If the file is damaged.
+    MissingResourceError, BadInputError
+        If the file cannot be read, is damaged, or does not fit the names.
     """
     file = path / keys.IMAGE_SPACE
-    if not file.is_file():
+    if not file.exists():
         return ImageSpace(tuple(names), encoder)
-    arrays = {name: value.numpy() for name, value in load_file(file).items()}
+    arrays = read_tensors(file, _IMAGE_ARRAYS, hint=_AGAIN)
     axes = arrays.pop("axes", None)
     if axes is not None and len(axes) != len(names):
-        raise ValueError(f"{keys.IMAGE_SPACE} has axes of {len(axes)} features, {len(names)} are named")
+        raise BadInputError(f"{file} has axes of {len(axes)} features, {len(names)} are named", hint=_AGAIN)
     met = {name.removeprefix("familiarity."): value for name, value in arrays.items()}
-    return ImageSpace(tuple(names), encoder, axes, Familiarity.of(met) if met else None)
+    try:
+        familiarity = Familiarity.of(met) if met else None
+    except (KeyError, ValueError) as error:
+        raise damaged(file, error, _AGAIN) from error
+    space = ImageSpace(tuple(names), encoder, axes, familiarity)
+    if familiarity is not None and len(familiarity.centre) != space.n_features:
+        raise BadInputError(
+            f"{file} knows tissue by {len(familiarity.centre)} features, the model sees {space.n_features}", hint=_AGAIN
+        )
+    return space
 
 
 def is_model(path: Path) -> bool:
@@ -104,26 +125,35 @@ def load_model(path: Path) -> TrainedModel:
     path = Path(path)
     require_files(path, (keys.MODEL_JSON, keys.WEIGHTS), "model", "train")
     prior = read_prior(path)
-    try:
-        info = json.loads((path / keys.MODEL_JSON).read_text())
-        image = load_image_space(path, info.pop("feature_names"), info.pop("encoder", None))
-        version = info.pop("schema_version")
-        if version != SCHEMA_VERSION:
-            raise BadInputError(f"{path} has schema version {version}, this FOCUS reads {SCHEMA_VERSION}")
-        net = FocusNet(ModelConfig(**info.pop("config")))
-        if net.config.n_factors != prior.n_factors:
-            raise BadInputError(
-                f"{path}: {net.config.n_factors} factors in the network, {prior.n_factors} in the prior"
-            )
-        if net.config.n_features != image.n_features:
-            raise BadInputError(
-                f"{path}: {net.config.n_features} image features in the network, {image.n_features} described"
-            )
-        net.load_state_dict(load_file(path / keys.WEIGHTS))
-    except (ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        raise BadInputError(f"{path} is damaged: {str(error).splitlines()[0]}", hint="train it again") from error
+    described = path / keys.MODEL_JSON
+    raw = read_json_object(described)
+    version = raw.get("schema_version")
+    if isinstance(version, int) and version != SCHEMA_VERSION:
+        raise BadInputError(f"{path} has schema version {version}, this FOCUS reads {SCHEMA_VERSION}", hint=_AGAIN)
+    config = validated(ModelConfig, validated(ModelDocument, raw, described, _AGAIN).config, described, _AGAIN)
+    info = {key: value for key, value in raw.items() if key not in ("schema_version", "config")}
+    image = load_image_space(path, info.pop("feature_names"), info.pop("encoder", None))
+    if config.n_factors != prior.n_factors:
+        raise BadInputError(f"{path}: {config.n_factors} factors in the network, {prior.n_factors} in the prior")
+    if config.n_features != image.n_features:
+        raise BadInputError(f"{path}: {config.n_features} image features in the network, {image.n_features} described")
+    net = _network(config, path / keys.WEIGHTS)
     net.eval()
     return TrainedModel(net, prior, image, info)
+
+
+def _network(config: ModelConfig, weights: Path) -> FocusNet:
+    """The network with its weights; it is not built before the file is known to hold all of them."""
+    with torch.device("meta"):
+        outline = FocusNet(config).state_dict()
+    expected = {
+        name: Expected(tuple(value.shape), (str(value.dtype).removeprefix("torch."),))
+        for name, value in outline.items()
+    }
+    arrays = read_tensors(weights, expected, hint=_AGAIN)
+    net = FocusNet(config)
+    net.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
+    return net
 
 
 def checkpoint_path(out: Path) -> Path:
@@ -166,23 +196,33 @@ def load_state(path: Path, net: FocusNet, optimiser: torch.optim.Optimizer, key:
     BadInputError
         If the state belongs to another run or is damaged.
     """
+    hint = "remove it and train without --resume"
+    described = validated(StateDocument, read_json_object(path / "state.json"), path / "state.json", hint)
+    if described.key != key:
+        raise BadInputError(f"{path} belongs to a training with other samples or settings", hint=hint)
+    arrays = read_tensors(path / "state.safetensors", hint=hint)
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
     try:
-        described = json.loads((path / "state.json").read_text())
-        found, step, log, running = (described[name] for name in ("key", "step", "log", "running"))
-        tensors = load_file(path / "state.safetensors")
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise BadInputError(f"{path} is damaged: {error}", hint="remove it and train without --resume") from error
-    if found != key:
-        raise BadInputError(
-            f"{path} belongs to a training with other samples or settings",
-            hint="remove it and train without --resume",
+        net.load_state_dict({k.removeprefix("net."): v for k, v in tensors.items() if k.startswith("net.")})
+        optimiser.load_state_dict(
+            {"state": optimiser_state(tensors), "param_groups": optimiser.state_dict()["param_groups"]}
         )
-    net.load_state_dict({k.removeprefix("net."): v for k, v in tensors.items() if k.startswith("net.")})
+    except (ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise damaged(path, error, hint) from error
+    return described.step, described.log, described.running
+
+
+def optimiser_state(tensors: dict[str, torch.Tensor]) -> dict[int, dict[str, torch.Tensor]]:
+    """What an optimiser keeps of every parameter, by its number, from tensors named ``optimiser.NUMBER.FIELD``.
+
+    Raises
+    ------
+    ValueError
+        If a name is another.
+    """
     state: dict[int, dict[str, torch.Tensor]] = {}
     for name, value in tensors.items():
         if name.startswith("optimiser."):
             _, index, field = name.split(".", 2)
             state.setdefault(int(index), {})[field] = value
-    groups = optimiser.state_dict()["param_groups"]
-    optimiser.load_state_dict({"state": state, "param_groups": groups})
-    return step, log, running
+    return state

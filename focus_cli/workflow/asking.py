@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from focus_cli.config.stages import Stage
+from focus_cli.errors import FocusError
 from focus_cli.resources import Needs, Size, needs, sample_size
+from focus_cli.store.documents import read_yaml
+from focus_cli.store.regular import read_text_bounded
 from focus_cli.workflow.plan import Plan
 from focus_cli.workflow.retries import failures
 
@@ -111,12 +114,9 @@ class Asking:
         train = self.plan.config.train
         if train.max_steps is not None or train.settings is None:
             return train.max_steps or DEFAULT_STEPS
-        import yaml
-
         try:
-            said = yaml.safe_load(Path(self.plan.files["train.settings"]).read_text(encoding="utf-8"))
-            return int(said["max_steps"])
-        except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
+            return int(read_yaml(Path(self.plan.files["train.settings"]))["max_steps"])
+        except (FocusError, ValueError, KeyError, TypeError):
             return DEFAULT_STEPS
 
     @cached_property
@@ -129,8 +129,8 @@ class Asking:
             found = [sample_size(path).genes for path in self.plan.references.values()]
             return max(found, default=None)
         try:
-            return len(Path(self.plan.files["enhance.genes"]).read_text(encoding="utf-8").split())
-        except (OSError, ValueError):
+            return len(read_text_bounded(Path(self.plan.files["enhance.genes"])).split())
+        except FocusError:
             return None
 
     def _needs_of(self, stage: str, name: str) -> Needs:

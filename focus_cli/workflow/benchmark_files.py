@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import csv
+import io
 from pathlib import Path
+
+from focus_cli.errors import FocusError
+from focus_cli.store.regular import read_text_bounded
 
 _MB_PER_MIB = 1.048576
 
@@ -14,9 +18,8 @@ def read_benchmark(path: Path) -> dict[str, float]:
     Empty where there is none; a job shorter than the first measurement has no memory.
     """
     try:
-        with open(path, encoding="utf-8", newline="") as stream:
-            row = list(csv.DictReader(stream, delimiter="\t"))[-1]
+        row = list(csv.DictReader(io.StringIO(read_text_bounded(Path(path))), delimiter="\t"))[-1]
         told = {"seconds": float(row["s"])}
         return told if row["max_rss"] in ("NA", "-") else told | {"max_memory_mb": float(row["max_rss"]) * _MB_PER_MIB}
-    except (OSError, IndexError, KeyError, ValueError, TypeError):
+    except (FocusError, csv.Error, IndexError, KeyError, ValueError, TypeError):
         return {}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from focus_cli.errors import BadInputError, MissingResourceError
 from focus_cli.progress import say, track
 from focus_cli.store import atomic_file
+from focus_cli.store.documents import read_json_object
 from focus_cli.store.kinds import PART
 from focus_cli.workflow.cohort_answers import CohortAnswers
 from focus_cli.workflow.cohort_facts import cost_of, facts_of_enhanced, facts_of_sample, scores_of
@@ -58,11 +59,11 @@ def write_cohort(out: Path, *, running: bool | None = None) -> list[Path]:
 
     out = Path(out)
     try:
-        said = json.loads((out / RECORD).read_text(encoding="utf-8"))
+        if not (out / RECORD).exists():
+            raise MissingResourceError(f"no run was started in {out}: {RECORD} is missing", hint="focus run")
+        said = read_json_object(out / RECORD)
         cohort, folder = from_json(said), Path(said["folder"])
-    except OSError:
-        raise MissingResourceError(f"no run was started in {out}: {RECORD} is missing", hint="focus run") from None
-    except (ValueError, KeyError, TypeError, IndexError):
+    except (ValueError, AttributeError, KeyError, TypeError, IndexError):
         raise BadInputError(f"{out / RECORD} is damaged", hint="start focus run again, which writes it anew") from None
     if running is None:
         running = any((folder / ".snakemake" / "locks").glob("*"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from focus_cli import keys
 from focus_cli.significance import FDR
+from focus_cli.store.documents import read_json_object
 from focus_cli.store.tables import read_rows
 from focus_cli.workflow.cohort_jobs import Job
 
@@ -138,7 +138,7 @@ class CohortAnswers:
 
 
 def _domains(answers: CohortAnswers, path: Path, sample: str) -> Shares | None:
-    said = answers.once(path, lambda path: json.loads(path.read_text(encoding="utf-8")))
+    said = answers.once(path, read_json_object)
     mine = said["samples"].get(sample)
     if mine is None:
         return None
@@ -205,9 +205,9 @@ def _rows_by_sample(path: Path) -> dict[str, dict[str, str]]:
 
 
 def _opened(path: Path) -> h5py.File:
-    import h5py
+    from focus_cli.store.hdf5 import open_hdf5
 
-    return h5py.File(path, "r")
+    return open_hdf5(path)
 
 
 def _counts(file: h5py.File, column: str) -> dict[str, int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from focus_cli import keys
+from focus_cli.errors import FocusError
+from focus_cli.store.damage import DAMAGE
+from focus_cli.store.documents import parse_json, read_json_object
 from focus_cli.store.tables import read_rows
 from focus_cli.workflow.answers import SHARED_RULES
 from focus_cli.workflow.cohort_jobs import Job
@@ -42,13 +44,13 @@ class Score:
 def facts_of_sample(folder: Path) -> dict[str, Any]:
     """Platform and size of a stored sample; empty where there is none."""
     try:
-        said = json.loads((folder / keys.SAMPLE_JSON).read_text(encoding="utf-8"))
+        said = read_json_object(folder / keys.SAMPLE_JSON)
         return {
             "platform": str(said["platform"]["name"]),
             "locations": int(said["n_locations"]),
             "genes": int(said["n_genes"]),
         }
-    except (OSError, ValueError, KeyError, TypeError):
+    except (FocusError, ValueError, KeyError, TypeError, OverflowError):
         return {}
 
 
@@ -65,11 +67,12 @@ def facts_of_enhanced(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         return {}
-    import h5py
     import numpy as np
 
+    from focus_cli.store.hdf5 import open_hdf5
+
     try:
-        with h5py.File(path, "r") as file:
+        with open_hdf5(path) as file:
             obs, var = file["obs"], file["var"]
             facts: dict[str, Any] = {"locations": len(obs[obs.attrs["_index"]])}
             n_genes = len(var[var.attrs["_index"]])
@@ -83,8 +86,8 @@ def facts_of_enhanced(path: Path) -> dict[str, Any]:
                     facts[name] = float(summary(values))
             facts["warnings"] = _warnings(file.get(f"uns/{keys.UNS}/warnings"))
             return facts
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        return {"warnings": [f"{path.name} cannot be read: {str(error).splitlines()[0]}"]}
+    except (FocusError, *DAMAGE) as error:
+        return {"warnings": [f"{path.name} cannot be read: {(str(error).splitlines() or ['damaged'])[0]}"]}
 
 
 def _warnings(node: Any) -> list[str]:
@@ -94,8 +97,8 @@ def _warnings(node: Any) -> list[str]:
     if not isinstance(told, str):
         return [str(line) for line in told]
     try:
-        said = json.loads(told)
-    except ValueError:
+        said = parse_json(told, "warnings")
+    except FocusError:
         return [told] if told else []
     return [str(line) for line in said] if isinstance(said, list) else [told]
 

@@ -14,6 +14,7 @@ from typing import NoReturn
 from focus_cli.config import load_config
 from focus_cli.errors import MissingResourceError
 from focus_cli.progress import say
+from focus_cli.store.documents import read_yaml
 from focus_cli.workflow import locate
 from focus_cli.workflow.claim import claim
 from focus_cli.workflow.leftovers import end_leftovers
@@ -122,12 +123,10 @@ def launch(configfiles: Sequence[Path], profile: str, options: Sequence[str], sn
 
 def _executor(profile: str, options: Sequence[str]) -> str:
     """What jobs are given to: the command line's word, else the profile's."""
-    import yaml
-
     if given := _value_of({"--executor", "-e"}, options):
         return given
     for path in sorted(locate.profile(profile).glob("config*.yaml"), reverse=True):
-        if told := (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("executor"):
+        if told := (read_yaml(path) or {}).get("executor"):
             return str(told)
     return "local"
 

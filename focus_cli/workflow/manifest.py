@@ -22,9 +22,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from focus_cli.errors import FocusError
 from focus_cli.progress import say, track
 from focus_cli.provenance import bytes_of, describe_path, hash_file, hash_text, installed_versions
 from focus_cli.store import atomic_file
+from focus_cli.store.documents import read_json_object
 from focus_cli.store.kinds import PART
 from focus_cli.workflow.benchmark_files import read_benchmark
 from focus_cli.workflow.manifest_events import JobRecorder, fold, now, read_events
@@ -169,8 +171,8 @@ def _option(name: str) -> str | None:
 def _close_killed(folder: Path) -> None:
     for manifest in sorted(folder.glob("*.json")):
         try:
-            status = json.loads(manifest.read_text()).get("status")
-        except (OSError, ValueError, AttributeError):
+            status = read_json_object(manifest).get("status")
+        except FocusError:
             continue
         if status == "running":
             _close(manifest, "killed")
@@ -179,7 +181,7 @@ def _close_killed(folder: Path) -> None:
 
 
 def _close(manifest: Path, status: str) -> None:
-    told = json.loads(manifest.read_text())
+    told = read_json_object(manifest)
     events = read_events(_events(manifest))
     jobs = fold(events)
     notes = place(jobs, read_notes(manifest.parent.parent))

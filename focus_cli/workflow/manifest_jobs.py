@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from base64 import urlsafe_b64encode
 from datetime import UTC, datetime
@@ -10,6 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from focus_cli.errors import FocusError
+from focus_cli.store.documents import read_json_object
 from focus_cli.workflow.benchmark_files import read_benchmark
 from focus_cli.workflow.manifest_events import fold, read_events
 from focus_cli.workflow.manifest_nodes import RUNS, place, read_notes
@@ -70,8 +71,8 @@ def _by_output(manifest: Path, stamp: tuple[int, int]) -> tuple[dict[str, Any], 
 def read_manifest(path: Path) -> dict[str, Any]:
     """One manifest; of a run that is at work, or was killed, with the jobs so far. Empty if it is none."""
     try:
-        told = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        told = read_json_object(Path(path))
+    except FocusError:
         return {}
     if not isinstance(told, dict) or "run" not in told or "folder" not in told:
         return {}
@@ -109,8 +110,8 @@ def _read_record(metadata: Path, key: str) -> dict[str, Any]:
     pieces = [name[i : i + _NAME_MAX] for i in range(0, len(name), _NAME_MAX)]
     record = metadata.joinpath(*("@" + piece for piece in pieces[:-1]), pieces[-1])
     try:
-        told = json.loads(record.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        told = read_json_object(record)
+    except FocusError:
         return {}
     return told if isinstance(told, dict) and told.get("rule") else {}
 

@@ -16,7 +16,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from focus_cli.errors import FocusError
 from focus_cli.store import atomic_file
+from focus_cli.store.documents import read_json_object
 from focus_cli.store.kinds import PART
 from focus_cli.workflow.manifest_events import job_name, now
 
@@ -104,8 +106,8 @@ def read_notes(out: Path | str) -> list[tuple[Path, dict[str, Any]]]:
     notes = []
     for path in sorted((Path(out) / RUNS / _NODES).glob("*.json")):
         try:
-            note = json.loads(path.read_text())
-        except (OSError, ValueError):
+            note = read_json_object(path)
+        except FocusError:
             continue
         if isinstance(note, dict) and isinstance(note.get("jobs"), list):
             notes.append((path, note))

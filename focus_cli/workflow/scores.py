@@ -21,7 +21,7 @@ def _fold_of(folder: Path) -> str:
 
 
 def _read(path: Path) -> list[dict[str, str]]:
-    if not path.is_file():
+    if not path.exists():
         raise MissingResourceError(f"no such file: {path}", hint="focus evaluate makes it")
     rows = read_rows(path)
     if not rows or "method" not in rows[0]:
@@ -62,9 +62,9 @@ def write_scored_genes(truth: Path, out: Path) -> None:
     out
         The text file to write.
     """
-    import h5py
+    from focus_cli.store.hdf5 import open_hdf5
 
-    with h5py.File(truth, "r") as file:
+    with open_hdf5(truth) as file:
         listed = file.get("uns/focus_truth/genes")
         if listed is None:
             var = file["var"]

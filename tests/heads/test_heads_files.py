@@ -9,7 +9,7 @@ from embedding_files import write_embedding
 from focus_cli.errors import BadInputError, MissingResourceError, UsageError
 from focus_cli.heads.embeddings import read_cohort, read_embedding
 from focus_cli.heads.familiarity import learn_familiarity, spread_over
-from focus_cli.heads.folder import read_head, write_head
+from focus_cli.heads.folder import HeadDocument, read_head, write_head
 from focus_cli.heads.tables import donor_of, one_donor_each, read_table
 
 
@@ -71,22 +71,26 @@ def test_bytes_are_no_table(tmp_path):
 
 
 def test_a_head_comes_back_and_a_damaged_one_is_refused(tmp_path):
-    write_head(tmp_path / "h", "annotate", {"x": 1}, {"a": np.arange(3.0)})
-    told, arrays = read_head(tmp_path / "h", "annotate", ("x",))
+    class Wanted(HeadDocument):
+        y: int
+
+    content = {"space": "s", "widths": {"a": 3}, "border": 1.0, "x": 1}
+    write_head(tmp_path / "h", "annotate", content, {"a": np.arange(3.0)})
+    told, arrays = read_head(tmp_path / "h", "annotate", HeadDocument)
     assert told["x"] == 1 and arrays["a"].tolist() == [0, 1, 2]
     with pytest.raises(BadInputError, match="head of focus annotate, not of focus outcome"):
-        read_head(tmp_path / "h", "outcome", ())
+        read_head(tmp_path / "h", "outcome", HeadDocument)
     with pytest.raises(BadInputError, match="damaged: y"):
-        read_head(tmp_path / "h", "annotate", ("y",))
+        read_head(tmp_path / "h", "annotate", Wanted)
     text = json.loads((tmp_path / "h/head.json").read_text())
     (tmp_path / "h/head.json").write_text(json.dumps(text | {"schema_version": 99}))
     with pytest.raises(BadInputError, match="schema version 99"):
-        read_head(tmp_path / "h", "annotate", ())
+        read_head(tmp_path / "h", "annotate", HeadDocument)
     (tmp_path / "h/head.safetensors").write_bytes(b"12")
     with pytest.raises(BadInputError, match="damaged"):
-        read_head(tmp_path / "h", "annotate", ())
+        read_head(tmp_path / "h", "annotate", HeadDocument)
     with pytest.raises(MissingResourceError, match="no such head"):
-        read_head(tmp_path / "none", "annotate", ())
+        read_head(tmp_path / "none", "annotate", HeadDocument)
 
 
 def test_what_is_like_training_is_within_the_border_and_what_is_not_is_beyond():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import warnings as python_warnings
 from enum import StrEnum
 from pathlib import Path
@@ -71,25 +70,6 @@ def read_part(store: Path, kind: str) -> Any:
             return library.read_zarr(store, selection=(kind,))
     except Exception as error:  # dask, zarr, anndata, pyarrow, geopandas: each raises its own
         raise damaged(store / kind, error) from error
-
-
-def refuse_pickles(store: Path) -> None:
-    """Refuse a store with arrays that only unpickling, which runs code, would open."""
-    for folder, names, files in os.walk(store):
-        for file in ("zarr.json", ".zmetadata", ".zarray"):
-            if file in files:
-                try:
-                    text = Path(folder, file).read_bytes()
-                except OSError as error:
-                    raise damaged(Path(folder, file), error) from error
-                if re.search(rb'"(numcodecs\.)?pickle"', text):
-                    raise BadInputError(
-                        f"{Path(folder, file)}: an array is pickled, which is not opened", hint="write the store again"
-                    )
-        if ".zarray" in files or Path(folder) == store / File.IMAGES:
-            names.clear()  # chunks of an array; pictures are not read
-        if "c" in names and "zarr.json" in files:
-            names.remove("c")
 
 
 def place_rows(store: Path, source, attrs: dict, element: str):

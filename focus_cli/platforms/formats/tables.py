@@ -18,6 +18,7 @@ from scipy import sparse
 
 from focus_cli.errors import BadInputError, FocusError, MissingResourceError
 from focus_cli.platforms.formats.opening import DAMAGE, damaged, open_table
+from focus_cli.store.regular import require_regular
 
 # What a damaged table raises, beyond what a damaged matrix does.
 TABLE_DAMAGE = (*DAMAGE, TypeError, OverflowError, MemoryError, csv.Error, struct.error)
@@ -36,7 +37,7 @@ _BLOCK_VALUES = 4_000_000
 
 def is_parquet(path: Path) -> bool:
     """Whether a file is parquet, by its first bytes, else (where it is damaged) by its name."""
-    with open(path, "rb") as stream:
+    with open(require_regular(path), "rb") as stream:
         return stream.read(4) == b"PAR1" or path.name.lower().endswith((".parquet", ".pq"))
 
 

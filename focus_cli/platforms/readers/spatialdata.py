@@ -13,26 +13,27 @@ in µm; else ``--mpp`` is needed.
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from focus_cli.errors import BadInputError, MissingResourceError
+from focus_cli.errors import BadInputError, FocusError, MissingResourceError
 from focus_cli.missing import texts
 from focus_cli.platforms import images, pitch
 from focus_cli.platforms.assemble import assemble, cell_footprint
 from focus_cli.platforms.checks import PROTEIN, check_positions, check_unique, choose_region
 from focus_cli.platforms.formats.annpositions import positions
 from focus_cli.platforms.formats.anntable import AnnTable, choose_counts, of_anndata
-from focus_cli.platforms.formats.sdata import File, Key, place_rows, read_part, refuse_pickles
+from focus_cli.platforms.formats.sdata import File, Key, place_rows, read_part
 from focus_cli.platforms.frames import choose_frame
 from focus_cli.platforms.readers.anndata import array_columns, visium_fit
 from focus_cli.platforms.readers.visium import PITCH_UM, SPOT_UM
 from focus_cli.platforms.sample import Detection, RawSample
 from focus_cli.store import Footprint, PlatformInfo
+from focus_cli.store.documents import read_json_object
+from focus_cli.store.zarr_folder import require_zarr
 
 NAME = "spatialdata"
 TITLE = "SpatialData"
@@ -56,10 +57,10 @@ def _is_store(path: Path) -> bool:
 def _attributes(store: Path) -> dict[str, Any]:
     for name in ("zarr.json", ".zattrs"):
         try:
-            found = json.loads((store / name).read_text())
+            found = read_json_object(store / name)
             found = found.get("attributes", found) if name == "zarr.json" else found
             return found if isinstance(found, dict) else {}
-        except (OSError, ValueError, AttributeError):
+        except FocusError:
             continue
     return {}
 
@@ -111,7 +112,7 @@ def read(
     store = find_store(Path(path))
     if store is None:
         raise BadInputError(f"{path}: no SpatialData store, or several", hint=f"give {LOOKS_FOR}")
-    refuse_pickles(store)
+    require_zarr(store)
     tables = read_part(store, "tables").tables
     if not tables:
         raise MissingResourceError(f"{store}: the store holds no table: there are no counts", hint="aggregate first")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import replace
 from enum import StrEnum
@@ -30,6 +29,7 @@ from focus_cli.platforms.formats.opening import damaged
 from focus_cli.platforms.formats.tables import TABLE_DAMAGE, read_table
 from focus_cli.platforms.sample import Detection, RawSample
 from focus_cli.store import PlatformInfo
+from focus_cli.store.documents import read_json_object
 
 NAME = "xenium"
 TITLE = "Xenium"
@@ -250,7 +250,7 @@ def _cells_or_refusal(outs: Path) -> Path:
 
 def _read_experiment(path: Path) -> dict[str, Any]:
     try:
-        facts = json.loads(path.read_text(encoding="utf-8-sig"))
+        facts = read_json_object(path)
     except (OSError, ValueError, RecursionError) as error:
         raise damaged(path, error) from error
     if not isinstance(facts, dict):
