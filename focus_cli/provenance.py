@@ -61,7 +61,7 @@ def describe_path(path: Path) -> dict[str, Any]:
     """Name, size in bytes and SHA-256 of a file, or of a folder over its files."""
     path = Path(path)
     if not path.is_dir():
-        return {"name": path.name, "bytes": path.stat().st_size, "sha256": hash_file(path)}
+        return {"name": path.name, "bytes": require_regular(path).stat().st_size, "sha256": hash_file(path)}
     hashes = hash_folder(path)
     size = sum((path / name).stat().st_size for name in hashes)
     return {"name": path.name, "bytes": size, "sha256": folder_digest(hashes)}

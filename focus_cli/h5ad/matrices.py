@@ -10,6 +10,9 @@ import numpy as np
 from scipy import sparse
 
 from focus_cli import keys
+from focus_cli.errors import BadInputError
+from focus_cli.store.damage import DAMAGE, damaged
+from focus_cli.store.hdf5 import check_sparse
 
 _BLOCK_NNZ = 4_000_000  # stored values of one sparse block: 32 MB
 _BLOCK_BYTES = 64 << 20  # one dense block
@@ -20,7 +23,25 @@ def _encoding(node: h5py.Group | h5py.Dataset) -> str:
 
 
 def sparse_blocks(node: h5py.Group | h5py.Dataset) -> Iterator[tuple[int, sparse.csr_matrix]]:
-    """Yield (first row, CSR block float32) over the rows of a matrix stored as CSR, CSC or dense."""
+    """Yield (first row, CSR block float32) over the rows of a matrix stored as CSR, CSC or dense.
+
+    Raises
+    ------
+    BadInputError
+        If the matrix is damaged.
+    """
+    name = f"{node.name} of {node.file.filename}"
+    try:
+        for start, block in _sparse_blocks(node):
+            check_sparse(block, name)
+            if not np.isfinite(block.data).all():
+                raise ValueError("it holds NaN or infinite values")
+            yield start, block
+    except DAMAGE as error:
+        raise damaged(name, error, "write the file again") from error
+
+
+def _sparse_blocks(node: h5py.Group | h5py.Dataset) -> Iterator[tuple[int, sparse.csr_matrix]]:
     if isinstance(node, h5py.Dataset):
         for start, block in _dense_blocks(node, 0, node.shape[1]):
             yield start, sparse.csr_matrix(block, dtype=np.float32)
@@ -31,6 +52,8 @@ def sparse_blocks(node: h5py.Group | h5py.Dataset) -> Iterator[tuple[int, sparse
         whole = sparse.csc_matrix((node["data"][:].astype(np.float32), node["indices"][:], indptr), shape=shape)
         yield 0, whole.tocsr()
         return
+    if len(indptr) != shape[0] + 1 or (np.diff(indptr) < 0).any() or indptr[0] != 0:
+        raise ValueError("indptr does not fit the shape")
     start = 0
     while start < shape[0]:
         stop = int(np.searchsorted(indptr, indptr[start] + _BLOCK_NNZ, side="right")) - 1
@@ -50,7 +73,13 @@ def _dense_blocks(data: h5py.Dataset, first: int, last: int) -> Iterator[tuple[i
     step = data.chunks[0] if data.chunks else 1
     rows = max(1, int(_BLOCK_BYTES / max(1, (last - first) * data.dtype.itemsize) / step)) * step
     for start in range(0, data.shape[0], rows):
-        yield start, data[start : start + rows, first:last]
+        try:
+            block = data[start : start + rows, first:last]
+        except DAMAGE as error:
+            raise damaged(f"{data.name} of {data.file.filename}", error, "write the file again") from error
+        if block.dtype.kind not in "iufb":
+            raise BadInputError(f"{data.name} of {data.file.filename} holds no numbers", hint="write the file again")
+        yield start, block
 
 
 def read_columns(node: h5py.Group | h5py.Dataset, columns: np.ndarray) -> np.ndarray:

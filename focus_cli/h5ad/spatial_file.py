@@ -11,9 +11,11 @@ import numpy as np
 
 from focus_cli import keys
 from focus_cli.errors import BadInputError, FocusError, MissingResourceError
+from focus_cli.h5ad.focus_schema import check_columns, check_focus
 from focus_cli.store.column_names import proper_names
+from focus_cli.store.damage import damaged
 from focus_cli.store.documents import parse_json
-from focus_cli.store.hdf5 import open_hdf5
+from focus_cli.store.hdf5 import check_sparse, open_hdf5
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,11 +76,11 @@ def read_node(node: Node, path: Path) -> Any:
     from anndata.io import read_elem
 
     try:
-        return read_elem(node)
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        raise BadInputError(
-            f"cannot read {node.name} of {path}: {str(error).splitlines()[0]}", hint="write the file again"
-        ) from error
+        found = read_elem(node)
+    except Exception as error:  # anndata wraps the errors of others in classes of its own
+        raise damaged(f"{node.name} of {path}", error, "write the file again") from error
+    check_sparse(found, f"{node.name} of {path}")
+    return found
 
 
 class SpatialFile:
@@ -98,9 +100,9 @@ class SpatialFile:
         self.path = Path(path)
         self.handle = open_h5ad(self.path)
         try:
+            self.focus: dict[str, Any] = self._focus()
             self.obs: pd.DataFrame = self._table("obs")
             self.var: pd.DataFrame = self._table("var")
-            self.focus: dict[str, Any] = self._focus()
             self.xy = self._positions()
         except FocusError:
             self.handle.close()
@@ -119,12 +121,18 @@ class SpatialFile:
         if not isinstance(table, pd.DataFrame):
             raise BadInputError(f"{name} of {self.path} is not a table", hint="write the file again")
         table.index = table.index.astype(str)
+        if self.is_focus:
+            check_columns(table, name, self.path)
+            if not table.index.is_unique:
+                raise BadInputError(f"{self.path}: a name in {name} comes twice", hint="write the file again")
         return table
 
     def _focus(self) -> dict[str, Any]:
         node = self.handle.get(f"uns/{keys.UNS}")
         value = plain(read_node(node, self.path)) if node is not None else {}
-        return value if isinstance(value, dict) else {}
+        focus = value if isinstance(value, dict) else {}
+        check_focus(focus, self.path)
+        return focus
 
     def _positions(self) -> np.ndarray:
         node = self.handle.get(f"obsm/{keys.SPATIAL}")
@@ -133,7 +141,7 @@ class SpatialFile:
                 f"{self.path} has no obsm[{keys.SPATIAL!r}]: locations have no positions",
                 hint="name a file written by focus enhance",
             )
-        xy = np.asarray(read_node(node, self.path), dtype=np.float64)
+        xy = self._numbers(read_node(node, self.path), f"obsm[{keys.SPATIAL!r}]")
         if xy.ndim != 2 or xy.shape[1] < 2 or len(xy) != len(self.obs) or not np.isfinite(xy).all():
             raise BadInputError(
                 f"obsm[{keys.SPATIAL!r}] of {self.path} is not one finite (x, y) for each location",
@@ -164,7 +172,26 @@ class SpatialFile:
         um = self.obsm(keys.SPATIAL_UM)
         if um is None:
             return self.xy * float(self.focus.get("mpp", 1.0))
-        return np.asarray(um, np.float64)[:, :2]
+        um = self._numbers(um, f"obsm[{keys.SPATIAL_UM!r}]")
+        if um.ndim != 2 or um.shape[1] < 2 or not np.isfinite(um).all():
+            raise BadInputError(
+                f"obsm[{keys.SPATIAL_UM!r}] of {self.path} is not one finite (x, y) for each location",
+                hint="write the file again",
+            )
+        return um[:, :2]
+
+    def _numbers(self, value: Any, name: str) -> np.ndarray:
+        """An element as float64.
+
+        Raises
+        ------
+        BadInputError
+            If it holds something else than numbers.
+        """
+        try:
+            return np.asarray(value, np.float64)
+        except (TypeError, ValueError) as error:
+            raise BadInputError(f"{name} of {self.path} holds no numbers", hint="write the file again") from error
 
     @property
     def on_tissue(self) -> np.ndarray:
@@ -200,17 +227,26 @@ class SpatialFile:
 
     def obsm(self, key: str) -> Any | None:
         """One element of obsm, or None; columns of a table under their own names."""
-        node = self.handle.get(f"obsm/{key}")
-        return None if node is None else proper_names(read_node(node, self.path), self._columns(key))
+        value = self._aligned(f"obsm/{key}", len(self.obs))
+        return None if value is None else proper_names(value, self._columns(key))
 
     def _columns(self, key: str) -> Any | None:
         node = self.handle.get(f"uns/{keys.UNS_COLUMNS}/{key}")
         return None if node is None else read_node(node, self.path)
 
+    def _aligned(self, place: str, n: int) -> Any | None:
+        node = self.handle.get(place)
+        if node is None:
+            return None
+        value = read_node(node, self.path)
+        shape = getattr(value, "shape", ())
+        if not shape or shape[0] != n:
+            raise BadInputError(f"{place} of {self.path} does not have {n} rows", hint="write the file again")
+        return value
+
     def varm(self, key: str) -> Any | None:
         """One element of varm, or None."""
-        node = self.handle.get(f"varm/{key}")
-        return None if node is None else read_node(node, self.path)
+        return self._aligned(f"varm/{key}", len(self.var))
 
     def uns(self, key: str) -> Any | None:
         """One element of uns as anndata reads it, or None."""
@@ -232,10 +268,11 @@ class SpatialFile:
                 if node is None or scale is None:
                     continue
                 image = np.asarray(read_node(node, self.path))
-                if image.ndim == 3 and image.shape[2] >= 3:
+                factor = self._factor(scale)
+                if image.dtype.kind in "iufb" and image.ndim == 3 and min(image.shape) > 0 and image.shape[2] >= 3:
                     if image.dtype != np.uint8:
                         image = np.round(255 * np.clip(np.nan_to_num(image), 0, 1)).astype(np.uint8)
-                    yield library, image[:, :, :3], float(np.asarray(read_node(scale, self.path)))
+                    yield library, image[:, :, :3], factor
                     break
 
     def spot_diameter_px(self) -> float | None:
@@ -244,5 +281,18 @@ class SpatialFile:
         for library in sorted(spatial) if isinstance(spatial, h5py.Group) else ():
             node = spatial.get(f"{library}/scalefactors/spot_diameter_fullres")
             if node is not None:
-                return float(np.asarray(read_node(node, self.path)))
+                return self._factor(node)
         return None
+
+    def _factor(self, node: Node) -> float:
+        """A scale factor.
+
+        Raises
+        ------
+        BadInputError
+            If it is no positive number.
+        """
+        value = self._numbers(read_node(node, self.path), node.name)
+        if value.size != 1 or not 0 < float(value.ravel()[0]) < 1e9:
+            raise BadInputError(f"{node.name} of {self.path} is no scale", hint="write the file again")
+        return float(value.ravel()[0])

@@ -26,7 +26,7 @@ DAMAGE = (
 _LONGEST = 160  # characters of a library's text that are repeated
 
 
-def damaged(path: Path, error: Exception, hint: str = "copy or download the file again") -> FocusError:
+def damaged(path: Path | str, error: Exception, hint: str = "copy or download the file again") -> FocusError:
     """The refusal of a file that cannot be read to its end; a refusal is passed on as it is."""
     if isinstance(error, FocusError):
         return error

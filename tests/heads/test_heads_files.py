@@ -64,7 +64,7 @@ def test_what_is_no_table_is_refused(tmp_path, text, message):
 
 def test_bytes_are_no_table(tmp_path):
     (tmp_path / "t.tsv").write_bytes(b"\x89PNG\xff\xfe\x00")
-    with pytest.raises(BadInputError, match="not a table of text"):
+    with pytest.raises(BadInputError, match="no UTF-8 text"):
         read_table(tmp_path / "t.tsv", ("sample",))
     with pytest.raises(MissingResourceError, match="no such file"):
         read_table(tmp_path / "none.tsv", ("sample",))
@@ -86,6 +86,7 @@ def test_a_head_comes_back_and_a_damaged_one_is_refused(tmp_path):
     (tmp_path / "h/head.json").write_text(json.dumps(text | {"schema_version": 99}))
     with pytest.raises(BadInputError, match="schema version 99"):
         read_head(tmp_path / "h", "annotate", HeadDocument)
+    (tmp_path / "h/head.json").write_text(json.dumps(text))
     (tmp_path / "h/head.safetensors").write_bytes(b"12")
     with pytest.raises(BadInputError, match="damaged"):
         read_head(tmp_path / "h", "annotate", HeadDocument)
