@@ -18,9 +18,9 @@ from typing import IO
 from focus_cli.errors import BadInputError, FocusError, MissingResourceError
 
 LIMIT = 64 << 20  # bytes of a description
-# DEFLATE packs at most 1,032 to 1. Tables of counts reach 20, long runs of equal lines about 200.
+# DEFLATE packs at most 1,032 to 1. Tables of counts reach 20, long runs of equal lines somewhat more.
 _UNPACKED_FREELY = 1 << 29
-_MAX_RATIO = 400
+_MAX_RATIO = 100
 _GZIP = b"\x1f\x8b"
 
 _KINDS = (

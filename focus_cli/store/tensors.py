@@ -85,7 +85,7 @@ def read_tensors(
         raise damaged(path, error, hint) from error
     for name, array in arrays.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise BadInputError(f"{path}: {name} holds NaN or infinite values", hint=hint)
+            raise BadInputError(f"{path} is damaged: {name} holds NaN or infinite values", hint=hint)
     return arrays
 
 
@@ -114,17 +114,19 @@ def _compare(
         if name not in header:
             if wanted.optional:
                 continue
-            raise BadInputError(f"{path}: {name} is missing", hint=hint)
+            raise BadInputError(f"{path} is damaged: {name} is missing", hint=hint)
         kind, shape = header[name]
         if _NAMES.get(kind) not in wanted.dtypes:
             raise BadInputError(
-                f"{path}: {name} is {_NAMES.get(kind, kind)}, not {' or '.join(wanted.dtypes)}", hint=hint
+                f"{path} is damaged: {name} is {_NAMES.get(kind, kind)}, not {' or '.join(wanted.dtypes)}", hint=hint
             )
         if wanted.shape is not None and not _fits(shape, wanted.shape):
             text = " × ".join("n" if side is None else str(side) for side in wanted.shape) or "one number"
-            raise BadInputError(f"{path}: {name} has shape {' × '.join(map(str, shape))}, not {text}", hint=hint)
+            raise BadInputError(
+                f"{path} is damaged: {name} has shape {' × '.join(map(str, shape))}, not {text}", hint=hint
+            )
     if not others and (more := sorted(set(header) - set(expected))):
-        raise BadInputError(f"{path}: {more[0]} does not belong there", hint=hint)
+        raise BadInputError(f"{path} is damaged: {more[0]} does not belong there", hint=hint)
 
 
 def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:

@@ -199,7 +199,7 @@ def test_boundaries_and_alignment():
     [
         (lambda a: a[:15].copy(), "locations on tissue"),
         (lambda a: _set(a, "kind", "patterns"), "neither 'embedding' nor 'enhanced'"),
-        (lambda a: _set(a, "sample_id", "../evil"), "no name of a sample"),
+        (lambda a: _set(a, "sample_id", "../evil"), "a sample id has"),
         (lambda a: _fill(a, np.nan), "damaged"),
         (lambda a: _fill(a, 1.0), "alike"),
         (lambda a: _drop(a, "focus_neighbourhood"), "has no obsm"),

@@ -248,7 +248,7 @@ def test_what_makes_no_sense_is_refused(tmp_path):
     with pytest.raises(MissingResourceError):
         MorphologyRaster(tmp_path / "none.zarr")
     (tmp_path / "folder.zarr").mkdir()
-    with pytest.raises(BadInputError, match="not a raster"):
+    with pytest.raises(BadInputError, match="truncated or damaged"):
         MorphologyRaster(tmp_path / "folder.zarr")
 
 

@@ -10,6 +10,9 @@ from focus_cli.errors import BadInputError
 from focus_cli.features import RasterStack
 from focus_cli.features import stack as module
 
+VIT = {"name": "vit", "digest": "0123", "mpp": 2.0, "tile_px": 32, "mean": [0.7, 0.6, 0.7], "std": [0.2, 0.2, 0.2]}
+VIT |= {"dim": 5, "grid": 1, "licence": "not stated", "source": "made here"}
+
 
 def write_raster(path, values, names, *, step_um, encoder=None):
     group = zarr.open_group(store=str(path), mode="w", zarr_format=3)
@@ -28,9 +31,7 @@ def stack(tmp_path):
     values = rng.normal(0, 1, (10, 12, 5)) + 10
     values[:, :3] = 0  # the encoder did not look here
     names = [f"vit@0123/{i:04d}" for i in range(5)]
-    return RasterStack.open(
-        [fine, write_raster(tmp_path / "b.zarr", values, names, step_um=32.0, encoder={"name": "vit", "dim": 5})]
-    )
+    return RasterStack.open([fine, write_raster(tmp_path / "b.zarr", values, names, step_um=32.0, encoder=VIT)])
 
 
 @pytest.fixture
@@ -65,7 +66,7 @@ def test_cells_that_an_encoder_left_out_say_nothing(stack):
 def test_the_rasters_of_a_model_are_chosen_by_their_names(stack):
     assert stack.select(["x", "y", "z"]).widths == [3]
     assert stack.select(stack.names[3:]).widths == [5]
-    assert stack.encoder == {"name": "vit", "dim": 5, "step_um": 32.0} and stack.select(["x", "y", "z"]).encoder is None
+    assert stack.encoder == {**VIT, "step_um": 32.0} and stack.select(["x", "y", "z"]).encoder is None
 
 
 @pytest.mark.parametrize("names", [["x", "y"], ["y", "x", "z"], ["uni@99/0000"], []])
