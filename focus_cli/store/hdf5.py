@@ -55,6 +55,8 @@ def open_hdf5(path: Path, mode: str = "r", *, whole: bool = True) -> h5py.File:
     """
     path = require_regular(path)
     try:
+        if not h5py.is_hdf5(path):
+            raise OSError("it is not an HDF5 file")
         state = os.stat(path)
         if whole and not _heaps_are_sound(path, state.st_size, state.st_mtime_ns, state.st_ino):
             raise OSError("a heap holds an object of no size")

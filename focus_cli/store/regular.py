@@ -124,7 +124,7 @@ def read_text_bounded(path: Path, limit: int = LIMIT) -> str:
     try:
         return read_bounded(path, limit).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise BadInputError(f"{path} is no UTF-8 text (byte {error.start})", hint="save it as UTF-8") from error
+        raise BadInputError(f"{path} is not UTF-8 text (byte {error.start})", hint="save it as UTF-8") from error
 
 
 @contextmanager

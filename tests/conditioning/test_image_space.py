@@ -28,9 +28,9 @@ def add_encoder(folder, seed=0, width=WIDE):
     group.create_array("features", data=values.astype(np.float16))
     group.create_array("tissue", data=np.ones((60, 60), np.float32))
     names = [f"vit@0123/{i:04d}" for i in range(width)]
-    group.attrs.update(
-        origin_um=[0.0, 0.0], step_um=32.0, names=names, version=1, encoder={"name": "vit", "dim": width}
-    )
+    encoder = {"name": "vit", "digest": "0123", "mpp": 2.0, "tile_px": 32, "mean": [0.7] * 3, "std": [0.2] * 3}
+    encoder |= {"dim": width, "grid": 1, "licence": "not stated", "source": "made here"}
+    group.attrs.update(origin_um=[0.0, 0.0], step_um=32.0, names=names, version=1, encoder=encoder)
     return folder
 
 

@@ -64,7 +64,7 @@ def test_what_is_no_table_is_refused(tmp_path, text, message):
 
 def test_bytes_are_no_table(tmp_path):
     (tmp_path / "t.tsv").write_bytes(b"\x89PNG\xff\xfe\x00")
-    with pytest.raises(BadInputError, match="no UTF-8 text"):
+    with pytest.raises(BadInputError, match="not UTF-8 text"):
         read_table(tmp_path / "t.tsv", ("sample",))
     with pytest.raises(MissingResourceError, match="no such file"):
         read_table(tmp_path / "none.tsv", ("sample",))

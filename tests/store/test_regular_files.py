@@ -82,7 +82,7 @@ def test_text_is_utf8(tmp_path):
     (tmp_path / "file").write_bytes("\ufeffµm".encode())
     assert regular.read_text_bounded(tmp_path / "file") == "µm"
     (tmp_path / "file").write_bytes(b"\xb5m")
-    with pytest.raises(BadInputError, match="UTF-8"):
+    with pytest.raises(BadInputError, match="not UTF-8"):
         regular.read_text_bounded(tmp_path / "file")
 
 
