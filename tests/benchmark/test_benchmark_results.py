@@ -114,5 +114,5 @@ def test_cases_that_were_not_scored_or_are_damaged_are_named(tmp_path):
         read_results(config, tmp_path)
     score(tmp_path, "a", {"focus": (0.4, None)})
     (tmp_path / "cases" / "a" / "scores" / "scores.json").write_text("{")
-    with pytest.raises(BadInputError, match="damaged|not JSON"):
+    with pytest.raises(BadInputError, match=r"damaged|not JSON"):
         read_results(config, tmp_path)
