@@ -223,7 +223,7 @@ def test_a_folder_that_is_no_reference_or_a_damaged_one_is_refused(built, tmp_pa
     for name in (keys.CELLS_H5AD, keys.PROTOTYPES_H5AD):
         (tmp_path / name).write_bytes(b"")
     (tmp_path / keys.REFERENCE_JSON).write_text("{")
-    with pytest.raises(BadInputError, match="damaged"):
+    with pytest.raises(BadInputError, match=r"damaged|not JSON"):
         open_reference(tmp_path)
     (tmp_path / keys.REFERENCE_JSON).write_text(json.dumps({"schema_version": 99}))
     with pytest.raises(BadInputError, match="99"):

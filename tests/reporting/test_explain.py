@@ -329,7 +329,7 @@ def test_a_head_and_its_table_are_known(tmp_path):
     from focus_cli.heads.folder import write_head
 
     told = {"provenance": {"command": "annotate fit", "focus_version": "0"}, "space": "abc/joint"}
-    write_head(tmp_path / "head", "annotation", told, {"weight": np.ones(2, np.float32)})
+    write_head(tmp_path / "head", "annotate", told, {"weight": np.ones(2, np.float32)})
     said = explain(tmp_path / "head")
     assert (said["kind"], said["facts"]["space"], said["made_by"]["command"]) == ("head", "abc/joint", "annotate fit")
     table = tmp_path / "outcomes.tsv"
