@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from focus_cli.store.regular import LIMIT, read_text_bounded
 
 MAX_DEPTH = 64
 YAML_LIMIT = 4 << 20  # bytes; PyYAML reads about 0.1 MiB a second
+_HINT = "restore the file, or write it again"
 _MAX_NODES = 200_000  # of a YAML document, its aliases expanded
 
 
@@ -37,7 +36,7 @@ def parse_json(text: str | bytes, name: str) -> Any:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise BadInputError(f"{name} is not JSON: {_reason(error)}") from error
+        raise BadInputError(f"{name} is not JSON: {_reason(error)}", hint=_HINT) from error
     _check(value, name)
     return value
 
@@ -46,7 +45,7 @@ def read_json_object(path: Path, limit: int = LIMIT) -> dict[str, Any]:
     """As `read_json`, of a file that holds an object."""
     value = read_json(path, limit)
     if not isinstance(value, dict):
-        raise BadInputError(f"{path} holds no JSON object")
+        raise BadInputError(f"{path} holds no JSON object", hint=_HINT)
     return value
 
 
@@ -94,9 +93,9 @@ def _count_nodes(root: yaml.Node, name: str) -> None:
         if id(node) in sizes:
             return sizes[id(node)]
         if id(node) in open_nodes:
-            raise BadInputError(f"{name}: an alias contains itself")
+            raise BadInputError(f"{name}: an alias contains itself", hint=_HINT)
         if depth > MAX_DEPTH:
-            raise BadInputError(f"{name} is nested more than {MAX_DEPTH} levels deep")
+            raise BadInputError(f"{name} is nested more than {MAX_DEPTH} levels deep", hint=_HINT)
         open_nodes.add(id(node))
         total = 1
         if isinstance(node, yaml.SequenceNode):
@@ -105,7 +104,7 @@ def _count_nodes(root: yaml.Node, name: str) -> None:
             total += sum(expanded(key, depth + 1) + expanded(value, depth + 1) for key, value in node.value)
         open_nodes.discard(id(node))
         if total > _MAX_NODES:
-            raise BadInputError(f"{name}: its aliases expand to more than {_MAX_NODES:,} values")
+            raise BadInputError(f"{name}: its aliases expand to more than {_MAX_NODES:,} values", hint=_HINT)
         sizes[id(node)] = total
         return total
 
@@ -117,7 +116,7 @@ def _check(value: Any, name: str) -> None:
     level, depth = [value], 0
     while level:
         if depth > MAX_DEPTH:
-            raise BadInputError(f"{name} is nested more than {MAX_DEPTH} levels deep")
+            raise BadInputError(f"{name} is nested more than {MAX_DEPTH} levels deep", hint=_HINT)
         below: list[Any] = []
         for item in level:
             if isinstance(item, dict):
@@ -126,7 +125,7 @@ def _check(value: Any, name: str) -> None:
             elif isinstance(item, (list, tuple, set)):
                 below += item
             elif isinstance(item, str) and not _is_text(item):
-                raise BadInputError(f"{name} holds text that cannot be written: {item[:40]!r}")
+                raise BadInputError(f"{name} holds text that cannot be written: {item[:40]!r}", hint=_HINT)
         level, depth = below, depth + 1
 
 
@@ -142,23 +141,3 @@ def _reason(error: Exception) -> str:
     if isinstance(error, yaml.YAMLError):
         return " ".join(str(error).split()).replace('in "<unicode string>", ', "")[:300]
     return (str(error).splitlines() or ["damaged"])[0][:200]
-
-
-def finite(value: Any) -> bool:
-    """Whether a value of JSON holds finite numbers only."""
-    return _all_numbers(value, math.isfinite)
-
-
-def _all_numbers(value: Any, test: Callable[[float], bool]) -> bool:
-    level = [value]
-    while level:
-        below: list[Any] = []
-        for item in level:
-            if isinstance(item, dict):
-                below += item.values()
-            elif isinstance(item, list):
-                below += item
-            elif isinstance(item, float) and not test(item):
-                return False
-        level = below
-    return True

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from focus_cli.store.regular import require_regular
+
 # An apostrophe before such a text is one of its own, so that what is written can be read back.
 _FORMULA = re.compile("'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]", re.DOTALL)
 _ESCAPED = re.compile("'+[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]", re.DOTALL)
@@ -59,10 +61,12 @@ def read_rows(path: Path, separator: str = "\t") -> list[dict[str, str]]:
 
     Raises
     ------
+    FocusError
+        If it is not there or no regular file.
     OSError, UnicodeDecodeError, csv.Error
         If it cannot be read.
     """
-    with open(path, encoding="utf-8", newline="") as stream:
+    with open(require_regular(path), encoding="utf-8", newline="") as stream:
         rows = csv.DictReader(stream, delimiter=separator)
         return [{_plain(name): _plain(value) for name, value in row.items() if name is not None} for row in rows]
 

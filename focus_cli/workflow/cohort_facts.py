@@ -111,7 +111,7 @@ def scores_of(out: Path, sample: str, folders: Iterable[str]) -> list[Score]:
         name = (parts[-2] if parts[-1] == "scores" else parts[-1]).removeprefix(f"{sample}.")
         try:
             rows = read_rows(out / folder / SCORES)
-        except (OSError, UnicodeDecodeError, csv.Error):
+        except (FocusError, OSError, UnicodeDecodeError, csv.Error):
             continue
         groups = [row.get("genes") for row in rows]
         main = "all" if "all" in groups else next(iter(groups), None)
