@@ -32,8 +32,11 @@ def write_anndata(adata: AnnData, path: Path) -> None:
     path
         File to write. Its directory exists.
     """
-    for table in (adata.obs, adata.var):
-        _missing_texts_to_categories(table)
+    adata.obs, adata.var = _with_plain_texts(adata.obs), _with_plain_texts(adata.var)
+    for group in (adata.obsm, adata.varm):
+        for key, value in list(group.items()):
+            if hasattr(value, "columns"):
+                group[key] = _with_plain_texts(value)
     with _plain_strings(), storable_columns(adata):
         # Not lzf: its output depends on uninitialised memory, and equal data must give equal bytes.
         adata.write_h5ad(path, **COMPRESSION)
@@ -67,7 +70,7 @@ def write_elements(handle: Any, group: str, elements: Mapping[str, Any]) -> None
                 del place[key]
             names = None
             if hasattr(value, "columns"):
-                value, names = storable(value)
+                value, names = storable(_with_plain_texts(value))
             write_elem(place, key, value, **how)
             if names is not None and group in ("obsm", "varm"):
                 write_elements(handle, f"uns/{keys.UNS_COLUMNS}", {key: names})
@@ -81,10 +84,17 @@ def _plain_strings() -> Iterator[None]:
         yield
 
 
-def _missing_texts_to_categories(table: pd.DataFrame) -> None:
+def _with_plain_texts(table: pd.DataFrame) -> pd.DataFrame:
+    """A table whose texts are Python strings; a column of texts with missing values becomes one of categories."""
     import pandas as pd
 
+    changed = {}
     for column in table.columns:
         values = table[column]
-        if isinstance(values.dtype, pd.StringDtype) and values.isna().any():
-            table[column] = values.astype(object).astype("category")
+        if isinstance(values.dtype, pd.StringDtype):
+            plain = values.astype(object)
+            changed[column] = plain.where(values.notna(), None).astype("category") if values.isna().any() else plain
+    table = table.assign(**changed) if changed else table
+    if isinstance(table.index.dtype, pd.StringDtype):
+        table = table.set_axis(pd.Index(table.index.to_numpy(object), dtype=object, name=table.index.name), axis=0)
+    return table
