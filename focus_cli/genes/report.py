@@ -117,8 +117,9 @@ def _disagreements(names: GeneNames, rows: np.ndarray, evidence: np.ndarray, tab
     found = []
     for row in np.flatnonzero(evidence == Evidence.ID).tolist():
         by_symbol = table.by_symbol.get(str(names.symbol[row]))
-        # Several ids may share a symbol: of those it is no disagreement.
-        if by_symbol is not None and table.symbol[by_symbol] != table.symbol[rows[row]]:
+        # Several ids may share a symbol, and an id may have no approved one: neither is a disagreement.
+        approved = table.symbol[rows[row]]
+        if by_symbol is not None and approved and table.symbol[by_symbol] != approved:
             found.append(
                 {
                     "id": str(names.ensembl[row]),

@@ -138,3 +138,9 @@ def test_inspect_tells_what_is_known_of_a_real_panels_genes(focus_data):
     assert report["species"] == "human"
     assert sum(report["recognised"].values()) > 0.98 * report["n_genes"]
     assert report["recognised"]["previous"] > 500, "genes renamed since 2019"
+
+
+def test_an_id_without_an_approved_symbol_disagrees_with_none():
+    """Ensembl has genes that no symbol was approved for; vendors call them by the symbol of a neighbour."""
+    panel = pd.DataFrame({"gene_ids": ["ENSG00000285053", "ENSG00000284770"]}, index=["TBCE-1", "TBCE"])
+    assert gene_report(panel)["disagreements"] == []
