@@ -25,6 +25,7 @@ _NO_MEMORY = (
     "failed to map segment",
     "start new thread",
     "std::bad_alloc",
+    "could not create a primitive",  # oneDNN
 )
 
 

@@ -13,8 +13,12 @@ from focus_cli.resources.size import Size
 
 # Shares of the estimate that must fit: a refusal should be right, and sizes that are guessed are off by more.
 _SURE, _GUESSED = 0.8, 0.4
+# Of a limit on what is mapped no page can be given back for another, and libraries that are loaded later count as well.
+_HARD = 1.25
 _MB = 1_000_000
 _CGROUPS, _OWN_CGROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+# Of address space: stacks, and the arenas that the allocator reserves for threads.
+_THREADS, _PER_THREAD = min(4, os.cpu_count() or 1), (8 + 64) << 20
 _NO_LIMIT = 1 << 60  # what a cgroup of version 1 states where it limits nothing
 
 
@@ -49,7 +53,10 @@ def check_memory(stage: str, size: Size | Sequence[Size], lower: str = "", **opt
     sizes = [size] if isinstance(size, Size) else list(size)
     wanted = needs(stage, sizes, **options).mem_mb / MARGIN
     there, bound = available_mb()
-    if wanted * (_SURE if all(part.known for part in sizes) else _GUESSED) <= there:
+    share = _SURE if all(part.known for part in sizes) else _GUESSED
+    if bound.startswith("ulimit"):
+        wanted, share = wanted * _HARD, share / _SURE
+    if wanted * share <= there:
         return
     raise MissingResourceError(
         f"{stage} needs about {wanted / 1000:.1f} GB of memory, {there / 1000:.1f} GB are available ({bound})",
@@ -100,11 +107,32 @@ def _slurm() -> Iterator[tuple[int, str]]:
 
 
 def _rlimit() -> Iterator[tuple[int, str]]:
+    """What the limits on address space and on data leave for memory that is used.
+
+    Libraries map far more than they use; needs are stated in memory that is used. What is mapped by now beyond it is
+    gone from the limit, and so is what the threads that are still to come will reserve.
+    """
     import resource
 
-    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-    if limit != resource.RLIM_INFINITY:
-        yield limit // _MB, "ulimit -v"
+    used = _status()
+    for name, kind, mapped, resident in (
+        ("ulimit -v", resource.RLIMIT_AS, "VmSize", "VmRSS"),
+        ("ulimit -d", resource.RLIMIT_DATA, "VmData", "RssAnon"),
+    ):
+        limit = resource.getrlimit(kind)[0]
+        if limit != resource.RLIM_INFINITY:
+            idle = max(0, used.get(mapped, 0) - used.get(resident, 0))
+            yield max(0, limit - idle - _THREADS * _PER_THREAD) // _MB, name
+
+
+def _status() -> dict[str, int]:
+    """Figures of this process in bytes, by their names in /proc."""
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return {}
+    parts = [line.split() for line in lines if line.endswith(" kB")]
+    return {part[0].rstrip(":"): int(part[1]) * 1024 for part in parts}
 
 
 def _machine() -> Iterator[tuple[int, str]]:

@@ -32,8 +32,15 @@ def test_an_odd_or_empty_grant_of_slurm_bounds_nothing(monkeypatch, odd):
 
 
 def test_the_address_space_bounds_the_memory(monkeypatch):
-    monkeypatch.setattr(resource, "getrlimit", lambda which: (700_000_000, resource.RLIM_INFINITY))
-    assert available_mb() == (700, "ulimit -v")
+    mapped = {"VmSize": 3 * 10**9, "VmRSS": 10**9, "VmData": 10**9, "RssAnon": 10**9}
+    monkeypatch.setattr(memory, "_status", lambda: mapped)
+    monkeypatch.setattr(memory, "_PER_THREAD", 0)
+    for kind, name, left in ((resource.RLIMIT_AS, "ulimit -v", 700), (resource.RLIMIT_DATA, "ulimit -d", 2700)):
+        limits = {kind: (2_700_000_000, resource.RLIM_INFINITY)}
+        none = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+        monkeypatch.setattr(resource, "getrlimit", lambda which, limits=limits, none=none: limits.get(which, none))
+        # What is mapped and not used counts against a limit on what is mapped.
+        assert (left, name) in list(memory._rlimit())
 
 
 @pytest.mark.parametrize(
