@@ -1,7 +1,7 @@
 """Every verb that writes: on a full disk, under a limit on file sizes, ended by signals, and killed.
 
-Each is a process of its own. It ends with the code that is stated, in one line, and leaves nothing behind: neither beside
-its outputs nor in its scratch folder.
+Each is a process of its own. It ends with the code that is stated, in one line, and leaves nothing behind: neither
+beside its outputs nor in its scratch folder.
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ from focus_cli.errors import EXIT_FILE_SYSTEM, EXIT_TO_BE_CONTINUED
 pytestmark = pytest.mark.attack
 
 NAMES = [
-    "simulate", "init", "preprocess", "reference", "prior", "corpus", "train", "enhance", "embed", "holdout", "evaluate",
-    "domains", "patterns", "interactions", "export", "export-zarr", "export-page", "report", "nuclei", "nuclei-csv",
-    "why", "celltypes", "pretrain", "features", "annotate-fit", "annotate-apply", "outcome-fit", "outcome-apply",
+    "simulate", "init", "preprocess", "reference", "prior", "corpus", "train", "enhance", "embed", "holdout",
+    "evaluate", "domains", "patterns", "interactions", "export", "export-zarr", "export-page", "report", "nuclei",
+    "nuclei-csv", "why", "celltypes", "pretrain", "features", "annotate-fit",
+    "annotate-apply", "outcome-fit", "outcome-apply",
 ]  # fmt: skip
-FULL_KB, LIMIT_BYTES = 24, 8 << 10
+FULL_KB = 24
 LIMIT_S = 600
 # What a verb that goes on where it was keeps beside its output, or in it.
 KEPT = (".checkpoint", ".partial", "corpus", "new")
@@ -124,8 +125,16 @@ def first_temporary(process: subprocess.Popen, *folders: Path) -> None:
         time.sleep(0.005)
 
 
-@pytest.mark.parametrize("moment", ["early", "late", "writing"])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize(
+    ("number", "moment"),
+    [
+        (signal.SIGTERM, "early"),
+        (signal.SIGTERM, "writing"),
+        (signal.SIGINT, "late"),
+        (signal.SIGINT, "writing"),
+        (signal.SIGHUP, "early"),
+    ],
+)
 @pytest.mark.parametrize("name", NAMES)
 def test_a_signal_ends_every_verb_with_its_code(made, name, number, moment, tmp_path):
     case, scratch, out = made[name], tmp_path / "scratch", tmp_path / "out"

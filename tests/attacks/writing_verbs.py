@@ -82,7 +82,7 @@ def make_inputs(folder: Path, study, repo: Path) -> dict[str, Path]:
     made |= {f"embedding{i}": file for i, file in enumerate(files)}
     fit_annotation(files, made["labels"], folder / "annotations")
     made["annotations"] = folder / "annotations"
-    many, _ = cohort(folder / "slides", donors=16)
+    many, _ = cohort(folder / "slides", donors=24)
     response = ["yes" if i % 2 else "no" for i in range(len(many))]
     clinical = pd.DataFrame({"sample": [f.stem for f in many], "donor": [f.stem for f in many], "response": response})
     made["clinical"] = write_table(folder / "clinical.tsv", clinical)
@@ -122,7 +122,7 @@ def environment(scratch: Path | None = None) -> dict[str, str]:
 def cases(made: dict[str, Path]) -> list[Case]:
     """All of them, by name."""
     i = {name: str(path) for name, path in made.items()}
-    slides = [i[f"slide{n}"] for n in range(16)]
+    slides = [i[f"slide{n}"] for n in range(24)]
     embeddings = [i[f"embedding{n}"] for n in range(3)]
     head = ["outcome", "fit", *slides, "--table", i["clinical"], "--outcome", "response", "--pooling", "mean"]
     alone = ["--alone", "--max-genes", "50"]
@@ -188,8 +188,14 @@ def cases(made: dict[str, Path]) -> list[Case]:
         Case("outcome-fit", [*head, "--permutations", "0", "--out", "{out}/head"], ("head",)),
         Case(
             "outcome-apply",
-            ["outcome", "apply", *slides[:2], "--head", i["outcome"], "--out", "{out}/o.tsv"]
-            + ["--attention", "{out}/att"],
+            [
+                "outcome",
+                "apply",
+                *slides[:2],
+                "--head",
+                i["outcome"],
+                *["--out", "{out}/o.tsv", "--attention", "{out}/att"],
+            ],
             ("o.tsv", "att"),
         ),
     ]
