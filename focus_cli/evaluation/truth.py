@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from scipy import sparse
 from focus_cli import keys
 from focus_cli.errors import BadInputError, MissingResourceError
 from focus_cli.evaluation.normalise import dense_columns, log1p_cp10k, row_sums
+from focus_cli.store.documents import parse_json
 from focus_cli.store.hdf5 import read_anndata
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ def read_truth(path: Path) -> Truth:
         raise BadInputError(f"{path} has duplicate gene or location names", hint="make them unique")
     stored = adata.uns[UNS_TRUTH]
     try:
-        info = plain(json.loads(stored) if isinstance(stored, str) else dict(stored))
+        info = plain(parse_json(stored, str(path)) if isinstance(stored, str) else dict(stored))
     except (TypeError, ValueError) as error:
         raise BadInputError(f"{path}: uns[{UNS_TRUTH!r}] is not a record: {error}") from error
     kind = info.get("kind", "counts")

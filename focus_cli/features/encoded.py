@@ -6,11 +6,12 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from focus_cli.errors import UsageError
+from focus_cli.errors import BadInputError, UsageError
 from focus_cli.features.encoded_plan import make_plan
 from focus_cli.features.extraction import VERSION, Extraction
 from focus_cli.features.feature_store import link_tree, stored_path
 from focus_cli.features.grid import check_bounds
+from focus_cli.features.raster import MorphologyRaster
 from focus_cli.provenance import hash_inputs
 from focus_cli.slides.level import MAX_DAMAGED
 from focus_cli.store import check_output
@@ -113,12 +114,29 @@ def extract_features(
     }
     target = path if store is None else stored_path(Path(store), identity)
     reused = store is not None and target.exists()
-    if not reused:
+    if reused:
+        _check_stored(target, identity)
+    else:
         work = Extraction(slide, encoder, plan, float(mpp_image), batch, threads, max_damaged)
         work.write(target, identity, resume)
     if store is not None:
         link_tree(target, path, overwrite)
     return _summary(path) | {"reused": reused}
+
+
+def _check_stored(path: Path, identity: dict[str, Any]) -> None:
+    """Refuse an extraction of a store that is damaged, or of another slide or encoder than its name states.
+
+    Raises
+    ------
+    BadInputError
+        Naming the folder.
+    """
+    raster = MorphologyRaster(path)
+    if (raster.encoder or {}).get("digest") != identity["encoder"] or raster.step_um != identity["step_um"]:
+        raise BadInputError(
+            f"{path} is not what its name in the feature store states: another encoder or pitch", hint="remove it"
+        )
 
 
 def _summary(path: Path) -> dict[str, Any]:

@@ -16,7 +16,10 @@ import numpy as np
 from focus_cli.errors import BadInputError, UsageError
 from focus_cli.progress import say
 from focus_cli.store import atomic_directory, atomic_file, check_output
+from focus_cli.store.documents import read_json
 from focus_cli.store.kinds import FEATURES, PART
+from focus_cli.store.regular import read_text_bounded
+from focus_cli.store.schema import Count, Document, validated
 from focus_cli.store.temporaries import name_bytes
 
 RASTER = "raster.zarr"
@@ -55,6 +58,17 @@ def link_tree(source: Path, target: Path, overwrite: bool = False) -> None:
         shutil.copytree(source, temporary, copy_function=link, dirs_exist_ok=True)
 
 
+class ProgressDocument(Document):
+    """``progress.json``: numbers of finished shards, and of damaged tiles."""
+
+    done: list[Count]
+    damaged: Count
+
+
+def _read_progress(path: Path) -> dict[str, Any]:
+    return validated(ProgressDocument, read_json(path), path).model_dump()
+
+
 class PartialExtraction:
     """The folder beside the output in which an extraction grows, and which a killed one leaves behind.
 
@@ -68,9 +82,7 @@ class PartialExtraction:
         self._record = records  # float16 values per tile
         self.raster = folder / RASTER
         progress = folder / _PROGRESS
-        self.progress: dict[str, Any] = (
-            json.loads(progress.read_text()) if progress.exists() else {"done": [], "damaged": 0}
-        )
+        self.progress: dict[str, Any] = _read_progress(progress) if progress.exists() else {"done": [], "damaged": 0}
 
     @property
     def is_new(self) -> bool:
@@ -152,7 +164,7 @@ def partial_extraction(
             ) from error
         text = json.dumps(plan, sort_keys=True)
         known = folder / _PLAN
-        if not (resume and known.exists() and known.read_text() == text):
+        if not (resume and known.exists() and read_text_bounded(known) == text):
             if known.exists():
                 say(f"{target.name}: what was left of an earlier extraction is not of this one, starting anew")
             _empty(folder)
@@ -160,8 +172,8 @@ def partial_extraction(
                 temporary.write_text(text)
         try:
             partial = PartialExtraction(folder, records)
-        except ValueError as error:
-            raise BadInputError(f"{folder} is damaged: {error}", hint="delete it") from error
+        except BadInputError as error:
+            raise BadInputError(error.message, hint=f"delete {folder}") from error
         if partial.is_new:
             shutil.rmtree(partial.raster, ignore_errors=True)
         yield partial

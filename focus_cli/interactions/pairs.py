@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from focus_cli.errors import BadInputError, MissingResourceError
+from focus_cli.store.regular import open_maybe_gzip
 
 _OPTIONAL = ("pathway", "category")
 _PACKAGED = ("ligand", "receptor", "pathway", "category")  # columns 0 to 3 of COMMOT's files
@@ -35,14 +36,16 @@ def read_pairs(path: Path) -> pd.DataFrame:
         If it is no such table, or is empty.
     """
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise MissingResourceError(f"no such file: {path}", hint="a .csv with the columns ligand and receptor")
     try:
-        table = pd.read_csv(
-            path, sep="\t" if path.suffix in (".tsv", ".txt") else ",", dtype=str, keep_default_na=False
-        )
+        with open_maybe_gzip(path) as stream:
+            table = pd.read_csv(
+                stream, sep="\t" if path.suffix in (".tsv", ".txt") else ",", dtype=str, keep_default_na=False
+            )
     except (ValueError, OSError, pd.errors.ParserError) as error:
-        raise BadInputError(f"cannot read {path}: {str(error).splitlines()[0]}", hint="give a .csv") from error
+        reason = (str(error).splitlines() or ["damaged"])[0]
+        raise BadInputError(f"cannot read {path}: {reason}", hint="give a .csv") from error
     table.columns = [str(c).strip().lower() for c in table.columns]
     if "ligand" not in table and [c for c in table.columns if c.isdecimal()][:2] == ["0", "1"]:
         table = table.rename(columns={str(i): name for i, name in enumerate(_PACKAGED)})

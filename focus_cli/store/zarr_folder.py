@@ -49,7 +49,7 @@ def _check(entry: os.DirEntry, root: Path) -> None:
     if entry.is_symlink():
         target = Path(os.path.realpath(entry.path))
         if not (target.is_relative_to(root) and target.is_file()):
-            raise BadInputError(f"{entry.path} is a link that leads out of the store", hint=_HINT)
+            raise BadInputError(f"{entry.path} is a link out of the store", hint=_HINT)
     elif not (entry.is_dir(follow_symlinks=False) or entry.is_file(follow_symlinks=False)):
         raise BadInputError(f"{entry.path} is no regular file", hint=_HINT)
     if entry.name in DESCRIPTIONS and not entry.is_dir():

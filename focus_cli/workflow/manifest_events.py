@@ -13,8 +13,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from focus_cli.errors import FocusError
 from focus_cli.progress import say
+from focus_cli.store.regular import read_bounded
 
+_LARGEST = 1 << 30  # bytes of a record
 # Snakemake's own bookkeeping, and what stands in an entry by itself.
 _NO_RESOURCE = ("_cores", "_nodes", "tmpdir")
 _KEPT = ("rule", "wildcards", "input", "output", "log", "benchmark", "threads", "resources")
@@ -86,13 +89,13 @@ def read_events(path: Path) -> list[dict[str, Any]]:
     """The lines of a record; a last line that was cut off is left out, and so is what is no line of ours."""
     events = []
     try:
-        lines = Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
+        lines = read_bounded(Path(path), _LARGEST).decode("utf-8", "replace").splitlines()
+    except FocusError:
         return []
     for line in lines:
         try:
             event = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(event, dict) and "event" in event and "job" in event:
             events.append(event)

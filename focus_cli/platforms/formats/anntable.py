@@ -25,6 +25,7 @@ from focus_cli.platforms.formats.annpositions import is_position_key, of_element
 from focus_cli.platforms.formats.annstore import open_anndata
 from focus_cli.platforms.formats.features import check_orientation, feature_table
 from focus_cli.platforms.formats.opening import damaged
+from focus_cli.store.hdf5 import read_anndata
 
 # Other names of layers with raw counts, where neither X nor raw holds them.
 _COUNT_LAYERS = (
@@ -93,7 +94,7 @@ def open_table(path: Path) -> AnnTable:
                 raise BadInputError(f"{path} is not an AnnData file (no obs or var)", hint="give an .h5ad file")
             old = not all("encoding-type" in file[part].attrs for part in ("obs", "var"))
             if old and path.is_file():  # written before anndata 0.7
-                return of_anndata(anndata.read_h5ad(path), path.name)
+                return of_anndata(read_anndata(path), path.name)
             obsm, uns = file.get("obsm", {}), file.get("uns", {})
             wanted = [k for k in obsm if is_position_key(k) or k == keys.SPATIAL_UM]
             table = AnnTable(
