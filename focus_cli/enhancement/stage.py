@@ -106,10 +106,15 @@ def enhance(
             stored = open_sample(sample)
             check(_subject(stored))
         else:
-            if not orthologues:  # a reference that cannot be used is refused before the sample is prepared
-                reference_dir = _reference(reference, scratch, options.seed, None, cell_type)
+
+            def check_raw(subject: Subject) -> None:
+                nonlocal reference_dir
+                check(subject)
+                if not orthologues:  # a reference that cannot be used is refused before the image is measured
+                    reference_dir = _reference(reference, scratch, options.seed, None, cell_type)
+
             _check_raw_memory(sample, preparation, trained, options, reference=reference is not None)
-            stored = _preprocessed(sample, scratch, preparation, encoding, trained, check)
+            stored = _preprocessed(sample, scratch, preparation, encoding, trained, check_raw)
         goal = known_species(stored.read().var, str(stored.path)) if orthologues else None
         if reference_dir is None:
             reference_dir = _reference(reference, scratch, options.seed, goal, cell_type)
@@ -269,7 +274,7 @@ def _slide(
 
 def _subject(stored: StoredSample) -> Subject:
     info = stored.info
-    return Subject(info.sample_id, read_var(stored.path), info.footprint, info.image is not None)
+    return Subject(info.sample_id, read_var(stored.path), info.footprint, bool(stored.raster_paths))
 
 
 def _preprocessed(

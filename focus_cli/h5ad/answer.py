@@ -17,7 +17,7 @@ from focus_cli import keys
 from focus_cli.errors import BadInputError
 from focus_cli.h5ad.spatial_file import SpatialFile
 from focus_cli.store import atomic_file, write_anndata
-from focus_cli.store.kinds import ANSWERS
+from focus_cli.store.kinds import ANSWERS, NEW_FILE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,7 +88,7 @@ def write_answer(
         adata.uns[keys.UNS_SPATIAL] = _small_pictures(spatial)
     for key, value in sorted((uns or {}).items()):
         adata.uns[key] = value
-    with atomic_file(out, overwrite, kind=ANSWERS[kind]) as temporary:
+    with atomic_file(out, overwrite, kind=ANSWERS.get(kind, NEW_FILE)) as temporary:
         write_anndata(adata, temporary)
 
 

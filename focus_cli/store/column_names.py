@@ -11,11 +11,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from focus_cli import keys
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     from anndata import AnnData
 
@@ -46,6 +45,8 @@ def _is_key(name: str) -> bool:
 
 def storable(table: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray | None]:
     """A table whose columns have names that are keys, and the names proper; None where nothing was changed."""
+    import numpy as np
+
     names = [str(name) for name in table.columns]
     stored = stored_names(names)
     return (table, None) if stored == names else (table.set_axis(stored, axis=1), np.array(names, dtype=object))
@@ -93,6 +94,8 @@ def proper_names(value: Any, stated: Any) -> Any:
     stated
         What ``uns["focus_columns"]`` holds for its key, or None.
     """
+    import numpy as np
+
     if stated is None or not hasattr(value, "columns"):
         return value
     names = [str(name) for name in np.asarray(stated, dtype=object).ravel()]

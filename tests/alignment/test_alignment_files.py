@@ -52,10 +52,10 @@ class TestTransform:
     def test_files_that_cannot_be_read(self, tmp_path):
         with pytest.raises(MissingResourceError, match="no such file"):
             read_transform(tmp_path / "none.csv")
-        with pytest.raises(BadInputError, match="not a text file"):
+        with pytest.raises(BadInputError, match="is a folder"):
             read_transform(tmp_path)
         (tmp_path / "b.csv").write_bytes(b"\xff\xfe\x00\x81")
-        with pytest.raises(BadInputError, match="not a text file"):
+        with pytest.raises(BadInputError, match="not UTF-8 text"):
             read_transform(tmp_path / "b.csv")
         with pytest.raises(BadInputError, match="too large"):
             read_transform(written(tmp_path, "1" * (1 << 21)))

@@ -61,7 +61,7 @@ def test_a_model_that_is_not_there_is_named():
 
 
 def test_packing_rounds_gene_vectors_and_nothing_else(trained, tmp_path):
-    (tmp_path / "out").mkdir()
+    pack_model(trained, tmp_path / "out")
     (tmp_path / "out" / CARD).write_text("the card")
     pack_model(trained, tmp_path / "out")
     whole, packed = load_model(trained), load_model(tmp_path / "out")

@@ -105,7 +105,7 @@ CASES = [
     ("enhance RAW --out e.h5ad --points in/points.csv --refined r.h5ad", 3, "x_um"),
     ("enhance RAW --out e.h5ad --layers std,sdt", 2, "sdt"),
     ("enhance RAW --out e.csv", 2, ".h5ad"),
-    ("enhance RAW --out e.h5ad --resolution-um 5 --refined e.h5ad", 2, "same file"),
+    ("enhance RAW --out e.h5ad --resolution-um 5 --refined e.h5ad", 2, "written as well"),
     ("enhance RAW --out e.h5ad --model MODEL --resolution-um 5000 --refined r.h5ad", 2, "5000"),
     ("enhance RAW --out e.h5ad --model MODEL --no-image --histology-only", 3, "no image"),
     ("enhance RAW --out e.h5ad --max-steps 5", 2, "--max-steps"),

@@ -122,7 +122,7 @@ def test_names_of_no_table_are_taken_by_the_letter(tmp_path):
         ("d.parquet", b"PAR1rest", r"save it as \.csv"),
         ("e.txt", b"\x80\xff\x00\x01", "not a text file"),
         ("f.json", b'{"payload": 3}', "no panel"),
-        ("g.json", b"[1", "no JSON"),
+        ("g.json", b"[1", "not JSON"),
         ("h.h5ad", b"text", r"h\.h5ad"),
         ("i.tsv.gz", b"\x1f\x8b\x08broken", "not a text file"),
     ],

@@ -235,7 +235,7 @@ def test_what_is_asked_must_make_sense(fitted, tmp_path):
 
 def test_a_sample_whose_name_leaves_the_folder_writes_nothing(fitted, tmp_path):
     bad = write_embedding(tmp_path / "bad.h5ad", "../bad", np.ones((9, WIDTH)))
-    with pytest.raises(BadInputError, match="no name of a file"):
+    with pytest.raises(BadInputError, match="sample_id"):
         apply_outcome([bad], fitted[0] / "head", tmp_path / "s.tsv", attention=tmp_path / "in/maps")
     assert not (tmp_path / "s.tsv").exists() and not list(tmp_path.glob("in/*"))
 

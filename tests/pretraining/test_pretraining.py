@@ -134,8 +134,9 @@ def test_a_run_starts_from_an_earlier_encoder(micro, slides, config_file, tmp_pa
     pretrain(slides, tmp_path / "second", config=config_file, init=tmp_path / "first", device="cpu", seed=9)
     first, second = weights(tmp_path / "first"), weights(tmp_path / "second")
     assert all(torch.allclose(first[name], second[name], atol=1e-6) for name in first)
+    (tmp_path / "empty").mkdir()
     with pytest.raises(MissingResourceError, match=r"encoder\.json is missing"):
-        pretrain(slides, tmp_path / "third", config=config_file, init=tmp_path, device="cpu")
+        pretrain(slides, tmp_path / "third", config=config_file, init=tmp_path / "empty", device="cpu")
 
 
 def test_a_loss_that_is_no_number_stops_the_run(micro, slides, config_file, tmp_path, monkeypatch):
@@ -167,11 +168,13 @@ def test_settings_that_are_wrong_are_named(tmp_path):
         ("batch: 7\naccumulate: 2", "no multiple of accumulate"),
         ("scale_range: [2, 1]", "must rise"),
         ("- 1", "mapping"),
-        ("a: [", "not valid YAML"),
     ):
         path.write_text(text)
         with pytest.raises(UsageError, match=words):
             load_pretrain_config(path)
+    path.write_text("a: [")
+    with pytest.raises(BadInputError, match="not YAML"):
+        load_pretrain_config(path)
     with pytest.raises(MissingResourceError):
         load_pretrain_config(tmp_path / "none.yaml")
     path.write_text("max_steps: 5")

@@ -189,7 +189,7 @@ def store(path, image):
 
     adata = anndata.AnnData(sparse.csr_matrix(np.eye(2, dtype=np.float32)))
     adata.obsm["spatial"] = adata.obsm["spatial_um"] = np.eye(2)
-    info = None if image is None else ImageInfo(image, "0", 600, 600, 1.0, 1.3)
+    info = None if image is None else ImageInfo(image, "0" * 64, 600, 600, 1.0, 1.3)
     where = PlatformInfo("visium"), 1.3, Footprint("circle", 55, 100), 2, 2
     return write_sample(path, SampleInfo(path.name, *where, image=info), adata).path
 

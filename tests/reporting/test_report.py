@@ -235,8 +235,9 @@ def test_bad_files_are_refused_by_name(tmp_path: Path, spoil) -> None:
 def test_missing_things_are_refused(study: Path, tmp_path: Path) -> None:
     with pytest.raises(MissingResourceError, match=r"nowhere\.h5ad"):
         write_report([tmp_path / "nowhere.h5ad"], tmp_path / "r.html")
+    (tmp_path / "empty").mkdir()
     with pytest.raises(MissingResourceError, match=r"scores\.tsv"):
-        write_report([study / "S1.h5ad"], tmp_path / "r.html", scores=[tmp_path])
+        write_report([study / "S1.h5ad"], tmp_path / "r.html", scores=[tmp_path / "empty"])
     with pytest.raises(BadInputError, match="folder"):
         write_report([study], tmp_path / "r.html")
 
@@ -261,8 +262,13 @@ def test_an_existing_report_is_kept_unless_told(study: Path, tmp_path: Path) -> 
     with pytest.raises(OutputExistsError):
         write_report([study / "S1.h5ad"], out)
     assert out.read_text() == "mine"
-    write_report([study / "S1.h5ad"], out, overwrite=True)
-    assert out.read_text().startswith("<!DOCTYPE html>")
+    with pytest.raises(OutputExistsError, match="not a report that FOCUS wrote"):
+        write_report([study / "S1.h5ad"], out, overwrite=True)
+    assert out.read_text() == "mine"
+    out.unlink()
+    for _ in range(2):
+        write_report([study / "S1.h5ad"], out, overwrite=True)
+        assert out.read_text().startswith("<!DOCTYPE html>")
 
 
 @pytest.mark.parametrize("spoil", ["pcc_mean", "method"])

@@ -101,7 +101,7 @@ def test_a_stage_refuses_before_it_reads(study, tmp_path, monkeypatch):
 def verbs_after_enhancement(made, out):
     """Stage of each verb, and the verb on real outputs; `out` must stay empty."""
     from focus_cli.annotation.stage import apply_annotation, fit_annotation
-    from focus_cli.attribution.stage import why
+    from focus_cli.attribution.stage import WhyOptions, why
     from focus_cli.celltypes.stage import celltypes
     from focus_cli.domains.stage import find_domains
     from focus_cli.embedding.stage import embed
@@ -122,7 +122,7 @@ def verbs_after_enhancement(made, out):
         "annotate": lambda: apply_annotation(file, no, out / "a.h5ad"),
         "fit_outcome": lambda: fit_outcome([file], no, out / "head", outcome="x"),
         "outcome": lambda: apply_outcome([file], no, out / "o.tsv"),
-        "why": lambda: why(sample, out / "w.h5ad", model=made.model),
+        "why": lambda: why(sample, out / "w.h5ad", model=made.model, options=WhyOptions(("G0001",))),
         "export": lambda: export(file, [], "anndata", out / "all.h5ad"),
     }
 

@@ -13,6 +13,7 @@ from focus_cli.commands.simulate import command
 from focus_cli.errors import OutputExistsError, UsageError
 from focus_cli.simulation import simulate, study
 
+LISTS = ("samples.tsv", "study.json")  # of the sections
 TINY = {"size_um": 700.0, "n_genes": 40}
 
 
@@ -35,8 +36,8 @@ def test_another_seed_gives_another_study_and_more_sections_change_none(tmp_path
     one = _hashes(simulate(tmp_path / "a", n_sections=1, seed=5, **TINY))
     two = _hashes(simulate(tmp_path / "b", n_sections=2, seed=5, **TINY))
     other = _hashes(simulate(tmp_path / "c", n_sections=1, seed=6, **TINY))
-    assert {k: v for k, v in two.items() if k in one and k != "samples.tsv"} == {
-        k: v for k, v in one.items() if k != "samples.tsv"
+    assert {k: v for k, v in two.items() if k in one and k not in LISTS} == {
+        k: v for k, v in one.items() if k not in LISTS
     }
     image, matrix = "sections/S1/tissue_image.tif", "sections/S1/filtered_feature_bc_matrix.h5"
     for name in (image, matrix, "reference.h5ad", "truth/S1.h5ad", "truth/S1.fine.h5ad"):
@@ -67,9 +68,17 @@ def test_an_existing_output_is_kept_unless_overwriting(tmp_path):
     with pytest.raises(OutputExistsError, match="output exists"):
         simulate(out, n_sections=1, **TINY)
     assert [p.name for p in out.iterdir()] == ["mine.txt"]
+    with pytest.raises(OutputExistsError, match="not a simulated study that FOCUS wrote"):
+        simulate(out, n_sections=1, overwrite=True, **TINY)
+    assert [p.name for p in out.iterdir()] == ["mine.txt"]
+
+
+def test_a_study_is_replaced_where_overwriting(tmp_path):
+    out = simulate(tmp_path / "s", n_sections=2, **TINY)
+    with pytest.raises(OutputExistsError, match="output exists"):
+        simulate(out, n_sections=1, **TINY)
     simulate(out, n_sections=1, overwrite=True, **TINY)
-    assert not (out / "mine.txt").exists()
-    assert (out / "samples.tsv").is_file()
+    assert [p.name for p in (out / "sections").iterdir()] == ["S1"]
 
 
 @pytest.mark.parametrize(

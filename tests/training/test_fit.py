@@ -196,8 +196,9 @@ def test_a_sample_given_twice_is_refused(sample, tmp_path):
 
 
 def test_a_folder_that_is_no_sample_is_refused(tmp_path):
+    (tmp_path / "empty").mkdir()
     with pytest.raises(MissingResourceError, match=r"sample\.json"):
-        train([tmp_path], tmp_path / "model", device="cpu")
+        train([tmp_path / "empty"], tmp_path / "model", device="cpu")
 
 
 def test_a_sample_without_molecules_is_refused(tmp_path):

@@ -7,7 +7,7 @@ import math
 import pytest
 import yaml
 
-from focus_cli.errors import MissingResourceError, UsageError
+from focus_cli.errors import BadInputError, MissingResourceError, UsageError
 from focus_cli.models.device import choose_device
 from focus_cli.training import TrainingConfig, load_training_config
 from focus_cli.training.loop import learning_rate
@@ -56,12 +56,17 @@ def test_a_key_that_is_like_no_other_lists_them_all(tmp_path):
         "visible_share: [0]",
         "visible_share: []",
         "- max_steps",
-        "a: [",
     ],
 )
 def test_values_that_make_no_sense_are_mistakes_of_usage(tmp_path, text):
     with pytest.raises(UsageError) as refused:
         load_training_config(write(tmp_path / "c.yaml", text))
+    assert "\n" not in str(refused.value)
+
+
+def test_a_file_that_is_no_yaml_is_bad_input(tmp_path):
+    with pytest.raises(BadInputError, match="not YAML") as refused:
+        load_training_config(write(tmp_path / "c.yaml", "a: ["))
     assert "\n" not in str(refused.value)
 
 

@@ -230,7 +230,7 @@ def _sections(path: Path, telling: list[str], region: str | None) -> tuple[dict[
     held = pd.concat(blocks, ignore_index=True).drop_duplicates().sort_values(telling)
     varying = [c for c in telling if held[c].nunique() > 1]
     if not varying:
-        return {}, None if region in held.iloc[0].tolist() else region
+        return {}, None if len(held) and region in held.iloc[0].tolist() else region
     names = {",".join(f"{c}={row[c]}" for c in varying): dict(row[varying]) for _, row in held.iterrows()}
     if len(varying) == 1 and region is not None and not region.startswith(f"{varying[0]}="):
         region = f"{varying[0]}={region}"
