@@ -120,6 +120,7 @@ def main() -> NoReturn:
     """Entry point: a refusal is one line, a hint and its own exit code; never a traceback."""
     end_on_signals(remove_temporaries)
     quiet_hooks()
+    _spell_out()
     _silence_libraries()
     try:
         code = cli.main(prog_name="focus", standalone_mode=False)
@@ -135,6 +136,10 @@ def main() -> NoReturn:
             click.echo(f"  hint: {where.command_path} --help", err=True)
         code = error.exit_code
     except BrokenPipeError:
+        code = 0
+    except SystemExit as error:  # the way out of click and rich where nobody reads standard output any more
+        if not isinstance(error.__context__, BrokenPipeError):
+            raise
         code = 0
     except (click.Abort, KeyboardInterrupt):
         code = EXIT_INTERRUPTED
@@ -152,6 +157,13 @@ def main() -> NoReturn:
     if code and os.environ.get(JOB_VARIABLE):
         click.echo(f"{EXIT_CODE_LINE}{code}", err=True)
     leave(code)
+
+
+def _spell_out() -> None:
+    """Let characters that the terminal's encoding lacks be spelt out, as ``\\xb5m``, in place of ending the command."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _silence_libraries() -> None:

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
+from focus_cli.errors import one_line
+
 T = TypeVar("T")
 _PLAIN_INTERVAL_S = 10.0
 _bars: list[Any] = []  # the display that is on the terminal, if there is one
@@ -15,7 +17,7 @@ _bars: list[Any] = []  # the display that is on the terminal, if there is one
 
 def say(message: str) -> None:
     """Print one line about the work to standard error."""
-    print(message, file=sys.stderr, flush=True)
+    print(one_line(message), file=sys.stderr, flush=True)
 
 
 def warn(lines: Iterable[str]) -> None:

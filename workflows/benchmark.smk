@@ -111,7 +111,7 @@ rule hold_out:
         reference=lambda wildcards, input: each("reference", input.reference),
     shell:
         "( focus holdout {input.sample:q} --out {output.observed:q} --truth {output.truth:q} {params.flags}"
-        " {params.reference} && python -m focus_cli.workflow genes {output.truth:q} --out {output.genes:q} )"
+        " {params.reference} && python -P -m focus_cli.workflow genes {output.truth:q} --out {output.genes:q} )"
         " > {log:q} 2>&1"
 
 
@@ -266,4 +266,4 @@ rule gather:
     params:
         config=lambda wildcards: PLAN.config.model_dump_json(),
     shell:
-        "python -m focus_cli.benchmark {params.config:q} --out {OUT:q} > {log:q} 2>&1"
+        "python -P -m focus_cli.benchmark {params.config:q} --out {OUT:q} > {log:q} 2>&1"

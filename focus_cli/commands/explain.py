@@ -9,6 +9,7 @@ from typing import Any
 import rich_click as click
 
 from focus_cli.commands.options import PATH
+from focus_cli.commands.printing import print_json
 from focus_cli.errors import EXIT_BAD_INPUT
 
 
@@ -38,9 +39,7 @@ def command(context: click.Context, path: Path, verify: bool, as_json: bool) -> 
 
     result = explain_run(path, verify=verify) or explain(path, verify=verify, jobs_of=jobs_of)
     if as_json:
-        import json
-
-        click.echo(json.dumps(result, indent=2, ensure_ascii=False))
+        print_json(result)
     else:
         from focus_cli.reporting.explain_text import explain_text
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import rich_click as click
 
 from focus_cli.commands.options import PATH, gene_table_option
+from focus_cli.commands.printing import print_json, print_rows
 
 
 @click.command("genes")
@@ -31,23 +31,12 @@ def command(panel: Path, reference: Path | None, species: str | None, as_json: b
 
     report = gene_report(read_var(panel), read_var(reference) if reference is not None else None, species)
     if as_json:
-        click.echo(json.dumps(report, indent=2, ensure_ascii=False))
+        print_json(report)
         return
     _show(report, report_warnings(report))
 
 
 def _show(report: dict, warnings: list[str]) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
     from focus_cli.genes import report_lines
 
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in report_lines(report):
-        table.add_row(name, escape(value))
-    for warning in warnings:
-        table.add_row("[yellow]note[/yellow]", escape(warning))
-    Console(highlight=False).print(table)
+    print_rows([*report_lines(report), *(("[yellow]note[/yellow]", warning) for warning in warnings)])

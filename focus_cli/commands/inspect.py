@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import rich_click as click
 
 from focus_cli.commands.options import PATH, gene_table_option, reader_options
+from focus_cli.commands.printing import print_json, print_rows
 
 
 @click.command("inspect")
@@ -41,7 +41,7 @@ def command(
     else:
         report = _describe_raw(path, reader)
     if as_json:
-        click.echo(json.dumps(report, indent=2, ensure_ascii=False))
+        print_json(report)
     else:
         _show(report)
     if report["problems"]:
@@ -139,20 +139,12 @@ def _lines(report: dict):
 
 def _show(report: dict) -> None:
     from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
 
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in _lines(report):
-        table.add_row(name, escape(value))
-    for warning in report["warnings"]:
-        table.add_row("[yellow]note[/yellow]", escape(warning))
+    rows = [*_lines(report), *(("[yellow]note[/yellow]", warning) for warning in report["warnings"])]
     for problem in report["problems"]:
-        table.add_row("[red]problem[/red]", escape(problem["message"]))
+        rows.append(("[red]problem[/red]", problem["message"]))
         if problem["hint"]:
-            table.add_row("hint", escape(problem["hint"]))
-    Console(highlight=False).print(table)
+            rows.append(("hint", problem["hint"]))
+    print_rows(rows)
     if not report["problems"]:
         Console(highlight=False).print("[green]no problem found[/green]")

@@ -46,7 +46,7 @@ def _run(nodes: int, processes: int, run_id: str, endpoint: str, arguments: list
         local_addr="localhost" if nodes == 1 else None,
     )
     try:
-        elastic_launch(config, sys.executable)("-m", "focus_cli", *arguments)
+        elastic_launch(config, sys.executable)("-P", "-m", "focus_cli", *arguments)
     except ChildFailedError as error:
         _, failure = error.get_first_failure()
         return failure.exitcode if failure.exitcode > 0 else 128 - failure.exitcode

@@ -60,7 +60,7 @@ def launch(arguments: Sequence[str], out: Path, processes: int, nodes: int = 1) 
     environment.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // processes)))
     environment.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # else a warning of every process
     name, meeting = (uuid.uuid4().hex, "localhost:0") if nodes == 1 else slurm.rendezvous()
-    agent = [sys.executable, "-m", "focus_cli.distributed.agent", str(nodes), str(processes), name, meeting]
+    agent = [sys.executable, "-P", "-m", "focus_cli.distributed.agent", str(nodes), str(processes), name, meeting]
     command = ([] if nodes == 1 else slurm.srun_command(nodes)) + [*agent, *arguments]
     try:
         code = _wait(subprocess.Popen(command, env=environment))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from typing import Any
 
+from focus_cli.errors import one_line
 from focus_cli.reporting.run_record import flat, size_words
 
 _WIDTH = 100
@@ -48,7 +49,7 @@ def explain_text(result: dict[str, Any]) -> str:
         lines += ["", "How to use it"]
         for advice in result["use"]:
             lines += _wrap(advice, "  - ")
-    return "\n".join(lines) + "\n"
+    return "".join(f"{one_line(line)}\n" for line in lines)
 
 
 def _wrap(text: str, first: str) -> list[str]:

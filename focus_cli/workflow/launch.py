@@ -107,8 +107,9 @@ def launch(configfiles: Sequence[Path], profile: str, options: Sequence[str], sn
     """
     command = snakemake_command(configfiles, profile, options, snakefile)
     use_this_environment()
-    environment = dict(os.environ)
-    python = [sys.executable, "-m"]
+    # A module of the user that lies in the folder of the study is not taken for a library of the same name.
+    environment = dict(os.environ) | {"PYTHONSAFEPATH": "1"}
+    python = [sys.executable, "-P", "-m"]
     if not _NO_JOBS & set(options):
         folder = _folder(options)
         mine = claim(folder)

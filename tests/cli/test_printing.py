@@ -1,0 +1,59 @@
+"""Names from files stand in what is printed as text: they command no terminal, and any encoding will do."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from focus_cli.commands.printing import print_json, print_rows
+from focus_cli.progress import say, warn
+from focus_cli.reporting.explain_text import explain_text
+
+_NASTY = "a\x1b]0;owned\x07\x1b[2J\x9b31m\u202eb\rc\x00µ"
+_COMMANDS = set("\x1b\x07\x9b\u202e\r\x00")
+
+
+def test_nothing_that_is_printed_commands_a_terminal(capsys):
+    say(_NASTY)
+    warn([_NASTY])
+    print_rows([("name", _NASTY)])
+    print_json({_NASTY: [_NASTY]})
+    fields = [{"place": _NASTY, "meaning": _NASTY, "unit": _NASTY}]
+    record = {"command": _NASTY, "settings": {_NASTY: _NASTY}}
+    result = {"name": _NASTY, "what": _NASTY, "facts": {_NASTY: _NASTY}, "warnings": [_NASTY], "fields": fields}
+    print(explain_text(result | {"made_by": record, "jobs": [], "upstream": [], "use": [_NASTY]}))
+    said = capsys.readouterr()
+    assert not _COMMANDS & set(said.out + said.err)
+    assert "µ" in said.out and "µ" in said.err
+
+
+def test_json_reads_back_as_it_was(capsys):
+    print_json({_NASTY: [_NASTY, "é"]})
+    assert json.loads(capsys.readouterr().out) == {_NASTY: [_NASTY, "é"]}
+
+
+def _focus(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    start = "from focus_cli.cli import main; main()"
+    return subprocess.run(
+        [sys.executable, "-P", "-c", start, *words],
+        cwd=cwd,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_an_encoding_without_the_characters_ends_no_command(tmp_path):
+    done = _focus("enhance", "--help", cwd=tmp_path, PYTHONIOENCODING="ascii")
+    assert done.returncode == 0 and "\\xb5m" in done.stdout, done.stderr
+
+
+def test_nobody_reading_to_the_end_is_no_failure(tmp_path):
+    start = [sys.executable, "-P", "-c", "from focus_cli.cli import main; main()", "features", "--list"]
+    process = subprocess.Popen(start, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.close()
+    said = process.stderr.read()
+    assert process.wait() == 0 and not said, said
