@@ -54,6 +54,8 @@ def atomic_directory(path: Path, overwrite: bool = False, *, kind: Kind) -> Iter
 def _in_place_of(path: Path, overwrite: bool, kind: Kind) -> Iterator[Path]:
     check_output(path, kind, overwrite=overwrite)
     path.parent.mkdir(parents=True, exist_ok=True)
+    # By its real name: ``s/../s`` is not there while ``s`` is set aside.
+    path = Path(os.path.realpath(path.parent), path.name)
     temporary = temporary_sibling(path)
     hold(temporary)
     try:

@@ -215,3 +215,11 @@ def test_every_writer_says_what_it_writes(repo):
             name = getattr(getattr(node, "func", None), "id", "")
             if isinstance(node, ast.Call) and name in ("atomic_file", "atomic_directory"):
                 assert any(k.arg == "kind" for k in node.keywords), f"{file}:{node.lineno}"
+
+
+def test_an_output_whose_path_leads_through_itself_is_replaced(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for text in ("one", "two"):
+        with atomic_directory(Path("s/../s"), overwrite=True, kind=kinds.PART_FOLDER) as made:
+            (made / "text").write_text(text)
+    assert [p.name for p in tmp_path.iterdir()] == ["s"] and (tmp_path / "s" / "text").read_text() == "two"
