@@ -3,9 +3,11 @@
 from focus_cli.alignment.array import fit_array
 from focus_cli.alignment.extent import bounding_box, inside
 from focus_cli.alignment.files import fit_landmarks, read_landmarks, read_transform
+from focus_cli.alignment.mismatch import check_mismatch, compare_with_chance
 from focus_cli.alignment.orientation import (
     ORIENTATIONS,
     Agreement,
+    BetterOrientationError,
     check_orientation,
     compare_orientations,
     named_orientation,
@@ -21,13 +23,16 @@ from focus_cli.alignment.shifts import check_shifts, compare_shifts
 __all__ = [
     "ORIENTATIONS",
     "Agreement",
+    "BetterOrientationError",
     "ScaleFit",
     "Scales",
     "bounding_box",
+    "check_mismatch",
     "check_orientation",
     "check_shifts",
     "compare_orientations",
     "compare_shifts",
+    "compare_with_chance",
     "draw_locations",
     "fit_array",
     "fit_landmarks",

@@ -40,6 +40,10 @@ MAX_OUTSIDE = 0.05
 MIN_ON_TISSUE = 0.02
 
 
+class BetterOrientationError(BadInputError):
+    """The locations fit the image better in another orientation."""
+
+
 @dataclass(frozen=True)
 class Agreement:
     """How well locations and image fit in one orientation.
@@ -290,7 +294,8 @@ def check_orientation(
     message, hint = problem
     if force:
         return figures, [f"{message} (forced)"]
-    raise BadInputError(message, hint=f"{hint}; --force goes on regardless")
+    turned = best.significant and best.inside > 1 - MAX_OUTSIDE
+    raise (BetterOrientationError if turned else BadInputError)(message, hint=f"{hint}; --force goes on regardless")
 
 
 def _problem(

@@ -81,6 +81,7 @@ def compare_shifts(
     chance = float(np.sqrt(chance_variances(xy, level, [density], spacing)[0]))
     gain, sure = float((more_on + more_like).mean()), sigma(more_on + more_like, 1 / len(xy))
     trusted = correlation >= MIN_TRUST * chance and sigma(more_like, chance / 10) >= _AGAINST
+    trusted = trusted and sigma(more_on, 1 / len(xy)) >= _AGAINST
     by_tissue = float(more_on.mean()) >= MIN_MORE_ON and sigma(more_like, chance / 10) >= _AGAINST
     return {
         "spacing_um": round(spacing, 3),

@@ -66,7 +66,15 @@ def check_fit(
     BadInputError
         If the locations do not fit it, unless `force`.
     """
-    from focus_cli.alignment import Scales, check_orientation, check_shifts, compare_shifts
+    from focus_cli.alignment import (
+        BetterOrientationError,
+        Scales,
+        check_mismatch,
+        check_orientation,
+        check_shifts,
+        compare_shifts,
+        compare_with_chance,
+    )
     from focus_cli.slides import tissue_mask
     from focus_cli.slides.stain import optical_density, unmix
 
@@ -75,18 +83,23 @@ def check_fit(
     nuclei, tissue = unmix(optical_density(thumbnail))[..., 0], tissue_mask(thumbnail, um_per_px)
     scale = {"um_per_px": um_per_px, "pitch_um": sample.footprint.pitch_um}
     scales = Scales(xy, counts, nuclei, tissue, **scale)
+    chance = compare_with_chance(xy, counts, nuclei, tissue, **scale)
     try:
         figures, warnings = check_orientation(xy, counts, nuclei, tissue, **scale, force=force)
     except BadInputError as refusal:  # at a wrong scale a turn may fit better, and would hide it
-        raise name_scales(slide, refusal, scales.search()) from refusal
+        other = scales.search()
+        if other is None and not isinstance(refusal, BetterOrientationError):
+            check_mismatch(chance)
+        raise name_scales(slide, refusal, other) from refusal
     if not (warnings and force) and (other := scales.search()) is not None and other.certain:
         refusal = name_scales(slide, BadInputError("the locations fit the image better at another scale"), other)
         if not force:
             raise refusal
         warnings = [f"{refusal.message} (forced)"]
     figures["shift"] = compare_shifts(xy, counts, nuclei, tissue, **scale)
-    if not warnings:  # what is wrong already needs no second word
-        warnings = check_shifts(figures["shift"], figures, force=force)
+    figures["chance"] = chance
+    if not any(line.endswith("(forced)") for line in warnings):  # what is wrong already needs no second word
+        warnings += check_shifts(figures["shift"], figures, force=force) or check_mismatch(chance, force=force)
     return figures, warnings
 
 
