@@ -114,6 +114,11 @@ def moved(section: Section, rng: np.random.Generator, n: int) -> list[str]:
     return found
 
 
+def share(found: list[str]) -> str:
+    """How many of some trials were refused."""
+    return f"{sum(map(bool, found))} of {len(found)}" if found else "—"
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
