@@ -140,7 +140,7 @@ def image_pixels(path: Path | None) -> tuple[int, int]:
                 width, height = _picture_shape(path)
                 return width * height, width * height
             if suffix in _TIFFS:
-                import tifffile
+                from focus_cli.slides.quiet import tifffile
 
                 with tifffile.TiffFile(path) as file:
                     page = file.pages[0]

@@ -44,8 +44,8 @@ class PlainLevel:
         import imagecodecs
 
         try:
-            if self.mode == "P":
-                pixels = _decode_palette(self.path)
+            if self.mode == "P" or (self.kind == "PNG" and _interlaced(self.path)):  # libpng writes of it on stderr
+                pixels = _decode_with_pillow(self.path)
             else:
                 # Straight into one array: Pillow would hold a second copy of four bytes a pixel.
                 decode = imagecodecs.jpeg_decode if self.kind == "JPEG" else imagecodecs.png_decode
@@ -59,7 +59,12 @@ class PlainLevel:
         return on_white(pixels) if pixels.shape[2] == 4 else pixels
 
 
-def _decode_palette(path: Path) -> np.ndarray:
+def _interlaced(path: Path) -> bool:
+    with path.open("rb") as handle:
+        return handle.read(29)[28:] == b"\x01"
+
+
+def _decode_with_pillow(path: Path) -> np.ndarray:
     from PIL import Image
 
     with _pillow_without_bound(), Image.open(path) as image:

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import imagecodecs
 import numpy as np
-import tifffile
 
 from focus_cli.errors import BadInputError
 from focus_cli.slides.cache import TileCache
 from focus_cli.slides.level import BROKEN_HINT, RGB_HINT, WHITE, Source, is_reduced, on_white
 from focus_cli.slides.planes import Channels, conversion_hint, looks_coloured, other_stains, rgb_order
+from focus_cli.slides.quiet import tifffile
 from focus_cli.slides.scale import tiff_scale
 from focus_cli.slides.tiff_channels import channels_of
 from focus_cli.slides.tiled import TiledLevel
@@ -30,18 +30,6 @@ _JPEG = 7
 _GREY, _RGB, _YCBCR = 1, 2, 6
 _PHOTOMETRICS = {0: "grey, white is zero", 1: "grey", 2: "RGB", 3: "a palette", 4: "a mask", 5: "CMYK", 8: "CIE L*a*b*"}
 _END_OF_JPEG = b"\xff\xd9"
-_UNREADABLE = (
-    tifffile.TiffFileError,
-    ValueError,
-    TypeError,
-    KeyError,
-    IndexError,
-    NotImplementedError,
-    OSError,
-    RuntimeError,
-    ArithmeticError,
-    AttributeError,
-)
 
 
 class UnknownTiffError(BadInputError):
@@ -147,7 +135,7 @@ class _Refusing:
     def __enter__(self) -> None: ...
 
     def __exit__(self, _, error: BaseException | None, __) -> None:
-        if isinstance(error, _UNREADABLE):
+        if isinstance(error, Exception):
             message = f"cannot decode tile {self._number} of {self._level.path}: {error}"
             raise BadInputError(message, hint=BROKEN_HINT) from error
 
@@ -247,7 +235,7 @@ def open_tiff(path: Path, *, cut: bool = False) -> TiffSource:
     except BadInputError:
         file.close()
         raise
-    except _UNREADABLE as error:
+    except Exception as error:  # of a damaged file tifffile raises whatever it likes
         file.close()
         raise UnknownTiffError(f"cannot read {path}: {error}", hint=BROKEN_HINT) from error
     return TiffSource(file, cache, levels=list(levels), scale=scale, notes=notes)

@@ -269,7 +269,7 @@ def _read_plus(chosen: Region, region: str | None) -> tuple[WideCounts, pd.DataF
 
 def _dapi_mpp(folder: Path, name: str) -> tuple[float | None, Path | None]:
     """µm per pixel from the header of the region's DAPI image, if there is one that says it."""
-    import tifffile
+    from focus_cli.slides.quiet import tifffile
 
     for path in sorted(folder.glob("*.tif*")):
         stem = re.sub(r"(\.ome)?\.tiff?$", "", path.name, flags=re.IGNORECASE)
