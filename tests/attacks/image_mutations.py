@@ -1,4 +1,4 @@
-"""Damage to images: to their bytes, and to the fields of their headers that say how large they are and where pixels lie."""
+"""Damage to images: to their bytes, and to the fields of headers that state sizes and where pixels lie."""
 
 from __future__ import annotations
 

@@ -105,3 +105,24 @@ def test_whatever_reads_the_slide_sees_glass(tmp_path, kind):
         said = "" if kind.startswith("alpha") else "the background of a.png is painted black".replace("png", kind)
         assert said in " ".join(slide.notes)
         assert bool(said) == bool(slide.notes)
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize("value", [0, 128])
+@pytest.mark.parametrize(
+    ("image", "um"),
+    [
+        ("st_her2_breast/ST-imgs/C/C2/5714_HE_BT_C2.jpg", 8.5),
+        ("sections/visium_colon/tissue_image.jpg", 7.2),
+        ("wsi/cmu_small_region.svs", 1.9),
+    ],
+)
+def test_real_sections_with_painted_background(focus_data, image, um, value):
+    with open_slide(focus_data / image) as slide:
+        assert slide.paint is None
+        original = slide.thumbnail(800)
+    mask = tissue_mask(original, um)
+    picture = as_jpeg(painted(value, original, ~ndimage.binary_dilation(mask, iterations=2)))
+    assert is_histology(picture)[0]
+    found = tissue_mask(find_paint(picture).removed(picture), um)
+    assert (found & mask).sum() / (found | mask).sum() > 0.93
