@@ -13,12 +13,14 @@ import pandas as pd
 from focus_cli import keys
 from focus_cli.errors import BadInputError, UsageError
 from focus_cli.missing import texts
-from focus_cli.platforms.count_scale import why_not_counts
+from focus_cli.platforms.count_scale import RAW_HINT, why_not_counts
 
 if TYPE_CHECKING:
     from scipy import sparse
 
 GENE_EXPRESSION = "Gene Expression"
+# What other programs call the type of a gene.
+_GENES = ("gene expression", "gene", "genes", "rna", "mrna", "gex", "transcript", "transcripts", "gene transcript")
 # What vendors and laboratories call the rows of a protein panel; `PROTEIN` is what FOCUS calls them.
 PROTEIN = "protein"
 _PROTEINS = ("protein", "proteins", "protein expression", "antibody capture", "adt")
@@ -26,6 +28,8 @@ _PROTEINS = ("protein", "proteins", "protein expression", "antibody capture", "a
 _LARGEST_COUNT, _LARGEST_FLOAT = 2.0**24, 1e30
 # Values of a location that hold a one where they are counts, and what none of them is below where they were scaled.
 _MANY, _SCALED, _FEW = 20, 5, 5
+# What tells that whole numbers were not counted: of so many locations, a share of the spread of a Poisson process.
+_LOCATIONS, _UNDERDISPERSED, _VALUES = 20, 0.4, 1000
 _FARTHEST_PX = 1e9
 _LONGEST_NAME = 1000
 _ROUNDED = re.compile(r"\d(\.\d+)?[eE]\+?\d+|\d{16,}(\.0)?")
@@ -106,6 +110,13 @@ def _blocks(values: np.ndarray) -> Iterator[np.ndarray]:
     return (values[start : start + _BLOCK] for start in range(0, len(values), _BLOCK))
 
 
+def feature_kinds(types: Sequence[str]) -> np.ndarray:
+    """Types of features, str objects (n,): those of genes as "Gene Expression", whatever a program calls them."""
+    codes, named = pd.factorize(np.asarray(types, dtype=object))
+    plain = [re.sub(r"[_\-\s]+", " ", str(name)).strip().lower() for name in named]
+    return np.array([GENE_EXPRESSION if p in _GENES else n for p, n in zip(plain, named)], dtype=object)[codes]
+
+
 def is_protein(feature_types: Sequence[str]) -> np.ndarray:
     """Which features are proteins, whatever the vendor calls them: bool (n,)."""
     return np.array([str(kind).strip().lower() in _PROTEINS for kind in feature_types], dtype=bool)
@@ -146,6 +157,7 @@ def check_counts(matrix: sparse.spmatrix, where: str, *, whole: bool = True) -> 
         raise BadInputError(f"{where}: {reason}", hint=hint)
     if whole:
         _check_one_scale(matrix, where)
+        _check_counted(matrix, where)
     if data.size and data.max() >= (_LARGEST_COUNT if whole else _LARGEST_FLOAT):
         raise BadInputError(
             f"{where}: a value of {data.max():.4g} is no number of molecules", hint="is the matrix file damaged?"
@@ -181,6 +193,37 @@ def _check_one_scale(matrix: sparse.spmatrix, where: str) -> None:
             f"{where}: blocks of the matrix are on different scales: {scaled} locations hold no value below {_SCALED} "
             f"among {_MANY} and more, {counted} hold ones",
             hint="raw counts and values that were scaled and rounded were joined: give raw counts of all",
+        )
+
+
+def _check_counted(matrix: sparse.spmatrix, where: str) -> None:
+    """Refuse whole numbers that nobody counted: values scaled to one total and rounded, or multiples of a number.
+
+    Raises
+    ------
+    BadInputError
+        With the total, or the number.
+    """
+    totals = np.asarray(matrix.sum(axis=1, dtype=np.float64)).ravel()
+    totals = totals[totals > 0]
+    # Totals of counts vary at least as those of a Poisson process; rarefied ones are equal to the last molecule.
+    if len(totals) >= _LOCATIONS and 0 < totals.std() < _UNDERDISPERSED * np.sqrt(totals.mean()):
+        raise BadInputError(
+            f"{where}: each location's whole numbers add up to about {np.median(totals):.4g}: normalised to one total "
+            "and rounded",
+            hint=RAW_HINT,
+        )
+    if matrix.nnz < _VALUES:
+        return
+    common = 0
+    for block in _blocks(matrix.data):
+        common = int(np.gcd.reduce(block.astype(np.int64), initial=common))
+        if common == 1:
+            return
+    if common > 1 and matrix.data.max() >= 5 * common:
+        raise BadInputError(
+            f"{where}: all values are multiples of {common}: counts that were scaled",
+            hint=f"give raw counts, or divide the values by {common} if they are counts then",
         )
 
 
@@ -270,7 +313,7 @@ def name_genes(
     var = features[keep]
     if var.empty:
         raise BadInputError(
-            f"{where}: the panel is empty (no feature of type {GENE_EXPRESSION!r})",
+            f"{where}: the panel is empty (no feature of type {GENE_EXPRESSION!r}){_types_held(features)}",
             hint="check the feature list of the matrix",
         )
     check_unique(var[keys.GENE_ID], "gene ids", where)
@@ -290,6 +333,14 @@ def name_genes(
     return var, keep, warnings
 
 
+def _types_held(features: pd.DataFrame) -> str:
+    """The types that a panel without genes states, for a message."""
+    held = features.loc[features[keys.FEATURE_TYPE] != GENE_EXPRESSION, keys.FEATURE_TYPE].value_counts()
+    if held.empty:
+        return ""
+    return "; its types are " + ", ".join(f"{kind[:40]!r} ({count})" for kind, count in held.head(3).items())
+
+
 def _complete(features: pd.DataFrame, where: str, warnings: list[str]) -> pd.DataFrame:
     """Ids, symbols and types that are missing taken from what is there; what was done is added to `warnings`."""
     ids, symbols = features[keys.GENE_ID], features[keys.SYMBOL]
@@ -299,7 +350,7 @@ def _complete(features: pd.DataFrame, where: str, warnings: list[str]) -> pd.Dat
     no_id = int(np.sum((ids == "") & ~nameless))
     if no_id:
         warnings.append(f"{where}: {no_id} genes have no id; they go by their symbol")
-    types = features[keys.FEATURE_TYPE]
+    types = pd.Series(feature_kinds(features[keys.FEATURE_TYPE]), index=features.index, dtype=object)
     return features.assign(
         **{
             keys.GENE_ID: ids.where(ids != "", symbols),

@@ -28,6 +28,8 @@ _SECTION_WORDS = (
     *("replicate", "rep", "batch", "dataset", "specimen", "ident", "run", "experiment", "image"),
     *("donor", "patient", "subject", "individual", "mouse", "animal", "bregma", "well", "block", "fov", "field"),
 )
+# Words of pieces of tissue or of a slide: positions of two of them are never of one section.
+_PLACES = ("library", "librarie", "section", "slide", "slice", "puck", "capture", "chip", "fov", "field", "bregma", "sample")
 _FIELD_WORDS = ("fov", "field")
 # Words that make a column something else, for instance ``fov_x`` or ``n_samples``.
 _OTHER_WORDS = (
@@ -37,6 +39,7 @@ _OTHER_WORDS = (
 )
 _Z_NAMES = re.compile(
     r"z|z_?(pos|position|centroid|center|coord|coordinate|location|um|micron|index|plane|slice|stack|layer|level|px)s?"
+    r"|z_?depth(_?um)?|depth_?(um|microns?|z)"
     r"|(center|centre|centroid|global|local|spatial|mean|pos|coord)_?z(_?(um|px))?|z_?plane|focal_?plane|plane",
     re.IGNORECASE,
 )
@@ -146,8 +149,8 @@ def choose_frame(
     if z is not None:
         said += _depth(z[rows], z_name, where)
     if not chosen:
-        said += _side_by_side(obs, where)
-    _check_coincident(xy[rows], where, "position")
+        said += _one_section(obs, xy, where)
+    said += _check_coincident(xy[rows], where, "position")
     if {keys.ARRAY_ROW, keys.ARRAY_COL} <= set(obs.columns):
         place = obs.iloc[rows][[keys.ARRAY_ROW, keys.ARRAY_COL]].apply(pd.to_numeric, errors="coerce")
         _check_coincident(place.to_numpy(np.float64, na_value=np.nan), where, "place on the array")
@@ -325,6 +328,32 @@ def one_layer(labels: np.ndarray, xy: np.ndarray) -> bool:
     return float(np.quantile(near, 0.05)) > _KEPT * float(np.median(near)) and not ignore_each_other(labels, xy)
 
 
+def keep_apart(labels: np.ndarray, xy: np.ndarray) -> bool:
+    """Whether locations keep a distance across groups too, as cells of one section do: donors, batches of probes.
+
+    Every group is compared: a small section within a large one would pass unseen in the average.
+    """
+    if not one_layer(labels, xy):
+        return False
+    if len(xy) > _WINDOW:
+        labels, xy = _window(labels, xy)
+    known = np.isfinite(xy).all(axis=1)
+    labels, xy = labels[known], xy[known]
+    usual = float(np.median(cKDTree(xy).query(xy, k=2)[0][:, 1]))
+    for name in set(labels.tolist()):
+        own = labels == name
+        if own.all() or own.sum() < _FEWEST:
+            continue
+        near = cKDTree(xy[~own]).query(_spread(xy[own], 5 * _SAMPLED), k=1)[0]
+        if float(np.quantile(near, 0.05)) < _KEPT * usual:
+            return False
+        apart = cKDTree(xy[own]).query(_spread(xy[own], 5 * _SAMPLED), k=2)[0][:, 1]
+        # Two arrays of one pitch, shifted: every location has one of the other near it, and none of its own.
+        if float(np.quantile(apart, 0.05)) > 1.2 * float(np.quantile(near, 0.95)):
+            return False
+    return True
+
+
 def natural_order(names) -> list[str]:
     """Sorted, numbers within names by their value."""
     return sorted(names, key=lambda name: [(not w.isdigit(), int(w) if w.isdigit() else 0, w) for w in _parts(name)])
@@ -368,6 +397,11 @@ def names_sections(name: str) -> int | None:
     return min((ranks[root] for root in roots if root in ranks), default=None)
 
 
+def _of_space(name: str) -> bool:
+    """Whether a column's name states a piece of tissue or of a slide, and not who or what was measured on it."""
+    return bool(set(_PLACES) & {root for word in words_of(name) for root in (word, word.removesuffix("s"))})
+
+
 def _numeric(values: pd.Series) -> bool:
     return pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
 
@@ -379,14 +413,17 @@ def _columns(obs: pd.DataFrame) -> tuple[list[_Groups], list[_Groups]]:
         name, values = str(obs.columns[place]), obs.iloc[:, place]
         rank = names_sections(name)
         fraction = pd.api.types.is_float_dtype(values)
-        if rank is None and (fraction or is_depth(name) or {"row", "col"} & set(words_of(name))):
+        depth = is_depth(name)
+        if rank is None and (fraction or (depth and _numeric(values)) or {"row", "col"} & set(words_of(name))):
             continue
         if not 2 <= values.nunique() <= (_MOST_OTHER_GROUPS if rank is None else _MOST_GROUPS):
             continue
         if fraction and np.all(np.mod(values.dropna(), 1) == 0):
             values = values.astype("Int64")
         groups = _Groups(name, texts(values.astype("category")), f"obs[{name!r}]")
-        if rank is None:
+        if depth and rank is None:  # planes that have names
+            named.append((len(_SECTION_WORDS), place, groups))
+        elif rank is None:
             others.append(groups)
         else:
             named.append((rank, place, groups))
@@ -409,13 +446,15 @@ def _several(
         fields = by_library is not None and set(_FIELD_WORDS) & set(words_of(by_library.column))
         if by_library is not None and (not fields or share_area(by_library.labels, xy)):
             found.append(by_library)
-    found += [groups for groups in named if share_area(groups.labels, xy)]
+    shared = [groups for groups in named if share_area(groups.labels, xy)]
+    repeats = names is not None and len(names) and not pd.Index(names).is_unique
+    found += [g for g in shared if repeats or _of_space(g.column) or not keep_apart(g.labels, xy)]
     levels = planes(z) if z is not None else None
     if levels is not None and share_area(levels, xy) and not one_layer(levels, xy):
         found.append(_Groups("z", levels, "z"))
     if names is not None and not found:
         found += [groups for groups in _by_name(names) if share_area(groups.labels, xy)]
-    if names is not None and len(names) and not pd.Index(names).is_unique:
+    if repeats:
         found += [groups for groups in named + others if _unique_within(groups.labels, names)]
     if not found:
         found = [groups for groups in others if ignore_each_other(groups.labels, xy)]
@@ -518,7 +557,7 @@ def _beside(obs: pd.DataFrame, region: str, where: str) -> _Pick:
 
 def _depth(z: np.ndarray, name: str, where: str) -> list[str]:
     known = z[np.isfinite(z)]
-    if not len(known) or known.max() == known.min():
+    if not len(known) or np.ptp(known) <= 1e-6 * max(1.0, float(np.abs(known).max())):
         return []
     return [
         f"{where}: positions have a third coordinate ({name} from {known.min():.6g} to {known.max():.6g}): "
@@ -526,20 +565,27 @@ def _depth(z: np.ndarray, name: str, where: str) -> list[str]:
     ]
 
 
-def _side_by_side(obs: pd.DataFrame, where: str) -> list[str]:
+def _one_section(obs: pd.DataFrame, xy: np.ndarray, where: str) -> list[str]:
+    """What is said where a column names groups that were read as one section."""
     for groups in _columns(obs)[0]:
         if not set(_FIELD_WORDS) & set(words_of(groups.column)):
+            how = "lie among each other at the distances of one section" if share_area(groups.labels, xy) else (
+                "lie side by side"
+            )
             return [
-                f"{where}: {groups.source} names {len(groups.names)} groups that lie side by side: they are read as "
+                f"{where}: {groups.source} names {len(groups.names)} groups that {how}: they are read as "
                 "one section (--region reads one of them)"
             ]
     return []
 
 
-def _check_coincident(xy: np.ndarray, where: str, what: str) -> None:
-    """Refuse positions that many locations share: several sections, and nothing that tells them apart."""
+def _check_coincident(xy: np.ndarray, where: str, what: str) -> list[str]:
+    """Refuse positions that many locations share: several sections, and nothing that tells them apart.
+
+    A note says of a few.
+    """
     if len(xy) < 2 or not np.isfinite(xy).all():
-        return
+        return []
     repeated = len(xy) - len(np.unique(xy, axis=0))
     if repeated >= max(_FEWEST_COINCIDENT, _COINCIDENT * len(xy)):
         raise BadInputError(
@@ -547,3 +593,4 @@ def _check_coincident(xy: np.ndarray, where: str, what: str) -> None:
             "sections, fields of view or planes joined?",
             hint="give one section, or name the section of each location in a column (obs['library_id'])",
         )
+    return [f"{where}: {repeated} locations share their exact {what} with another"] if repeated > 1 else []

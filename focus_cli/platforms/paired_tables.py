@@ -14,7 +14,7 @@ from scipy import sparse
 from focus_cli.errors import BadInputError, UsageError
 from focus_cli.missing import texts
 from focus_cli.platforms.checks import check_unique
-from focus_cli.platforms.formats.position_columns import Pair, position_pairs, split_axis
+from focus_cli.platforms.formats.position_columns import UM_PER_UNIT, Pair, position_pairs, split_axis
 from focus_cli.platforms.formats.tables import is_parquet, read_table, read_wide_counts, table_columns
 from focus_cli.platforms.formats.text_matrix import read_text_matrix
 
@@ -48,7 +48,7 @@ class PlacedTable:
     @property
     def unit_um(self) -> float | None:
         """µm per unit where the names of the columns state one, else None (pixels, or unknown)."""
-        return 1.0 if self.pair.in_um else 1000.0 if self.pair.in_mm else None
+        return UM_PER_UNIT.get(self.pair.unit)
 
 
 @dataclass

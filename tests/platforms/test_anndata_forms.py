@@ -410,3 +410,88 @@ def test_intensities_of_a_real_file(focus_data, tmp_path):
     np.testing.assert_array_equal(sample.adata.obsm["spatial"], adata.obs[["X_position", "Y_position"]])
     np.testing.assert_allclose(sample.adata.X.toarray(), adata.X)
     assert list(sample.adata.var_names) == list(adata.var_names)
+
+
+# ---- columns and types under other names ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("column", ["Ensembl ID", "Gene ID", "ensembl.gene.id", "GeneIDs"])
+def test_ids_whatever_the_case_of_their_column(tmp_path, column):
+    adata = make()
+    adata.var[column] = [f"ENSG{j:011d}" for j in range(GENES)]
+    sample = read(written(adata, tmp_path), mpp=1.0)
+    assert sample.adata.var["gene_ids"].tolist() == adata.var[column].tolist()
+    assert sample.adata.var_names.tolist() == adata.var_names.tolist()
+
+
+@pytest.mark.parametrize("columns", [("Gene Symbol", "Ensembl Gene ID"), ("gene", "id"), ("1", "0")])
+def test_a_table_of_features_whose_rows_were_counted(tmp_path, columns):
+    symbols = ["TP53", "GAPDH", "ACTB", "EPCAM", "PTPRC", "CD3E", "CD19", "KRT8", "VIM"]
+    adata = make()
+    adata.var_names = [str(j) for j in range(GENES)]
+    adata.var[columns[0]], adata.var[columns[1]] = symbols, [f"ENSG{j + 1:011d}" for j in range(GENES)]
+    sample = read(written(adata, tmp_path), mpp=1.0)
+    assert sample.adata.var_names.tolist() == symbols
+    assert sample.adata.var["gene_ids"].tolist() == adata.var[columns[1]].tolist()
+
+
+@pytest.mark.parametrize("kind", ["gene expression", "Gene", "gene", "RNA", "GENE_EXPRESSION", "GEX"])
+@pytest.mark.parametrize("column", ["feature_types", "feature_type"])
+@pytest.mark.parametrize("other", ["Negative Control Probe", "protein"])
+def test_types_of_features_under_other_names(tmp_path, kind, column, other):
+    adata = make()
+    adata.var[column] = [kind] * 7 + [other] * 2
+    sample = read(written(adata, tmp_path), mpp=1.0)
+    assert sample.adata.var_names.tolist() == [f"Gene{j}" for j in range(7)]
+    assert set(sample.adata.var["feature_types"]) == {"Gene Expression"}
+    np.testing.assert_array_equal(sample.adata.X.toarray(), COUNTS[:, :7])
+
+
+def test_controls_by_their_names_are_no_genes(tmp_path):
+    adata = make()
+    controls = ["Blank-1", "NegPrb3", "NegControlProbe_00042", "SystemControl7", "antisense_ADCY4"]
+    adata.var_names = ["TP53", "BLNK", "NEGR1", "ACTB", *controls]
+    sample = read(written(adata, tmp_path), mpp=1.0)
+    assert sample.adata.var_names.tolist() == ["TP53", "BLNK", "NEGR1", "ACTB"]
+    assert any("not gene expression were left out" in line for line in sample.warnings)
+
+
+def test_counts_of_half_precision(tmp_path):
+    adata = make()
+    adata.X = COUNTS.astype(np.float16)
+    np.testing.assert_array_equal(read(written(adata, tmp_path), mpp=1.0).adata.X.toarray(), COUNTS)
+
+
+def test_truth_values_are_no_counts(tmp_path):
+    adata = make()
+    adata.X = sparse.csr_matrix(COUNTS > 0)
+    with pytest.raises(BadInputError, match="true and false"):
+        read(written(adata, tmp_path), mpp=1.0)
+
+
+@pytest.mark.parametrize(("unit", "um"), [("nm", 0.001), ("mm", 1000.0), ("um", 1.0), ("cm", 10_000.0)])
+def test_lengths_of_other_units(tmp_path, unit, um):
+    adata = make()
+    adata.obsm["spatial"] = pd.DataFrame(XY[:, ::-1] / um, index=adata.obs_names, columns=[f"y_{unit}", f"x_{unit}"])
+    sample = read(written(adata, tmp_path))
+    np.testing.assert_allclose(sample.adata.obsm["spatial_um"], XY)
+
+
+def test_an_embedding_is_no_position(tmp_path):
+    adata = make()
+    adata.obsm["spatial"] = pd.DataFrame(XY, index=adata.obs_names, columns=["UMAP_1", "UMAP_2"])
+    with pytest.raises(BadInputError, match="do not say which"):
+        read(written(adata, tmp_path), mpp=1.0)
+
+
+@pytest.mark.parametrize("where", ["obs", "obsm"])
+def test_positions_within_fields_of_view_alone(tmp_path, where):
+    adata = make()
+    del adata.obsm["spatial"]
+    if where == "obsm":
+        adata.obsm["spatial_fov"] = XY
+    else:
+        adata.obs["x_local"], adata.obs["y_local"] = XY.T
+    with pytest.raises(BadInputError, match="within fields of view") as refused:
+        read(written(adata, tmp_path), mpp=1.0)
+    assert "global" in refused.value.hint

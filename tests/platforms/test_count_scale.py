@@ -86,3 +86,21 @@ def test_ids_rounded_by_a_spreadsheet():
     with pytest.raises(BadInputError) as refused:
         check_unique(["1.23457E+11", "1.23457E+11", "7"], "cells", "a")
     assert "rounded" in refused.value.hint
+
+
+@pytest.mark.parametrize("total", [138, 1e4, 1e6])
+def test_normalised_and_rounded(total):
+    message, _ = said(np.rint(CP10K * total / 1e4))
+    assert "one total and rounded" in message and f"about {total:.4g}" in message
+
+
+def test_rarefied_counts_pass():
+    rng = np.random.default_rng(3)
+    rarefied = rng.multinomial(40, np.full(30, 1 / 30), 60)
+    check_counts(sparse.csr_matrix(rarefied.astype(np.float32)), "a")
+
+
+@pytest.mark.parametrize("factor", [2, 3, 100])
+def test_counts_that_were_multiplied(factor):
+    message, hint = said(COUNTS * factor)
+    assert f"multiples of {factor}" in message and f"by {factor}" in hint

@@ -271,3 +271,63 @@ def test_constant_depth_is_none():
 )
 def test_names_of_other_things(name):
     assert names_sections(name) is None
+
+
+# ---- groups that share the area of one section ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("column", ["donor", "batch", "imaging_batch", "orig.ident", "rep", "Run"])
+@pytest.mark.parametrize("kind", ["spots", "cells"])
+def test_donors_and_batches_among_each_other_are_one_section(column, kind):
+    rng = np.random.default_rng(4)
+    xy = lattice(18) if kind == "spots" else cells(rng)
+    obs = pd.DataFrame({column: rng.choice(["a", "b", "c"], len(xy))})
+    frame = choose_frame(obs, xy, where="a")
+    assert len(frame.rows) == len(xy)
+    assert any("among each other" in line and column in line for line in frame.warnings)
+    chosen = choose_frame(obs, xy, where="a", region="b")
+    np.testing.assert_array_equal(chosen.rows, np.flatnonzero(obs[column] == "b"))
+
+
+def test_places_of_a_slide_are_never_one_section():
+    obs = pd.DataFrame({"sample_id": np.random.default_rng(4).choice(["a", "b"], 324)})
+    with pytest.raises(UsageError, match="2 regions"):
+        choose_frame(obs, lattice(18), where="a")
+
+
+@pytest.mark.parametrize("shift", [(50, 28), (50, 0), (10, 10), (33, 19)])
+@pytest.mark.parametrize("n", [2, 3])
+def test_arrays_of_several_donors_on_one_another(shift, n):
+    obs, xy = overlay([lattice(shift=np.array(shift) * i) for i in range(n)], "donor")
+    with pytest.raises(UsageError, match=f"{n} regions"):
+        choose_frame(obs, xy, where="a")
+
+
+@pytest.mark.parametrize("column", ["donor", "batch", "mouse"])
+def test_a_small_section_within_a_large_one(column):
+    rng = np.random.default_rng(4)
+    obs, xy = overlay([cells(rng, 600, 500.0), cells(rng, 70, 160.0) + 150], column)
+    with pytest.raises(UsageError, match="2 regions"):
+        choose_frame(obs, xy, where="a")
+
+
+@pytest.mark.parametrize("column", ["z_layer", "plane", "z_slice"])
+def test_planes_that_have_names(column):
+    rng = np.random.default_rng(5)
+    obs, xy = overlay([cells(rng, 100) for _ in range(3)], column, ["top", "middle", "bottom"])
+    with pytest.raises(UsageError, match="3 regions"):
+        choose_frame(obs, xy, where="a")
+    assert len(choose_frame(obs, xy, where="a", region="middle").rows) == 100
+
+
+def test_a_few_coincident_positions_are_stated():
+    xy = cells(np.random.default_rng(6))
+    xy[:4] = 0
+    frame = choose_frame(pd.DataFrame(index=range(len(xy))), xy, where="a")
+    assert any("3 locations share their exact position" in line for line in frame.warnings)
+
+
+def test_depth_within_rounding_is_constant():
+    xy = cells(np.random.default_rng(6))
+    z = np.where(np.arange(len(xy)) % 2, 5.0, 5.0000001)
+    assert choose_frame(pd.DataFrame(index=range(len(xy))), xy, where="a", z=z).warnings == []

@@ -12,7 +12,7 @@ import pandas as pd
 
 from focus_cli import keys
 from focus_cli.errors import BadInputError
-from focus_cli.platforms.formats.position_columns import Pair, find_pairs, numbered, position_pairs
+from focus_cli.platforms.formats.position_columns import UM_PER_UNIT, Pair, find_pairs, numbered, position_pairs
 
 if TYPE_CHECKING:
     from focus_cli.platforms.formats.anntable import AnnTable
@@ -100,6 +100,13 @@ def _of_obs(table: AnnTable) -> Positions:
                 f"{missing}: obs[{grid[0].x!r}] and obs[{grid[0].y!r}] are places on the array, not on the image",
                 hint=f"{_HINT}; Space Ranger's tissue_positions has them",
             )
+        local = [p for p in find_pairs(numeric) if {"local", "fov"} & set(p.words)]
+        within = f"obs[{local[0].x!r}]" if local else next(iter(table.within), "")
+        if within:
+            raise BadInputError(
+                f"{missing}, and {within} holds positions within fields of view, which share one frame",
+                hint=f"{_HINT}: those of the whole slide (global positions)",
+            )
         raise BadInputError(f"{missing}: the locations have no position", hint=_HINT)
     note = f"{missing}; positions are taken from obs[{pairs[0].x!r}] (x) and obs[{pairs[0].y!r}] (y)"
     found = _of_pair(table.obs, pairs[0], f"{table.name}: obs")
@@ -122,7 +129,10 @@ def of_element(value: Any, where: str, n: int) -> Positions:
     if xy.ndim != 2 or xy.shape[1] < 2 or xy.dtype.kind not in "fiu" or len(xy) != n:
         raise _no_pairs(where)
     xy = xy.astype(np.float64)
-    return Positions(xy[:, :2], xy[:, 2] if xy.shape[1] == 3 else None)
+    notes = []
+    if xy.shape[1] > 3:
+        notes = [f"{where} has {xy.shape[1]} columns: the first two are taken as x and y, the third as z"]
+    return Positions(xy[:, :2], xy[:, 2] if xy.shape[1] > 2 else None, warnings=notes)
 
 
 def _of_table(table: pd.DataFrame, where: str) -> Positions:
@@ -149,12 +159,11 @@ def _of_pair(table: pd.DataFrame, pair: Pair, where: str) -> Positions:
     xy = np.column_stack([_column(table, pair.x), _column(table, pair.y)])
     z = None if pair.z is None else _column(table, pair.z)
     notes = []
-    if pair.in_mm:
-        xy, z = xy * 1000, None if z is None else z * 1000
-        notes = [f"{where}: {pair.x} and {pair.y} are taken to be in mm"]
-    elif pair.in_um:
-        notes = [f"{where}: {pair.x} and {pair.y} are taken to be in µm"]
-    return Positions(xy, z, pair.in_mm or pair.in_um, True, notes)
+    if pair.unit:
+        factor = UM_PER_UNIT[pair.unit]
+        xy, z = xy * factor, None if z is None else z * factor
+        notes = [f"{where}: {pair.x} and {pair.y} are taken to be in {pair.unit}"]
+    return Positions(xy, z, bool(pair.unit), True, notes)
 
 
 def _column(table: pd.DataFrame, name: str) -> np.ndarray:

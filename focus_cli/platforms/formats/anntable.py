@@ -63,6 +63,7 @@ class AnnTable:
     obsm: dict[str, Any] = field(default_factory=dict)
     uns: dict[str, Any] = field(default_factory=dict)
     transposed: bool = False  # positions are in varm
+    within: tuple[str, ...] = ()  # elements with positions within fields of view
 
     def take(self, rows: np.ndarray) -> AnnTable:
         """The same of some locations, in the order of `rows`."""
@@ -104,6 +105,7 @@ def open_table(path: Path) -> AnnTable:
                 obsm={k: read_elem(obsm[k]) for k in wanted},
                 uns={k: read_elem(uns[k]) for k in (keys.UNS_SPATIAL, keys.UNS) if k in uns},
                 transposed=keys.SPATIAL in file.get("varm", {}),
+                within=tuple(f"obsm[{k!r}]" for k in obsm if "fov" in k.lower() or "local" in k.lower()),
             )
     except FocusError:
         raise
@@ -127,7 +129,7 @@ def of_anndata(source: anndata.AnnData, name: str) -> AnnTable:
     return AnnTable(
         name=name,
         obs=source.obs,
-        matrices=[Matrix(where, var, lambda x=x: _csr(x)) for where, var, x in matrices],
+        matrices=[Matrix(where, var, lambda x=x, where=where: _csr(x, where)) for where, var, x in matrices],
         obsm={k: v for k, v in source.obsm.items() if is_position_key(k) or k == keys.SPATIAL_UM},
         uns=dict(source.uns),
         transposed=keys.SPATIAL in source.varm,
@@ -152,7 +154,7 @@ def _matrices(file: Any, path: Path) -> list[Matrix]:
             try:
                 with open_anndata(path) as again:
                     node = again[place]
-                    return _csr(read_elem(node) if hasattr(node, "keys") else node)
+                    return _csr(read_elem(node) if hasattr(node, "keys") else node, f"{path.name} {place}")
             except FocusError:
                 raise
             except Exception as error:  # as above
@@ -183,7 +185,7 @@ def _frame(node: Any) -> pd.DataFrame:
     return table
 
 
-def _csr(values: Any) -> sparse.csr_matrix:
+def _csr(values: Any, where: str) -> sparse.csr_matrix:
     """Any matrix as CSR of real numbers, its indices checked: compiled code trusts them."""
     if sparse.issparse(values):
         values.check_format(full_check=True)
@@ -192,10 +194,13 @@ def _csr(values: Any) -> sparse.csr_matrix:
         raise ValueError(f"a matrix has two dimensions, not {len(values.shape)}")
     else:
         rows = max(1, _BLOCK_VALUES // max(1, values.shape[1]))
-        blocks = [sparse.csr_matrix(values[i : i + rows]) for i in range(0, values.shape[0], rows)]
+        # SciPy has no matrix of half precision.
+        wide = np.float32 if values.dtype == np.float16 else None
+        blocks = [sparse.csr_matrix(values[i : i + rows], dtype=wide) for i in range(0, values.shape[0], rows)]
         matrix = sparse.vstack(blocks, format="csr") if blocks else sparse.csr_matrix(values.shape)
     if not (np.issubdtype(matrix.dtype, np.integer) or np.issubdtype(matrix.dtype, np.floating)):
-        raise ValueError(f"the values are {matrix.dtype}, not numbers")
+        what = "true and false" if matrix.dtype == bool else str(matrix.dtype)
+        raise BadInputError(f"{where}: the values are {what}, not numbers of molecules", hint=RAW_HINT)
     return matrix
 
 

@@ -10,15 +10,28 @@ import pandas as pd
 
 from focus_cli import keys
 from focus_cli.errors import BadInputError
+from focus_cli.genes import read_gene_names
 from focus_cli.missing import texts
-from focus_cli.platforms.checks import GENE_EXPRESSION, check_unique
+from focus_cli.platforms.cells import control_types
+from focus_cli.platforms.checks import check_unique, feature_kinds
 
-# Columns of var that hold symbols or ids, by the programs that write them.
+# Columns of var that hold symbols, ids or types, by the programs that write them; without case and punctuation.
 SYMBOL_COLUMNS = (
-    *(keys.SYMBOL, "real_gene_name", "gene_symbol", "feature_name", "gene_name", "gene_short_name", "symbol"),
-    *("symbols", "Symbol", "gene_names", "hgnc_symbol", "mgi_symbol", "SYMBOL", "GeneSymbol"),
+    *("genesymbols", "realgenename", "genesymbol", "featurename", "genename", "geneshortname", "symbol", "symbols"),
+    *("genenames", "externalgenename", "hgncsymbol", "mgisymbol"),
 )
-ID_COLUMNS = (keys.GENE_ID, "gene_id", "ensembl_id", "ensembl_ids", "ensembl", "ensembl_gene_id", "ENSEMBL", "GeneID")
+ID_COLUMNS = ("geneids", "geneid", "ensemblid", "ensemblids", "ensembl", "ensemblgeneid")
+_TYPE_COLUMNS = ("featuretypes", "featuretype")
+# What vendors call features that are no genes, where no column states it.
+_CONTROLS = {
+    r"blank([-_. ]?\d+)?$|blank[-_. ]?codeword": "Blank",
+    r"(neg(prb|probe|add)|custom_neg)[-_.]?\d+$": "Negative Control Probe",
+    r"neg(ative)?[-_. ]?(control|ctrl)[-_. ]?(probe|codeword)|antisense_": "Negative Control Probe",
+    r"system[-_. ]?control[-_. ]?\d*$": "System Control",
+    r"false[-_. ]?code[-_. ]?\d*$": "False Code",
+    r"(unassigned|deprecated)codeword_": "Unassigned Codeword",
+    r"intergenic_region_": "Genomic Control",
+}
 INFERRED = "gene inferred by FOCUS"
 _ENSEMBL = re.compile(r"ENS[A-Z]*G\d{6,}(\.\d+)?")
 _BARCODE = re.compile(r"[ACGTN]{12,}([-_.]\w+)*|s_\d{3}um_\d+_\d+(-\d+)?")
@@ -49,6 +62,10 @@ def feature_table(var: pd.DataFrame, where: str, *, prefer_columns: bool = False
     by_id = _share(_ENSEMBL, index) > 0.5
     numbered = len(index) > 0 and all(name.isdigit() for name in index[:_LOOKED_AT])
     ids, symbols = _column(var, ID_COLUMNS), _column(var, SYMBOL_COLUMNS)
+    if numbered and symbols is None:  # a table whose rows were only counted
+        found = read_gene_names(var)
+        symbols = found.symbol if (found.symbol != "").any() else None
+        ids = found.ensembl if ids is None and (found.ensembl != "").any() else ids
     names = symbols if symbols is not None and (by_id or numbered or prefer_columns) else index
     if by_id or (numbered and ids is None and symbols is not None):
         known = index if by_id else names
@@ -58,7 +75,8 @@ def feature_table(var: pd.DataFrame, where: str, *, prefer_columns: bool = False
         check_unique(index[index != ""], "genes", where)
     # An index of ids is the id of a gene that its column of symbols does not name.
     table = pd.DataFrame({"id": known, "name": names}, dtype=object)
-    table["type"] = texts(var[keys.FEATURE_TYPE]) if keys.FEATURE_TYPE in var.columns else GENE_EXPRESSION
+    types = _column(var, _TYPE_COLUMNS)
+    table["type"] = control_types(table["name"].tolist(), _CONTROLS) if types is None else feature_kinds(types)
     if keys.MEASURED in var.columns:  # an enhanced file: its inferred genes are not data
         table.loc[~var[keys.MEASURED].astype(bool).to_numpy(), "type"] = INFERRED
     return table
@@ -83,8 +101,12 @@ def check_orientation(obs_names: Sequence[str], var_names: Sequence[str], where:
 
 
 def _column(var: pd.DataFrame, names: Sequence[str]) -> np.ndarray | None:
-    known = next((name for name in names if name in var.columns and isinstance(var[name], pd.Series)), None)
-    return None if known is None else texts(var[known])
+    """The values of the first of `names` that the table has, without regard to case and punctuation."""
+    plain: dict[str, int] = {}
+    for place, column in enumerate(var.columns):
+        plain.setdefault(re.sub(r"[^a-z0-9]", "", str(column).lower()), place)
+    place = next((plain[name] for name in names if name in plain), None)
+    return None if place is None else texts(var.iloc[:, place])
 
 
 def _share(pattern: re.Pattern, names: np.ndarray) -> float:

@@ -11,6 +11,7 @@ _X = ("x", "col", "column", "cols", "lon", "longitude")
 _Y = ("y", "row", "rows", "lat", "latitude")
 _Z = ("z", "plane", "depth")
 _UM = ("um", "micron", "microns", "micrometer", "micrometers", "µm")
+UM_PER_UNIT = {"µm": 1.0, "mm": 1000.0, "nm": 0.001, "cm": 10_000.0}
 _NOT_POSITIONS = (
     *("array", "grid", "index", "idx", "local", "fov", "umap", "tsne", "pca", "min", "max", "shift", "offset", "bbox"),
     *("width", "size", "std", "var", "velocity", "minimum", "maximum", "extent", "length", "tile", "hires", "lowres"),
@@ -28,14 +29,11 @@ class Pair:
     z: str | None = None
 
     @property
-    def in_um(self) -> bool:
-        """Whether the names state micrometres."""
-        return bool(set(self.words) & set(_UM))
-
-    @property
-    def in_mm(self) -> bool:
-        """Whether the names state millimetres."""
-        return "mm" in self.words
+    def unit(self) -> str:
+        """The length of `UM_PER_UNIT` that the names state; "" where they state none."""
+        if set(self.words) & set(_UM):
+            return "µm"
+        return next((unit for unit in UM_PER_UNIT if unit in self.words), "")
 
 
 def split_axis(name: str) -> tuple[str, tuple[str, ...]] | None:
@@ -102,7 +100,7 @@ def _rank(pair: Pair) -> int:
         return 1 if "px" in words else 2
     if not words or words & {"cell", "spatial"}:
         return 3
-    return 5 if pair.in_mm or pair.in_um or "slide" in words else 4
+    return 5 if pair.unit or "slide" in words else 4
 
 
 def numbered(names: Sequence[str]) -> bool:
@@ -111,7 +109,8 @@ def numbered(names: Sequence[str]) -> bool:
     Measurements of label pictures number rows first (``centroid-0``): they are not.
     """
     parts = [re.fullmatch(r"(.*?)[-_. ]?(\d+)", str(name)) for name in names]
-    if not all(parts) or any("centroid" in part.group(1).lower() for part in parts):
+    others = ("centroid", "umap", "tsne", "pca", "pc")
+    if not all(parts) or any(word in part.group(1).lower() for part in parts for word in others):
         return False
     stems, numbers = {part.group(1) for part in parts}, [int(part.group(2)) for part in parts]
     return len(stems) == 1 and numbers == list(range(numbers[0], numbers[0] + len(numbers))) and numbers[0] in (0, 1)
