@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -156,6 +157,13 @@ def is_known(symbol: str) -> bool:
     """Whether a symbol is known in any species: as written, or in plain spelling."""
     tables = [load_table(species) for species in SPECIES]
     return any(symbol in table.known_names or plain(symbol) in table.by_spelling for table in tables)
+
+
+def share_of_genes(names: Iterable[str]) -> float:
+    """Share of names that are an Ensembl id, or a symbol that a gene table knows, in any species and spelling."""
+    found = split_names(texts(names))
+    known = [bool(i) or (bool(s) and is_known(s)) for i, s in zip(found.ensembl.tolist(), found.symbol.tolist())]
+    return float(np.mean(known)) if known else 0.0
 
 
 def _first(columns: list[np.ndarray]) -> np.ndarray:

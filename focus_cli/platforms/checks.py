@@ -28,7 +28,7 @@ _PROTEINS = ("protein", "proteins", "protein expression", "antibody capture", "a
 _LARGEST_COUNT, _LARGEST_FLOAT = 2.0**24, 1e30
 # Values of a location that hold a one where they are counts, and what none of them is below where they were scaled.
 _MANY, _SCALED, _FEW = 20, 5, 5
-# What tells that whole numbers were not counted: of so many locations, a share of the spread of a Poisson process.
+# Whole numbers that nobody counted: of so many locations and values, a share of the spread of a Poisson process.
 _LOCATIONS, _UNDERDISPERSED, _VALUES = 20, 0.4, 1000
 _FARTHEST_PX = 1e9
 _LONGEST_NAME = 1000
@@ -204,6 +204,8 @@ def _check_counted(matrix: sparse.spmatrix, where: str) -> None:
     BadInputError
         With the total, or the number.
     """
+    if matrix.nnz < _VALUES:
+        return
     totals = np.asarray(matrix.sum(axis=1, dtype=np.float64)).ravel()
     totals = totals[totals > 0]
     # Totals of counts vary at least as those of a Poisson process; rarefied ones are equal to the last molecule.
@@ -213,8 +215,6 @@ def _check_counted(matrix: sparse.spmatrix, where: str) -> None:
             "and rounded",
             hint=RAW_HINT,
         )
-    if matrix.nnz < _VALUES:
-        return
     common = 0
     for block in _blocks(matrix.data):
         common = int(np.gcd.reduce(block.astype(np.int64), initial=common))

@@ -29,7 +29,20 @@ _SECTION_WORDS = (
     *("donor", "patient", "subject", "individual", "mouse", "animal", "bregma", "well", "block", "fov", "field"),
 )
 # Words of pieces of tissue or of a slide: positions of two of them are never of one section.
-_PLACES = ("library", "librarie", "section", "slide", "slice", "puck", "capture", "chip", "fov", "field", "bregma", "sample")
+_PLACES = (
+    "library",
+    "librarie",
+    "section",
+    "slide",
+    "slice",
+    "puck",
+    "capture",
+    "chip",
+    "fov",
+    "field",
+    "bregma",
+    "sample",
+)
 _FIELD_WORDS = ("fov", "field")
 # Words that make a column something else, for instance ``fov_x`` or ``n_samples``.
 _OTHER_WORDS = (
@@ -569,8 +582,10 @@ def _one_section(obs: pd.DataFrame, xy: np.ndarray, where: str) -> list[str]:
     """What is said where a column names groups that were read as one section."""
     for groups in _columns(obs)[0]:
         if not set(_FIELD_WORDS) & set(words_of(groups.column)):
-            how = "lie among each other at the distances of one section" if share_area(groups.labels, xy) else (
-                "lie side by side"
+            how = (
+                "lie among each other at the distances of one section"
+                if share_area(groups.labels, xy)
+                else ("lie side by side")
             )
             return [
                 f"{where}: {groups.source} names {len(groups.names)} groups that {how}: they are read as "

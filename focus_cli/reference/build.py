@@ -195,6 +195,8 @@ def _statements(cells: AnnData, info: dict[str, Any], max_cells: int) -> list[st
         lines.append(
             f"{info['source']} holds {info['scale']} values{how}, not counts; they are used as relative expression"
         )
+    elif cells.n_obs and float(cells.X.data.max()) <= 1:
+        lines.append(f"{info['source']} holds zeros and ones alone: were the counts reduced to presence and absence?")
     report = gene_report(cells.var, species=info["species"])
     if crossed := info.get("orthologues"):
         lines.append(

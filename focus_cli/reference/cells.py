@@ -11,7 +11,7 @@ import numpy as np
 
 from focus_cli import keys
 from focus_cli.errors import BadInputError, FocusError, MissingResourceError
-from focus_cli.genes import GeneNames, read_gene_names, species_of, to_species, unique_names
+from focus_cli.genes import GeneNames, read_gene_names, share_of_genes, species_of, to_species, unique_names
 from focus_cli.reference.source import choose_source
 from focus_cli.reference.types import CellTypes, choose_types
 from focus_cli.scales import undo_log
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 MIN_CELLS = 20
+_LOOKED_AT = 200  # names by which cells are told from genes
 _NAMES = 2**19  # of cells that are read at a time
 
 
@@ -66,6 +67,7 @@ def load_cells(
     with _opened(path) as file:
         source = choose_source(file, path)
         names = read_gene_names(source.var)
+        _require_genes(source.var, _index(file["obs"], np.arange(min(_LOOKED_AT, source.matrix.shape[0]))), path)
         _require_names(names, source.var, path)
         clean = pd.DataFrame({keys.GENE_ID: names.ensembl, keys.SYMBOL: names.symbol}, index=_labels(names, source.var))
         kept, crossed = _once(names, clean.index), None
@@ -87,6 +89,8 @@ def load_cells(
         x = source.matrix.take(rows)
         obs_names = _index(file["obs"], rows)
     x.data = undo_log(x.data, source.scale.base).astype(np.float32)
+    if source.scale.kind == "counts":
+        x.data = np.rint(x.data)  # errors of rounding
     clean.index = unique_names(clean.index, clean[keys.GENE_ID])
     obs = pd.DataFrame({"cell_type": types.labels[rows]}, index=unique_names(obs_names))
     cells = anndata.AnnData(x[:, kept], obs=obs, var=clean)
@@ -110,6 +114,23 @@ def load_cells(
     if crossed is not None:
         info["orthologues"] = crossed
     return cells, info
+
+
+def _require_genes(var: pd.DataFrame, cells: np.ndarray, path: Path) -> None:
+    """Refuse a file of genes × cells: hardly any of the first names of `var` is a gene, and most of `cells` are.
+
+    Raises
+    ------
+    BadInputError
+        If the table is transposed.
+    """
+    if share_of_genes(var.index[:_LOOKED_AT]) > 0.1:
+        return
+    if share_of_genes(cells) > 0.5:
+        raise BadInputError(
+            f"{path}: the table is transposed: obs holds genes ({cells[0]!r}), var cells ({var.index[0]!r})",
+            hint="write adata.T (cells × genes) instead",
+        )
 
 
 def require_h5ad(path: Path) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _COUNTS = f"layers[{keys.COUNTS!r}]"
 _UNUSABLE = {"mixed": "has cells on different scales", "contradiction": "is not on the scale of uns['log1p']"}
+_LARGEST = 2.0**30  # of counts and of values per million, however few genes they are of
 _GIVE = f"give raw counts in {_COUNTS}, raw or X"
 
 
@@ -116,6 +117,8 @@ def _problem(found: Survey) -> str:
         return "holds negative values: it was scaled or corrected"
     if not found.cells.n_values.any():
         return "is empty"
+    if (most := float(found.cells.most.max())) >= _LARGEST:
+        return f"holds a value of {most:.4g}, which is no number of molecules"
     return ""
 
 

@@ -64,6 +64,32 @@ _NOT_A_TYPE = frozenset(
         "n.d.",
         "n.a.",
         "tbd",
+        "unk",
+        "unkown",
+        "unspecified",
+        "unassigned cells",
+        "unknown cells",
+        "no match",
+        "nomatch",
+        "doublet",
+        "doublets",
+        "multiplet",
+        "multiplets",
+        "low quality",
+        "low quality cells",
+        "lowquality",
+        "low qc",
+        "ambiguous",
+        "debris",
+        "artifact",
+        "artefact",
+        "contamination",
+        "contaminated",
+        "removed",
+        "remove",
+        "exclude",
+        "excluded",
+        "filtered",
         "?",
         ".",
     )
@@ -94,7 +120,7 @@ class CellTypes:
 def type_labels(values: pd.Series) -> np.ndarray:
     """The types that a column names, as text; ``""`` where a cell has none.
 
-    No type are missing values, and words such as NA, unknown or unassigned. Whole numbers read the same however they
+    No type are missing values, and words such as NA, unknown, unassigned or doublet. Whole numbers read the same however they
     were stored: 1, 1.0 and ``"1.0"`` are the type ``"1"``.
     """
     if isinstance(values.dtype, pd.CategoricalDtype):

@@ -210,3 +210,35 @@ def test_a_10x_matrix_file_is_refused_with_the_way_to_an_h5ad(tmp_path):
     with pytest.raises(BadInputError, match="10x matrix file") as refused:
         load_cells(tmp_path / "m.h5")
     assert "read_10x_h5" in refused.value.hint
+
+
+@pytest.mark.parametrize("layout", list(LAYOUTS))
+def test_counts_with_errors_of_rounding_become_whole(tmp_path, layout):
+    read, info = load_cells(write(tmp_path / "x.h5ad", COUNTS * (1 + 3e-7), layout))
+    assert info["scale"] == "counts"
+    np.testing.assert_array_equal(read.X.toarray(), COUNTS)
+
+
+def test_a_value_that_is_no_number_of_molecules(tmp_path):
+    counts = COUNTS.copy()
+    counts[3, 2] = 2.0**40
+    with pytest.raises(BadInputError, match="no number of molecules"):
+        load_cells(write(tmp_path / "x.h5ad", counts))
+
+
+def test_presence_and_absence_is_stated(tmp_path, capsys):
+    build_reference(write(tmp_path / "x.h5ad", COUNTS > 0), tmp_path / "out", n_states=4)
+    assert "zeros and ones alone" in capsys.readouterr().err
+
+
+def test_genes_by_cells(tmp_path):
+    symbols = (
+        "TP53 GAPDH ACTB EPCAM PTPRC CD3E CD19 KRT8 VIM FN1 MBP GFAP SST GAD1 GAD2 PLP1 AQP4 MKI67 ALB INS GCG".split()
+    )
+    counts = np.random.default_rng(0).poisson(2.0, (len(symbols), 60)).astype(np.float32)
+    table = anndata.AnnData(sparse.csr_matrix(counts))
+    table.obs_names, table.var_names = symbols, [f"cell_{i}" for i in range(60)]
+    table.write_h5ad(tmp_path / "x.h5ad")
+    with pytest.raises(BadInputError, match="transposed") as refused:
+        load_cells(tmp_path / "x.h5ad")
+    assert "adata.T" in refused.value.hint

@@ -147,3 +147,11 @@ def test_numbers_of_clusters_read_the_same_however_they_are_stored(tmp_path, val
 def test_numbers_with_gaps_read_the_same(tmp_path):
     values = np.where(np.arange(N) % 6 == 0, np.nan, NUMBERS)
     assert load_cells(write(tmp_path / "x.h5ad", cluster=values))[1]["cell_types"] == {"0": 20, "1": 40, "2": 40}
+
+
+@pytest.mark.parametrize("word", ["Doublet", "doublets", "Low_Quality", "low quality", "debris", "Unspecified", "unk"])
+def test_what_was_put_aside_is_no_type(tmp_path, word):
+    values = np.where(np.arange(N) % 10 == 0, word, TYPES)
+    read, info = load_cells(write(tmp_path / "x.h5ad", cell_type=values))
+    assert word not in info["cell_types"] and info["n_cells_without_type"] == 12
+    assert read.n_obs == N - 12

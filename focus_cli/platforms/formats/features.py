@@ -10,7 +10,7 @@ import pandas as pd
 
 from focus_cli import keys
 from focus_cli.errors import BadInputError
-from focus_cli.genes import read_gene_names
+from focus_cli.genes import read_gene_names, share_of_genes
 from focus_cli.missing import texts
 from focus_cli.platforms.cells import control_types
 from focus_cli.platforms.checks import check_unique, feature_kinds
@@ -35,7 +35,7 @@ _CONTROLS = {
 INFERRED = "gene inferred by FOCUS"
 _ENSEMBL = re.compile(r"ENS[A-Z]*G\d{6,}(\.\d+)?")
 _BARCODE = re.compile(r"[ACGTN]{12,}([-_.]\w+)*|s_\d{3}um_\d+_\d+(-\d+)?")
-_LOOKED_AT = 1000
+_LOOKED_AT, _FEW = 1000, 200
 
 
 def feature_table(var: pd.DataFrame, where: str, *, prefer_columns: bool = False) -> pd.DataFrame:
@@ -91,7 +91,10 @@ def check_orientation(obs_names: Sequence[str], var_names: Sequence[str], where:
         If the table is transposed.
     """
     obs, var = texts(obs_names[:_LOOKED_AT]), texts(var_names[:_LOOKED_AT])
-    if _share(_ENSEMBL, obs) > 0.5 or (_share(_BARCODE, var) > 0.5 and _share(_BARCODE, obs) < 0.5):
+    turned = _share(_ENSEMBL, obs) > 0.5 or (_share(_BARCODE, var) > 0.5 and _share(_BARCODE, obs) < 0.5)
+    if not turned and _share(_BARCODE, obs) < 0.5 and _share(_ENSEMBL, var) < 0.5 and len(obs) and len(var):
+        turned = share_of_genes(var[:_FEW]) < 0.1 and share_of_genes(obs[:_FEW]) > 0.5
+    if turned:
         raise BadInputError(
             f"{where}: the table is transposed: obs holds genes ({obs[0]!r}), var locations ({var[0]!r})"
             if len(obs) and len(var)
