@@ -120,8 +120,8 @@ class CellTypes:
 def type_labels(values: pd.Series) -> np.ndarray:
     """The types that a column names, as text; ``""`` where a cell has none.
 
-    No type are missing values, and words such as NA, unknown, unassigned or doublet. Whole numbers read the same however they
-    were stored: 1, 1.0 and ``"1.0"`` are the type ``"1"``.
+    No type are missing values, and words such as NA, unknown, unassigned or doublet. Whole numbers read the
+    same however they were stored: 1, 1.0 and ``"1.0"`` are the type ``"1"``.
     """
     if isinstance(values.dtype, pd.CategoricalDtype):
         named = np.append(_plain(values.cat.categories), "").astype(object)

@@ -5,7 +5,7 @@ import gzip
 import h5py
 import numpy as np
 import pytest
-from raw_folders import write_matrix_folder, write_matrix_h5
+from raw_folders import write_matrix_folder, write_matrix_h5, write_visium
 from scipy import io, sparse
 
 from focus_cli.errors import BadInputError
@@ -154,3 +154,40 @@ class TestH5:
         write_matrix_h5(file, COUNTS, BARCODES, ids, symbols)
         adata, _, _ = read_matrix(file)
         assert list(adata.var["gene_ids"]) == ids and list(adata.var["gene_symbols"]) == symbols
+
+
+def _as_csv(text):
+    return text.replace("\t", ",")
+
+
+def _numbered(text):
+    return "".join(f"{i}\t{line}\n" for i, line in enumerate(text.splitlines(), start=1))
+
+
+def _of_genes(text):
+    return text.replace("Gene Expression", "Gene")
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [("features.tsv", _as_csv), ("features.tsv", _numbered), ("features.tsv", _of_genes), ("barcodes.tsv", _numbered)],
+)
+def test_lists_that_were_saved_again(tmp_path, name, change):
+    raw = write_visium(tmp_path / "raw", matrix="mtx", image=None)
+    file = raw.path / "filtered_feature_bc_matrix" / name
+    file.write_text(change(file.read_text()))
+    adata, _, _ = read_matrix(raw.path / "filtered_feature_bc_matrix")
+    assert adata.obs_names.tolist() == raw.positions.index.tolist()
+    assert adata.var["gene_ids"].tolist() == raw.gene_ids and adata.var_names.tolist() == raw.symbols
+    np.testing.assert_array_equal(adata.X.toarray(), raw.counts)
+
+
+def test_lists_that_were_exchanged(tmp_path):
+    raw = write_visium(tmp_path / "raw", matrix="mtx", image=None)
+    folder = raw.path / "filtered_feature_bc_matrix"
+    features, barcodes = (folder / "features.tsv").read_text(), (folder / "barcodes.tsv").read_text()
+    (folder / "features.tsv").write_text(barcodes)
+    (folder / "barcodes.tsv").write_text(features)
+    with pytest.raises(BadInputError, match="holds barcodes") as refused:
+        read_matrix(folder)
+    assert "exchange" in refused.value.hint

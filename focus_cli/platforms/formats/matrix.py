@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from focus_cli.store.hdf5 import open_hdf5
 
 # Values converted, and names decoded, at a time.
 _BLOCK, _NAMES = 1 << 18, 1 << 14
+_BARCODE = re.compile(r"[ACGTN]{8,}([-_.]\w+)*|s_\d{3}um_\d+_\d+(-\d+)?")
 # First words of the header that R and pandas put on lists of barcodes and features.
 _HEADERS = (
     "x",
@@ -213,12 +215,18 @@ def _members(folder: Path) -> dict[str, Path]:
 
 def _read_members(files: Mapping[str, Path]):
     matrix = read_mtx(files["matrix"]).T.tocsr()
-    features = _without_header(_read_tsv(files["features"]), matrix.shape)
+    features = _without_header(_without_numbers(_read_tsv(files["features"])), matrix.shape)
     if features.shape[1] < 2:
         features[1] = features[0]
     if features.shape[1] < 3:
         features[2] = GENE_EXPRESSION
-    barcodes = _without_header(_read_tsv(files["barcodes"]), matrix.shape)[0].tolist()
+    barcodes = _without_header(_without_numbers(_read_tsv(files["barcodes"])), matrix.shape)[0].tolist()
+    if _barcodes(features[0].tolist()) > 0.9 > 0.1 > _barcodes(barcodes):
+        raise BadInputError(
+            f"{files['features']} holds barcodes ({features.iloc[0, 0]!r}), and {files['barcodes'].name} holds genes "
+            f"({barcodes[0]!r})",
+            hint="exchange the names of the two files",
+        )
     return matrix, barcodes, features[[0, 1, 2]].set_axis(["id", "name", "type"], axis=1)
 
 
@@ -232,8 +240,31 @@ def _read_tsv(path: Path) -> pd.DataFrame:
         raise BadInputError(f"{path} is empty", hint="check the matrix folder") from error
     except DAMAGE as error:
         raise damaged(path, error) from error
+    if table.shape[1] == 1:  # saved with another separator, as every row shows
+        for sep in ",;":
+            parts = [row.split(sep) for row in table[0]]
+            if {len(part) for part in parts} in ({2}, {3}, {4}):
+                table = pd.DataFrame(parts, dtype=object)
     # R quotes every name; a lone quote is a part of a name.
     return table.map(lambda name: name[1:-1] if len(name) > 1 and name[0] == name[-1] == '"' else name)
+
+
+def _barcodes(names: list[str]) -> float:
+    """Share of names that are barcodes."""
+    looked = names[:1000]
+    return sum(bool(_BARCODE.fullmatch(name)) for name in looked) / max(len(looked), 1)
+
+
+def _without_numbers(table: pd.DataFrame) -> pd.DataFrame:
+    """Drop a first column that only numbers the rows, as R and pandas write it."""
+    if table.shape[1] < 2 or len(table) < 2:
+        return table
+    numbers = table[0].tolist()
+    start = 1 if not numbers[0].isdigit() else 0  # a header
+    first = numbers[start] if len(numbers) > start else ""
+    if first in ("0", "1") and numbers[start:] == [str(int(first) + i) for i in range(len(numbers) - start)]:
+        return table.drop(columns=0).set_axis(range(table.shape[1] - 1), axis=1)
+    return table
 
 
 def _without_header(table: pd.DataFrame, shape: tuple[int, int]) -> pd.DataFrame:

@@ -41,7 +41,7 @@ _ROW_NAMES = ("", "unnamed: 0", "rownames", "row_names", "rowname", "index", "x"
 _NUMBERED = re.compile(r"[vx]?\d*")  # V1, V2 … of R and 0, 1 … of pandas: a header of a table that had none
 _WHOLE = (Column.IN_TISSUE, Column.ARRAY_ROW, Column.ARRAY_COL)
 _RESTORE = "restore the positions file as Space Ranger wrote it"
-_TRUTH = {"true": 1.0, "false": 0.0, "t": 1.0, "f": 0.0}
+_TRUTH = {"true": 1.0, "false": 0.0, "t": 1.0, "f": 0.0, "yes": 1.0, "no": 0.0}
 
 
 def read_positions(path: Path) -> tuple[pd.DataFrame, list[str]]:
