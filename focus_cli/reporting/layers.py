@@ -123,8 +123,8 @@ def category_layer(
     """
     import pandas as pd
 
-    values = pd.Series(np.asarray(values, dtype=object))
-    values = values.where(values.notna(), None).map(lambda v: None if v is None or str(v) == "" else str(v))
+    values = np.asarray(values, dtype=object)
+    values = [None if gap or str(value) == "" else str(value) for value, gap in zip(values, pd.isna(values))]
     found = in_order({v for v in values if v is not None})
     if not found:
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 import zlib
 from pathlib import Path
+from typing import Any
 
 from focus_cli.errors import FocusError
 from focus_cli.store.documents import read_json_object
@@ -38,7 +39,13 @@ def answered_matrix(path: Path) -> Shape | None:
         for name in ("layers/counts", "X"):
             if name in file and (found := _anndata_matrix(file[name])):
                 return found
-        return *(int(file[table][file[table].attrs["_index"]].shape[0]) for table in ("obs", "var")), 0
+        return *(_index_length(file[table]) for table in ("obs", "var")), 0
+
+
+def _index_length(table: Any) -> int:
+    """Rows of a table of an AnnData; its names are an array, or values with a mask as pandas 3 has them."""
+    names = table[table.attrs["_index"]]
+    return len(names["values"] if hasattr(names, "keys") else names)
 
 
 def tenx_matrix(path: Path) -> Shape | None:
@@ -122,7 +129,8 @@ def text_matrix(path: Path) -> tuple[Shape, int] | None:
 
 def zarr_matrix(table: Path) -> Shape | None:
     """Shape of an AnnData table in a zarr store (version 2 or 3)."""
-    entries, rows, columns = (_zarr_length(table / name) for name in ("X/data", "X/indptr", "var/_index"))
+    entries, rows = _zarr_length(table / "X/data"), _zarr_length(table / "X/indptr")
+    columns = _zarr_length(table / "var/_index") or _zarr_length(table / "var/_index/values")
     if not entries or not rows:
         return None
     return rows - 1, columns or 0, entries

@@ -62,6 +62,8 @@ def write_scored_genes(truth: Path, out: Path) -> None:
     out
         The text file to write.
     """
+    import h5py
+
     from focus_cli.store.hdf5 import open_hdf5
 
     with open_hdf5(truth) as file:
@@ -69,7 +71,9 @@ def write_scored_genes(truth: Path, out: Path) -> None:
         if listed is None:
             var = file["var"]
             listed = var[var.attrs["_index"]]
-        names = [str(name) for name in listed.asstr()[...]]
+        # pandas 3 has texts as values with a mask.
+        texts = listed["values"] if isinstance(listed, h5py.Group) else listed
+        names = [str(name) for name in texts.asstr()[...]]
     with atomic_file(out, overwrite=True, kind=PART) as temporary:
         temporary.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
 

@@ -20,6 +20,8 @@ from focus_cli import keys
 from focus_cli.enhancement import enhance
 from focus_cli.enhancement.stage import EnhanceOptions
 from focus_cli.errors import BadInputError, MissingResourceError, OutputExistsError, UsageError
+from focus_cli.genes import load_table
+from focus_cli.preprocessing.preparation import Preparation
 
 
 def test_an_existing_output_is_refused_before_work(tmp_path):
@@ -104,13 +106,19 @@ def test_a_reference_that_cannot_be_used_is_refused_before_a_raw_sample_is_prepa
     def never(*args, **how):
         raise AssertionError("the sample was prepared")
 
-    monkeypatch.setattr("focus_cli.enhancement.stage._preprocessed", never)
-    scaled = anndata.AnnData(np.random.default_rng(0).normal(size=(30, 12)).astype(np.float32))
+    monkeypatch.setattr("focus_cli.preprocessing.stage.keep_locations", never)
+    rng, names = np.random.default_rng(0), [name for name in load_table("human").symbol.tolist() if name][:200]
+    raw = anndata.AnnData(rng.poisson(2.0, (36, 200)).astype(np.float32))
+    raw.var_names = names
+    raw.obsm["spatial"] = 100.0 * np.stack(np.divmod(np.arange(36), 6), 1)
+    raw.write_h5ad(tmp_path / "raw.h5ad")
+    scaled = anndata.AnnData(rng.normal(size=(30, 200)).astype(np.float32))
+    scaled.var_names = names
     scaled.write_h5ad(tmp_path / "scaled.h5ad")
-    (tmp_path / "raw").mkdir()
-    (tmp_path / "raw" / "counts.csv").write_text("x")
+    how = {"preparation": Preparation(reader={"mpp": 1.0})}
     with pytest.raises(BadInputError, match="it was scaled"):
-        enhance(tmp_path / "raw", tmp_path / "a.h5ad", reference=tmp_path / "scaled.h5ad")
+        enhance(tmp_path / "raw.h5ad", tmp_path / "a.h5ad", reference=tmp_path / "scaled.h5ad", **how)
     (tmp_path / "folder").mkdir()
     with pytest.raises(MissingResourceError, match=r"reference\.json"):
-        enhance(tmp_path / "raw", tmp_path / "a.h5ad", reference=tmp_path / "folder")
+        enhance(tmp_path / "raw.h5ad", tmp_path / "a.h5ad", reference=tmp_path / "folder", **how)
+    assert not (tmp_path / "a.h5ad").exists()

@@ -31,6 +31,7 @@ def test_fit_and_apply_from_the_command_line(tmp_path):
 
 
 def test_a_refusal_is_raised_for_the_group_to_print(tmp_path):
+    pytest.importorskip("lifelines")
     file = write_embedding(tmp_path / "a.h5ad", "a", np.ones((4, 2)))
     path = write_table(tmp_path / "t.tsv", pd.DataFrame({"sample": ["a"], "months": [3], "died": [1]}))
     arguments = ["outcome", "fit", str(file), "--table", str(path), "--time", "months", "--event", "died"]

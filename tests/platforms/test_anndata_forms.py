@@ -370,7 +370,8 @@ def test_damaged_stores(tmp_path, what):
         chunk.unlink()
         os.mkfifo(chunk)
     else:
-        for place in [*store.glob(".zmetadata"), *(store / "obs").glob("zarr.json"), *(store / "obs").glob(".zattrs")]:
+        consolidated = [*store.glob(".zmetadata"), *store.glob("zarr.json")]
+        for place in [*consolidated, *(store / "obs").glob("zarr.json"), *(store / "obs").glob(".zattrs")]:
             place.write_text("{}")
     with pytest.raises((BadInputError, MissingResourceError)):
         read(store, mpp=1.0, platform="anndata")

@@ -11,6 +11,7 @@ import pandas as pd
 from scipy import sparse
 
 from focus_cli import keys
+from focus_cli.store import write_anndata
 
 MPP = 0.5
 STATES = ("epithelium", "stroma", "B cell", "T cell")
@@ -108,7 +109,7 @@ def refined(parent: anndata.AnnData) -> anndata.AnnData:
 
 def write(adata: anndata.AnnData, path: Path) -> Path:
     """Write `adata` and return the path."""
-    adata.write_h5ad(path)
+    write_anndata(adata, path)
     return path
 
 

@@ -19,6 +19,7 @@ from focus_cli.errors import BadInputError, MissingResourceError, OutputExistsEr
 from focus_cli.h5ad.spatial_file import SpatialFile
 from focus_cli.reporting import html, write_report
 from focus_cli.reporting.genes import read_expression
+from focus_cli.store import write_anndata
 
 
 @pytest.fixture
@@ -202,7 +203,7 @@ def _no_spatial(path: Path) -> None:
 def _nan_positions(path: Path) -> None:
     adata = anndata.AnnData(np.ones((3, 2), np.float32))
     adata.obsm[keys.SPATIAL] = np.array([[0, 0], [1, np.nan], [2, 2]])
-    adata.write_h5ad(path)
+    write_anndata(adata, path)
 
 
 def _text(path: Path) -> None:

@@ -17,6 +17,7 @@ import pytest
 from focus_cli import keys
 from focus_cli.config import SampleRow, check_config
 from focus_cli.reporting.layers import colours_of
+from focus_cli.store import write_anndata
 from focus_cli.workflow.cohort import record_cohort, write_cohort
 from focus_cli.workflow.cohort_answers import CohortAnswers
 from focus_cli.workflow.cohort_jobs import cohort_jobs
@@ -48,7 +49,7 @@ def write_answer(path: Path, n: int, *, obs=None, var=None, types=None) -> None:
     adata = anndata.AnnData(obs=pd.DataFrame(obs or {}, index=index), var=pd.DataFrame(var or {}).rename(index=str))
     if types is not None:
         adata.obsm[keys.TYPES] = pd.DataFrame(types, index=index)
-    adata.write_h5ad(path)
+    write_anndata(adata, path)
 
 
 def write_types(path: Path, mean: dict[str, float], *, label: list[str] | None = None) -> None:

@@ -124,7 +124,8 @@ def of_anndata(source: anndata.AnnData, name: str) -> AnnTable:
             matrices.append((f"{name} X", source.var, source.X))
         if source.raw is not None:
             matrices.append((f"{name} raw.X", source.raw.var, source.raw.X))
-        layers = [k for k in source.layers if k.lower() in _COUNT_LAYERS]
+        # anndata 0.13 lists X among the layers, as None.
+        layers = [k for k in source.layers if k is not None and k.lower() in _COUNT_LAYERS]
         matrices += [(f"{name} layers[{k!r}]", source.var, source.layers[k]) for k in layers]
     return AnnTable(
         name=name,

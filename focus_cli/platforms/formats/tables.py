@@ -361,9 +361,9 @@ def as_numbers(path: Path, name: str, values: pd.Series) -> pd.Series:
         try:
             return pd.to_numeric(values).astype(np.float64)
         except (ValueError, TypeError):
-            if values.dtype != object:
+            if values.dtype != object and not isinstance(values.dtype, pd.StringDtype):
                 raise
-            return pd.to_numeric(_with_points(values)).astype(np.float64)
+            return pd.to_numeric(_with_points(values.astype(object))).astype(np.float64)
     except TABLE_DAMAGE as error:
         reason = " ".join(str(error).split())[:100]
         raise BadInputError(
