@@ -118,6 +118,7 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """Entry point: a refusal is one line, a hint and its own exit code; never a traceback."""
+    _open_standard_streams()
     end_on_signals(remove_temporaries)
     quiet_hooks()
     _spell_out()
@@ -157,6 +158,17 @@ def main() -> NoReturn:
     if code and os.environ.get(JOB_VARIABLE):
         click.echo(f"{EXIT_CODE_LINE}{code}", err=True)
     leave(code)
+
+
+def _open_standard_streams() -> None:
+    """Open what was closed before the start (``>&-``) on nothing: else a file that is written gets its number."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
 
 
 def _spell_out() -> None:

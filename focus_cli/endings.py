@@ -9,7 +9,7 @@ import sys
 import threading
 from typing import Any, NoReturn
 
-from focus_cli.errors import EXIT_FILE_SYSTEM, EXIT_INTERNAL, FocusError
+from focus_cli.errors import EXIT_FILE_SYSTEM, EXIT_INTERNAL, FocusError, MissingResourceError
 from focus_cli.interrupts import noted_signal
 
 _LESS_MEMORY = (
@@ -40,7 +40,17 @@ def refusal_of(error: BaseException) -> FocusError | None:
         return fault
     if isinstance(error, FocusError):
         return error
+    if isinstance(error, FileNotFoundError) and not _has_folder():
+        return MissingResourceError("the folder that this was started in is gone", hint="cd into one that exists")
     return FocusError("out of memory", hint=_LESS_MEMORY) if _out_of_memory(error) else None
+
+
+def _has_folder() -> bool:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _out_of_memory(error: BaseException) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Protocol, TypeVar
 
 from focus_cli.errors import one_line
@@ -17,7 +17,8 @@ _bars: list[Any] = []  # the display that is on the terminal, if there is one
 
 def say(message: str) -> None:
     """Print one line about the work to standard error."""
-    print(one_line(message), file=sys.stderr, flush=True)
+    with suppress(OSError):  # work does not end because nobody can be told of it
+        print(one_line(message), file=sys.stderr, flush=True)
 
 
 def warn(lines: Iterable[str]) -> None:

@@ -109,6 +109,8 @@ def _shape(handle: h5py.File) -> tuple[int, int]:
     for name in ("obs", "var"):
         group = handle[name]
         index = group.attrs.get("_index", "_index") if isinstance(group, h5py.Group) else None
+        if index is not None and not (isinstance(index, str) and index in group):
+            raise BadInputError(f"{handle.filename} is damaged: {name} has no names", hint="write the file again")
         lengths.append(len(group) if index is None else _length(group[index]))
     return lengths[0], lengths[1]
 

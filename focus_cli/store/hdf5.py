@@ -27,6 +27,7 @@ MAX_OBJECTS = 200_000
 MAX_DEPTH = 48
 # Fill values take no space in a file, so a few bytes can claim any size. Below the first figure nothing is refused.
 _CLAIMED_FREELY = 4 << 30
+_UNSTORED_FREELY = 256 << 20  # of which not one value was written
 _MAX_RATIO = 5000
 _HINT = "save it again as one file: `h5repack` or the program that wrote it"
 
@@ -162,7 +163,9 @@ class _Walk:
             raise self._refusal(place, "a user-defined link")
         try:
             target = h5o.open(group, name)
-        except Exception:
+        except Exception as error:
+            if kind == h5l.TYPE_SOFT and "too many links" in str(error):
+                raise self._refusal(place, "a link that leads to itself") from error
             if kind == h5l.TYPE_SOFT:
                 # It leads nowhere, or over another link that is met by itself: a reader finds nothing there.
                 return 1
@@ -182,10 +185,11 @@ class _Walk:
         space = dataset.get_space()
         if space.get_simple_extent_type() != h5s.SIMPLE:
             return
+        stored = dataset.get_storage_size()
         claimed = space.get_simple_extent_npoints() * max(dataset.get_type().get_size(), 1)
-        if claimed > _CLAIMED_FREELY and claimed > _MAX_RATIO * dataset.get_storage_size():
+        if claimed > (_CLAIMED_FREELY if stored else _UNSTORED_FREELY) and claimed > _MAX_RATIO * stored:
             raise BadInputError(
-                f"{self.path}: {place} claims {claimed / 2**30:,.0f} GiB and stores nearly nothing", hint=_HINT
+                f"{self.path}: {place} claims {claimed / 2**30:,.1f} GiB and stores nearly nothing", hint=_HINT
             )
 
     def _refusal(self, place: str, what: str) -> FocusError:

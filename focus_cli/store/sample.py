@@ -198,6 +198,9 @@ class StoredSample:
         return adata
 
 
+MAX_COUNT = 2**31 - 1  # of one gene at one location
+
+
 def check_counts(adata: AnnData, path: Path, hint: str) -> None:
     """Refuse what no sample holds: counts that are no counts, positions that are no positions.
 
@@ -214,6 +217,8 @@ def check_counts(adata: AnnData, path: Path, hint: str) -> None:
     values = adata.X.data
     if len(values) and not (np.isfinite(values).all() and values.min() >= 0):
         raise BadInputError(f"{path}: X holds values that are negative or not finite", hint=hint)
+    if len(values) and values.max() > MAX_COUNT:
+        raise BadInputError(f"{path}: X holds {values.max():g}, which is no count of molecules", hint=hint)
     for key in (keys.SPATIAL, keys.SPATIAL_UM):
         xy = adata.obsm.get(key)
         if not isinstance(xy, np.ndarray) or xy.shape != (adata.n_obs, 2) or xy.dtype.kind not in "iuf":

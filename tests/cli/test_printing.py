@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from focus_cli.commands.printing import print_json, print_rows
 from focus_cli.progress import say, warn
@@ -57,3 +60,27 @@ def test_nobody_reading_to_the_end_is_no_failure(tmp_path):
     process.stdout.close()
     said = process.stderr.read()
     assert process.wait() == 0 and not said, said
+
+
+_CLOSED = pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-", "2>/dev/full"])
+
+
+@_CLOSED
+def test_closed_streams_end_no_command(tmp_path, closed):
+    start = "from focus_cli.cli import main; main()"
+    words = shlex.join([sys.executable, "-P", "-c", start, "init", "study"])
+    assert subprocess.run(["bash", "-c", f"{words} {closed}"], cwd=tmp_path, check=False).returncode == 0
+    assert (tmp_path / "study" / "samples.tsv").is_file()
+
+
+def test_a_folder_that_is_gone_is_named(tmp_path, monkeypatch):
+    from focus_cli.endings import refusal_of
+
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(FileNotFoundError) as caught:
+        os.getcwd()
+    assert refusal_of(caught.value).exit_code == 4
+    os.chdir(tmp_path)
+    assert refusal_of(FileNotFoundError("x")) is None

@@ -335,3 +335,14 @@ def test_a_head_and_its_table_are_known(tmp_path):
     table = tmp_path / "outcomes.tsv"
     table.write_text("sample\tlocations\tscore\tprobability\tunlike_training\nS1\t9\t0.1\t0.5\t0\n")
     assert explain(table)["kind"] == "outcome table"
+
+
+def test_a_table_whose_names_are_gone_is_damaged(tmp_path):
+    import h5py
+
+    from focus_cli.reporting.explain_h5ad import _shape
+
+    with h5py.File(tmp_path / "x.h5ad", "w") as file:
+        file.create_group("obs").attrs["_index"] = "gone"
+        with pytest.raises(BadInputError, match="obs has no names"):
+            _shape(file)

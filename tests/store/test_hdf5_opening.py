@@ -99,6 +99,14 @@ def _doubling(file, other):
         group["l"] = group["r"] = file[f"g{i}"]
 
 
+def _soft_link_to_itself(file, other):
+    file["again"] = h5py.SoftLink("/again")
+
+
+def _names_that_were_never_written(file, other):
+    file.create_dataset("names", (10**8,), h5py.string_dtype(), chunks=(1 << 16,))
+
+
 def _deep(file, other):
     file.create_group("/".join("a" * 100))
 
@@ -137,7 +145,6 @@ def test_links_inside_the_file_are_followed(tmp_path):
     with h5py.File(path, "w") as file:
         file["a/x"] = np.arange(3)
         file["soft"], file["hard"], file["dangling"] = h5py.SoftLink("/a/x"), file["a/x"], h5py.SoftLink("/absent")
-        file["to itself"] = h5py.SoftLink("/to itself")
         file["nothing"] = h5py.Empty("f8")
         file["one"] = 3.0
         file["type"] = np.dtype("f8")
@@ -206,3 +213,13 @@ def test_no_anndata_is_refused_in_one_line(tmp_path, other):
 def test_sound_matrices_and_arrays_pass():
     check_sparse(sparse.identity(3, format="csr"), "x")
     check_sparse(np.zeros(3), "x")
+
+
+def test_counts_that_no_one_counted_are_refused(tmp_path):
+    from focus_cli.store.sample import check_counts
+
+    xy = np.arange(4.0).reshape(2, 2)
+    adata = anndata.AnnData(sparse.csr_matrix(np.array([[1, 3e38], [0, 2]], np.float32)))
+    adata.obsm["spatial"] = adata.obsm["spatial_um"] = xy
+    with pytest.raises(BadInputError, match="no count of molecules"):
+        check_counts(adata, tmp_path / "counts.h5ad", "")
