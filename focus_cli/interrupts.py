@@ -36,17 +36,21 @@ class _State:
 _state = _State()
 
 
-def end_on_signals(last_act: Callable[[], None]) -> None:
+def end_on_signals(last_act: Callable[[], None] | None = None) -> None:
     """End this process on SIGINT, SIGTERM and SIGHUP by raising `Interrupted` in the main thread.
 
-    A signal that is ignored, as under nohup, stays so.
+    A signal that is ignored, as under nohup, stays so. May be called again, to name `last_act`.
 
     Parameters
     ----------
     last_act
         Called before a process that does not unwind in time is ended.
     """
-    _state.noted, _state.shields, _state.process, _state.last_act = None, 0, os.getpid(), last_act
+    if last_act is not None:
+        _state.last_act = last_act
+    if _state.process == os.getpid():
+        return
+    _state.noted, _state.shields, _state.process = None, 0, os.getpid()
     for number in SIGNALS:
         if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(number, _note)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from focus_cli.interrupts import check_interrupted, shielded
-from focus_cli.store.faults import named_faults
+from focus_cli.store.faults import faults_noted, named_faults, raise_noted
 from focus_cli.store.fence import refuse_superseded
 from focus_cli.store.kinds import Kind
 from focus_cli.store.outputs import check_output
@@ -60,7 +60,9 @@ def _in_place_of(path: Path, overwrite: bool, kind: Kind) -> Iterator[Path]:
     hold(temporary)
     try:
         with named_faults(temporary):
+            before = faults_noted()
             yield temporary
+            raise_noted(before)
             check_interrupted()
             refuse_superseded(path)
             # What lies there may have come while this was made.

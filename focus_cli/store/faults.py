@@ -44,6 +44,17 @@ def note_fault(fault: FileSystemError) -> None:
     _noted.append(fault)
 
 
+def faults_noted() -> int:
+    """How many faults were noted so far."""
+    return len(_noted)
+
+
+def raise_noted(before: int) -> None:
+    """Raise the last fault that was noted since there were `before` of them; none: nothing happens."""
+    if len(_noted) > before:
+        raise _noted[-1]
+
+
 @contextlib.contextmanager
 def named_faults(temporary: Path) -> Iterator[None]:
     """Raise what fails while `temporary` (a file or folder) is written as a fault of the file system, where it is one.
@@ -53,11 +64,10 @@ def named_faults(temporary: Path) -> Iterator[None]:
     FileSystemError
         In the place of whatever a library made of it.
     """
-    before = len(_noted)
+    before = faults_noted()
     try:
         yield
-        if len(_noted) > before:
-            raise _noted[-1]
+        raise_noted(before)
     except Exception as error:
         fault = fault_of(error) or (None if isinstance(error, FocusError) else _probe(temporary))
         if fault is None or fault is error:
