@@ -21,6 +21,7 @@ from focus_cli.store.kinds import FEATURES, PART
 from focus_cli.store.regular import read_text_bounded
 from focus_cli.store.schema import Count, Document, validated
 from focus_cli.store.temporaries import name_bytes
+from focus_cli.store.zarr_folder import require_zarr
 
 RASTER = "raster.zarr"
 _PIECE = 256  # records that are read at a time
@@ -55,7 +56,7 @@ def link_tree(source: Path, target: Path, overwrite: bool = False) -> None:
             shutil.copyfile(a, b)
 
     with atomic_directory(target, overwrite, kind=FEATURES) as temporary:
-        shutil.copytree(source, temporary, copy_function=link, dirs_exist_ok=True)
+        shutil.copytree(require_zarr(source), temporary, copy_function=link, dirs_exist_ok=True)
 
 
 class ProgressDocument(Document):

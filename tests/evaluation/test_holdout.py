@@ -319,3 +319,13 @@ def test_outputs_are_not_replaced_unless_asked_and_never_mixed_with_the_input(sp
         with pytest.raises(UsageError):
             hold_out(spots.path, "denoise", out, truth, overwrite=True)
     assert spots.sample.read().n_obs == 400
+
+
+def test_a_raster_that_leads_to_an_endless_file_is_not_copied(spots, tmp_path):
+    copy = tmp_path / "S1"
+    shutil.copytree(getattr(spots, "path", spots), copy)
+    (copy / keys.MORPHOLOGY_ZARR).mkdir(exist_ok=True)
+    (copy / keys.MORPHOLOGY_ZARR / "c").symlink_to("/dev/zero")
+    with pytest.raises(BadInputError, match="link out of the store"):
+        hold_out(copy, "denoise", tmp_path / "seen", tmp_path / "truth.h5ad")
+    assert not (tmp_path / "seen").exists()

@@ -25,6 +25,7 @@ from focus_cli.resources import check_memory, sample_size
 from focus_cli.store import StoredSample, atomic_file, check_output, open_sample, write_anndata, write_sample
 from focus_cli.store.kinds import SAMPLE, TRUTH
 from focus_cli.store.sample import check_sample_id
+from focus_cli.store.zarr_folder import require_zarr
 
 DEFAULT_N_GENES = {"denoise": 1000, "impute": 1000, "refine": 200, "histology": 200}
 Box = tuple[float, float, float, float]
@@ -206,7 +207,8 @@ def _write(
 
     def rasters(folder: Path) -> None:
         for path in sample.raster_paths:
-            shutil.copytree(path, folder / path.name)
+            # A copy follows links: none may lead out of the store, to a device without end for instance.
+            shutil.copytree(require_zarr(path), folder / path.name)
 
     # The truth takes its place only once the sample is whole: both or neither.
     with atomic_file(truth, overwrite, kind=TRUTH) as temporary:
