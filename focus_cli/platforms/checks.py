@@ -157,11 +157,12 @@ def check_counts(matrix: sparse.spmatrix, where: str, *, whole: bool = True) -> 
         raise BadInputError(f"{where}: {reason}", hint=hint)
     if whole:
         _check_one_scale(matrix, where)
-        _check_counted(matrix, where)
     if data.size and data.max() >= (_LARGEST_COUNT if whole else _LARGEST_FLOAT):
         raise BadInputError(
             f"{where}: a value of {data.max():.4g} is no number of molecules", hint="is the matrix file damaged?"
         )
+    if whole:
+        _check_counted(matrix, where)
     if not np.any(data):
         raise BadInputError(
             f"{where}: the matrix holds no molecule ({n_locations} locations × {n_genes} genes, all zero)",
