@@ -50,9 +50,22 @@ def check_histology(name: str, thumbnail: np.ndarray, *, force: bool) -> list[st
 
 
 def check_fit(
-    slide: Slide, thumbnail: np.ndarray, sample: RawSample, adata: AnnData, *, force: bool
+    slide: Slide,
+    thumbnail: np.ndarray,
+    sample: RawSample,
+    adata: AnnData,
+    *,
+    align_from: str | None = None,
+    force: bool,
 ) -> tuple[dict[str, Any], list[str]]:
     """Check that the locations lie on this H&E, the right way round and in their place.
+
+    Parameters
+    ----------
+    align_from
+        The direction of the given alignment; None where none was given.
+    force
+        Let all pass, with warnings.
 
     Returns
     -------
@@ -88,7 +101,8 @@ def check_fit(
         figures, warnings = check_orientation(xy, counts, nuclei, tissue, **scale, force=force)
     except BadInputError as refusal:  # at a wrong scale a turn may fit better, and would hide it
         other = scales.search()
-        if other is None and not isinstance(refusal, BetterOrientationError):
+        inside = np.all((xy >= 0) & (xy < np.array(thumbnail.shape[1::-1]) * um_per_px))
+        if other is None and inside and not _scales_differ(slide) and not isinstance(refusal, BetterOrientationError):
             check_mismatch(chance)
         raise name_scales(slide, refusal, other) from refusal
     if not (warnings and force) and (other := scales.search()) is not None and other.certain:
@@ -98,6 +112,8 @@ def check_fit(
         warnings = [f"{refusal.message} (forced)"]
     figures["shift"] = compare_shifts(xy, counts, nuclei, tissue, **scale)
     figures["chance"] = chance
+    if align_from is not None:
+        check_alignment(figures, align_from, force=force)
     if not any(line.endswith("(forced)") for line in warnings):  # what is wrong already needs no second word
         warnings += check_shifts(figures["shift"], figures, force=force) or check_mismatch(chance, force=force)
     return figures, warnings
@@ -115,8 +131,7 @@ def name_scales(slide: Slide, refusal: BadInputError, other: ScaleFit | None) ->
     other
         Another scale at which they do.
     """
-    stated = slide.file_mpp
-    differ = stated is not None and abs(stated / slide.mpp - 1) > SCALE_TOLERANCE
+    stated, differ = slide.file_mpp, _scales_differ(slide)
     if other is None and not differ:
         return refusal
     scales = f"by the positions {slide.path.name} has {slide.mpp:.4g} µm per pixel"
@@ -136,6 +151,11 @@ def name_scales(slide: Slide, refusal: BadInputError, other: ScaleFit | None) ->
         hint=f"it looks like {copy}: give the image that the positions refer to, or a TIFF that states its µm per "
         "pixel, or pass --register; --force goes on regardless",
     )
+
+
+def _scales_differ(slide: Slide) -> bool:
+    """Whether the file states another scale than the positions give its image."""
+    return slide.file_mpp is not None and abs(slide.file_mpp / slide.mpp - 1) > SCALE_TOLERANCE
 
 
 def check_alignment(figures: dict[str, Any], align_from: str, *, force: bool) -> None:

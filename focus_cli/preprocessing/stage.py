@@ -15,7 +15,6 @@ from focus_cli.errors import BadInputError, UsageError
 from focus_cli.preprocessing.encoding import Encoding
 from focus_cli.preprocessing.image_fit import (
     HIRES_SIDE,
-    check_alignment,
     check_fit,
     check_histology,
     draw_registration,
@@ -185,9 +184,8 @@ def preprocess(
         old_mpp = sample.mpp
         coordinates = link(sample, adata, placed, array)
         slide.mpp = sample.mpp / coordinates.between(System.FULLRES, System.IMAGE).scale
-        figures, notes = check_fit(slide, thumbnail, sample, adata, force=force)
-        if align is not None:
-            check_alignment(figures, align_from or "image", force=force)
+        direction = None if align is None else align_from or "image"
+        figures, notes = check_fit(slide, thumbnail, sample, adata, align_from=direction, force=force)
         warnings += placed.warnings + notes
         bounds = bounding_box(adata.obsm[keys.SPATIAL_UM], MARGIN_UM)
         entry = picture_entry(entry, thumbnail, slide, coordinates, sample.mpp / old_mpp)
