@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from focus_cli import keys
 from focus_cli.errors import BadInputError, FocusError, MissingResourceError
 from focus_cli.h5ad.focus_schema import check_columns, check_focus
 from focus_cli.store.column_names import proper_names
-from focus_cli.store.damage import damaged
+from focus_cli.store.damage import damaged, raised_by_hdf5
 from focus_cli.store.documents import parse_json
 from focus_cli.store.hdf5 import check_sparse, open_hdf5
 
@@ -111,8 +112,12 @@ class SpatialFile:
     def __enter__(self) -> SpatialFile:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.handle.close()
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
+        with suppress(Exception):  # of a damaged file, whose fault was met before
+            self.handle.close()
+        # Matrices are read long after the file was opened: what HDF5 raises then is about the file as well.
+        if isinstance(error, (OSError, RuntimeError)) and raised_by_hdf5(error):
+            raise damaged(self.path, error, "write the file again") from error
 
     def _table(self, name: str) -> pd.DataFrame:
         import pandas as pd

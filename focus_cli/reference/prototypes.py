@@ -8,6 +8,7 @@ from anndata import AnnData
 from scipy import sparse
 
 from focus_cli import keys
+from focus_cli.errors import BadInputError
 
 
 def log_normalise(counts: sparse.csr_matrix) -> sparse.csr_matrix:
@@ -59,6 +60,11 @@ def build_prototypes(cells: AnnData, n_states: int, seed: int) -> AnnData:
     n_states = int(max(1, min(n_states, cells.n_obs // 4)))
     log_counts = log_normalise(cells.X)
     genes = variable_genes(log_counts, 2000)
+    if len(genes) < 2:
+        raise BadInputError(
+            f"{len(genes)} of {cells.n_vars} genes of the reference varies between cells: states need two",
+            hint="give counts of all genes",
+        )
     selected = log_counts[:, genes]
     n_components = max(1, min(30, len(genes) - 1, cells.n_obs - 1))
     scores = TruncatedSVD(n_components, random_state=seed).fit_transform(selected)

@@ -46,7 +46,7 @@ def short(value: float) -> str:
 
 def ends(low: float, high: float) -> tuple[str, str]:
     """Both ends of a colour bar, with the decimals that their difference needs."""
-    if max(abs(low), abs(high)) >= 1e4:
+    if not (math.isfinite(low) and math.isfinite(high)) or max(abs(low), abs(high)) >= 1e4:
         return short(low), short(high)
     span = max(high - low, 1e-9)
     decimals = 2 if 0.1 <= span < 10 else min(6, max(0, 1 - math.floor(math.log10(span))))

@@ -16,6 +16,7 @@ from focus_cli.reporting.fields import field_meaning
 from focus_cli.reporting.records import DESCRIPTIONS, TRUTH, provenance_of, truth_record
 from focus_cli.reporting.run_record import provenance
 from focus_cli.reporting.said import NOT_OURS, result, scalars
+from focus_cli.store.damage import DAMAGE, damaged
 
 _KINDS = {
     "enhanced": "enhanced AnnData: FOCUS's estimates beside the raw counts",
@@ -46,10 +47,13 @@ def explain_h5ad(path: Path) -> dict[str, Any]:
         If it is not one that FOCUS wrote by itself, or it is damaged.
     """
     with open_h5ad(path) as handle:
-        if f"uns/{TRUTH}" in handle:
-            return _explain_truth(path, handle)
-        if f"uns/{keys.UNS}" in handle:
-            return _explain_enhanced(path, handle)
+        try:
+            if f"uns/{TRUTH}" in handle:
+                return _explain_truth(path, handle)
+            if f"uns/{keys.UNS}" in handle:
+                return _explain_enhanced(path, handle)
+        except DAMAGE as error:
+            raise damaged(path, error, "write the file again") from error
     if path.name in (keys.COUNTS_H5AD, keys.CELLS_H5AD, keys.PROTOTYPES_H5AD) and any(
         (path.parent / name).is_file() for name in DESCRIPTIONS
     ):

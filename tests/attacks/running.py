@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-TIMEOUT_S = 90
+TIMEOUT_S = 300  # of a machine with much else to do; all but two commands take about a second
 MEMORY = 12 << 30
 _IMPORTS = (
     "anndata", "h5py", "sklearn.neighbors", "sklearn.decomposition", "scipy.stats", "torch", "zarr", "pyarrow.parquet",

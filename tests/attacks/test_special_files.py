@@ -16,7 +16,7 @@ from verbs import COMMANDS, Command
 
 pytestmark = pytest.mark.attack
 
-_TIMEOUT_S = 60
+_TIMEOUT_S = 300
 
 
 def _pipe(file: Path) -> None:
