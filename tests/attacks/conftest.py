@@ -12,6 +12,7 @@ TESTS = Path(__file__).resolve().parents[1]
 _PATHS = [str(TESTS / "attacks"), str(TESTS / "platforms"), str(TESTS), str(TESTS.parent)]
 # The process that others are forked from imports by the environment's path.
 os.environ["PYTHONPATH"] = os.pathsep.join([*_PATHS, os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+os.environ["PYTHONSAFEPATH"] = "1"  # and not from the folder that pytest was started in
 sys.path[:0] = [path for path in _PATHS if path not in sys.path]
 
 
