@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -63,6 +64,22 @@ def build_corpus(samples: Sequence[Path], out: Path, *, overwrite: bool = False)
     ids = Counter(s.info.sample_id for s in stored)
     if twice := [sample_id for sample_id, n in ids.items() if n > 1]:
         raise UsageError(f"sample {twice[0]!r} was given twice", hint="give each sample once")
+    new = not is_corpus(out)
+    try:
+        packed = _add_all(out, stored, overwrite)
+    except FocusError:
+        # A refusal leaves nothing behind: without samples the folder is only the one that was made here.
+        if new and is_corpus(out) and not sample_ids(out):
+            shutil.rmtree(out)
+        raise
+    kept = f", {len(stored) - packed} were there" if packed < len(stored) else ""
+    say(f"corpus: {packed} samples packed{kept}; {len(sample_ids(out))} in all → {out}")
+    return out
+
+
+def _add_all(out: Path, stored: Sequence[StoredSample], overwrite: bool) -> int:
+    """Pack those samples that are not there; how many were packed."""
+    ids = {sample.info.sample_id for sample in stored}
     if not is_corpus(out):
         with atomic_file(out / keys.CORPUS_JSON, kind=PART) as temporary:
             temporary.write_text(to_json({}))
@@ -72,9 +89,7 @@ def build_corpus(samples: Sequence[Path], out: Path, *, overwrite: bool = False)
     for sample, record in track(list(zip(stored, records, strict=True)), "packing"):
         packed += _add(out, sample, record, overwrite)
     _mark(out, set() if overwrite else {*missing_samples(out)} - {*ids})
-    kept = f", {len(stored) - packed} were there" if packed < len(stored) else ""
-    say(f"corpus: {packed} samples packed{kept}; {len(sample_ids(out))} in all → {out}")
-    return out
+    return packed
 
 
 def _mark(out: Path, names: set[str]) -> None:
