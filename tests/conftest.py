@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 REPO = Path(__file__).resolve().parents[1]
 
@@ -14,6 +15,10 @@ REPO = Path(__file__).resolve().parents[1]
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+# How long an example takes depends on what else the machine does, and is no property of the code.
+settings.register_profile("focus", deadline=None)
+settings.load_profile("focus")
 
 
 @pytest.fixture(scope="session")

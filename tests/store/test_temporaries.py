@@ -92,9 +92,9 @@ import time
 from focus_cli import interrupts
 interrupts.GRACE_S = 0.5
 interrupts.end_on_signals()
-print("ready", flush=True)
 while True:
     try:
+        print("ready", flush=True)
         time.sleep(10)
     except BaseException:
         pass
