@@ -92,7 +92,7 @@ def test_of_bins_those_asked_for_are_counted(tmp_path):
 
 
 def test_cells_in_a_file_are_counted_without_reading_them(tmp_path):
-    x = sparse.random(50, 30, 0.2, "csr", dtype=np.float32, rng=0)
+    x = sparse.random(50, 30, 0.2, "csr", dtype=np.float32, random_state=0)
     anndata.AnnData(x, layers={"counts": x.copy()}).write_h5ad(tmp_path / "cells.h5ad")
     size = sample_size(tmp_path / "cells.h5ad")
     assert (size.locations, size.genes, size.nonzeros) == (50, 30, x.nnz)

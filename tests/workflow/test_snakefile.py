@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -71,7 +72,8 @@ def workplace(tmp_path, repo):
 @pytest.mark.parametrize("name", sorted(MODELS))
 def test_the_schemas_on_disk_are_those_of_the_models(repo, name):
     written = (repo / "workflows" / "schemas" / name).read_text(encoding="utf-8")
-    assert written == schema_text(name), "run `make schemas`"
+    # Compared by content: how a number is spelt depends on the version of pydantic.
+    assert json.loads(written) == json.loads(schema_text(name)), "run `make schemas`"
 
 
 def test_lint_has_nothing_to_say(repo):
