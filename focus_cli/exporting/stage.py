@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -98,11 +99,11 @@ def _check(
         raise UsageError(f"--out {out} looks like a file", hint=f"--to {to} writes a folder")
     if genes and to != "vitessce":
         raise UsageError(f"--genes has no meaning with --to {to}", hint="all genes are written")
-    seen: set[Path] = set()
+    seen: set[str] = set()
     for path in (enhanced, *answers):
-        if path.resolve() in seen:
+        if os.path.realpath(path) in seen:
             raise UsageError(f"{path} is given twice", hint="name each file once")
-        seen.add(path.resolve())
+        seen.add(os.path.realpath(path))
     check_output(out, _KINDS[to], inputs=[enhanced, *answers], overwrite=overwrite)
     if to == "spatialdata" and importlib.util.find_spec("spatialdata") is None:
         raise MissingResourceError("--to spatialdata needs a library", hint="pip install 'focus-st[spatialdata]'")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -115,7 +116,7 @@ def _image(source: Path, mpp: float | None) -> tuple[Path, float | None, Affine 
         raise BadInputError(
             f"sample {stored.info.sample_id} has no image to find nuclei in", hint="preprocess it with --image"
         )
-    image = (source / info.path).resolve()  # stored relative to the folder
+    image = Path(os.path.realpath(source / info.path))  # stored relative to the folder
     if not image.exists():
         raise MissingResourceError(
             f"the image of sample {stored.info.sample_id} is not there any more: {image}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -85,7 +86,7 @@ def _of_sample(path: Path) -> SlideSource:
     info = open_sample(path).info
     if info.image is None:
         raise BadInputError(f"sample {info.sample_id} has no image", hint="preprocess it with --image, or leave it out")
-    image = (path / info.image.path).resolve()  # stored relative to the folder
+    image = Path(os.path.realpath(path / info.image.path))  # stored relative to the folder
     if not image.exists():
         raise MissingResourceError(
             f"the image of sample {info.sample_id} is not there any more: {image}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -79,7 +80,7 @@ class TileStream:
     ) -> None:
         if not sources:
             raise UsageError("no slide was given", hint="name slides, or samples that have an image")
-        paths = [Path(s.path).resolve() for s in sources]
+        paths = [Path(os.path.realpath(s.path)) for s in sources]
         for path in paths:
             if paths.count(path) > 1:
                 raise UsageError(f"{path} was given twice", hint="give each slide once")

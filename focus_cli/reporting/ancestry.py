@@ -7,6 +7,7 @@ of the job that made the file, where a record of it is left, then beside the fil
 from __future__ import annotations
 
 import glob
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -54,8 +55,8 @@ class Ancestry:
             hash was kept; ``made_by`` (command, version, seed) and ``upstream`` of the input itself. What stands in
             the tree already is not followed again: it has ``told`` in place of ``upstream``.
         """
-        path = Path(path).resolve()
-        of_job = [Path(p).resolve() for p in self._inputs_of_job(path)]
+        path = Path(os.path.realpath(path))
+        of_job = [Path(os.path.realpath(p)) for p in self._inputs_of_job(path)]
         told = mapping(record.get("inputs"))
         if told:
             return [self._entry(path, role, mapping(one), of_job, depth) for role, one in sorted(told.items())]

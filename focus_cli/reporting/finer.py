@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +45,7 @@ class FinerPicture:
         if info.image is None:
             raise BadInputError(f"{folder} has no H&E")
         self.sample_id = info.sample_id
-        self._path = (Path(folder) / info.image.path).resolve()  # stored relative to the folder
+        self._path = Path(os.path.realpath(Path(folder) / info.image.path))  # stored relative to the folder
         self._size = (info.image.width, info.image.height)
         self._mpp = info.image.mpp
         self._way = info.coordinates.between(System.FULLRES, System.IMAGE)

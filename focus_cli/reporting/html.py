@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -110,11 +111,11 @@ def _check(files: list[Path], out: Path, others: list[Path], overwrite: bool) ->
         raise UsageError("nothing to report on", hint="name one or more files written by focus enhance")
     if out.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"--out {out} is not an .html file", hint="choose a name that ends in .html")
-    seen: set[Path] = set()
+    seen: set[str] = set()
     for path in files:
-        if path.resolve() in seen:
+        if os.path.realpath(path) in seen:
             raise UsageError(f"{path} is given twice", hint="name each file once")
-        seen.add(path.resolve())
+        seen.add(os.path.realpath(path))
     check_output(out, REPORT, inputs=[*files, *others], overwrite=overwrite)
 
 

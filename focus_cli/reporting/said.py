@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ _FEW_ITEMS, _FEW_ENTRIES = 8, 12
 def result(path: Path, kind: str, what: str, **more: Any) -> dict[str, Any]:
     """What is said of `path`, with every entry that `more` does not give left empty."""
     empty = {"facts": {}, "fields": [], "made_by": {}, "jobs": [], "upstream": [], "warnings": [], "use": []}
-    return {"name": path.resolve().name, "kind": kind, "what": what, **empty, **more}
+    return {"name": os.path.basename(os.path.realpath(path)), "kind": kind, "what": what, **empty, **more}
 
 
 def scalars(record: dict[str, Any], skip: tuple[str, ...] = ("provenance", "warnings")) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -134,7 +135,7 @@ def read_scores(folder: Path) -> ScoreSet:
 
 def _name(folder: Path) -> str:
     """Name of the hold-out: ``S1.denoise/scores`` is called S1.denoise."""
-    folder = folder.resolve()
+    folder = Path(os.path.realpath(folder))
     return folder.parent.name if folder.name == "scores" else folder.name
 
 

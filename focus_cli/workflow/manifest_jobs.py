@@ -32,7 +32,7 @@ def jobs_of(path: Path | str) -> list[dict[str, Any]]:
         ``input`` and ``log`` (absolute), ``allocations`` (scheduler, id, host, started), ``host`` (of the head
         process), ``run``, ``seconds`` and ``max_memory_mb`` (of Snakemake's benchmark). What is not recorded is absent.
     """
-    path = Path(path).resolve()
+    path = Path(os.path.realpath(path))
     found = []
     for manifest in reversed(_manifests_above(path)):
         run, by_output = _by_output(manifest, _stamp(manifest))
