@@ -12,6 +12,7 @@ from focus_cli.errors import FocusError, one_line
 from focus_cli.genes import gene_report, report_warnings
 from focus_cli.platforms.detect import detect, read
 from focus_cli.platforms.images import image_size
+from focus_cli.slides import open_slide
 
 
 def describe(path: Path, platform: str = "auto", **options: Any) -> dict[str, Any]:
@@ -50,6 +51,9 @@ def describe(path: Path, platform: str = "auto", **options: Any) -> dict[str, An
         report |= _figures(sample)
         report["gene_names"] = gene_report(sample.adata.var)
         report["warnings"] += map(one_line, report_warnings(report["gene_names"]))
+        if sample.image_path is not None:
+            with open_slide(sample.image_path, options.get("mpp")):
+                pass  # what the image's header refuses, `focus preprocess` would
     except FocusError as error:
         report["warnings"] = [line for line in missing if line not in error.message]
         report["problems"].append({"message": error.message, "hint": error.hint or "", "exit_code": error.exit_code})

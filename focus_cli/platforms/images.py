@@ -100,7 +100,7 @@ def image_size(path: Path) -> tuple[int, int] | None:
     """Width and height from the header of an image; None if this format needs a slide library."""
     from PIL import Image
 
-    from focus_cli.slides.quiet import tifffile
+    from focus_cli.slides.tiff_file import open_tiff_file
 
     try:
         if path.name.lower().removesuffix(".gz").endswith((".png", ".jpg", ".jpeg")):
@@ -110,7 +110,7 @@ def image_size(path: Path) -> tuple[int, int] | None:
                     return image.size
             finally:
                 Image.MAX_IMAGE_PIXELS = limit
-        with tifffile.TiffFile(path) as tif:
+        with open_tiff_file(path) as tif:
             series = tif.series[0]
             shape = dict(zip(series.axes, series.shape))
             return int(shape["X"]), int(shape["Y"])

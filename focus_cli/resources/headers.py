@@ -148,9 +148,9 @@ def image_pixels(path: Path | None) -> tuple[int, int]:
                 width, height = _picture_shape(path)
                 return width * height, width * height
             if suffix in _TIFFS:
-                from focus_cli.slides.quiet import tifffile
+                from focus_cli.slides.tiff_file import open_tiff_file
 
-                with tifffile.TiffFile(path) as file:
+                with open_tiff_file(path) as file:
                     page = file.pages[0]
                     return page.imagewidth * page.imagelength, 0
     except Exception:  # libraries raise many kinds for a damaged file; the stage itself will say what is wrong

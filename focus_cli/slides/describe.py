@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from focus_cli.slides.vendor import VENDOR_SUFFIXES
 
 _MAGIC = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+", b"\xff\xd8\xff", b"\x89PNG")
 _MUCH_BLUR, _MUCH_PEN, _MUCH_FOLD = 0.10, 0.005, 0.03
+_SUFFIXES = (".tif", ".tiff", ".btf", ".svs", ".jpg", ".jpeg", ".png", *VENDOR_SUFFIXES)
 _GLANCE_PX = 1024
 
 
@@ -23,10 +25,11 @@ def is_slide_file(path: Path) -> bool:
     path = Path(path)
     if path.is_dir():
         return is_omezarr(path)
+    # By its name: what cannot be read as an image is refused as one.
+    if path.name.lower().removesuffix(".gz").endswith(_SUFFIXES) and os.path.lexists(path):
+        return True
     if not path.is_file():
         return False
-    if path.suffix.lower() in VENDOR_SUFFIXES:
-        return True
     try:
         with path.open("rb") as handle:
             return handle.read(4).startswith(_MAGIC)

@@ -14,14 +14,15 @@ from pathlib import Path
 
 import imagecodecs
 import numpy as np
+import tifffile
 
 from focus_cli.errors import BadInputError
 from focus_cli.slides.cache import TileCache
 from focus_cli.slides.level import BROKEN_HINT, RGB_HINT, WHITE, Source, is_reduced, on_white
 from focus_cli.slides.planes import Channels, conversion_hint, looks_coloured, other_stains, rgb_order
-from focus_cli.slides.quiet import tifffile
 from focus_cli.slides.scale import tiff_scale
 from focus_cli.slides.tiff_channels import channels_of
+from focus_cli.slides.tiff_file import open_tiff_file
 from focus_cli.slides.tiled import TiledLevel
 
 CACHE_BYTES = 96 * 2**20
@@ -227,7 +228,7 @@ def open_tiff(path: Path, *, cut: bool = False) -> TiffSource:
     """
     file = path.open("rb", buffering=0)
     try:
-        with tifffile.TiffFile(path) as handle:
+        with open_tiff_file(path) as handle:
             cache = TileCache(CACHE_BYTES)
             levels, notes = read_levels(path, handle, partial(TiffLevel, path, file=file, cache=cache, cut=cut), cache)
             scale = tiff_scale(handle, levels[0].width)

@@ -16,6 +16,7 @@ from PIL import Image
 from focus_cli.errors import BadInputError, MissingResourceError
 from focus_cli.slides import iterate_tiles, open_slide, tile_slide
 from focus_cli.slides import opening as opening_module
+from focus_cli.slides.describe import describe_slide, is_slide_file
 from focus_cli.slides.slide import Slide
 from focus_cli.slides.vendor import open_vendor
 
@@ -267,3 +268,12 @@ def test_opening_slides_does_not_load_openslide(tmp_path):
 
     code = "import sys, focus_cli.slides; sys.exit('openslide' in sys.modules or 'zarr' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_the_folder_of_an_omezarr_is_described_as_a_slide(tmp_path, version):
+    path = write_zarr(tmp_path / "a.zarr", version=version)
+    assert is_slide_file(path)
+    assert describe_slide(path)["levels"][1]["downsample"] == 2
+    zarr.open_group(tmp_path / "b.zarr", mode="w").attrs["spatialdata_attrs"] = {}
+    assert not is_slide_file(tmp_path / "b.zarr")

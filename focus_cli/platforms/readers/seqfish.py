@@ -269,19 +269,19 @@ def _read_plus(chosen: Region, region: str | None) -> tuple[WideCounts, pd.DataF
 
 def _dapi_mpp(folder: Path, name: str) -> tuple[float | None, Path | None]:
     """µm per pixel from the header of the region's DAPI image, if there is one that says it."""
-    from focus_cli.slides.quiet import tifffile
+    from focus_cli.slides.scale import require_square, tiff_scale
+    from focus_cli.slides.tiff_file import open_tiff_file
 
     for path in sorted(folder.glob("*.tif*")):
         stem = re.sub(r"(\.ome)?\.tiff?$", "", path.name, flags=re.IGNORECASE)
         if re.sub(rf"(^|_){File.DAPI}(?=$|_)", "", stem).strip("_") != name or File.DAPI not in stem:
             continue
         try:
-            with tifffile.TiffFile(path) as tif:
-                size = re.search(r'PhysicalSizeX="([0-9.eE+-]+)"', tif.ome_metadata or "")
-                unit = re.search(r'PhysicalSizeXUnit="([^"]+)"', tif.ome_metadata or "")
-            value = float(size.group(1)) if size else 0.0
+            with open_tiff_file(path) as tif:
+                scale = tiff_scale(tif, tif.pages.first.imagewidth)
         except Exception:  # an optional file: whatever is wrong with it, the tables can be read
             continue
-        if 1e-3 < value < 100 and (unit is None or unit.group(1) in ("µm", "μm", "um", "&#181;m")):
-            return value, path
+        require_square(path, scale)
+        if scale.mpp is not None:
+            return scale.mpp, path
     return None, None
