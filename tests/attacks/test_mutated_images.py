@@ -60,7 +60,10 @@ def test_damaged_images_are_read_or_refused(name, images, world, tmp_path):
         ended.add(outcome.kind)
         if outcome.fault or "\n" in outcome.text:
             faults.append(f"seed {seed}, {verb.split()[0]}, {done}: {outcome}")
+        # `focus features` goes on from what was extracted before a damaged tile.
+        resumed = {".out.zarr.partial"} if verb.startswith("features") else set()
         left = sorted(p.name for p in place.iterdir() if p != slide and not p.name.startswith("out"))
+        left = [name for name in left if name not in resumed]
         if left or (outcome.kind == "refused" and any(p.name.startswith("out") for p in place.iterdir())):
             faults.append(f"seed {seed}, {verb.split()[0]}, {done}: it left {left or 'an output'}")
         shutil.rmtree(place)
