@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +21,15 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 # How long an example takes depends on what else the machine does, and is no property of the code.
 settings.register_profile("focus", deadline=None)
 settings.load_profile("focus")
+
+
+@pytest.fixture(autouse=True)
+def _signal_handlers() -> Iterator[None]:
+    """`focus train` ignores stop signals once it ends; the next test, and the processes it starts, must not."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 TESTS = Path(__file__).resolve().parents[1]
 _PATHS = [str(TESTS / "attacks"), str(TESTS / "platforms"), str(TESTS), str(TESTS.parent)]
-# The process that others are forked from imports by the environment's path.
-os.environ["PYTHONPATH"] = os.pathsep.join([*_PATHS, os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
-os.environ["PYTHONSAFEPATH"] = "1"  # and not from the folder that pytest was started in
 sys.path[:0] = [path for path in _PATHS if path not in sys.path]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _import_paths() -> Iterator[None]:
+    """The process that others are forked from imports by the environment's path, not from pytest's folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join([*_PATHS, os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep))
+        patch.setenv("PYTHONSAFEPATH", "1")
+        yield
 
 
 @pytest.fixture(scope="session")
