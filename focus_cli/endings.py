@@ -119,4 +119,5 @@ def leave(code: int) -> NoReturn:
         sys.exit(code)
     with contextlib.suppress(Exception):
         atexit._run_exitfuncs()
+    remove_temporaries()
     os._exit(code)

@@ -11,6 +11,7 @@ import os
 import platform
 import re
 import shutil
+import time
 import uuid
 from functools import cache
 from pathlib import Path
@@ -20,8 +21,10 @@ _NAMED = re.compile(rf"(?P<before>.*)\.{_OWNER}\.tmp(?P<suffix>\.[^.]*)?", re.DO
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _NAME_BYTES = 255  # of one name, on a file system that does not say
 _OWNER_BYTES, _SUFFIX_BYTES, _MARK = 60, 20, 8
+_ATTEMPTS, _PAUSE_S = 20, 0.05
 
 _held: dict[Path, int] = {}
+_unfinished: set[Path] = set()  # removed before they were given a name
 
 
 def owner() -> str:
@@ -101,17 +104,26 @@ def hold(path: Path) -> None:
 def let_go(path: Path) -> None:
     """Remove a temporary file or folder that is done with, or was given its name."""
     if _held.pop(path, None) == os.getpid():  # a forked process leaves alone what is its parent's
-        remove(path)
+        if os.path.lexists(path):
+            _unfinished.add(path)
+        _remove_whole(path)
 
 
 def remove_held() -> None:
     """Remove all temporaries that this process is at work on: the last thing that it does."""
     for path in list(_held):
-        for _ in range(5):  # a thread may still write into a folder
-            let_go(path)
-            if not os.path.lexists(path):
-                break
-            hold(path)
+        let_go(path)
+    for path in _unfinished:  # a thread may have written into a folder again
+        _remove_whole(path)
+
+
+def _remove_whole(path: Path) -> None:
+    """Remove a temporary, again where a thread of this process still writes into it."""
+    for _ in range(_ATTEMPTS):
+        remove(path)
+        if not os.path.lexists(path):
+            return
+        time.sleep(_PAUSE_S)
 
 
 def remove(path: Path) -> None:
