@@ -6,18 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from focus_cli.conditioning.ablation import SIGNALS
-from focus_cli.config.loading import refuse_repeated_keys
 from focus_cli.config.models import Name, Positive, Share, Task, Text
 from focus_cli.config.paths import at_key
 from focus_cli.config.words import input_path
-from focus_cli.errors import BadInputError, MissingResourceError, UsageError
+from focus_cli.errors import MissingResourceError, UsageError
 from focus_cli.platform_names import AUTO, PLATFORMS
-from focus_cli.store.documents import parse_yaml
-from focus_cli.store.regular import read_text_bounded
+from focus_cli.store.documents import read_yaml
 
 PEERS = ("magic", "scvi", "gimvi", "tangram")
 OBSERVED = "observed"
@@ -191,13 +188,7 @@ def load_benchmark(path: Path) -> BenchmarkConfig:
     """
     if not Path(path).exists():
         raise MissingResourceError(f"no such config file: {path}", hint="config/benchmark.yaml is an example")
-    try:
-        text = read_text_bounded(Path(path))
-        values = parse_yaml(text, str(path)) or {}
-        refuse_repeated_keys(text, str(path))
-    except yaml.YAMLError as error:
-        raise BadInputError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
-    config = check_benchmark(values, str(path))
+    config = check_benchmark(read_yaml(Path(path)) or {}, str(path))
     for key, name in input_files(config).items():
         if not Path(name).exists():
             raise MissingResourceError(f"{path}: {key}: no such file or folder: {name}", hint="set FOCUS_DATA")

@@ -61,9 +61,15 @@ def _describe_raw(path: Path, reader: dict[str, Any]) -> dict:
 def _describe_sample(path: Path) -> dict:
     from dataclasses import asdict
 
+    from focus_cli.errors import FocusError
     from focus_cli.store import open_sample
 
-    info = open_sample(path).info
+    stored = open_sample(path)
+    info, problems = stored.info, []
+    try:
+        stored.read()
+    except FocusError as error:
+        problems.append({"message": error.message, "hint": error.hint or "", "exit_code": error.exit_code})
     return {
         "path": str(path),
         "kind": "sample",
@@ -78,7 +84,7 @@ def _describe_sample(path: Path) -> dict:
         "footprint": asdict(info.footprint),
         "image": asdict(info.image) if info.image else None,
         "warnings": info.warnings,
-        "problems": [],
+        "problems": problems,
     }
 
 

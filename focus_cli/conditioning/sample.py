@@ -19,6 +19,7 @@ from focus_cli.genes import gene_table
 from focus_cli.priors import Pooling, SpatialPrior, build_pooling
 from focus_cli.priors.statistics import REFERENCE_EXPOSURE
 from focus_cli.store import Footprint, PlatformInfo, SampleInfo, StoredSample
+from focus_cli.store.sample import check_panel_of_genes
 
 FEATURE_CLIP = 5.0
 STANDARDISE_STEP_UM = 32.0
@@ -217,11 +218,7 @@ def load_sample_data(sample: StoredSample, adata: AnnData | None = None) -> Samp
     adata = sample.read() if adata is None else adata
     if min(adata.shape) == 0:
         raise BadInputError(f"{sample.path}: the sample has {adata.n_obs} locations and {adata.n_vars} genes")
-    if keys.FEATURE_TYPE in adata.var and (adata.var[keys.FEATURE_TYPE] == "protein").any():
-        raise BadInputError(
-            f"{sample.path}: the panel is of proteins: the model is one of counted molecules, not of intensities",
-            hint="give a sample with a panel of genes",
-        )
+    check_panel_of_genes(adata, sample.path)
     counts = sparse.csr_matrix(adata.X, dtype=np.float32)
     raster = RasterStack.open(sample.raster_paths)
     mean = sd = np.zeros(0, np.float32)

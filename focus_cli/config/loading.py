@@ -13,8 +13,7 @@ from pydantic import BaseModel, ValidationError
 from focus_cli.config.models import Fold, RunConfig
 from focus_cli.config.words import in_words
 from focus_cli.errors import BadInputError, MissingResourceError, UsageError
-from focus_cli.store.documents import parse_yaml
-from focus_cli.store.regular import read_text_bounded
+from focus_cli.store.documents import read_yaml
 
 
 def check_config(values: Mapping[str, Any], source: str = "config") -> RunConfig:
@@ -61,64 +60,20 @@ def load_config(paths: Path | str | Sequence[Path | str]) -> RunConfig:
     MissingResourceError
         If a file is not there.
     BadInputError
-        If a file is not YAML.
+        If a file is not YAML, or has a key twice.
     UsageError
         If a key or value is wrong.
     """
-    import yaml
-
     merged: dict[str, Any] = {}
     sources = [Path(p) for p in ([paths] if isinstance(paths, str | Path) else paths)]
     for path in sources:
         if not path.exists():
             raise MissingResourceError(f"no such config file: {path}", hint="focus init DIR makes one")
-        try:
-            text = read_text_bounded(path)
-            values = parse_yaml(text, str(path)) or {}
-            refuse_repeated_keys(text, str(path))
-        except yaml.YAMLError as error:
-            said = " ".join(str(error).split())
-            hint = "indent with spaces, not with tabs" if "'\\t'" in said else "check the indentation there"
-            raise BadInputError(f"{path} is not YAML: {said}", hint=hint) from None
+        values = read_yaml(path) or {}
         if not isinstance(values, dict):
             raise BadInputError(f"{path} is not a mapping of keys to values", hint="focus init DIR makes one")
         _merge(merged, values)
     return check_config(merged, ", ".join(str(p) for p in sources))
-
-
-def refuse_repeated_keys(text: str, source: str) -> None:
-    """Refuse YAML in which a mapping has a key twice: YAML readers take the last one and say nothing.
-
-    Raises
-    ------
-    BadInputError
-        With the key and both lines.
-    yaml.YAMLError
-        If `text` is not YAML.
-    """
-    import yaml
-
-    waiting, seen = [yaml.compose(text, Loader=yaml.SafeLoader)], set()
-    while waiting:
-        node = waiting.pop()
-        if id(node) in seen:  # an alias
-            continue
-        seen.add(id(node))
-        if isinstance(node, yaml.SequenceNode):
-            waiting += node.value
-        elif isinstance(node, yaml.MappingNode):
-            first: dict[str, int] = {}
-            for key, value in node.value:
-                waiting.append(value)
-                if not isinstance(key, yaml.ScalarNode):
-                    continue
-                line = key.start_mark.line + 1
-                if key.value in first:
-                    raise BadInputError(
-                        f"{source}: key {key.value} is on line {first[key.value]} and again on line {line}",
-                        hint="leave one of them out",
-                    )
-                first[key.value] = line
 
 
 def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> None:

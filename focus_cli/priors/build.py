@@ -18,6 +18,7 @@ from focus_cli.priors.store import top_genes, write_prior
 from focus_cli.progress import say
 from focus_cli.store import StoredSample, atomic_directory, check_output, open_sample
 from focus_cli.store.kinds import PRIOR
+from focus_cli.store.sample import check_panel_of_genes
 
 
 def build_prior(
@@ -80,6 +81,7 @@ def build_prior(
 
 def _for_prior(stored: StoredSample) -> tuple[pd.DataFrame, sparse.csr_matrix, np.ndarray, float]:
     adata = stored.read()
+    check_panel_of_genes(adata, stored.path)
     counts = sparse.csr_matrix(adata.X, dtype=np.float32)
     kept = np.flatnonzero(np.asarray(counts.sum(axis=1)).ravel() > 0)
     return (

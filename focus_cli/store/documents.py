@@ -1,8 +1,13 @@
-"""JSON and YAML from files whose content is not trusted: bounded in size, in depth and in what aliases expand to."""
+"""JSON and YAML from files whose content is not trusted.
+
+They are bounded in size, in depth and in what aliases expand to, and no mapping has a key twice: the standards leave
+open which value counts, and the parsers take the last one silently.
+"""
 
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +20,7 @@ MAX_DEPTH = 64
 YAML_LIMIT = 4 << 20  # bytes; PyYAML reads about 0.1 MiB a second
 _HINT = "restore the file, or write it again"
 _MAX_NODES = 200_000  # of a YAML document, its aliases expanded
+_MERGE = "tag:yaml.org,2002:merge"
 
 
 def read_json(path: Path, limit: int = LIMIT) -> Any:
@@ -25,8 +31,8 @@ def read_json(path: Path, limit: int = LIMIT) -> Any:
     MissingResourceError
         If there is no such file.
     BadInputError
-        If it is no regular file, larger than `limit` bytes, no JSON, nested too deeply, or holds text that cannot
-        be written again (NUL characters, halves of surrogate pairs).
+        If it is no regular file, larger than `limit` bytes, no JSON, nested too deeply, holds a key twice, or text
+        that cannot be written again (NUL characters, halves of surrogate pairs).
     """
     return parse_json(read_text_bounded(path, limit), str(path))
 
@@ -34,7 +40,7 @@ def read_json(path: Path, limit: int = LIMIT) -> Any:
 def parse_json(text: str | bytes, name: str) -> Any:
     """As `read_json`, of a text that was read before; `name` stands in messages."""
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=partial(_without_repeats, name=name))
     except (ValueError, RecursionError) as error:
         raise BadInputError(f"{name} is not JSON: {_reason(error)}", hint=_HINT) from error
     _check(value, name)
@@ -57,8 +63,8 @@ def read_yaml(path: Path, limit: int = YAML_LIMIT) -> Any:
     MissingResourceError
         If there is no such file.
     BadInputError
-        If it is no regular file, larger than `limit` bytes, no YAML, nested too deeply, or its aliases expand to more
-        than a description needs.
+        If it is no regular file, larger than `limit` bytes, no YAML, nested too deeply, holds a key twice, or its
+        aliases expand to more than a description needs.
     """
     return parse_yaml(read_text_bounded(path, limit), str(path))
 
@@ -73,6 +79,7 @@ def parse_yaml(text: str, name: str) -> Any:
         if node is None:
             return None
         _count_nodes(node, name)
+        _refuse_repeated_keys(node, name)
         value = loader.construct_document(node)
     except (yaml.YAMLError, ValueError, TypeError, OverflowError, AttributeError, RecursionError) as error:
         hint = "indent with spaces, not with tabs" if "'\\t'" in str(error) else "check the indentation there"
@@ -82,6 +89,44 @@ def parse_yaml(text: str, name: str) -> Any:
             loader.dispose()
     _check(value, name)
     return value
+
+
+def _without_repeats(pairs: list[tuple[str, Any]], name: str) -> dict[str, Any]:
+    """An object of JSON from its pairs."""
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise BadInputError(f"{name}: the key {twice[:80]!r} occurs twice in one object", hint=_HINT)
+    return value
+
+
+def _refuse_repeated_keys(root: yaml.Node, name: str) -> None:
+    """Refuse a mapping that has a key twice; its own keys may override what a merge key (``<<``) brings."""
+    constructor = yaml.constructor.SafeConstructor()
+    waiting, seen = [root], set()
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen:  # an alias
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            waiting += node.value
+        elif isinstance(node, yaml.MappingNode):
+            lines: dict[Any, int] = {}
+            for key, value in node.value:
+                waiting.append(value)
+                if not isinstance(key, yaml.ScalarNode):
+                    continue
+                # ``true`` and ``True`` are one key, ``1`` and ``"1"`` are two.
+                held = "<<" if key.tag == _MERGE else constructor.construct_object(key)
+                line = key.start_mark.line + 1
+                if held in lines:
+                    raise BadInputError(
+                        f"{name}: key {key.value} is on line {lines[held]} and again on line {line}",
+                        hint="leave one of them out",
+                    )
+                lines[held] = line
 
 
 def _count_nodes(root: yaml.Node, name: str) -> None:

@@ -6,7 +6,6 @@ FOCUS writes. Marks are read with care: what lies at an output path may be anyth
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from typing import Any
 
 from focus_cli import keys
 from focus_cli.errors import FocusError
-from focus_cli.store.documents import read_json
+from focus_cli.store.documents import parse_json, read_json
 
 _HEAD = 1 << 16
 _TRUTH = "focus_truth"
@@ -129,7 +128,7 @@ def _focus_of(path: Path) -> tuple[str, dict[str, Any]] | None:
             if name == _TRUTH:
                 return "expected" if kind == "expected" else "truth", {}
             record = told["provenance"].asstr()[()] if "provenance" in told else "{}"
-            return str(kind) or "enhanced", json.loads(record)
+            return str(kind) or "enhanced", parse_json(record, str(path))
     return None
 
 
@@ -188,7 +187,7 @@ def _is_nuclei(path: Path) -> bool:
         told = (read_schema(path).metadata or {}).get(b"PANDAS_ATTRS", b"{}")
     except ArrowException:
         return False
-    return json.loads(told)["provenance"]["command"] == "nuclei"
+    return parse_json(told, str(path))["provenance"]["command"] == "nuclei"
 
 
 def _is_features(path: Path) -> bool:

@@ -199,10 +199,11 @@ class StoredSample:
 
 
 MAX_COUNT = 2**31 - 1  # of one gene at one location
+_BLOCK = 1 << 22  # values that are looked at together
 
 
 def check_counts(adata: AnnData, path: Path, hint: str) -> None:
-    """Refuse what no sample holds: counts that are no counts, positions that are no positions.
+    """Refuse what no sample holds: counts that are no whole numbers, positions that are no positions.
 
     Raises
     ------
@@ -219,6 +220,14 @@ def check_counts(adata: AnnData, path: Path, hint: str) -> None:
         raise BadInputError(f"{path}: X holds values that are negative or not finite", hint=hint)
     if len(values) and values.max() > MAX_COUNT:
         raise BadInputError(f"{path}: X holds {values.max():g}, which is no count of molecules", hint=hint)
+    if values.dtype.kind == "f" and not _holds_proteins(adata, all):
+        for start in range(0, len(values), _BLOCK):
+            block = values[start : start + _BLOCK]
+            fraction = block[block != np.rint(block)]
+            if len(fraction):
+                raise BadInputError(
+                    f"{path}: X holds {fraction[0]:g}, which is no whole number: a sample stores raw counts", hint=hint
+                )
     for key in (keys.SPATIAL, keys.SPATIAL_UM):
         xy = adata.obsm.get(key)
         if not isinstance(xy, np.ndarray) or xy.shape != (adata.n_obs, 2) or xy.dtype.kind not in "iuf":
@@ -228,6 +237,26 @@ def check_counts(adata: AnnData, path: Path, hint: str) -> None:
     for axis, names in (("location", adata.obs_names), ("gene", adata.var_names)):
         if not names.is_unique:
             raise BadInputError(f"{path}: a {axis} has the name of another", hint=hint)
+
+
+def check_panel_of_genes(adata: AnnData, path: Path) -> None:
+    """Refuse the intensities of a protein panel, which are no counts.
+
+    Raises
+    ------
+    BadInputError
+        If a feature of the sample at `path` is a protein.
+    """
+    if _holds_proteins(adata, any):
+        raise BadInputError(
+            f"{path}: the panel is of proteins: the model is one of counted molecules, not of intensities",
+            hint="give a sample with a panel of genes",
+        )
+
+
+def _holds_proteins(adata: AnnData, how: Callable) -> bool:
+    """Whether any or all of the features are proteins."""
+    return keys.FEATURE_TYPE in adata.var and adata.n_vars > 0 and how(adata.var[keys.FEATURE_TYPE] == "protein")
 
 
 def is_sample(path: Path) -> bool:

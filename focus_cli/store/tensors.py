@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import numpy as np
 
 from focus_cli.errors import BadInputError, FocusError
 from focus_cli.store.damage import damaged
+from focus_cli.store.documents import parse_json
 from focus_cli.store.regular import require_regular
 
 _MAX_HEADER = 64 << 20
@@ -96,7 +96,7 @@ def _read_header(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
         length = int.from_bytes(stream.read(8), "little")
         if not 2 <= length <= min(_MAX_HEADER, size - 8):
             raise ValueError("its header does not fit into the file")
-        header: Any = json.loads(stream.read(length))
+        header: Any = parse_json(stream.read(length), f"the header of {path}")
     if not isinstance(header, dict):
         raise ValueError("its header is no object")
     header.pop("__metadata__", None)

@@ -102,6 +102,45 @@ def test_hostile_yaml_is_refused(tmp_path, name):
         read_yaml(path)
 
 
+REPEATED_JSON = {
+    "two values": '{"a": 1, "a": 2}',
+    "one value twice": '{"a": 1, "a": 1}',
+    "deep": '[{"b": {"a": 1, "c": 2, "a": null}}]',
+    "written in two ways": '{"a": 1, "\\u0061": 2}',
+    "empty": '{"": 1, "": 2}',
+    "apart": '{"a": {}, ' + ", ".join(f'"k{i}": {i}' for i in range(50)) + ', "a": {}}',
+}
+REPEATED_YAML = {
+    "two lines": "a: 1\nb: 2\na: 3\n",
+    "flow": "{a: 1, a: 2}",
+    "deep": "x:\n  - y: {a: 1}\n    y: 2\n",
+    "quoted and plain": "a: 1\n'a': 2\n",
+    "one truth in two spellings": "true: 1\nTrue: 2\n",
+    "one number in two spellings": "10: 1\n0xA: 2\n",
+    "nothing in two spellings": "~: 1\nnull: 2\n",
+    "in a key": "? {a: 1, a: 2}\n: 1\n",
+    "two merges": "a: &a {x: 1}\nb: &b {y: 1}\nc:\n  <<: *a\n  <<: *b\n",
+    "below an alias": "a: &a {x: 1, x: 2}\nb: *a\n",
+}
+
+
+@pytest.mark.parametrize("name", REPEATED_JSON)
+def test_a_key_that_occurs_twice_is_refused_in_json(name):
+    with pytest.raises(BadInputError, match="occurs twice"):
+        parse_json(REPEATED_JSON[name], "x")
+
+
+@pytest.mark.parametrize("name", REPEATED_YAML)
+def test_a_key_that_occurs_twice_is_refused_in_yaml(name):
+    with pytest.raises(BadInputError, match=r"x: key .* again on line|not YAML"):
+        parse_yaml(REPEATED_YAML[name], "x")
+
+
+def test_equal_keys_of_several_mappings_are_read():
+    assert parse_json('[{"a": 1}, {"a": {"a": 2}}]', "x") == [{"a": 1}, {"a": {"a": 2}}]
+    assert parse_yaml("- {a: 1}\n- {a: {a: 2}, 1: 1, '1': 2}\n", "x") == [{"a": 1}, {"a": {"a": 2}, 1: 1, "1": 2}]
+
+
 def test_aliases_of_a_configuration_are_read():
     text = "a: &a {x: 1, y: 2}\nb: *a\nc: {<<: *a, y: 3}\n"
     assert parse_yaml(text, "x") == {"a": {"x": 1, "y": 2}, "b": {"x": 1, "y": 2}, "c": {"x": 1, "y": 3}}
