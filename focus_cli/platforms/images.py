@@ -31,9 +31,6 @@ _LIKELY = (
 )
 
 
-# What a damaged picture raises, gzipped or not.
-
-
 def _stem(path: Path) -> str:
     name = path.name[: -len(path.suffix)]
     return name[:-4] if name.lower().endswith(".ome") else name
@@ -97,26 +94,26 @@ def check_image(image: Path) -> Path:
 
 
 def image_size(path: Path) -> tuple[int, int] | None:
-    """Width and height from the header of an image; None if this format needs a slide library."""
-    from PIL import Image
-
+    """Width and height from the header of an image, whatever its name; None where it cannot be opened."""
+    from focus_cli.slides.opening import open_slide
     from focus_cli.slides.tiff_file import open_tiff_file
+    from focus_cli.slides.tiff_pictures import largest_series, picture_size
 
     try:
-        if path.name.lower().removesuffix(".gz").endswith((".png", ".jpg", ".jpeg")):
-            limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-            try:
-                with open_maybe_gzip(path) as stream, Image.open(stream) as image:
-                    return image.size
-            finally:
-                Image.MAX_IMAGE_PIXELS = limit
+        if path.is_dir():
+            with open_slide(path) as slide:
+                return slide.width, slide.height
+        with open_maybe_gzip(path) as stream:
+            magic = stream.read(8)
+        if magic.startswith((b"\xff\xd8\xff", b"\x89PNG")):
+            return _size_of_picture(path)
         with open_tiff_file(path) as tif:
-            series = tif.series[0]
-            shape = dict(zip(series.axes, series.shape))
-            return int(shape["X"]), int(shape["Y"])
+            return picture_size(largest_series(tif))
     except (KeyError, IndexError):
         return None
     except FocusError:
+        if path.is_dir():
+            return None
         raise
     except Exception as error:  # decoders raise whatever they like of a damaged file
         if path.name.lower().removesuffix(".gz").endswith((".png", ".jpg", ".jpeg", ".tif", ".tiff", ".btf")):
@@ -125,6 +122,17 @@ def image_size(path: Path) -> tuple[int, int] | None:
                 hint="copy or download the file again",
             ) from error
         return None
+
+
+def _size_of_picture(path: Path) -> tuple[int, int]:
+    from PIL import Image
+
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        with open_maybe_gzip(path) as stream, Image.open(stream) as image:
+            return image.size
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
 
 
 def read_thumbnail(path: Path) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -16,6 +17,15 @@ MAX_STRETCH = 0.03  # a level whose sides shrink by factors that differ by more 
 MAX_DAMAGED = 0.01  # share of a slide's tiles that may be damaged before a stage refuses the slide
 RGB_HINT = "give the H&E as an 8-bit RGB image"
 BROKEN_HINT = "copy the file again; it is incomplete or damaged"
+_TURNED = {
+    2: "mirrored",
+    3: "turned by 180°",
+    4: "mirrored top to bottom",
+    5: "mirrored and turned",
+    6: "turned by 90° to the right",
+    7: "mirrored and turned",
+    8: "turned by 90° to the left",
+}
 
 
 class Level(Protocol):
@@ -89,6 +99,16 @@ def is_reduced(last: Level, base: Level, width: int, height: int) -> bool:
         return False
     stretch = (base.width / width) / (base.height / height)
     return abs(stretch - 1) <= MAX_STRETCH + 1 / width + 1 / height  # sides are whole pixels
+
+
+def orientation_notes(path: Path, orientation: object) -> list[str]:
+    """State that a file asks viewers to turn or mirror it (tag 274 of TIFF and EXIF), which is not done here."""
+    if orientation not in _TURNED:
+        return []
+    return [
+        f"{path.name} states that viewers show it {_TURNED[orientation]} (orientation {orientation}): "
+        "its pixels are read as they are stored"
+    ]
 
 
 def pyramid_hint(name: str, stem: str) -> str:

@@ -26,6 +26,7 @@ _MARKS = (".zgroup", ".zattrs", "zarr.json")
 _AXES = {"t", "c", "z", "y", "x"}
 _UM_PER_UNIT = {"angstrom": 1e-4, "nanometer": 1e-3, "micrometer": 1.0, "millimeter": 1e3, "meter": 1e6}
 _RGB_COLOURS = ("FF0000", "00FF00", "0000FF")
+_COMPARABLE = 0.2  # of the pixels of the first image of a collection: no label or macro photograph has as many
 _NOT_IMAGE_HINT = "give the folder of the image itself, the one whose attributes hold 'multiscales'"
 
 
@@ -50,11 +51,11 @@ def is_omezarr(path: Path) -> bool:
 
 @dataclass(frozen=True)
 class _Image:
-    """What `multiscales` says: axes (one letter each), names of arrays, the scale of level 0."""
+    """What `multiscales` states: axes (one letter each), names of arrays, and the scale of each."""
 
     axes: tuple[str, ...]
     arrays: tuple[str, ...]
-    scale: FileScale
+    scales: tuple[FileScale, ...]
 
 
 class ZarrLevel(TiledLevel):
@@ -115,20 +116,48 @@ def open_omezarr(path: Path) -> ZarrSource:
     try:
         group = zarr.open_group(require_zarr(path), mode="r")
         if _attributes(group).get("bioformats2raw.layout") and "multiscales" not in _attributes(group):
+            _require_one_image(path, group)
             group = group["0"]
         image = _described(path, _attributes(group))
-        arrays = [group[name] for name in image.arrays]
+        # The specification asks for the largest first; not every writer follows it.
+        sized = sorted(
+            ((group[name], scale) for name, scale in zip(image.arrays, image.scales)),
+            key=lambda one: one[0].size,
+            reverse=True,
+        )
     except FocusError:
         raise
     except Exception as error:  # zarr's own kinds of error differ by version
         raise BadInputError(f"cannot read {path}: {error}", hint=BROKEN_HINT) from error
     cache = TileCache(CACHE_BYTES)
     levels: list[ZarrLevel] = []
-    for array in arrays:
+    for array, _ in sized:
         level = ZarrLevel(path, len(levels), array, image.axes, cache)
         if not levels or is_reduced(levels[-1], levels[0], level.width, level.height):
             levels.append(level)
-    return ZarrSource(cache, levels=list(levels), scale=image.scale)
+    return ZarrSource(cache, levels=list(levels), scale=sized[0][1])
+
+
+def _require_one_image(path: Path, group) -> None:
+    """Refuse a collection whose first image is not clearly the largest: the others may be slides of their own.
+
+    Raises
+    ------
+    BadInputError
+        With the folders.
+    """
+    sizes = {}
+    for name in sorted(name for name in group.group_keys() if name.isdecimal()):
+        described = _attributes(group[name]).get("multiscales")
+        if described:
+            shape = group[name][described[0]["datasets"][0]["path"]].shape
+            sizes[name] = int(shape[-1]) * int(shape[-2])
+    rivals = [name for name, size in sizes.items() if name != "0" and size > _COMPARABLE * sizes.get("0", 0)]
+    if rivals:
+        raise BadInputError(
+            f"{path} holds {len(rivals) + 1} images: {', '.join(['0', *rivals][:5])}",
+            hint=f"give the one of this section, for instance {path / '0'}",
+        )
 
 
 def _attributes(group) -> dict[str, Any]:
@@ -147,7 +176,7 @@ def _described(path: Path, attributes: dict[str, Any]) -> _Image:
         arrays = tuple(one["path"] for one in scales["datasets"])
         if not ({"y", "x"} <= set(axes) <= _AXES and arrays):
             raise ValueError(f"axes {', '.join(axes)}")
-        x, y = (_um_per_px(scales, axes.index(axis)) for axis in "xy")
+        stated = [[_um_per_px(scales, level, axes.index(a)) for a in "xy"] for level in range(len(arrays))]
         colours = [str(one.get("color", "")).upper() for one in attributes.get("omero", {}).get("channels", [])]
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise BadInputError(
@@ -158,13 +187,13 @@ def _described(path: Path, attributes: dict[str, Any]) -> _Image:
             f"{path} is not an H&E image: its channels are shown as {', '.join(colours)}, not red, green and blue",
             hint=RGB_HINT,
         )
-    return _Image(axes, arrays, file_scale([Stated.of(x, y, "OME-Zarr")]))
+    return _Image(axes, arrays, tuple(file_scale([Stated.of(x, y, "OME-Zarr")]) for x, y in stated))
 
 
-def _um_per_px(scales: dict[str, Any], axis: int) -> float | None:
-    """Of level 0 along an axis; None where it names no unit of length."""
+def _um_per_px(scales: dict[str, Any], level: int, axis: int) -> float | None:
+    """Of a level along an axis; None where it names no unit of length."""
     unit = _UM_PER_UNIT.get(scales["axes"][axis].get("unit"))
-    return None if unit is None else unit * _scale(scales["datasets"][0], axis) * _scale(scales, axis)
+    return None if unit is None else unit * _scale(scales["datasets"][level], axis) * _scale(scales, axis)
 
 
 def _scale(described: dict[str, Any], axis: int) -> float:

@@ -9,8 +9,17 @@ from pathlib import Path
 import numpy as np
 
 from focus_cli.errors import BadInputError
-from focus_cli.slides.level import BROKEN_HINT, MAX_PIECE_PIXELS, RGB_HINT, Source, on_white, pyramid_hint
+from focus_cli.slides.level import (
+    BROKEN_HINT,
+    MAX_PIECE_PIXELS,
+    RGB_HINT,
+    Source,
+    on_white,
+    orientation_notes,
+    pyramid_hint,
+)
 
+_ORIENTATION = 274
 _TAIL_BYTES = 65_536  # scanners append notes after the end mark
 _END_MARK = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
 # A byte of deflate unpacks to 1,032 at most; a palette of one bit has eight pixels in each of them.
@@ -99,6 +108,7 @@ def open_plain(path: Path) -> Source:
         with warnings.catch_warnings(), _pillow_without_bound(), Image.open(path) as image:
             warnings.simplefilter("ignore")
             kind, mode, (width, height) = image.format, image.mode, image.size
+            orientation = _orientation(image)
     except Exception as error:  # Pillow's plug-ins raise whatever they like
         raise BadInputError(f"{path} is not a readable image: {error}", hint=_FORMATS_HINT) from error
     if kind not in _END_MARK:
@@ -121,4 +131,12 @@ def open_plain(path: Path) -> Source:
         raise BadInputError(
             f"{path} has {width * height / 1e9:.1f} gigapixels and no tiles", hint=pyramid_hint(path.name, path.stem)
         )
-    return Source([PlainLevel(path, kind, mode, width, height)])
+    return Source([PlainLevel(path, kind, mode, width, height)], notes=orientation_notes(path, orientation))
+
+
+def _orientation(image) -> object:
+    """EXIF's orientation of an opened picture; None where there is none that can be read."""
+    try:
+        return image.getexif().get(_ORIENTATION)
+    except Exception:  # damaged EXIF raises whatever it likes, and the pixels need none
+        return None

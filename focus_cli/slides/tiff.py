@@ -18,16 +18,18 @@ import tifffile
 
 from focus_cli.errors import BadInputError
 from focus_cli.slides.cache import TileCache
-from focus_cli.slides.level import BROKEN_HINT, RGB_HINT, WHITE, Source, is_reduced, on_white
+from focus_cli.slides.level import BROKEN_HINT, RGB_HINT, WHITE, Source, is_reduced, on_white, orientation_notes
 from focus_cli.slides.planes import Channels, conversion_hint, looks_coloured, other_stains, rgb_order
 from focus_cli.slides.scale import tiff_scale
 from focus_cli.slides.tiff_channels import channels_of
 from focus_cli.slides.tiff_file import open_tiff_file
+from focus_cli.slides.tiff_pictures import largest_series, require_one_picture
 from focus_cli.slides.tiled import TiledLevel
 
 CACHE_BYTES = 96 * 2**20
 _APERIO_YCBCR = 33003
 _JPEG = 7
+_ORIENTATION = 274
 _GREY, _RGB, _YCBCR = 1, 2, 6
 _PHOTOMETRICS = {0: "grey, white is zero", 1: "grey", 2: "RGB", 3: "a palette", 4: "a mask", 5: "CMYK", 8: "CIE L*a*b*"}
 _END_OF_JPEG = b"\xff\xd9"
@@ -246,7 +248,8 @@ def read_levels(
     path: Path, handle: tifffile.TiffFile, open_level: Callable[..., TiffLevel], cache: TileCache
 ) -> tuple[list[TiledLevel], list[str]]:
     """Open the levels of the largest image, widest first; also what was assumed of it."""
-    series = max(handle.series, key=lambda one: int(np.prod(one.shape[-3:])))
+    series = largest_series(handle)
+    require_one_picture(path, handle, series)
     levels: list[TiledLevel] = []
     planes = [] if len(series.levels[0].pages) > 1 else _lone_planes(handle, series)
     for one in series.levels:
@@ -266,7 +269,8 @@ def read_levels(
         opened = [open_level(index=(index, i), page=page, plane=i) for i, page in enumerate(pages)]
         order = rgb_order(channels_of(handle, pages)) or (0, 1, 2)
         levels.append(ComposedLevel(path, index, [opened[i] for i in order], cache))
-    return levels, grey_planes_note(path, handle, series, levels)
+    notes = orientation_notes(path, series.keyframe.tags.valueof(_ORIENTATION))
+    return levels, notes + grey_planes_note(path, handle, series, levels)
 
 
 def _lone_planes(handle: tifffile.TiffFile, series) -> list:

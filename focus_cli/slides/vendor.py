@@ -124,7 +124,16 @@ def open_vendor(path: Path) -> VendorSource:
     try:
         return VendorSource(path, openslide.OpenSlide(str(path)))
     except (OSError, openslide.OpenSlideError) as error:
-        raise BadInputError(f"openslide cannot read {path}: {error}", hint=BROKEN_HINT) from error
+        raise BadInputError(f"openslide cannot read {path}: {error}", hint=_hint(path)) from error
+
+
+def _hint(path: Path) -> str:
+    """What to do about a slide that openslide cannot read."""
+    with open(path, "rb") as file:
+        plain = file.read(4) in (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
+    if plain and not has_openslide(path):
+        return f"copy the file again; if it is an ordinary TIFF and no scanner's, call it {path.stem}.tif"
+    return BROKEN_HINT
 
 
 def _number(text: str | None) -> float | None:
