@@ -9,11 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from focus_cli.errors import BadInputError
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 BASES = (math.e, 2.0, 10.0)
 TRANSFORMS = (None, *BASES)  # columns of `CellFacts.sums`: as they are, then with each logarithm undone
@@ -22,6 +25,9 @@ _MOST_SHARE = 1e9  # largest value that a logarithm is believed to stand for
 _SAME = 2e-3  # sums that differ by less, relative to their size, are the same
 _FITS, _PART, _FEWEST = 0.9, 0.02, 5
 _MANY, _NOT_COUNTED = 100, 5  # among so many counts of a cell there are small ones
+# Whole numbers that nobody counted: of so many totals and values, a share of the spread of a Poisson process.
+_TOTALS, _UNDERDISPERSED, _VALUES = 20, 0.4, 1000
+HEAD = 2000  # rows in which two matrices are compared
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,8 @@ class CellFacts:
     sums
         float64 (n, 4): sums of the values under each of `TRANSFORMS`; those with a logarithm undone are exact only
         for cells that hold a fraction.
+    divisor
+        Largest whole number that divides all values; 1 where a value is no whole number, 0 where there is none.
     """
 
     n_values: np.ndarray
@@ -48,6 +56,7 @@ class CellFacts:
     least: np.ndarray
     most: np.ndarray
     sums: np.ndarray
+    divisor: int = 0
 
     @classmethod
     def empty(cls, n: int) -> CellFacts:
@@ -69,11 +78,14 @@ class Scale:
         Of the logarithm; None for any other kind.
     reason
         What decided, in words; what is wrong with the last two kinds.
+    proven
+        Whether the values themselves show it, and nothing was assumed or taken from the file's word.
     """
 
     kind: str
     base: float | None = None
     reason: str = ""
+    proven: bool = False
 
 
 def stated_log_base(uns: Any, what: str) -> float | None:
@@ -155,7 +167,9 @@ def recognise_scale(facts: CellFacts, stated: float | None = None, *, binding: b
     if whole.all():
         if mixed := _rounded_among(facts):
             return Scale("mixed", reason=mixed)
-        return Scale("counts", reason="all values are whole numbers")
+        if rounded := _rounded(facts):
+            return Scale("linear", reason=rounded, proven=True)
+        return Scale("counts", reason="all values are whole numbers", proven=True)
     rows = filled[~whole]
     found = {t: _equal_sums(facts.sums[rows, k]) for k, t in enumerate(TRANSFORMS)}
     if (mixed := _counts_among(facts, filled[whole], rows, found)) or (mixed := _two_scales(facts, rows, found)):
@@ -179,11 +193,39 @@ def recognise_scale(facts: CellFacts, stated: float | None = None, *, binding: b
         )
     if share >= 0.3 and len(rows) >= _FEWEST:
         if best is None:
-            return Scale("linear", reason="cells have equal sums")
-        return Scale("log1p", best, f"base {base_name(best)}, with which cells have equal sums")
+            return Scale("linear", reason="cells have equal sums", proven=proven)
+        return Scale("log1p", best, f"base {base_name(best)}, with which cells have equal sums", proven)
     if most < _MOST_LOG:
         return Scale("log1p", math.e, "the natural logarithm is assumed: no base is stated and no sums tell it")
     return Scale("linear", reason="values are neither whole numbers nor a logarithm")
+
+
+def have_rounded_total(totals: np.ndarray) -> bool:
+    """Whether sums of whole numbers were made equal before the numbers were rounded, float64 (n,).
+
+    Totals of counts vary at least as those of a Poisson process; rarefied ones are equal to the last molecule.
+    """
+    totals = totals[totals > 0]
+    return len(totals) >= _TOTALS and bool(0 < totals.std() < _UNDERDISPERSED * np.sqrt(totals.mean()))
+
+
+def are_other_counts(ours: sparse.csr_matrix, theirs: sparse.csr_matrix) -> bool:
+    """Whether `theirs` of the same shape, the first rows of a matrix, holds whole numbers other than `ours`."""
+    values = theirs.data
+    if ours.shape != theirs.shape or not values.any() or not np.isfinite(values).all():
+        return False
+    return bool(values.min() >= 0 and (values == np.rint(values)).all() and (ours != theirs).nnz)
+
+
+def _rounded(facts: CellFacts) -> str:
+    """What was done to whole numbers that nobody counted; "" if nothing."""
+    if facts.n_values.sum() < _VALUES or facts.most.max() <= 1:  # too few to tell, or presence and absence
+        return ""
+    if have_rounded_total(facts.sums[:, 0]):
+        return "the whole numbers of each cell have nearly one sum: normalised and rounded"
+    if facts.divisor > 1 and facts.most.max() >= 5 * facts.divisor:
+        return f"all values are multiples of {facts.divisor}: counts that were scaled"
+    return ""
 
 
 def _equal_sums(sums: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ from focus_cli import keys
 from focus_cli.errors import BadInputError, UsageError
 from focus_cli.missing import texts
 from focus_cli.platforms.count_scale import RAW_HINT, why_not_counts
+from focus_cli.scales import have_rounded_total
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -28,8 +29,7 @@ _PROTEINS = ("protein", "proteins", "protein expression", "antibody capture", "a
 _LARGEST_COUNT, _LARGEST_FLOAT = 2.0**24, 1e30
 # Values of a location that hold a one where they are counts, and what none of them is below where they were scaled.
 _MANY, _SCALED, _FEW = 20, 5, 5
-# Whole numbers that nobody counted: of so many locations and values, a share of the spread of a Poisson process.
-_LOCATIONS, _UNDERDISPERSED, _VALUES = 20, 0.4, 1000
+_VALUES = 1000  # fewer may have a divisor in common by chance
 _FARTHEST_PX = 1e9
 _LONGEST_NAME = 1000
 _ROUNDED = re.compile(r"\d(\.\d+)?[eE]\+?\d+|\d{16,}(\.0)?")
@@ -155,14 +155,12 @@ def check_counts(matrix: sparse.spmatrix, where: str, *, whole: bool = True) -> 
     if whole and not whole_numbers(data):
         reason, hint = why_not_counts(matrix)
         raise BadInputError(f"{where}: {reason}", hint=hint)
-    if whole:
-        _check_one_scale(matrix, where)
     if data.size and data.max() >= (_LARGEST_COUNT if whole else _LARGEST_FLOAT):
         raise BadInputError(
             f"{where}: a value of {data.max():.4g} is no number of molecules", hint="is the matrix file damaged?"
         )
-    if whole:
-        _check_counted(matrix, where)
+    if whole and (found := why_not_counted(matrix)) is not None:
+        raise BadInputError(f"{where}: {found[0]}", hint=found[1])
     if not np.any(data):
         raise BadInputError(
             f"{where}: the matrix holds no molecule ({n_locations} locations × {n_genes} genes, all zero)",
@@ -170,62 +168,61 @@ def check_counts(matrix: sparse.spmatrix, where: str, *, whole: bool = True) -> 
         )
 
 
-def _check_one_scale(matrix: sparse.spmatrix, where: str) -> None:
-    """Refuse whole numbers of which one part was scaled and rounded: its locations have many values, and no small one.
+def why_not_counted(matrix: sparse.spmatrix) -> tuple[str, str] | None:
+    """Why whole numbers are no counts, and a hint; None where they may be counts.
 
-    Raises
-    ------
-    BadInputError
-        With how many locations are on either scale.
+    Parameters
+    ----------
+    matrix
+        Locations × genes, finite whole numbers that are not negative.
     """
+    return _two_scales(matrix) or _scaled(matrix)
+
+
+def _two_scales(matrix: sparse.spmatrix) -> tuple[str, str] | None:
+    """Where one part was scaled and rounded: its locations have many values, and no small one."""
     if matrix.format != "csr":
         matrix = matrix.tocsr()
     filled = np.diff(matrix.indptr)
     long = np.flatnonzero(filled >= _MANY)
     if len(long) < 2 * _FEW:
-        return
+        return None
     values = np.where(matrix.data == 0, np.inf, matrix.data) if np.any(matrix.data == 0) else matrix.data
     starts = matrix.indptr[:-1][filled > 0]
     least = np.zeros(len(filled))
     least[filled > 0] = np.minimum.reduceat(values, starts)
     scaled, counted = int(np.sum(least[long] >= _SCALED)), int(np.sum(least[long] == 1))
-    if min(scaled, counted) >= max(_FEW, 0.1 * len(long)):
-        raise BadInputError(
-            f"{where}: blocks of the matrix are on different scales: {scaled} locations hold no value below {_SCALED} "
-            f"among {_MANY} and more, {counted} hold ones",
-            hint="raw counts and values that were scaled and rounded were joined: give raw counts of all",
-        )
+    if min(scaled, counted) < max(_FEW, 0.1 * len(long)):
+        return None
+    return (
+        f"blocks of the matrix are on different scales: {scaled} locations hold no value below {_SCALED} "
+        f"among {_MANY} and more, {counted} hold ones",
+        "raw counts and values that were scaled and rounded were joined: give raw counts of all",
+    )
 
 
-def _check_counted(matrix: sparse.spmatrix, where: str) -> None:
-    """Refuse whole numbers that nobody counted: values scaled to one total and rounded, or multiples of a number.
-
-    Raises
-    ------
-    BadInputError
-        With the total, or the number.
-    """
+def _scaled(matrix: sparse.spmatrix) -> tuple[str, str] | None:
+    """Where all were scaled to one total and rounded, or are multiples of a number."""
     if matrix.nnz < _VALUES:
-        return
+        return None
     totals = np.asarray(matrix.sum(axis=1, dtype=np.float64)).ravel()
-    totals = totals[totals > 0]
-    # Totals of counts vary at least as those of a Poisson process; rarefied ones are equal to the last molecule.
-    if len(totals) >= _LOCATIONS and 0 < totals.std() < _UNDERDISPERSED * np.sqrt(totals.mean()):
-        raise BadInputError(
-            f"{where}: each location's whole numbers add up to about {np.median(totals):.4g}: normalised to one total "
-            "and rounded",
-            hint=RAW_HINT,
+    if have_rounded_total(totals):
+        return (
+            f"each location's whole numbers add up to about {np.median(totals[totals > 0]):.4g}: normalised to one "
+            "total and rounded",
+            RAW_HINT,
         )
     common = 0
     for block in _blocks(matrix.data):
         common = int(np.gcd.reduce(block.astype(np.int64), initial=common))
         if common == 1:
-            return
+            return None
     if common > 1 and matrix.data.max() >= 5 * common:
-        raise BadInputError(
-            f"{where}: all values are multiples of {common}: counts that were scaled",
-            hint=f"give raw counts, or divide the values by {common} if they are counts then",
+        return (
+            f"all values are multiples of {common}: counts that were scaled",
+            f"give raw counts, or divide the values by {common} if they are counts then",
         )
+    return None
 
 
 def check_positions(xy_px: np.ndarray, where: str) -> None:

@@ -191,7 +191,7 @@ def _statements(cells: AnnData, info: dict[str, Any], max_cells: int) -> list[st
         lines.append("all cells are of one type: focus celltypes needs two")
     lines += [f"{reason}; {info['source']} is used" for reason in info["passed_over"]]
     if info["scale"] != "counts":
-        how = f" ({info['scale_reason']})" if info["scale"] == "log1p" else ""
+        how = f" ({info['scale_reason']})" if info["scale_reason"] else ""
         lines.append(
             f"{info['source']} holds {info['scale']} values{how}, not counts; they are used as relative expression"
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import h5py
 import numpy as np
@@ -15,6 +15,7 @@ from focus_cli.scales import BASES, CellFacts, undo_log
 BLOCK = 2**23  # values that are in memory at a time
 _ROUNDING = 1e-4  # a value this near to a whole number is one
 _LARGEST_EXPONENT = 60.0  # larger values are no logarithms
+_LARGEST_WHOLE = 2.0**53
 _GAP = 2**16  # values between two wanted rows that are read along
 
 Adder = Callable[[np.ufunc, np.ndarray, np.ndarray], None]
@@ -43,6 +44,28 @@ class Survey:
     least: float
     filled: np.ndarray
     cells: CellFacts
+
+
+@dataclass(frozen=True)
+class GeneFacts:
+    """What a pass over a matrix of cells × genes finds in each gene.
+
+    Attributes
+    ----------
+    n_cells
+        Cells of the matrix.
+    filled
+        int64 (genes,): cells whose value is not zero.
+    most
+        float64 (genes,): the largest value.
+    sd
+        float64 (genes,): standard deviation over all cells, zeros included.
+    """
+
+    n_cells: int
+    filled: np.ndarray
+    most: np.ndarray
+    sd: np.ndarray
 
 
 class MatrixOnDisk:
@@ -83,15 +106,33 @@ class MatrixOnDisk:
             after whole numbers of it were passed, and is passed again then.
         """
         n, finite, least, passed = 0, True, np.inf, False
-        cells = CellFacts.empty(self.shape[0])
+        cells, divisor = CellFacts.empty(self.shape[0]), 0
         for values, add in self._values():
             n += len(values)
+            divisor = _divisor(values, divisor)
             finite &= bool(np.isfinite(values).all())
             least = min(least, float(values.min(initial=np.inf)))
             passed |= not _count(values, add, cells, powers)
         if self.kind == "csc" and passed and cells.n_fractions.any():
             return self.survey(powers=True)
-        return Survey(n, finite, least if n else 0.0, cells.most > 0, cells)
+        return Survey(n, finite, least if n else 0.0, cells.most > 0, replace(cells, divisor=divisor))
+
+    def spread(self) -> GeneFacts:
+        """Look at every value again, by genes."""
+        n_genes = self.shape[1]
+        filled, most, sums = np.zeros(n_genes, np.int64), np.zeros(n_genes), np.zeros((2, n_genes))
+        for genes, values in self._by_genes():
+            filled += np.bincount(genes[values != 0], minlength=n_genes)
+            np.maximum.at(most, genes, values)
+            for power in (0, 1):
+                sums[power] += np.bincount(genes, values ** (power + 1), minlength=n_genes)
+        n = self.shape[0]
+        variance = (sums[1] - sums[0] ** 2 / n) / max(n - 1, 1)
+        return GeneFacts(n, filled, most, np.sqrt(np.maximum(variance, 0)))
+
+    def head(self, n: int) -> sparse.csr_matrix:
+        """The first `n` cells, CSR float32."""
+        return self.take(np.arange(min(n, self.shape[0])))
 
     def filled(self, columns: np.ndarray) -> np.ndarray:
         """Which cells have a value above 0 in any of these genes (boolean over genes); boolean over cells."""
@@ -178,6 +219,15 @@ class MatrixOnDisk:
 
             yield values, add
 
+    def _by_genes(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Genes and values, float64, of all values, some at a time."""
+        if self.kind == "csc":
+            for first, last in self._pieces():
+                yield self._genes(first, last), self._node["data"][first:last].astype(np.float64)
+            return
+        for _, block in self._rows():
+            yield block.indices, block.data.astype(np.float64)
+
     def _genes(self, first: int, last: int) -> np.ndarray:
         """Gene of each of a range of values of a matrix that lies by genes."""
         begin = int(np.searchsorted(self._starts, first, side="right")) - 1
@@ -201,6 +251,19 @@ class MatrixOnDisk:
         ends = np.cumsum(np.bincount(columns, minlength=self.shape[1]))
         by_gene = sparse.csc_matrix((values, cells, np.concatenate([[0], ends])), shape=(len(rows), self.shape[1]))
         return by_gene.tocsr()
+
+
+def _divisor(values: np.ndarray, divisor: int) -> int:
+    """Largest whole number that divides these values and `divisor`; 1 where there is none."""
+    if divisor == 1 or not len(values):
+        return divisor
+    values = values.astype(np.float64)
+    if not np.isfinite(values).all() or np.abs(values).max() > _LARGEST_WHOLE:
+        return 1
+    whole = np.rint(values)
+    if (np.abs(values - whole) > _ROUNDING).any():
+        return 1
+    return int(np.gcd.reduce(whole.astype(np.int64), initial=divisor))
 
 
 def _count(values: np.ndarray, add: Adder, cells: CellFacts, powers: bool) -> bool:

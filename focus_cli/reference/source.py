@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from focus_cli import keys
 from focus_cli.errors import BadInputError
 from focus_cli.reference.matrix import MatrixOnDisk, Survey
-from focus_cli.scales import Scale, recognise_scale, stated_log_base
+from focus_cli.reference.scaled import examine
+from focus_cli.scales import HEAD, Scale, are_other_counts, recognise_scale, stated_log_base
 
 if TYPE_CHECKING:
     import h5py
@@ -76,19 +77,23 @@ def choose_source(file: h5py.File, path: Path) -> Source:
         if problem := _problem(found):
             unusable.append((name, problem))
             continue
-        scale = recognise_scale(found.cells, stated, binding=name == "X")
+        var = read_elem(file[genes])
+        scale, problem, note = examine(matrix, var, recognise_scale(found.cells, stated, binding=name == "X"))
+        if problem:
+            unusable.append((name, problem))
+            continue
         if scale.kind in _UNUSABLE:
             unusable.append((name, f"{_UNUSABLE[scale.kind]}: {scale.reason}"))
             continue
         if scale.kind == "counts":
-            said = _passed_over(unusable, usable)
-            return Source(name, matrix, read_elem(file[genes]), scale, found.filled, said)
-        usable.append(Source(name, matrix, read_elem(file[genes]), scale, found.filled, ()))
+            said = _passed_over(unusable, usable) + _other_counts(name, matrix, candidates)
+            return Source(name, matrix, var, scale, found.filled, said)
+        usable.append(Source(name, matrix, var, scale, found.filled, (f"{name}: {note}",) if note else ()))
     if not usable:
         raise _refusal(unusable, path, [name for name in file.get("layers", ()) if name != keys.COUNTS])
     usable.sort(key=lambda source: ("raw", "X", _COUNTS).index(source.name))
     chosen = usable.pop(0)
-    return replace(chosen, passed_over=_passed_over(unusable, usable))
+    return replace(chosen, passed_over=_passed_over(unusable, usable) + chosen.passed_over)
 
 
 def _passed_over(unusable: list[tuple[str, str]], others: list[Source]) -> tuple[str, ...]:
@@ -96,6 +101,16 @@ def _passed_over(unusable: list[tuple[str, str]], others: list[Source]) -> tuple
     said = [f"{name} {reason}" for name, reason in unusable]
     said += [f"{other.name} holds {other.scale.kind} values, not counts" for other in others if other.name == _COUNTS]
     return tuple(said)
+
+
+def _other_counts(name: str, matrix: MatrixOnDisk, candidates: list[tuple]) -> tuple[str, ...]:
+    """What is to be said where X holds whole numbers that are not those of ``layers["counts"]``."""
+    others = [node for other, node, _ in candidates if other == "X"]
+    if name != _COUNTS or not others:
+        return ()
+    if not are_other_counts(matrix.head(HEAD), MatrixOnDisk(others[0]).head(HEAD)):
+        return ()
+    return ("X holds other whole numbers",)
 
 
 def _holds_matrix(file: h5py.File, place: str) -> bool:
@@ -125,7 +140,7 @@ def _problem(found: Survey) -> str:
 def _refusal(unusable: list[tuple[str, str]], path: Path, layers: list[str]) -> BadInputError:
     """One line for all matrices, with the way out that fits."""
     reasons = "; ".join(f"{name} {reason}" for name, reason in unusable)
-    if any("negative" in reason for _, reason in unusable):
+    if any("scaled" in reason for _, reason in unusable):
         hint = f"scaling cannot be undone: keep counts in {_COUNTS} or log-normalised values in raw before sc.pp.scale"
     elif any("uns[" in reason for _, reason in unusable):
         hint = "correct uns['log1p']['base'], remove that entry, or give raw counts"

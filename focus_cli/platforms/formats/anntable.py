@@ -1,4 +1,4 @@
-"""What the readers of AnnData tables share: a file or store read in parts, its raw counts found, its features named.
+"""What the readers of AnnData tables share: a file or store read in parts, and what its entries say of scales.
 
 Nothing but the elements that are needed is read, so that dense layers, embeddings and graphs cost nothing and a
 damaged one of them does no harm. A dense matrix becomes sparse a block of rows at a time.
@@ -6,24 +6,23 @@ damaged one of them does no harm. A dense matrix becomes sparse a block of rows 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anndata
 import numpy as np
 import pandas as pd
-from anndata.io import read_elem
+from anndata.io import read_elem, sparse_dataset
 from scipy import sparse
 
 from focus_cli import keys
 from focus_cli.errors import BadInputError, FocusError
-from focus_cli.platforms.checks import GENE_EXPRESSION, PROTEIN, check_unique, is_protein, whole_numbers
-from focus_cli.platforms.count_scale import RAW_HINT, why_not_counts
+from focus_cli.platforms.count_scale import RAW_HINT
 from focus_cli.platforms.formats.annpositions import is_position_key, of_element
 from focus_cli.platforms.formats.annstore import open_anndata
-from focus_cli.platforms.formats.features import check_orientation, feature_table
 from focus_cli.platforms.formats.opening import damaged
 from focus_cli.store.hdf5 import read_anndata
 
@@ -41,16 +40,21 @@ _COUNT_LAYERS = (
     "spliced_counts",
 )
 _BLOCK_VALUES = 4_000_000  # of a dense matrix that are in memory at a time
-_MOST_PROTEIN_VALUES = 50_000_000
 
 
 @dataclass(frozen=True)
 class Matrix:
-    """One matrix of the file: where it lies, its features, and how to read it as CSR."""
+    """One matrix of the file: where it lies, its features, and how to read it, or its first rows, as CSR."""
 
     where: str
     var: pd.DataFrame
     load: Callable[[], sparse.csr_matrix]
+    head: Callable[[int], sparse.csr_matrix]
+
+    @property
+    def is_counts_layer(self) -> bool:
+        """Whether it is ``layers["counts"]``."""
+        return self.where.endswith(f" layers[{keys.COUNTS!r}]")
 
 
 @dataclass(frozen=True)
@@ -117,20 +121,25 @@ def open_table(path: Path) -> AnnTable:
 def of_anndata(source: anndata.AnnData, name: str) -> AnnTable:
     """The same of an AnnData in memory."""
     matrices = []
-    if keys.COUNTS in source.layers:
-        matrices.append((f"{name} layers[{keys.COUNTS!r}]", source.var, source.layers[keys.COUNTS]))
-    else:
-        if source.X is not None:
-            matrices.append((f"{name} X", source.var, source.X))
-        if source.raw is not None:
-            matrices.append((f"{name} raw.X", source.raw.var, source.raw.X))
-        # anndata 0.13 lists X among the layers, as None.
-        layers = [k for k in source.layers if k is not None and k.lower() in _COUNT_LAYERS]
-        matrices += [(f"{name} layers[{k!r}]", source.var, source.layers[k]) for k in layers]
+    if source.X is not None:
+        matrices.append((f"{name} X", source.var, source.X))
+    if source.raw is not None:
+        matrices.append((f"{name} raw.X", source.raw.var, source.raw.X))
+    # anndata 0.13 lists X among the layers, as None.
+    layers = [k for k in source.layers if k is not None and k.lower() in _COUNT_LAYERS]
+    matrices += [(f"{name} layers[{k!r}]", source.var, source.layers[k]) for k in layers]
     return AnnTable(
         name=name,
         obs=source.obs,
-        matrices=[Matrix(where, var, lambda x=x, where=where: _csr(x, where)) for where, var, x in matrices],
+        matrices=_in_order(
+            Matrix(
+                where,
+                var,
+                lambda x=x, where=where: _csr(x, where),
+                lambda n, x=x, where=where: _csr(x[:n], where),
+            )
+            for where, var, x in matrices
+        ),
         obsm={k: v for k, v in source.obsm.items() if is_position_key(k) or k == keys.SPATIAL_UM},
         uns=dict(source.uns),
         transposed=keys.SPATIAL in source.varm,
@@ -140,30 +149,33 @@ def of_anndata(source: anndata.AnnData, name: str) -> AnnTable:
 def _matrices(file: Any, path: Path) -> list[Matrix]:
     var = _frame(file["var"])
     layers = file.get("layers", {})
-    if keys.COUNTS in layers:
-        found = [(f"{path.name} layers[{keys.COUNTS!r}]", f"layers/{keys.COUNTS}", var)]
-    else:
-        found = [(f"{path.name} X", "X", var)] if "X" in file else []
-        if "raw" in file and "X" in file["raw"]:
-            found.append((f"{path.name} raw.X", "raw/X", _frame(file["raw/var"])))
-        found += [
-            (f"{path.name} layers[{k!r}]", f"layers/{k}", var) for k in sorted(layers) if k.lower() in _COUNT_LAYERS
-        ]
+    found = []
+    if "X" in file and file["X"].attrs.get("encoding-type") != "null":
+        found.append((f"{path.name} X", "X", var))
+    if "raw" in file and "X" in file["raw"]:
+        found.append((f"{path.name} raw.X", "raw/X", _frame(file["raw/var"])))
+    found += [(f"{path.name} layers[{k!r}]", f"layers/{k}", var) for k in sorted(layers) if k.lower() in _COUNT_LAYERS]
 
-    def loader(place: str) -> Callable[[], sparse.csr_matrix]:
-        def load() -> sparse.csr_matrix:
-            try:
-                with open_anndata(path) as again:
-                    node = again[place]
-                    return _csr(read_elem(node) if hasattr(node, "keys") else node, f"{path.name} {place}")
-            except FocusError:
-                raise
-            except Exception as error:  # as above
-                raise damaged(path, error) from error
+    def load(place: str, n: int | None = None) -> sparse.csr_matrix:
+        try:
+            with open_anndata(path) as again:
+                node = again[place]
+                if not hasattr(node, "keys"):
+                    values = node if n is None else node[:n]
+                else:
+                    values = read_elem(node) if n is None else sparse_dataset(node)[:n]
+                return _csr(values, f"{path.name} {place}")
+        except FocusError:
+            raise
+        except Exception as error:  # as above
+            raise damaged(path, error) from error
 
-        return load
+    return _in_order(Matrix(where, table, partial(load, place), partial(load, place)) for where, place, table in found)
 
-    return [Matrix(where, table, loader(place)) for where, place, table in found]
+
+def _in_order(matrices: Iterable[Matrix]) -> list[Matrix]:
+    """``layers["counts"]`` before all others."""
+    return sorted(matrices, key=lambda matrix: not matrix.is_counts_layer)
 
 
 def _of_rows(value: Any, rows: np.ndarray) -> Any:
@@ -203,113 +215,6 @@ def _csr(values: Any, where: str) -> sparse.csr_matrix:
         what = "true and false" if matrix.dtype == bool else str(matrix.dtype)
         raise BadInputError(f"{where}: the values are {what}, not numbers of molecules", hint=RAW_HINT)
     return matrix
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """Raw counts (or intensities of proteins), and their features.
-
-    Attributes
-    ----------
-    counts
-        CSR, locations × features.
-    genes
-        Columns ``id``, ``name``, ``type``, as `assemble` asks.
-    where
-        The place, for messages.
-    intensities
-        Whether the panel holds proteins alone.
-    proteins
-        Locations × proteins, where the panel holds genes beside them; else None.
-    warnings
-        One line each.
-    """
-
-    counts: sparse.csr_matrix
-    genes: pd.DataFrame
-    where: str
-    intensities: bool = False
-    proteins: pd.DataFrame | None = None
-    warnings: list[str] = field(default_factory=list)
-
-
-def choose_counts(table: AnnTable) -> Chosen:
-    """Find the raw counts: ``layers["counts"]``, else ``X`` if its genes hold whole numbers, else ``raw.X``.
-
-    Where none of these does, layers whose names speak of counts are tried. A panel of proteins alone needs no whole
-    numbers. Proteins beside genes are set apart.
-
-    Raises
-    ------
-    BadInputError
-        If there is no matrix, none holds raw counts, or names repeat.
-    """
-    if not table.matrices:
-        raise BadInputError(f"{table.name}: no counts: X is empty", hint="put raw counts in X or layers['counts']")
-    tried, values = [], []
-    for matrix in table.matrices:
-        check_orientation(table.obs.index, matrix.var.index, table.name)
-        genes = feature_table(matrix.var, matrix.where)
-        apart = is_protein(genes["type"])
-        only = bool(apart.any()) and not bool(genes["type"].isin([GENE_EXPRESSION, ""]).any())
-        counts = matrix.load()
-        if counts.shape != (len(table.obs), len(genes)):
-            raise BadInputError(
-                f"{matrix.where}: {counts.shape[0]} × {counts.shape[1]} values for {len(table.obs)} locations and "
-                f"{len(genes)} features",
-                hint="write the file again",
-            )
-        kept = counts if only or not apart.any() else counts[:, np.flatnonzero(~apart)]
-        tried.append((counts, genes, matrix.where, only, apart))
-        values.append(kept)
-        if only or (whole_numbers(kept.data) and not np.any(kept.data < 0)):
-            break
-    else:
-        raise _no_counts([where for _, _, where, _, _ in tried], values)
-    counts, genes, where, only, apart = tried[-1]
-    if only:
-        note = (
-            f"{where}: the panel is of {int(apart.sum())} proteins: the model is one of counted molecules and does "
-            "not hold for intensities; train and enhance need a panel of genes"
-        )
-        return Chosen(counts, genes, where, intensities=True, warnings=[note])
-    notes = []
-    if len(tried) > 1:
-        notes.append(f"raw counts are taken from {where}: {tried[0][2]} holds none")
-    if not apart.any():
-        return Chosen(counts, genes, where, warnings=notes)
-    beside, said = _set_apart(counts[:, np.flatnonzero(apart)], genes.loc[apart, "name"], table.obs.index, where)
-    keep = np.flatnonzero(~apart)
-    return Chosen(counts[:, keep], genes.iloc[keep], where, proteins=beside, warnings=notes + said)
-
-
-def _no_counts(places: list[str], matrices: list[sparse.csr_matrix]) -> BadInputError:
-    """The refusal that says of each matrix what it holds instead of counts."""
-    reasons, hint = [], RAW_HINT
-    for where, matrix in zip(places, matrices):
-        values = matrix.data
-        if odd := int(np.sum(~np.isfinite(values))):
-            reason = f"{odd} counts are NaN or infinite"
-        elif values.min() < 0:
-            centred = "" if whole_numbers(values) else "; scaled or centred?"
-            reason = f"{int(np.sum(values < 0))} counts are negative (lowest {values.min():.4g}){centred}"
-        else:
-            reason, hint = why_not_counts(matrix)
-        reasons.append(f"{where}: {reason}")
-    return BadInputError("; ".join(reasons), hint=hint)
-
-
-def _set_apart(
-    values: sparse.csr_matrix, names: pd.Series, obs_names: pd.Index, where: str
-) -> tuple[pd.DataFrame | None, list[str]]:
-    n = values.shape[1]
-    if values.shape[0] * n > _MOST_PROTEIN_VALUES:
-        return None, [f"{where}: {n} proteins beside the genes were left out: too many to keep"]
-    # A name becomes a key of the file, where a slash would open a group.
-    columns = pd.Index([str(name).replace("/", "_") for name in names])
-    check_unique(columns, "proteins", where)
-    frame = pd.DataFrame(values.toarray().astype(np.float32), index=obs_names.astype(str), columns=columns)
-    return frame, [f"{where}: {n} proteins are kept aside in obsm[{PROTEIN!r}]; the genes alone are enhanced"]
 
 
 def libraries(uns: Mapping[str, Any]) -> dict[str, dict]:

@@ -18,11 +18,11 @@ from focus_cli.errors import BadInputError
 from focus_cli.platforms import images, pitch
 from focus_cli.platforms.assemble import assemble
 from focus_cli.platforms.checks import PROTEIN, check_positions, check_unique
+from focus_cli.platforms.formats.anncounts import choose_counts
 from focus_cli.platforms.formats.annpositions import Positions, positions
 from focus_cli.platforms.formats.annstore import is_anndata_store
 from focus_cli.platforms.formats.anntable import (
     AnnTable,
-    choose_counts,
     length,
     libraries,
     library,
