@@ -276,3 +276,56 @@ def test_counts_that_do_not_say_their_slide(tmp_path):
 def test_a_region_where_there_is_one_slide(folder):
     with pytest.raises(UsageError, match="no region 'x'"):
         read(folder, region="x")
+
+
+def export(folder, fields, scale=1.0, seed=0):
+    """Flat files of forty cells in each field, {fov: global place of its corner}, without columns of slides."""
+    rng = np.random.default_rng(seed)
+    counts, cells = ["fov,cell_ID,Nefl,Snap25"], ["fov,cell_ID,CenterX_local_px,CenterY_local_px,"]
+    cells[0] += "CenterX_global_px,CenterY_global_px"
+    for fov, (left, top) in fields.items():
+        for cell, (x, y) in enumerate(rng.uniform(0, 4256, (40, 2)), start=1):
+            counts.append(f"{fov},{cell},{cell},1")
+            cells.append(f"{fov},{cell},{x:.0f},{y:.0f},{(left + x) * scale:.3f},{(top - y) * scale:.3f}")
+    (folder / "R_exprMat_file.csv").write_text("\n".join(counts) + "\n")
+    (folder / "R_metadata_file.csv").write_text("\n".join(cells) + "\n")
+    return folder
+
+
+def test_slides_whose_fields_were_numbered_on_are_no_one_slide(tmp_path):
+    side_by_side = {i: (4256 * i, 9000) for i in range(1, 7)}
+    assert read(export(tmp_path, side_by_side)).adata.n_obs == 240
+    on_top = {i: (4256 * (i % 3), 9000) for i in range(1, 7)}
+    with pytest.raises(BadInputError, match="lie on top of each other") as refused:
+        read(export(tmp_path, on_top))
+    assert "slide_ID" in refused.value.hint
+
+
+@pytest.mark.parametrize("scale", [0.12028, 0.001, 10.0])
+def test_global_pixels_that_are_none_are_refused(tmp_path, scale):
+    with pytest.raises(BadInputError, match="times as far apart by CenterX_global_px"):
+        read(export(tmp_path, {1: (0, 5000), 2: (4256, 5000)}, scale))
+
+
+@pytest.mark.parametrize("file", ["exprMat", "metadata"])
+def test_ids_with_decimals_are_the_same_ids(folder, file):
+    whole = read(folder)
+    path = folder / f"R_{file}_file.csv"
+    table = pd.read_csv(path).astype({"fov": float, "cell_ID": float})
+    table.to_csv(path, index=False)
+    sample = read(folder)
+    assert list(sample.adata.obs_names) == list(whole.adata.obs_names)
+    np.testing.assert_array_equal(sample.adata.X.toarray(), whole.adata.X.toarray())
+
+
+def test_the_number_of_cells_without_a_position_is_right(folder):
+    change(folder, "metadata", "10100,20500", ",")
+    with pytest.raises(BadInputError, match=r": 1 positions? (is|are) NaN"):
+        read(folder)
+
+
+def test_controls_under_the_names_of_all_exports(folder):
+    names = ["Negative01", "Custom_NegPrb3", "NegAdd-2", "Negative", "SystemControl1", "custom_neg4", "Nega", "Negr1"]
+    rows = ["fov,cell_ID,Nefl," + ",".join(names), *(f"{f},{c},1" + ",1" * len(names) for f in (1, 2) for c in (1, 2))]
+    (folder / "R_exprMat_file.csv").write_text("\n".join(rows) + "\n")
+    assert list(read(folder).adata.var_names) == ["Nefl", "Nega", "Negr1"]

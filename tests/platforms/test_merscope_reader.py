@@ -232,3 +232,32 @@ def test_the_real_regions(focus_data, name, prefix, ids, shape, blanks):
     assert any(f"{blanks} Blank" in w for w in sample.warnings)
     assert sample.image_path is None
     assert detect(folder).problems == ("images/micron_to_mosaic_pixel_transform.csv is missing",)
+
+
+def test_regions_under_any_case_are_regions(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "Region_R1")
+    with pytest.raises(UsageError, match=r"2 regions \(Region_R1, region_0"):
+        read(tmp_path)
+    assert read(tmp_path, region="Region_R1").adata.n_obs == 5
+
+
+@pytest.mark.parametrize("column", ["region", "sample", "slice_id"])
+@pytest.mark.parametrize("overlap", [True, False])
+def test_regions_that_were_joined_into_one_table(tmp_path, column, overlap):
+    rng = np.random.default_rng(0)
+    counts, cells = ["cell,Comt,Ldha"], [f"EntityID,{column},center_x,center_y"]
+    for r in range(2):
+        grid = np.stack(np.meshgrid(np.arange(20), np.arange(20)), axis=-1).reshape(-1, 2) * 10.0
+        for i, (x, y) in enumerate(grid + rng.uniform(-3, 3, grid.shape) + [r * (5 if overlap else 300), 0]):
+            counts.append(f"{r}{i:04d},{r},1")
+            cells.append(f"{r}{i:04d},r{r},{x:.2f},{y:.2f}")
+    (tmp_path / "cell_by_gene.csv").write_text("\n".join(counts) + "\n")
+    (tmp_path / "cell_metadata.csv").write_text("\n".join(cells) + "\n")
+    if not overlap:
+        assert read(tmp_path).adata.n_obs == 800
+        return
+    with pytest.raises(UsageError, match="r0, r1"):
+        read(tmp_path)
+    sample = read(tmp_path, region="r1")
+    assert sample.adata.n_obs == 400
+    assert (sample.adata[:, "Comt"].X.toarray() == 1).all()

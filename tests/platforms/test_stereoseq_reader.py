@@ -80,9 +80,11 @@ def test_gem_is_the_same(tmp_path, study, molecules, name):
     }
 
 
-@pytest.mark.parametrize("count", ["MIDCounts", "UMICount", "midcount"])
-def test_old_gem_columns(tmp_path, count):
-    (tmp_path / "a.gem").write_text(f"geneID\tx\ty\t{count}\nG1\t0\t0\t2\nG1\t49\t49\t1\nG2\t50\t0\t5\nG1\t0\t50\t1\n")
+@pytest.mark.parametrize("separator", ["\t", ",", ";"])
+@pytest.mark.parametrize("count", ["MIDCounts", "UMICount", "midcount", "umi_count", "MID_Counts"])
+def test_old_gem_columns(tmp_path, count, separator):
+    text = f"geneID\tx\ty\t{count}\nG1\t0\t0\t2\nG1\t49\t49\t1\nG2\t50\t0\t5\nG1\t0\t50\t1\n"
+    (tmp_path / "a.gem").write_text(text.replace("\t", separator))
     sample = read(tmp_path / "a.gem")
     assert list(sample.adata.obs_names) == ["0_0", "50_0", "0_50"]  # by rows
     np.testing.assert_array_equal(sample.adata.X.toarray(), [[3, 0], [0, 5], [1, 0]])

@@ -21,7 +21,7 @@ _MOST_CELLS = 1 << 31
 
 
 class Column(StrEnum):
-    """Columns; `_ALIASES` holds the names of each in all versions, in lower case."""
+    """Columns; `_ALIASES` holds the names of each in all versions, in lower case without underscores."""
 
     GENE = "geneID"
     NAME = "geneName"
@@ -47,7 +47,7 @@ _ALIASES = {
     Column.X: ("x",),
     Column.Y: ("y",),
     Column.COUNT: ("midcount", "midcounts", "umicount", "umicounts", "count", "counts"),
-    Column.CELL: ("cellid", "cell_id", "cell", "label", "cell_label"),
+    Column.CELL: ("cellid", "cell", "label", "celllabel"),
 }
 # What stands for "in no cell".
 _OUTSIDE = frozenset({"", "0", "-1", "0.0", "NA", "nan", "NaN"})
@@ -89,11 +89,9 @@ def _read_header(stream) -> tuple[GemHeader, str] | None:
         key, equals, value = line[1:].strip().partition("=")
         if equals:
             said[key.strip().lower()] = value.strip()
-    names = [word.strip().strip('"') for word in line.rstrip("\r\n").split("\t")]
-    sep = "\t"
-    if len(names) == 1 and "," in line:
-        names, sep = [word.strip().strip('"') for word in line.rstrip("\r\n").split(",")], ","
-    lower = [name.lower() for name in names]
+    sep = max("\t,;", key=line.count)
+    names = [word.strip().strip('"') for word in line.rstrip("\r\n").split(sep)]
+    lower = [name.lower().replace("_", "") for name in names]
     columns = {}
     for column, aliases in _ALIASES.items():
         at = next((lower.index(a) for a in aliases if a in lower), None)

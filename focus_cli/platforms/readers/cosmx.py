@@ -23,7 +23,7 @@ from focus_cli.platforms.cells import (
 )
 from focus_cli.platforms.checks import choose_region
 from focus_cli.platforms.formats.tables import read_table, read_wide_counts, table_columns
-from focus_cli.platforms.frames import natural_order
+from focus_cli.platforms.frames import natural_order, share_area
 from focus_cli.platforms.sample import Detection, RawSample
 from focus_cli.store import PlatformInfo
 
@@ -33,6 +33,7 @@ PIXEL_UM = 0.12028
 # The instrument before the product: 5472 × 3648 px in a field of view, where later ones have 4256 × 4256.
 OLDER_PIXEL_UM = 0.18
 _FIELD_PX = 4256
+_SPREAD_PX, _MOST_STRETCH = 100, 0.2  # of the cells of a field, in its own pixels
 _OLDER_FIELD_PX = (5472, 3648)
 
 
@@ -78,7 +79,7 @@ _SLIDES = ("slide_ID", "slide_ID_numeric", "slide_id", "slideID", "slide", "Slid
 _SLIDES += ("Run_Tissue_name", "Run_name", "tissue_name")
 _NO_FEATURES = ("", Column.FOV, Column.CELL, Column.NAME, "cell_id", "cellID", *_SLIDES)
 _CONTROLS = {
-    r"(neg(prb|probe|add|ative)|custom_neg)[-_.]?\d+$": "Negative Control Probe",
+    r"(custom[-_. ]?)?neg(prb|probe|add|ative|control|ctrl)?[-_. ]?\d+$|negative$": "Negative Control Probe",
     r"systemcontrol[-_.]?\d*$": "System Control",
     r"falsecode[-_.]?\d*$": "False Code",
 }
@@ -165,7 +166,7 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None, reg
     for key in (Column.FOV, Column.CELL):
         if key not in wide.keys:
             raise BadInputError(f"{counts_file}: column {str(key)!r} is missing", hint="restore the vendor's file")
-    inside = wide.keys[Column.CELL].str.strip().ne("0").to_numpy()
+    inside = _whole(wide.keys[Column.CELL]).ne("0").to_numpy()
     said = []
     if not inside.all():
         lost = np.asarray(wide.counts.sum(axis=1, dtype=np.float64)).ravel()[~inside].sum()
@@ -188,6 +189,7 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None, reg
     said += notes
     check_extent(xy_px * scale, cells_file.name)
     table, xy_px = table.iloc[places].reset_index(drop=True), xy_px[places]
+    _require_one_frame(table, xy_px, cells_file)
     he = choose_he(image, [folder])
     footprint = cell_footprint(xy_px * scale, _areas(table, scale))
     return assemble(
@@ -204,6 +206,35 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None, reg
         obs=table.drop(columns=[Column.NAME], errors="ignore").rename(columns=str),
         image=he,
     )
+
+
+def _require_one_frame(table: pd.DataFrame, xy: np.ndarray, path: Path) -> None:
+    """Refuse fields of view that lie on top of each other, or whose cells are spaced unlike their own pixels.
+
+    Raises
+    ------
+    BadInputError
+        If slides were joined whose fields were numbered on, or the global positions have another unit.
+    """
+    fov = table[Column.FOV].to_numpy(dtype=object)
+    if share_area(fov, xy):
+        raise BadInputError(
+            f"{path}: fields of view lie on top of each other, as those of several slides do",
+            hint=f"name the slide of each cell in a column {_SLIDES[0]} and choose one with --region",
+        )
+    if not _has(table, Column.X, Column.Y, Column.X_LOCAL, Column.Y_LOCAL):
+        return
+    columns = [str(c) for c in (Column.X, Column.Y, Column.X_LOCAL, Column.Y_LOCAL)]
+    spread = table[columns].groupby(fov).agg(np.ptp)
+    spread = spread[(spread[columns[2:]] > _SPREAD_PX).all(axis=1)]
+    if spread.empty:
+        return
+    ratio = float(np.median(spread[columns[:2]].to_numpy() / spread[columns[2:]].to_numpy()))
+    if abs(ratio - 1) > _MOST_STRETCH:
+        raise BadInputError(
+            f"{path}: cells lie {ratio:.3g} times as far apart by {columns[0]} as by {columns[2]}, both in pixels",
+            hint="restore the vendor's file; its columns in px are in another unit",
+        )
 
 
 def _one_slide(
@@ -260,7 +291,12 @@ def _slides(table: pd.DataFrame) -> np.ndarray | None:
 
 def _cell_names(table: pd.DataFrame) -> list[str]:
     """``FOV_CELL``, unique on the slide: the number of a cell counts within its field of view."""
-    return [f"{fov.strip()}_{cell.strip()}" for fov, cell in zip(table[Column.FOV], table[Column.CELL])]
+    return [f"{fov}_{cell}" for fov, cell in zip(_whole(table[Column.FOV]), _whole(table[Column.CELL]))]
+
+
+def _whole(numbers: pd.Series) -> pd.Series:
+    """Numbers as text without the decimals that programs append to whole numbers."""
+    return numbers.str.strip().str.replace(r"\.0*$", "", regex=True)
 
 
 def _genes(features: list[str]) -> pd.DataFrame:
@@ -345,7 +381,9 @@ def _corner(table: pd.DataFrame, xy: np.ndarray) -> tuple[float, float]:
     minus local x, and global y plus local y, are the same for all cells of a field. Where they are not (y up,
     or x reversed, in earlier releases), the height of a field is not known, and the cells' own box serves.
     """
-    box = float(np.floor(xy[:, 0].min())), float(np.ceil(xy[:, 1].max()))
+    if not np.isfinite(xy).any(axis=0).all():
+        return 0.0, 0.0  # refused with the rest
+    box = float(np.floor(np.nanmin(xy[:, 0]))), float(np.ceil(np.nanmax(xy[:, 1])))
     if not _has(table, Column.X_LOCAL, Column.Y_LOCAL) or not np.isfinite(xy).all() or np.abs(xy).max() > 1e9:
         return box
     local = table[[str(Column.X_LOCAL), str(Column.Y_LOCAL)]].to_numpy(np.float64)

@@ -23,6 +23,7 @@ from focus_cli.platforms.cells import (
 )
 from focus_cli.platforms.checks import choose_region
 from focus_cli.platforms.formats.tables import read_table, read_wide_counts, table_columns
+from focus_cli.platforms.frames import choose_frame, names_sections, words_of
 from focus_cli.platforms.sample import Detection, RawSample
 from focus_cli.store import PlatformInfo
 
@@ -33,7 +34,7 @@ TITLE = "MERSCOPE"
 class File(StrEnum):
     """Parts of the names of tables, which public data sets prefix or suffix; the region's folder of images."""
 
-    REGION = "region_*"
+    REGION = "region_"
     COUNTS = "cell_by_gene"
     CELLS = "cell_metadata"
     TRANSCRIPTS = "detected_transcripts"
@@ -75,9 +76,11 @@ def _find_counts(path: Path, region: str | None = None) -> Path | None:
     here = only_file(path, *patterns, token=File.COUNTS, region=region)
     if here is not None:
         return here
-    regions = [r for r in sorted(path.glob(str(File.REGION))) if r.is_dir()]
+    if not path.is_dir():
+        return None
+    regions = [r for r in sorted(path.iterdir()) if r.name.lower().startswith(File.REGION) and r.is_dir()]
     found = [f for f in (only_file(region, *patterns) for region in regions) if f is not None]
-    if len(found) > 1 or (found and region is not None):
+    if len(found) > 1:
         names = {f.parent.name: f for f in found}
         return names[choose_region(path, list(names), region)]
     return found[0] if found else None
@@ -149,8 +152,8 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None, reg
         "partition-transcripts`",
     )
     folder = counts_file.parent
-    if region is not None and region not in (folder.name, counts_file.name.partition(File.COUNTS)[0].rstrip("_-. ")):
-        raise UsageError(f"{path}: no region {region!r}", hint="it holds one region: leave --region out")
+    if region in (folder.name, counts_file.name.partition(File.COUNTS)[0].rstrip("_-. ")):
+        region = None  # it named the folder or the file
     cells_file = needed(
         companion(counts_file, File.COUNTS, File.CELLS),
         folder,
@@ -174,12 +177,17 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None, reg
     wide = read_wide_counts(counts_file, IDS)
     names = wide.keys.iloc[:, 0].str.strip().tolist()
     key = _id_column(cells_file)
-    table = read_table(cells_file, [key, *Column], required=[Column.X, Column.Y], text=[key], numbers=list(Column))
+    joined = _region_columns(cells_file, key)
+    columns = [key, *Column, *joined]
+    table = read_table(cells_file, columns, required=[Column.X, Column.Y], text=[key], numbers=list(Column))
     rows, places, notes = match_cells(names, table[key].str.strip().tolist(), counts_file.name, cells_file.name)
     said += notes
     table = table.iloc[places].reset_index(drop=True)
     xy_um = table[[str(Column.X), str(Column.Y)]].to_numpy(np.float64)
     check_extent(xy_um, cells_file.name)
+    frame = choose_frame(table[joined], xy_um, where=cells_file.name, region=region)
+    said += frame.warnings
+    rows, table, xy_um = rows[frame.rows], table.iloc[frame.rows].reset_index(drop=True), xy_um[frame.rows]
     xy_px = to_pixels(xy_um)
     he = choose_he(image, [folder, folder / File.IMAGES])
     footprint = cell_footprint(xy_px * scale, _areas(table))
@@ -220,6 +228,13 @@ def _id_column(path: Path) -> str:
         f"{path}: no column of cell ids (it starts with {columns[0][:40]!r})",
         hint="the ids are called cell or EntityID",
     )
+
+
+def _region_columns(path: Path, key: str) -> list[str]:
+    """Columns that somebody who joined regions may have added; the vendor's tables have none."""
+    known = {key, *map(str, Column)}
+    columns = [c for c in dict.fromkeys(table_columns(path)) if c not in known]
+    return [c for c in columns if names_sections(c) is not None or "region" in words_of(c)]
 
 
 def _genes(features: list[str]) -> pd.DataFrame:
