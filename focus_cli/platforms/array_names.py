@@ -15,14 +15,13 @@ import numpy as np
 
 from focus_cli.errors import BadInputError
 from focus_cli.platforms.formats.opening import DAMAGE
-from focus_cli.platforms.formats.tables import open_text
+from focus_cli.platforms.formats.plain_text import open_text, separator
 
 TABLE_ENDINGS = (".tsv", ".csv", ".txt", ".tsv.gz", ".csv.gz", ".txt.gz", ".zip")
 _PLACE = re.compile(r"\s*X?(\d{1,6}(?:\.\d{1,20})?)x(\d{1,6}(?:\.\d{1,20})?)\s*")
 _LINE = 1 << 24  # bytes of a line that is looked at
 _ROWS = 20
 _HEAD = 1 << 16
-_SEPARATORS = "\t,;"
 
 
 @dataclass(frozen=True)
@@ -52,8 +51,7 @@ def peek_table(path: Path) -> TableHead | None:
             if b"\x00" in header:
                 return None
             text = header.decode("utf-8-sig").rstrip("\r\n")
-            sep = max(_SEPARATORS, key=text.count)
-            sep = sep if sep in text else " "
+            sep = separator(text)
             columns = [name.strip() for name in next(csv.reader([text], delimiter=sep), [])]
             rows = []
             for _ in range(_ROWS):

@@ -15,7 +15,8 @@ from focus_cli.errors import BadInputError
 
 # A barcode: what a laboratory put in front, the sequence or the number of a bin or cell, and the number of its library.
 _PARTS = re.compile(
-    r"(?P<front>.*[^A-Za-z0-9])?(?P<core>[ACGTN]{6,}|s_\d+um_\d+_\d+|cellid_\d+)(?:[-._](?P<end>[A-Za-z0-9]+))?"
+    r"(?P<front>.*[^A-Za-z0-9])?(?P<core>[ACGTN]{6,}|s_\d+um_\d+_\d+|cellid_\d+)(?:[-._](?P<end>[A-Za-z0-9]+))?",
+    re.IGNORECASE,
 )
 _ROUNDED = re.compile(r"\d+([.,]\d+)?[eE][+-]?\d+")
 _SHOWN = 4
@@ -23,7 +24,7 @@ _SHOWN = 4
 
 @dataclass(frozen=True)
 class _Parts:
-    """Barcodes taken apart; `core` is None where one is no barcode."""
+    """Barcodes taken apart; `core` is None where one is no barcode, else in capitals."""
 
     core: list[str] | None
     around: list[tuple[str, str | None]]  # front and end, each pair once
@@ -35,7 +36,7 @@ class _Parts:
             match = _PARTS.fullmatch(name)
             if match is None:
                 return cls(None, [])
-            core.append(match.group("core"))
+            core.append(match.group("core").upper())
             around.setdefault((match.group("front") or "", match.group("end")))
         return cls(core, list(around))
 
@@ -45,8 +46,8 @@ def match_positions(
 ) -> tuple[AnnData, list[str]]:
     """Keep the locations whose barcode has a position, and attach the table's rows to `obs`.
 
-    Barcodes of which one side lacks the end (``-1``) or what a laboratory put in front are matched without it, and this
-    is noted. Names of `adata` stay as they are.
+    Barcodes of which one side lacks the end (``-1``) or what a laboratory put in front are matched without it, those in
+    other case as well, and this is noted. Names of `adata` stay as they are.
 
     Parameters
     ----------
@@ -114,6 +115,8 @@ def _without_ends(
     example, other = names[int(np.argmax(rows >= 0))], others[rows[rows >= 0][0]]
     if any_end:
         return rows, []
+    if example.upper() == other.upper():
+        return rows, [f"barcodes of {matrix} and {table} differ in case ({example!r}, {other!r}) and were matched"]
     return rows, [
         f"barcodes of {matrix} and {table} differ at their ends ({example!r}, {other!r}) and were matched without them"
     ]

@@ -88,6 +88,33 @@ FORMS = {
     "no header, semicolons": lambda t: csv(t, header=False, sep=";", decimal=",").encode(),
     "no header, row names": lambda t: t.to_csv(header=False).encode(),
     "Seurat's names": lambda t: seurat(t).encode(),
+    "comments before the header": lambda t: f"# Space Ranger 2\n# S1, left\n{csv(t)}".encode(),
+    "comments and no header": lambda t: f"# Space Ranger 1\n\n{csv(t, header=False)}".encode(),
+    "a header that is a comment": lambda t: ("# of S1\n#" + csv(t)).encode(),
+    "comments at the end": lambda t: (csv(t) + "# end of table\n\n").encode(),
+    "a comment between rows": lambda t: csv(t).replace("\n", "\n# rows\n", 3).encode(),
+    "a blank first line": lambda t: ("\n" + csv(t)).encode(),
+    "blank lines, CRLF, byte order mark": lambda t: ("\r\n \r\n" + csv(t, lineterminator="\r\n")).encode("utf-8-sig"),
+    "blank lines at the end": lambda t: (csv(t) + "\n\n\n").encode(),
+    "empty rows of a spreadsheet": lambda t: (csv(t) + ",,,,,\n,,,,,\n").encode(),
+    "an empty first row of a spreadsheet": lambda t: (",,,,,\n" + csv(t)).encode(),
+    "the separator of a spreadsheet": lambda t: ("sep=;\r\n" + csv(t, sep=";", lineterminator="\r\n")).encode(),
+    "a comma at the end": lambda t: csv(t).replace("\n", ",\n").encode(),
+    "a comma at the end of rows": lambda t: csv(t).replace("\n", ",\n").replace(",\n", "\n", 1).encode(),
+    "a comma at the end of the header": lambda t: csv(t).replace("\n", ",\n", 1).encode(),
+    "a comma at the end, no header": lambda t: csv(t, header=False).replace("\n", ",\n").encode(),
+    "tabs at the end, CRLF": lambda t: csv(t, sep="\t").replace("\n", "\t\r\n").encode(),
+    "an empty last column, quoted": lambda t: quoted(t.assign(**{"": ""})).encode(),
+    "Windows-1252 in a header": lambda t: csv(t.assign(**{"x_µm": 1})).encode("cp1252"),
+    "Windows-1252 in a column": lambda t: csv(t.assign(lab="Zürich – Süd")).encode("cp1252"),
+    "Windows-1252, gzipped": lambda t: gzip.compress(csv(t.assign(lab="Århus")).encode("cp1252")),
+    "UTF-8 in a column": lambda t: csv(t.assign(lab="Zürich – 東京")).encode(),
+    "single quotes": lambda t: csv(t, quoting=2, quotechar="'").encode(),
+    "single quotes around names": lambda t: csv(t, quoting=2, quotechar="'").encode(),
+    "single quotes around barcodes": lambda t: csv(t.assign(barcode="'" + t["barcode"] + "'")).encode(),
+    "quoted twice": lambda t: csv(t.assign(barcode='"' + t["barcode"] + '"')).encode(),
+    "lower case": lambda t: csv(t.assign(barcode=t["barcode"].str.lower())).encode(),
+    "lower case without ends": lambda t: csv(t.assign(barcode=t["barcode"].str.lower().str[:-2])).encode(),
 }
 OTHER_NAMES = ("write.csv without names", "pandas without names", "Seurat's names", "barcodes as the index of pandas")
 
@@ -105,6 +132,7 @@ def test_every_form_gives_the_same_sample(raw, made, form):
     for key in ("in_tissue", "array_row", "array_col"):
         np.testing.assert_array_equal(sample.adata.obs[key], expected[key])
     assert sample.mpp == pytest.approx(made.mpp, rel=1e-9)
+    assert any("differ" in note for note in sample.warnings) == form.startswith("lower case")
     stated = [note for note in sample.warnings if note.startswith(NAME)]
     assert bool(stated) is (form in OTHER_NAMES)
 
@@ -165,6 +193,26 @@ REFUSED = {
         "'in_tissue' has",
     ),
 }
+
+
+UNREADABLE = {
+    "no encoding": (lambda t: csv(t.assign(lab="x")).encode().replace(b"x\n", b"\x81\n", 1), "byte 0x81 in line 2"),
+    "two encodings": (
+        lambda t: csv(t.assign(lab=["é", *["x"] * (len(t) - 1)])).encode().replace(b"x\n", b"\xe9\n", 1),
+        "byte 0xe9 in line 3",
+    ),
+    "binary": (lambda t: csv(t).encode() + bytes(range(128, 256)) * 40, "is not UTF-8 text"),
+}
+
+
+@pytest.mark.parametrize("form", UNREADABLE)
+def test_what_is_no_text_or_no_table_is_refused_with_the_cause(raw, form):
+    folder, table = raw
+    write, words = UNREADABLE[form]
+    (folder / "spatial" / NAME).write_bytes(write(table))
+    with pytest.raises(BadInputError) as refusal:
+        read(folder)
+    assert words in refusal.value.message and NAME in refusal.value.message and refusal.value.hint
 
 
 @pytest.mark.parametrize("form", REFUSED)

@@ -15,7 +15,8 @@ from scipy import sparse
 from focus_cli.errors import BadInputError, MissingResourceError
 from focus_cli.platforms.checks import GENE_EXPRESSION, check_counts, check_named, check_unique, name_genes
 from focus_cli.platforms.formats.mtx import read_mtx
-from focus_cli.platforms.formats.opening import DAMAGE, damaged, open_maybe_gzip
+from focus_cli.platforms.formats.opening import DAMAGE, damaged
+from focus_cli.platforms.formats.plain_text import open_text
 from focus_cli.store.hdf5 import open_hdf5
 
 # Values converted, and names decoded, at a time.
@@ -232,7 +233,7 @@ def _read_members(files: Mapping[str, Path]):
 
 def _read_tsv(path: Path) -> pd.DataFrame:
     try:
-        with open_maybe_gzip(path) as stream:
+        with open_text(path) as stream:
             table = pd.read_csv(
                 stream, sep="\t", header=None, dtype=str, keep_default_na=False, quoting=3, encoding="utf-8-sig"
             )
@@ -246,7 +247,7 @@ def _read_tsv(path: Path) -> pd.DataFrame:
             if {len(part) for part in parts} in ({2}, {3}, {4}):
                 table = pd.DataFrame(parts, dtype=object)
     # R quotes every name; a lone quote is a part of a name.
-    return table.map(lambda name: name[1:-1] if len(name) > 1 and name[0] == name[-1] == '"' else name)
+    return table.map(lambda name: name[1:-1] if len(name) > 1 and name[0] == name[-1] in "\"'" else name)
 
 
 def _barcodes(names: list[str]) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import re
 import struct
 from collections.abc import Collection, Iterator, Sequence
@@ -17,17 +16,15 @@ import pandas as pd
 from scipy import sparse
 
 from focus_cli.errors import BadInputError, FocusError, MissingResourceError
-from focus_cli.platforms.formats.opening import DAMAGE, damaged, open_table
+from focus_cli.platforms.formats.opening import DAMAGE, damaged
+from focus_cli.platforms.formats.plain_text import open_text, separator
 from focus_cli.store.regular import require_regular
 
 # What a damaged table raises, beyond what a damaged matrix does.
 TABLE_DAMAGE = (*DAMAGE, TypeError, OverflowError, MemoryError, csv.Error, struct.error)
 # What stands for "not known" in a column of numbers; in a column of text these are names like any other.
 MISSING = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None")
-_SEPARATORS = "\t,;"
 _HEADER_BYTES = 1 << 26
-_LOOKED_AT = 1 << 16  # bytes of a text by which its encoding is recognised
-_RECODED_BYTES = 1 << 28
 # A number with a decimal comma, and one that could also be a whole number with its thousands set apart.
 _COMMA = re.compile(r"\s*[-+]?\d+,\d+(?:[eE][-+]?\d+)?\s*")
 _THOUSANDS = re.compile(r"\s*[-+]?[1-9]\d{0,2},\d{3}\s*")
@@ -222,27 +219,6 @@ def _guarded(path: Path) -> Iterator[None]:
         raise damaged(path, error) from error
 
 
-@contextmanager
-def open_text(path: Path) -> Iterator[IO[bytes]]:
-    """Open a table as UTF-8 with lines that end in a line feed.
-
-    Spreadsheets also save text as UTF-16, and with lines that end in a carriage return alone; such a table is held in
-    memory, up to `_RECODED_BYTES`.
-    """
-    with open_table(path) as stream:
-        head = stream.read(_LOOKED_AT)
-        stream.seek(0)
-        wide = head.startswith((b"\xff\xfe", b"\xfe\xff"))
-        if not wide and (b"\r" not in head or b"\n" in head):
-            yield stream
-            return
-        content = stream.read(_RECODED_BYTES + 1)
-    if len(content) > _RECODED_BYTES:
-        raise ValueError("it is neither UTF-8 text nor small enough to be converted")
-    text = content.decode("utf-16" if wide else "utf-8-sig")
-    yield io.BytesIO(text.replace("\r\n", "\n").replace("\r", "\n").encode())
-
-
 def _header(path: Path, stream: IO[bytes], sep: str | None) -> tuple[list[str], str]:
     """The names of the first line, and the separator."""
     line = stream.readline(_HEADER_BYTES)
@@ -252,8 +228,7 @@ def _header(path: Path, stream: IO[bytes], sep: str | None) -> tuple[list[str], 
         raise ValueError("its first line is not text")
     words = line.decode("utf-8-sig").rstrip("\r\n")
     if sep is None:
-        sep = max(_SEPARATORS, key=words.count)
-        sep = sep if sep in words else " "  # a name may hold a blank
+        sep = separator(words)
     names = next(csv.reader([words], delimiter=sep))
     return [name.strip() for name in names], sep
 
@@ -344,7 +319,16 @@ def _as_text(path: Path, name: str, values: pd.Series) -> pd.Series:
         raise BadInputError(f"{path}: column {name!r} has no value in row {row}", hint="restore the vendor's file")
     if pd.api.types.is_float_dtype(values) and bool(np.all(values == np.rint(values))):
         values = values.astype(np.int64)  # an id that went through floats
-    return values.map(lambda v: v.decode("utf-8") if isinstance(v, bytes) else str(v)).astype(object)
+    values = values.map(lambda v: v.decode("utf-8") if isinstance(v, bytes) else str(v)).astype(object)
+    return values.str[1:-1] if _are_quoted(values) else values
+
+
+def _are_quoted(values: pd.Series) -> bool:
+    """Whether every text stands in quotes of its own, as a table that was quoted twice leaves them."""
+    first = values.iloc[0][:1] if len(values) else ""
+    if first not in ("'", '"') or not first:
+        return False
+    return bool((values.str.startswith(first) & values.str.endswith(first) & (values.str.len() > 1)).all())
 
 
 def as_numbers(path: Path, name: str, values: pd.Series) -> pd.Series:

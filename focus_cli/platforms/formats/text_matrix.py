@@ -11,7 +11,7 @@ from scipy import sparse
 
 from focus_cli.errors import BadInputError, FocusError, MissingResourceError
 from focus_cli.platforms.formats.opening import DAMAGE, damaged
-from focus_cli.platforms.formats.tables import open_text
+from focus_cli.platforms.formats.plain_text import open_text
 
 _SEPARATORS = (b"\t", b",", b";")
 _ZERO, _NINE = ord("0"), ord("9")
