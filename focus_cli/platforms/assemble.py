@@ -16,6 +16,7 @@ from focus_cli.coordinates import Affine
 from focus_cli.errors import BadInputError
 from focus_cli.platforms import images
 from focus_cli.platforms.checks import check_counts, check_named, check_positions, check_unique, name_genes
+from focus_cli.platforms.count_scale import intensity_note
 from focus_cli.platforms.sample import RawSample
 from focus_cli.store import Footprint, PlatformInfo
 
@@ -100,6 +101,8 @@ def assemble(
     if not keep.all():
         counts = counts[:, np.flatnonzero(keep)]
     check_counts(counts, where, whole=not allow_real)
+    if not allow_real and (note := intensity_note(counts)):
+        said.append(f"{where}: {note}")
     counts = counts.astype(np.float32, copy=False)
     counts.sort_indices()
     obs = pd.DataFrame(index=names) if obs is None else obs.set_axis(names, axis=0)

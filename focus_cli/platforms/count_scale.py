@@ -14,6 +14,8 @@ _FEW, _FEW_SHARE = 5, 0.005  # values that are no counts, of a matrix that holds
 _PART = 0.1  # of the locations, or of the genes, with whole numbers
 _BASES = {"e": np.e, "2": 2.0, "10": 10.0}
 _BLOCK = 1 << 18
+# Of intensities: a mean value, the largest values of pictures and how many reach them, filled places and their median.
+_BRIGHT, _FULL_SCALES, _SATURATED, _FILLED, _DENSE = 500.0, (255.0, 1023.0, 4095.0, 16383.0, 65535.0), 5, 0.95, 50.0
 
 
 def why_not_counts(matrix: sparse.spmatrix) -> tuple[str, str]:
@@ -52,6 +54,28 @@ def why_not_counts(matrix: sparse.spmatrix) -> tuple[str, str]:
     if highest <= LOG_CEILING:
         return f"values look log-normalised (not whole numbers, highest {highest:.3g}{_log_base(matrix)})", RAW_HINT
     return f"values are not whole numbers (highest {highest:.4g}): normalised?", RAW_HINT
+
+
+def intensity_note(counts: sparse.csr_matrix) -> str:
+    """What is to be said of whole numbers that look like intensities of a picture; "" where they look counted.
+
+    Counted transcripts of a gene are few in most locations. Intensities are large in nearly all of them, or stop at
+    the largest number that a picture of 8, 10, 12, 14 or 16 bits holds.
+    """
+    n, data = counts.shape[0] * counts.shape[1], counts.data
+    if not n or not len(data):
+        return ""
+    mean, highest = float(data.sum(dtype=np.float64)) / n, float(data.max())
+    reason = ""
+    if mean > _BRIGHT:
+        reason = f"{mean:,.0f} on average for a gene and a location"
+    elif highest in _FULL_SCALES and (full := int(np.sum(data == highest))) >= _SATURATED:
+        reason = f"{full:,} values are {highest:.0f}, the largest of a picture, and none is above it"
+    elif len(data) > _FILLED * n and float(np.median(data)) >= _DENSE:
+        reason = f"hardly any gene is absent from a location, and half of the values are above {np.median(data):.0f}"
+    if not reason:
+        return ""
+    return f"{reason}: are these rescaled intensities, and not counted molecules? The model is one of counts"
 
 
 def _broken(values: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ from scipy import sparse
 
 from focus_cli.errors import BadInputError
 from focus_cli.platforms.checks import check_counts, check_unique, whole_numbers
+from focus_cli.platforms.count_scale import intensity_note
 
 RNG = np.random.default_rng(0)
 COUNTS = RNG.poisson(2.0, (60, 30)).astype(np.float64) + np.eye(60, 30)
@@ -105,3 +106,35 @@ def test_rarefied_counts_pass():
 def test_counts_that_were_multiplied(factor):
     message, hint = said(COUNTS * factor)
     assert f"multiples of {factor}" in message and f"by {factor}" in hint
+
+
+RNG = np.random.default_rng(12)
+SEEN = RNG.random((60, 12)) < 0.7
+INTENSITIES = {
+    "bright": (RNG.integers(100, 30_000, (60, 12)), "on average"),
+    "sums of pixels": (np.rint(RNG.gamma(1.2, 9000, (60, 12))), "on average"),
+    "8 bits": (SEEN * np.minimum(RNG.gamma(1.0, 120, (60, 12)).astype(int), 255), "values are 255"),
+    "16 bits": (SEEN * np.minimum(RNG.gamma(0.1, 4000, (60, 12)), 4095).astype(int), "values are 4095"),
+    "no gene is absent": (np.rint(RNG.gamma(4, 30, (60, 12))) + 1, "hardly any gene is absent"),
+}
+
+
+@pytest.mark.parametrize("name", INTENSITIES)
+def test_intensities_that_look_like_counts_are_stated(name):
+    values, words = INTENSITIES[name]
+    note = intensity_note(sparse.csr_matrix(values.astype(float)))
+    assert words in note and "intensities" in note
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        RNG.poisson(2.0, (60, 12)),
+        RNG.negative_binomial(1, 0.02, (60, 12)),
+        np.minimum(RNG.poisson(90, (60, 400)) * (RNG.random((60, 400)) < 0.2), 255),
+        np.zeros((5, 3)),
+    ],
+    ids=["few", "a tail", "no more than 255", "none"],
+)
+def test_counts_are_no_intensities(values):
+    assert intensity_note(sparse.csr_matrix(values.astype(float))) == ""

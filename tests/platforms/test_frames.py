@@ -5,7 +5,9 @@ import pandas as pd
 import pytest
 
 from focus_cli.errors import BadInputError, UsageError
-from focus_cli.platforms.frames import choose_frame, names_sections, planes, z_column
+from focus_cli.platforms.depth import planes, z_column
+from focus_cli.platforms.frame_groups import names_sections
+from focus_cli.platforms.frames import choose_frame
 
 
 def lattice(n=12, pitch=100.0, shift=(0.0, 0.0)):
@@ -325,6 +327,64 @@ def test_a_few_coincident_positions_are_stated():
     xy[:4] = 0
     frame = choose_frame(pd.DataFrame(index=range(len(xy))), xy, where="a")
     assert any("3 locations share their exact position" in line for line in frame.warnings)
+
+
+DEEP = {
+    "fractions": ("z", lambda rng: rng.uniform(0, 90, 400), "z from "),
+    "a depth with fractions": (
+        "depth",
+        lambda rng: rng.uniform(0, 90, 400),
+        "may have a third coordinate (depth from ",
+    ),
+    "a depth in pixels": ("tissue_depth_px", lambda rng: rng.uniform(0, 9, 400), "may have"),
+    "many planes": ("z", lambda rng: np.arange(400) % 45, "z from 0 to 44, 45 levels"),
+    "many planes with fractions": ("z_um", lambda rng: (np.arange(400) % 45) * 0.5, "z_um from 0 to 22, 45 levels"),
+    "many planes as text": ("z", lambda rng: (np.arange(400) % 45).astype(str), "z from 0 to 44, 45 levels"),
+    "fractions as a category": ("z", lambda rng: pd.Categorical(rng.uniform(0, 9, 400)), "z from "),
+    "a unit in brackets": ("Z (µm)", lambda rng: rng.uniform(0, 90, 400), "Z (µm) from "),
+    "points": ("spatial.z", lambda rng: rng.uniform(0, 90, 400), "spatial.z from "),
+    "camels": ("CenterZ", lambda rng: rng.uniform(0, 90, 400), "CenterZ from "),
+    "with gaps": ("z", lambda rng: np.where(np.arange(400) % 9, rng.uniform(0, 9, 400), np.nan), "z from "),
+    "nanometres": ("z_nm", lambda rng: rng.integers(0, 90_000, 400), "z_nm from "),
+}
+
+
+@pytest.mark.parametrize("name", DEEP)
+def test_depth_of_many_values_is_stated_with_its_range(name):
+    column, draw, said = DEEP[name]
+    rng = np.random.default_rng(7)
+    xy = rng.uniform(0, 300, (400, 2))
+    frame = choose_frame(pd.DataFrame({column: draw(rng)}), xy, where="a.h5ad")
+    (line,) = [line for line in frame.warnings if "third coordinate" in line]
+    assert said in line and "z is left out" in line and "lie on top of each other" in line
+    assert len(frame.rows) == 400
+
+
+def test_depth_of_one_layer_lies_on_nothing():
+    rng = np.random.default_rng(8)
+    xy = cells(rng)
+    frame = choose_frame(pd.DataFrame({"z": rng.uniform(0, 9, len(xy))}), xy, where="a")
+    assert "left out" in frame.warnings[0] and "on top" not in frame.warnings[0]
+
+
+@pytest.mark.parametrize("name", ["z_score", "zscore", "n_z", "sequencing_depth", "z_volume", "depth_score"])
+def test_what_is_no_depth(name):
+    rng = np.random.default_rng(9)
+    frame = choose_frame(pd.DataFrame({name: rng.uniform(0, 90, 400)}), rng.uniform(0, 300, (400, 2)), where="a")
+    assert frame.warnings == []
+
+
+def test_a_depth_of_sequencing_is_no_coordinate():
+    rng = np.random.default_rng(9)
+    obs = pd.DataFrame({"depth": rng.integers(500, 30_000, 400)})
+    assert choose_frame(obs, rng.uniform(0, 300, (400, 2)), where="a").warnings == []
+
+
+def test_more_than_thirty_planes_with_names_are_chosen_from():
+    rng = np.random.default_rng(10)
+    obs, xy = overlay([cells(rng, 25, 90.0) for _ in range(35)], "plane", [f"top{i}" for i in range(35)])
+    with pytest.raises(UsageError, match="35 regions"):
+        choose_frame(obs, xy, where="a")
 
 
 def test_depth_within_rounding_is_constant():

@@ -21,8 +21,9 @@ from scipy import sparse
 from focus_cli.errors import BadInputError, FocusError, MissingResourceError
 from focus_cli.platforms.assemble import assemble, cell_footprint, choose_he
 from focus_cli.platforms.checks import GENE_EXPRESSION, check_positions, check_unique
+from focus_cli.platforms.depth import is_depth, may_be_depth
 from focus_cli.platforms.formats.tables import iter_table, read_table, read_wide_counts, table_columns
-from focus_cli.platforms.frames import choose_frame, frame_columns, is_depth, split_region
+from focus_cli.platforms.frames import choose_frame, frame_columns, split_region
 from focus_cli.platforms.sample import Detection, RawSample
 from focus_cli.store import PlatformInfo
 
@@ -118,7 +119,11 @@ def _xy(names: Sequence[str]) -> tuple[str, str] | None:
 def _fixed(names: Sequence[str]) -> list[str]:
     """The columns that are known to be no genes."""
     known = {*_CELL_NAMES, *_SECTIONS, *(n for pair in _POSITIONS for n in pair)}
-    return [name for name in names if name.lower() in known or _OTHERS.fullmatch(name) or is_depth(name)]
+    return [
+        name
+        for name in names
+        if name.lower() in known or _OTHERS.fullmatch(name) or is_depth(name) or may_be_depth(name)
+    ]
 
 
 def find_tables(path: Path) -> Tables | None:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
 
 from focus_cli import keys
 from focus_cli.errors import BadInputError, MissingResourceError, UsageError
@@ -23,7 +22,6 @@ from focus_cli.store import PlatformInfo
 NAME = "tables"
 LOOKS_FOR = "--platform tables with --counts FILE and --positions FILE"
 ENDINGS = (*TABLE_ENDINGS, ".parquet")
-_BRIGHT = 500.0  # a mean value above which a panel holds intensities
 _CONTROLS = {
     r"blank[-_ ]?\d*$": "Blank",
     r"neg(ative)?[-_ ]?(control|probe|prb)": "Negative Control Probe",
@@ -98,10 +96,9 @@ def read(
     um = at[frame.rows] * (placed.unit_um or scale)
     footprint = cell_footprint(um)
     genes = matched.genes
-    counted = matched.counts[frame.rows]
     return assemble(
         platform=PlatformInfo(name=NAME, technology="sequencing", resolution_um=footprint.size_um),
-        counts=counted,
+        counts=matched.counts[frame.rows],
         names=[matched.names[i] for i in frame.rows],
         genes=pd.DataFrame({"id": genes, "name": genes, "type": control_types(genes, _CONTROLS)}, dtype=object),
         xy_px=at[frame.rows] if placed.unit_um is None else um / scale,
@@ -109,7 +106,7 @@ def read(
         footprint=footprint,
         where=counts_file.name,
         inputs={"matrix": counts_file, "positions": positions_file},
-        warnings=[*placed.warnings, *matched.warnings, *frame.warnings, *_bright(counted, counts_file)],
+        warnings=[*placed.warnings, *matched.warnings, *frame.warnings],
         obs=_in_tissue(others.iloc[frame.rows].reset_index(drop=True)),
         image=None if image is None else images.check_image(image),
     )
@@ -150,14 +147,6 @@ def _unit(placed: PlacedTable, mpp: float | None) -> float:
         f"{placed.path}: the unit of {placed.pair.x!r} and {placed.pair.y!r} is unknown",
         hint="pass --mpp, the µm per unit (1 where they are µm), or name the columns x_um, y_um",
     )
-
-
-def _bright(counts: sparse.csr_matrix, path: Path) -> list[str]:
-    """What is to be said of values too large for counted transcripts, whole numbers though they are."""
-    mean = float(counts.sum(dtype=np.float64)) / max(1, counts.shape[0] * counts.shape[1])
-    if mean <= _BRIGHT:
-        return []
-    return [f"{path.name}: {mean:,.0f} on average for a gene and a location: are these intensities, and not counts?"]
 
 
 def _typed(others: pd.DataFrame) -> pd.DataFrame:
