@@ -23,7 +23,8 @@ from focus_cli.platforms.cells import (
 )
 from focus_cli.platforms.checks import choose_region
 from focus_cli.platforms.formats.tables import read_table, read_wide_counts, table_columns
-from focus_cli.platforms.frames import choose_frame, names_sections, words_of
+from focus_cli.platforms.frame_groups import names_sections, words_of
+from focus_cli.platforms.frames import choose_frame
 from focus_cli.platforms.sample import Detection, RawSample
 from focus_cli.store import PlatformInfo
 
