@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import h5py
+import numpy as np
 from h5py import h5d, h5g, h5l, h5o, h5s
 
 from focus_cli.errors import BadInputError, FocusError
@@ -25,11 +26,15 @@ _HEAD, _ALIGN = 16, 8
 _BLOCK = 1 << 22
 MAX_OBJECTS = 200_000
 MAX_DEPTH = 48
-# Fill values take no space in a file, so a few bytes can claim any size. Below the first figure nothing is refused.
-_CLAIMED_FREELY = 4 << 30
+# Fill values take no space in a file, and a repeated value takes a thousandth with gzip: a few bytes can claim any
+# size. Real expression, dense and nearly empty, reaches some hundreds to one. Below the first two figures nothing is
+# refused.
+_CLAIMED_FREELY = 1 << 30
 _UNSTORED_FREELY = 256 << 20  # of which not one value was written
-_MAX_RATIO = 5000
+_MAX_RATIO = 600
+_SPARSE = {b"data", b"indices", b"indptr"}
 _HINT = "save it again as one file: `h5repack` or the program that wrote it"
+_UNPACKED_HINT = "if all of its values are meant to be equal, store them unpacked: `h5repack -f NONE IN OUT`"
 
 
 def open_hdf5(path: Path, mode: str = "r", *, whole: bool = True) -> h5py.File:
@@ -136,6 +141,13 @@ class _Walk:
         self.sizes: dict[tuple, int] = {}  # of groups by their address: objects below them, each path counted
         self.open_groups: set[tuple] = set()
 
+    def _check_claim(self, place: str, claimed: int, stored: int) -> None:
+        """Refuse what would unpack to far more than any measurement does."""
+        if claimed > (_CLAIMED_FREELY if stored else _UNSTORED_FREELY) and claimed > _MAX_RATIO * stored:
+            raise BadInputError(
+                f"{self.path}: {place} claims {claimed / 2**30:,.1f} GiB and stores nearly nothing", hint=_UNPACKED_HINT
+            )
+
     def group(self, group: h5g.GroupID, place: str = "", depth: int = 0) -> int:
         """Check a group; return how many objects a reader meets that descends into it."""
         address = _address(group)
@@ -153,7 +165,20 @@ class _Walk:
                 raise BadInputError(f"{self.path} holds more than {MAX_OBJECTS:,} objects", hint=_HINT)
         self.open_groups.discard(address)
         self.sizes[address] = total
+        self._claims(group, place)
         return total
+
+    def _claims(self, group: h5g.GroupID, place: str) -> None:
+        """Check the sizes of a group's data sets; those of a sparse matrix together, whose values may all be one."""
+        sets = {name: found for name in group if (found := _dataset(group, name)) is not None}
+        sizes = {name: _size(found) for name, found in sets.items()}
+        if set(sets) >= _SPARSE:
+            _check_lengths(group, sets, f"{self.path}: {place or '/'}")
+            if _length(sets[b"data"]) == _length(sets[b"indices"]):
+                parts = sizes.pop(b"data"), sizes.pop(b"indices")
+                self._check_claim(place, sum(claimed for claimed, _ in parts), sum(stored for _, stored in parts))
+        for name, (claimed, stored) in sizes.items():
+            self._check_claim(f"{place}/{name.decode('utf-8', 'replace')}", claimed, stored)
 
     def _link(self, group: h5g.GroupID, name: bytes, place: str, depth: int) -> int:
         kind = group.links.get_info(name).type
@@ -173,27 +198,50 @@ class _Walk:
         if isinstance(target, h5g.GroupID):
             return self.group(target, place, depth + 1)
         if isinstance(target, h5d.DatasetID):
-            self._dataset(target, place)
+            self._check_storage(target, place)
         return 1
 
-    def _dataset(self, dataset: h5d.DatasetID, place: str) -> None:
+    def _check_storage(self, dataset: h5d.DatasetID, place: str) -> None:
         made = dataset.get_create_plist()
         if made.get_layout() == h5d.VIRTUAL:
             raise self._refusal(place, "a virtual data set, whose values lie in other files")
         if made.get_external_count():
             raise self._refusal(place, "a data set whose values lie in another file")
-        space = dataset.get_space()
-        if space.get_simple_extent_type() != h5s.SIMPLE:
-            return
-        stored = dataset.get_storage_size()
-        claimed = space.get_simple_extent_npoints() * max(dataset.get_type().get_size(), 1)
-        if claimed > (_CLAIMED_FREELY if stored else _UNSTORED_FREELY) and claimed > _MAX_RATIO * stored:
-            raise BadInputError(
-                f"{self.path}: {place} claims {claimed / 2**30:,.1f} GiB and stores nearly nothing", hint=_HINT
-            )
 
     def _refusal(self, place: str, what: str) -> FocusError:
         return BadInputError(f"{self.path}: {place} is {what}, which is not opened", hint=_HINT)
+
+
+def _dataset(group: h5g.GroupID, name: bytes) -> h5d.DatasetID | None:
+    try:
+        found = h5o.open(group, name)
+    except Exception:  # a link that leads nowhere, as `_Walk._link` found
+        return None
+    return found if isinstance(found, h5d.DatasetID) else None
+
+
+def _length(dataset: h5d.DatasetID) -> int:
+    space = dataset.get_space()
+    return space.get_simple_extent_npoints() if space.get_simple_extent_type() == h5s.SIMPLE else 0
+
+
+def _size(dataset: h5d.DatasetID) -> tuple[int, int]:
+    """Bytes that its values take in memory, and in the file."""
+    return _length(dataset) * max(dataset.get_type().get_size(), 1), dataset.get_storage_size()
+
+
+def _check_lengths(group: h5g.GroupID, sets: dict[bytes, h5d.DatasetID], name: str) -> None:
+    """Refuse a sparse matrix of AnnData whose arrays are of other lengths than they say, before they are read."""
+    attributes = h5py.Group(group).attrs
+    encoding = attributes.get("encoding-type", attributes.get("h5sparse_format"))
+    shape = attributes.get("shape", attributes.get("h5sparse_shape"))
+    if encoding not in ("csr_matrix", "csc_matrix", "csr", "csc") or np.shape(shape) != (2,):
+        return
+    rows, columns = (int(n) for n in shape)
+    stored, starts = _length(sets[b"data"]), _length(sets[b"indptr"])
+    whole = stored == _length(sets[b"indices"]) and starts == 1 + (rows if encoding.startswith("csr") else columns)
+    if not (whole and stored <= rows * columns and int(h5py.Dataset(sets[b"indptr"])[-1]) == stored):
+        raise BadInputError(f"{name}: the sparse arrays do not fit together", hint="write the file again")
 
 
 def _address(group: h5g.GroupID) -> tuple:

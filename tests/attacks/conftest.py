@@ -20,6 +20,7 @@ def _import_paths() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join([*_PATHS, os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep))
         patch.setenv("PYTHONSAFEPATH", "1")
+        patch.setenv("OMP_NUM_THREADS", "1")  # one process is at work for each core
         yield
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import zlib
 from collections import Counter
@@ -88,12 +89,13 @@ def try_case(world: dict[str, Path], case: Case, scratch: Path) -> Result:
     return Result(case, damage, outcome, left)
 
 
-def try_all(world: dict[str, Path], wanted: list[Case], scratch: Path, workers: int = 2) -> list[Result]:
-    """Try all cases, some at a time."""
-    with ThreadPoolExecutor(workers) as pool:
+def try_all(world: dict[str, Path], wanted: list[Case], scratch: Path) -> list[Result]:
+    """Try all cases, one at a time for each core."""
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         return list(pool.map(lambda case: try_case(world, case, scratch), wanted))
 
 
 def counted(results: list[Result]) -> str:
-    """Outcomes by kind, as one line."""
-    return ", ".join(f"{n} {kind}" for kind, n in sorted(Counter(r.outcome.kind for r in results).items()))
+    """Outcomes by kind and the time of one core, as one line."""
+    kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(Counter(r.outcome.kind for r in results).items()))
+    return f"{kinds}; {sum(r.outcome.seconds for r in results):.0f} s of one core"

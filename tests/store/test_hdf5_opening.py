@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zlib
 
 import anndata
 import h5py
@@ -158,6 +159,63 @@ def test_large_data_sets_that_are_there_are_read(tmp_path):
         file.create_dataset("zeros", data=np.zeros(1 << 22), compression="gzip")
     with open_hdf5(path) as file:
         assert file["zeros"].shape == (1 << 22,)
+
+
+def _sparse(file, nnz, rows, columns, indices):
+    x = file.create_group("X")
+    x.attrs.update({"encoding-type": "csr_matrix", "encoding-version": "0.1.0", "shape": (rows, columns)})
+    packed = {"chunks": (min(nnz, 1 << 16),), "compression": "gzip", "compression_opts": 9}
+    x.create_dataset("data", (nnz,), "f4", fillvalue=1, **packed)
+    if indices is None:
+        x.create_dataset("indices", (nnz,), "i4", **packed)
+    else:
+        x.create_dataset("indices", data=indices, **packed)
+    x["indptr"] = np.linspace(0, nnz, rows + 1).astype(np.int64)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(1000, 100), (10**6, 10**6)])
+def test_a_packed_sparse_matrix_is_refused_before_it_is_unpacked(tmp_path, rows, columns):
+    """More values than the shape has places, or all of them in the first column."""
+    with h5py.File(tmp_path / "x.h5ad", "w") as file:
+        _sparse(file, 1 << 31, rows, columns, None)
+    with pytest.raises(BadInputError, match="X"):
+        open_hdf5(tmp_path / "x.h5ad")
+
+
+def test_repeated_values_that_are_stored_are_refused_where_they_are_many(tmp_path):
+    block = gzip_block(np.zeros(1 << 24, np.uint8))
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        made = file.create_dataset("x", (80 << 24,), "u1", chunks=(1 << 24,), compression="gzip")
+        for i in range(80):
+            made.id.write_direct_chunk((i << 24,), block)
+    with pytest.raises(BadInputError, match="stores nearly nothing") as caught:
+        open_hdf5(tmp_path / "x.h5")
+    assert "h5repack" in caught.value.hint
+
+
+def gzip_block(values):
+    return zlib.compress(values.tobytes(), 9)
+
+
+def test_a_sparse_matrix_whose_values_are_all_one_is_read(tmp_path):
+    """Its values pack a thousandfold, its places do not."""
+    rng = np.random.default_rng(0)
+    with h5py.File(tmp_path / "x.h5ad", "w") as file:
+        indices = np.sort(rng.integers(0, 30_000, (500, 200), dtype=np.int32)).ravel()
+        _sparse(file, indices.size, 500, 30_000, indices)
+    with open_hdf5(tmp_path / "x.h5ad") as file:
+        assert file["X/data"][-1] == 1
+
+
+@pytest.mark.parametrize("part", ["data", "indices", "indptr"])
+def test_sparse_arrays_of_unequal_lengths_are_refused_before_they_are_read(tmp_path, part):
+    with h5py.File(tmp_path / "x.h5ad", "w") as file:
+        _sparse(file, 100, 10, 50, np.arange(100, dtype=np.int32) % 10)
+        short = file[f"X/{part}"][:-1]
+        del file[f"X/{part}"]
+        file[f"X/{part}"] = short
+    with pytest.raises(BadInputError, match="do not fit together"):
+        open_hdf5(tmp_path / "x.h5ad")
 
 
 def test_special_files_are_refused(tmp_path):
