@@ -50,15 +50,15 @@ demo/study/samples.tsv: | install
 
 demo: install demo/study/samples.tsv
 	$(FOCUS) run --configfile config/demo.yaml --cores $(CORES)
-	@$(BIN)/python -m focus_cli.workflow summary demo/results
+	@$(BIN)/python -m focus_cli.cli.workflow_steps summary demo/results
 
 demo-breast demo-kidney: demo-%: install real-data
 	$(FOCUS) run --configfile config/$*.yaml --cores $(CORES)
-	@$(BIN)/python -m focus_cli.workflow summary results/$*
+	@$(BIN)/python -m focus_cli.cli.workflow_steps summary results/$*
 
 nano: install real-data
 	$(FOCUS) run --configfile config/nano.yaml --cores $(CORES) results/nano/models/all
-	$(BIN)/python -m focus_cli.workflow pack results/nano/models/all --out focus_cli/checkpoints/focus-nano
+	$(BIN)/python -m focus_cli.cli.workflow_steps pack results/nano/models/all --out focus_cli/model/checkpoints/focus-nano
 
 benchmark: install real-data
 	$(BIN)/python benchmarks/osmfish.py --out results/benchmark/osmfish.h5ad
@@ -99,7 +99,7 @@ lint: install
 	$(BIN)/snakemake --lint
 
 schemas: install
-	$(BIN)/python -m focus_cli.workflow schemas workflows/schemas
+	$(BIN)/python -m focus_cli.cli.workflow_steps schemas workflows/schemas
 
 docs: install
 	$(BIN)/python -m pip install --quiet "mkdocs-material>=9.5"

@@ -18,14 +18,14 @@ import numpy as np
 import pandas as pd
 from scipy.special import softmax
 
-from focus_cli.annotation.fitting import fit_head
-from focus_cli.annotation.judging import HeldOut, block_weights, calibration, few
-from focus_cli.annotation.labels import blocks_of
-from focus_cli.annotation.ranking import ranking_draws
-from focus_cli.h5ad.matrices import log_cp10k, sparse_blocks
-from focus_cli.h5ad.spatial_file import SpatialFile
-from focus_cli.heads.embeddings import read_embedding
-from focus_cli.resampling import interval
+from focus_cli.analysis.annotation.cross_validation import HeldOut, block_weights, calibration, few
+from focus_cli.analysis.annotation.fitting import fit_head
+from focus_cli.analysis.annotation.labels import blocks_of
+from focus_cli.analysis.annotation.ranking import ranking_draws
+from focus_cli.analysis.heads.embeddings import read_embedding
+from focus_cli.core.h5ad.matrices import log_cp10k, sparse_blocks
+from focus_cli.core.h5ad.spatial_file import SpatialFile
+from focus_cli.core.statistics.resampling import interval
 
 HEADER = (
     "| representation | labels of each class | AUROC | AP | ECE before → after | Brier before → after | "

@@ -26,11 +26,11 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from focus_cli.celltypes.mixture import fractions, least_squares, mixtures, no_gains, platform_gains
-from focus_cli.celltypes.profiles import type_profiles
-from focus_cli.celltypes.stage import CellTypeOptions, celltypes
-from focus_cli.pseudospots import assign_spots, hexagonal_grid, sum_by
-from focus_cli.reference import build_reference, open_reference
+from focus_cli.analysis.celltypes.mixture import fractions, least_squares, mixtures, no_gains, platform_gains
+from focus_cli.analysis.celltypes.profiles import type_profiles
+from focus_cli.analysis.celltypes.stage import CellTypeOptions, celltypes
+from focus_cli.core.statistics.pseudospots import assign_spots, hexagonal_grid, sum_by
+from focus_cli.genes.reference import build_reference, open_reference
 
 sys.path.insert(0, str(Path(__file__).parent))
 from osmfish import FILE, convert

@@ -28,11 +28,11 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from sklearn.mixture import GaussianMixture
 
-from focus_cli.domains.depth import beside
-from focus_cli.domains.section import Section
-from focus_cli.domains.vectors import tissue_vectors
-from focus_cli.embedding.neighbourhood import neighbourhoods
-from focus_cli.h5ad.spatial_file import plain
+from focus_cli.analysis.domains.depth import beside
+from focus_cli.analysis.domains.section import Section
+from focus_cli.analysis.domains.vectors import tissue_vectors
+from focus_cli.analysis.embedding.neighbourhood import neighbourhoods
+from focus_cli.core.h5ad.spatial_file import plain
 
 PEERS = Path(__file__).parent / "peers" / "run_domains.py"
 STEPS = "400"

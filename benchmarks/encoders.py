@@ -22,17 +22,17 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
-from focus_cli.conditioning.sample import centre_and_ring
-from focus_cli.encoders import open_encoder
+from focus_cli.core.storage import StoredSample, open_sample
 from focus_cli.evaluation.baselines.image import _reduce, _standardise
 from focus_cli.evaluation.baselines.ridge import block_folds, fit_ridge
 from focus_cli.evaluation.genes import spatial_genes
 from focus_cli.evaluation.normalise import log1p_cp10k, row_sums
 from focus_cli.evaluation.space import spatial_blocks
-from focus_cli.features import RasterStack
-from focus_cli.features.encoded import extract_features
-from focus_cli.slides import open_slide
-from focus_cli.store import StoredSample, open_sample
+from focus_cli.histology.encoders import open_encoder
+from focus_cli.histology.features import RasterStack
+from focus_cli.histology.features.encoded import extract_features
+from focus_cli.histology.slides import open_slide
+from focus_cli.model.conditioning.sample import centre_and_ring
 
 SECTIONS = ("C2", "C3", "C4", "C5")
 N_GENES = 200
@@ -64,7 +64,7 @@ def features_of(sample: StoredSample, xy_um: np.ndarray, spec: str, dense: bool,
     tissue = "kidney" if sample.info.sample_id == "kidney" else "breast"
     out = work / "rasters" / f"{sample.info.sample_id}.{encoder.info.name.replace('/', '_')}.{encoder.info.digest}"
     if not out.exists():
-        from focus_cli.alignment import bounding_box
+        from focus_cli.platforms.alignment import bounding_box
 
         image = (sample.path / sample.info.image.path).resolve()
         with open_slide(image, sample.info.image.mpp) as slide:

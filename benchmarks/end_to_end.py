@@ -26,13 +26,13 @@ from PIL import Image
 from scipy import sparse
 
 import focus_cli
-from focus_cli import keys, provenance
-from focus_cli.errors import EXIT_INTERRUPTED, FocusError, MissingResourceError, UsageError
+from focus_cli.core import keys, provenance
+from focus_cli.core.errors import EXIT_INTERRUPTED, FocusError, MissingResourceError, UsageError
+from focus_cli.core.progress import say
+from focus_cli.core.storage import atomic_directory
+from focus_cli.core.storage.kinds import PART_FOLDER
+from focus_cli.histology.slides import open_slide
 from focus_cli.platforms.images import find_he
-from focus_cli.progress import say
-from focus_cli.slides import open_slide
-from focus_cli.store import atomic_directory
-from focus_cli.store.kinds import PART_FOLDER
 
 REPO = Path(__file__).resolve().parents[1]
 STAGES = ("preprocess", "reference", "train", "enhance")
@@ -240,12 +240,12 @@ def _measure_stage(plan: Plan, results: Results, stage: str, fraction: float | N
     if stage == "enhance":
         _check_disk(plan, size["bins"], fraction)
     product.parent.mkdir(parents=True, exist_ok=True)
-    # A run that was killed leaves its private siblings behind (see focus_cli.store.atomic).
+    # A run that was killed leaves its private siblings behind (see focus_cli.core.storage.atomic).
     for stale in [product, *product.parent.glob(f".{product.stem}.*.tmp*")]:
         shutil.rmtree(stale) if stale.is_dir() else stale.unlink(missing_ok=True)
     say(f"{name}: {shown}")
     log = plan.out / "logs" / f"{stage}{'' if fraction is None else f'-{fraction:g}'}.log"
-    program = [sys.executable, "-c", "from focus_cli.cli import main; main()"]
+    program = [sys.executable, "-c", "from focus_cli.cli.main import main; main()"]
     taken = measure([*program, *command], log, cwd=plan.work)
     if taken.exit_code:
         last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-3:]

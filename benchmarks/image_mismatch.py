@@ -17,12 +17,13 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from focus_cli import keys, platforms
-from focus_cli.errors import BadInputError
-from focus_cli.preprocessing.image_fit import check_fit
-from focus_cli.preprocessing.stage import keep_locations
+from focus_cli import platforms
+from focus_cli.core import keys
+from focus_cli.core.errors import BadInputError
+from focus_cli.histology.slides import open_slide
+from focus_cli.platforms.preprocessing.image_fit import check_fit
+from focus_cli.platforms.preprocessing.stage import keep_locations
 from focus_cli.simulation import simulate
-from focus_cli.slides import open_slide
 
 THUMBNAIL_PX = 1000
 MOST_LOCATIONS = 20_000

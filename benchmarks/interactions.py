@@ -25,14 +25,14 @@ from null_studies import NullStudy, interval, make_null_study
 from scipy import sparse
 from scipy.spatial import cKDTree
 
-from focus_cli.h5ad.spatial_file import SpatialFile
-from focus_cli.interactions.colocalisation import counted_together, explained_together, neighbourhood
-from focus_cli.interactions.pairs import read_pairs
-from focus_cli.significance.combine import cauchy_combination, q_values
-from focus_cli.significance.correlogram import distance_classes
-from focus_cli.significance.graph import pairs_within, spacing
-from focus_cli.significance.molecules import Molecules, read_molecules
-from focus_cli.significance.states import MadeOf, infer_hidden
+from focus_cli.analysis.interactions.colocalisation import counted_together, explained_together, neighbourhood
+from focus_cli.analysis.interactions.pairs import read_pairs
+from focus_cli.analysis.significance.combine import cauchy_combination, q_values
+from focus_cli.analysis.significance.correlogram import distance_classes
+from focus_cli.analysis.significance.graph import pairs_within, spacing
+from focus_cli.analysis.significance.states import MadeOf, infer_hidden
+from focus_cli.analysis.significance.umis import Molecules, read_molecules
+from focus_cli.core.h5ad.spatial_file import SpatialFile
 from focus_cli.simulation import simulate
 
 TESTS = {
@@ -228,7 +228,7 @@ def kidney(data: Path, side_um: float = 48.0) -> list[dict[str, np.ndarray]]:
 
 
 def _of_fields(section: Section, e: np.ndarray, pairs: np.ndarray) -> dict[str, np.ndarray]:
-    from focus_cli.significance.correlogram import chance_variance, correlation_tail
+    from focus_cli.analysis.significance.correlogram import chance_variance, correlation_tail
 
     near = section.around @ e
     auto, around = section.classes.autocovariance(e), section.classes.autocovariance(near)

@@ -25,23 +25,23 @@ import zarr
 from scipy import sparse
 from scipy.spatial import cKDTree
 
-from focus_cli import keys
-from focus_cli.conditioning import SampleData, load_sample_data
-from focus_cli.conditioning.states import state_latents
-from focus_cli.corpus import build_corpus, open_corpus
-from focus_cli.corpus.counts import GAP, StoredCounts, store_counts
-from focus_cli.corpus.curve import hilbert_order
-from focus_cli.corpus.layout import SAMPLES, entry_path, read_json, to_json
-from focus_cli.corpus.shards import ShardArray, ShardWriter, shard_path
-from focus_cli.features.stream import NAMES
-from focus_cli.models import PRESETS, FocusNet
-from focus_cli.priors import fit_prior
-from focus_cli.runs import runs
-from focus_cli.store import Footprint, PlatformInfo, SampleInfo, open_sample, write_sample
-from focus_cli.training.config import TrainingConfig
-from focus_cli.training.loop import make_optimiser, run_loop
-from focus_cli.training.source import ViewSource
-from focus_cli.training.views import ViewMaker
+from focus_cli.core import keys
+from focus_cli.core.storage import Footprint, PlatformInfo, SampleInfo, open_sample, write_sample
+from focus_cli.core.storage.runs import runs
+from focus_cli.histology.features.stream import NAMES
+from focus_cli.model.conditioning import SampleData, load_sample_data
+from focus_cli.model.conditioning.states import state_latents
+from focus_cli.model.corpus import build_corpus, open_corpus
+from focus_cli.model.corpus.counts import GAP, StoredCounts, store_counts
+from focus_cli.model.corpus.curve import hilbert_order
+from focus_cli.model.corpus.layout import SAMPLES, entry_path, read_json, to_json
+from focus_cli.model.corpus.shards import ShardArray, ShardWriter, shard_path
+from focus_cli.model.network import PRESETS, FocusNet
+from focus_cli.model.priors import fit_prior
+from focus_cli.model.training.config import TrainingConfig
+from focus_cli.model.training.loop import make_optimiser, run_loop
+from focus_cli.model.training.source import ViewSource
+from focus_cli.model.training.views import ViewMaker
 
 PITCH_UM, STEP_UM = 100.0, 8.0
 

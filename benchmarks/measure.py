@@ -213,7 +213,7 @@ class Results:
     folder
         Holds ``results.json`` and ``table.md``.
     about
-        What was run and on what: ``invocation``, ``machine`` and the record of `focus_cli.provenance`.
+        What was run and on what: ``invocation``, ``machine`` and the record of `focus_cli.core.provenance`.
     budgets_gb
         Stage → largest peak allowed, in GB.
     stages
@@ -234,7 +234,7 @@ class Results:
         if (path := folder / "results.json").is_file():
             former = json.loads(path.read_text(encoding="utf-8"))
             if former["inputs"] != about["inputs"]:
-                from focus_cli.errors import OutputExistsError
+                from focus_cli.core.errors import OutputExistsError
 
                 raise OutputExistsError(f"{path} holds results of other inputs", hint="choose another --out")
             self.records = former["records"]
@@ -256,8 +256,8 @@ class Results:
 
     def save(self) -> None:
         """Write ``results.json`` and ``table.md``, each whole or not at all."""
-        from focus_cli.store import atomic_file
-        from focus_cli.store.kinds import PART
+        from focus_cli.core.storage import atomic_file
+        from focus_cli.core.storage.kinds import PART
 
         everything = json.dumps({**self._about, "records": self.records}, indent=1, sort_keys=True) + "\n"
         for name, text in {"results.json": everything, "table.md": self.markdown()}.items():

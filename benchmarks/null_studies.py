@@ -16,13 +16,13 @@ import numpy as np
 from scipy import sparse
 from scipy.spatial import cKDTree
 
+from focus_cli.core.statistics.thinning import thin
 from focus_cli.enhancement import enhance
 from focus_cli.enhancement.stage import EnhanceOptions
-from focus_cli.preprocessing import preprocess
-from focus_cli.reference import build_reference
+from focus_cli.genes.reference import build_reference
+from focus_cli.model.training.stage import train
+from focus_cli.platforms.preprocessing import preprocess
 from focus_cli.simulation import simulate
-from focus_cli.thinning import thin
-from focus_cli.training.stage import train
 
 DISPERSION = 0.05
 

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from focus_cli.heads.pairs import concordance, within
-from focus_cli.outcome.crossing import cross, judge, permuted
-from focus_cli.outcome.target import Target
+from focus_cli.analysis.heads.pairs import concordance, within
+from focus_cli.analysis.outcome.nested_cv import cross, judge, permuted
+from focus_cli.analysis.outcome.target import Target
 
 WIDTH, KINDS = 24, 5
 

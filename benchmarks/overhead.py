@@ -31,7 +31,7 @@ FOCUS = [sys.executable, "-m", "focus_cli"]
 TO_WORK = """
 import json, sys, time
 before = set(sys.modules)
-from focus_cli.cli import cli
+from focus_cli.cli.main import cli
 cli.main({arguments!r}, standalone_mode=False)
 print("MODULES " + json.dumps(sorted(set(sys.modules) - before)))
 """

@@ -1,4 +1,4 @@
-"""What every stage needs at its peak, measured; and the coefficients of `focus_cli.resources.costs` from it.
+"""What every stage needs at its peak, measured; and the coefficients of `focus_cli.core.resources.costs` from it.
 
     python benchmarks/resources.py --work DIR --out benchmarks/out/resources
 
@@ -22,8 +22,8 @@ from resources_bench import Bench, Case
 from resources_fit import tables
 from resources_samples import CELLS, RAW, SIZES, TABLES, make_raw, make_stored
 
-from focus_cli.resources import sample_size
-from focus_cli.resources.costs import COSTS
+from focus_cli.core.resources import sample_size
+from focus_cli.core.resources.costs import COSTS
 
 STEPS = 24
 ANSWERS = {"embed", "domains", "celltypes", "patterns", "interactions", "fit_annotations", "annotate"}

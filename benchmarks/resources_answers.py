@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from resources_bench import Bench, Case
 
-from focus_cli.resources import Size, sample_size
+from focus_cli.core.resources import Size, sample_size
 
 PAIRS = 200
 DONORS = 20

@@ -11,10 +11,10 @@ from typing import Any
 from measure import describe_machine, measure
 from resources_samples import CELLS, SIZES, make_cells, make_stored
 
-from focus_cli.resources import Size, sample_size
-from focus_cli.resources.needs import work
+from focus_cli.core.resources import Size, sample_size
+from focus_cli.core.resources.estimates import work
 
-PROGRAM = [sys.executable, "-c", "from focus_cli.cli import main; main()"]
+PROGRAM = [sys.executable, "-c", "from focus_cli.cli.main import main; main()"]
 
 
 @dataclass

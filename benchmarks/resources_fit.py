@@ -1,4 +1,4 @@
-"""From measured peaks to the coefficients of `focus_cli.resources.costs`, and the tables of both."""
+"""From measured peaks to the coefficients of `focus_cli.core.resources.costs`, and the tables of both."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from focus_cli.resources.costs import COSTS
-from focus_cli.resources.needs import FLOOR_MB, MARGIN
+from focus_cli.core.resources.costs import COSTS
+from focus_cli.core.resources.estimates import FLOOR_MB, MARGIN
 
 LEAST = {"nonzero": 8.0, "training_nonzero": 8.0}  # bytes: CSR of float32 with 32-bit columns
 

@@ -58,7 +58,7 @@ def _adata(n: int, n_genes: int, per_row: int, pitch_um: float, seed: int):
     import anndata
     import pandas as pd
 
-    from focus_cli import keys
+    from focus_cli.core import keys
 
     side = int(np.ceil(np.sqrt(n)))
     xy = pitch_um * (np.stack(np.meshgrid(np.arange(side), np.arange(side)), axis=-1).reshape(-1, 2)[:n] + 0.5)
@@ -76,8 +76,8 @@ def make_stored(folder: Path, name: str, n: int, n_genes: int, per_row: int, pit
     import zarr
     from scipy import ndimage
 
-    from focus_cli import keys
-    from focus_cli.store import Footprint, PlatformInfo, SampleInfo, write_sample
+    from focus_cli.core import keys
+    from focus_cli.core.storage import Footprint, PlatformInfo, SampleInfo, write_sample
 
     adata, side = _adata(n, n_genes, per_row, pitch_um, seed)
     rng = np.random.default_rng(seed)
@@ -103,7 +103,7 @@ def make_stored(folder: Path, name: str, n: int, n_genes: int, per_row: int, pit
 
 def make_raw(folder: Path, name: str, n: int, n_genes: int, per_row: int, pitch_um: float, image: str) -> list[str]:
     """A raw .h5ad and an H&E (``jpg``, ``tif`` or ""), as arguments of ``focus preprocess``."""
-    from focus_cli import keys
+    from focus_cli.core import keys
 
     adata, side = _adata(n, n_genes, per_row, pitch_um, 0)
     del adata.obsm[keys.SPATIAL_UM], adata.var[keys.GENE_ID]

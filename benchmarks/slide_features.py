@@ -38,7 +38,7 @@ class ColourGrid:
     """An encoder that costs next to nothing: mean colour of 16 × 16 parts of a tile, from every fourth pixel."""
 
     def __init__(self, tile_px: int = 256, mpp: float = 0.5) -> None:
-        from focus_cli.encoders import EncoderInfo
+        from focus_cli.histology.encoders import EncoderInfo
 
         zeros, ones = (0.0,) * 3, (1.0,) * 3
         self.info = EncoderInfo("colour-grid", "0" * 12, mpp, tile_px, zeros, ones, 768, 1, "none", "benchmark")
@@ -70,11 +70,11 @@ def throughput(
         ``cpu_ratio`` (elapsed and processor times from the first tile to the last)
         and on a GPU ``waits`` (share of the time of the whole path in which it has no work).
     """
-    from focus_cli.encoders import open_encoder
-    from focus_cli.features.encoded import extract_features
-    from focus_cli.slides import open_slide
-    from focus_cli.slides.ahead import iterate_tiles
-    from focus_cli.slides.tiling import Tiling
+    from focus_cli.histology.encoders import open_encoder
+    from focus_cli.histology.features.encoded import extract_features
+    from focus_cli.histology.slides import open_slide
+    from focus_cli.histology.slides.prefetch import iterate_tiles
+    from focus_cli.histology.slides.tiling import Tiling
 
     network = open_encoder(encoder, device=device, precision=precision, batch=batch)
     on_gpu = getattr(network, "device", "cpu") == "cuda"
@@ -147,8 +147,8 @@ def _tissue_box(slide: Any, mpp: float, extent: float) -> tuple[float, float, fl
     """A square of `extent` µm with as much tissue as there is."""
     from scipy import ndimage
 
-    from focus_cli.features.extract import tissue_fraction
-    from focus_cli.features.grid import Grid
+    from focus_cli.histology.features.extract import tissue_fraction
+    from focus_cli.histology.features.grid import Grid
 
     step = max(extent / 16, 16.0)
     grid = Grid.over(0, 0, slide.width * mpp, slide.height * mpp, step)
@@ -178,8 +178,8 @@ def memory(paths: list[Path], threads: int | None = None) -> list[dict[str, Any]
 
 
 def _child(path: str, out: str, threads: str) -> None:
-    from focus_cli.features.encoded import extract_features
-    from focus_cli.slides import open_slide
+    from focus_cli.histology.features.encoded import extract_features
+    from focus_cli.histology.slides import open_slide
 
     with open_slide(path) as slide:
         base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -214,10 +214,10 @@ def half_precision(slide_path: Path, encoder: str, tiles: int = 400, seed: int =
     """
     from sklearn.linear_model import RidgeCV
 
-    from focus_cli.encoders import open_encoder
-    from focus_cli.slides import open_slide
-    from focus_cli.slides.ahead import iterate_tiles
-    from focus_cli.slides.tiling import Tiling
+    from focus_cli.histology.encoders import open_encoder
+    from focus_cli.histology.slides import open_slide
+    from focus_cli.histology.slides.prefetch import iterate_tiles
+    from focus_cli.histology.slides.tiling import Tiling
 
     network = open_encoder(encoder, device="cpu")
     info = network.info

@@ -23,14 +23,14 @@ def texture(height: int, width: int, seed: int = 0) -> np.ndarray:
     """Return uint8 (height, width, 3) that looks stained."""
     data = Path(os.environ.get("FOCUS_DATA", _REPO.parent / "shared" / "data")) / "wsi" / "cmu_small_region.svs"
     if data.is_file():
-        from focus_cli.slides import open_slide
+        from focus_cli.histology.slides import open_slide
 
         with open_slide(data) as slide:
             if slide.height >= height and slide.width >= width:
                 return slide.read(0, 0, width, height)
     from scipy import ndimage
 
-    from focus_cli.slides.stain import mix
+    from focus_cli.histology.slides.stain import mix
 
     rng = np.random.default_rng(seed)
     blobs, haze = (ndimage.gaussian_filter(rng.normal(size=(height, width)), sigma, mode="wrap") for sigma in (2.5, 12))

@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from focus_cli.slides import open_slide, tissue_mask
-from focus_cli.slides.artefacts import clean_tissue, fold_mask, pen_mask
-from focus_cli.slides.augment import augment_stain
-from focus_cli.slides.quality import tile_quality
-from focus_cli.slides.stain import optical_density
+from focus_cli.histology.slides import open_slide, tissue_mask
+from focus_cli.histology.slides.artefacts import clean_tissue, fold_mask, pen_mask
+from focus_cli.histology.slides.augment import augment_stain
+from focus_cli.histology.slides.quality import tile_quality
+from focus_cli.histology.slides.stain import optical_density
 
 MPP = 8.0
 INKS = {
@@ -115,7 +115,7 @@ def nuclei(mpp: float, sections=(1, 2, 3), size_um: float = 900.0) -> tuple[floa
     from scipy.sparse.csgraph import maximum_bipartite_matching
     from scipy.spatial import cKDTree
 
-    from focus_cli.nuclei import find_nuclei
+    from focus_cli.histology.nuclei import find_nuclei
     from focus_cli.simulation.histology import Histology
     from focus_cli.simulation.tissue import make_tissue, place_cells
 

@@ -49,7 +49,7 @@ class Readers:
         import openslide
         import tifffile
 
-        from focus_cli.slides import open_slide, tile_slide
+        from focus_cli.histology.slides import open_slide, tile_slide
 
         self.page = tifffile.TiffFile(path).pages[0]
         self.page.decode  # noqa: B018 - made at the first use
@@ -97,7 +97,7 @@ class Readers:
 
     def _iterated(self, numbers: range, threads: int) -> None:
         """Through the whole iterator, with an encoder that does nothing."""
-        from focus_cli.slides import iterate_tiles
+        from focus_cli.histology.slides import iterate_tiles
 
         batches = iterate_tiles(self.slide, self.tiling, threads=threads, rows=np.array(numbers))
         if sum(len(batch.index) for batch in batches) != len(numbers):
@@ -175,7 +175,7 @@ def speed(title: str, path: Path, runs: int, repeat: int = 1) -> bool:
 
 def iterate_whole(path: Path) -> None:
     """Iterate over a slide in this process and print tiles, seconds and peak bytes."""
-    from focus_cli.slides import iterate_tiles, open_slide, tile_slide
+    from focus_cli.histology.slides import iterate_tiles, open_slide, tile_slide
 
     started = time.perf_counter()
     with open_slide(path) as slide:

@@ -30,8 +30,8 @@ def make_sample(folder: Path, side: int, seed: int = 0) -> Path:
     import zarr
     from scipy import ndimage, sparse
 
-    from focus_cli import keys
-    from focus_cli.store import Footprint, PlatformInfo, SampleInfo, write_sample
+    from focus_cli.core import keys
+    from focus_cli.core.storage import Footprint, PlatformInfo, SampleInfo, write_sample
 
     rng = np.random.default_rng(seed)
     xy = 100.0 * (np.stack(np.meshgrid(np.arange(side), np.arange(side)), axis=-1).reshape(-1, 2) + 0.5)
@@ -65,9 +65,9 @@ def measure_training(sample: Path, out: Path, steps: int) -> dict:
     """Train; how much of the loop's time is spent in the loss, its gradient and the optimiser's step."""
     import torch
 
-    from focus_cli.models import PRESETS
-    from focus_cli.training import fit, loop
-    from focus_cli.training.stage import train
+    from focus_cli.model.network import PRESETS
+    from focus_cli.model.training import fit, loop
+    from focus_cli.model.training.stage import train
 
     spent = {"network": 0.0, "loop": 0.0}
 
@@ -96,9 +96,9 @@ def measure_training(sample: Path, out: Path, steps: int) -> dict:
 
 def measure_inference(sample: Path, model: Path, out: Path) -> dict:
     """Infer and write every gene; the clock runs from the sample in memory to the closed file."""
+    from focus_cli.core.storage import open_sample
     from focus_cli.enhancement import stage
-    from focus_cli.store import open_sample
-    from focus_cli.training import load_model
+    from focus_cli.model.training import load_model
 
     options = stage.EnhanceOptions(layers=("mean_counts", "std"))
     stored, trained = open_sample(sample), load_model(model)

@@ -28,13 +28,13 @@ def main() -> None:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from focus_cli.conditioning import load_sample_data
-    from focus_cli.models import PRESETS, FocusNet
-    from focus_cli.priors import fit_prior
-    from focus_cli.store import open_sample
-    from focus_cli.training.config import TrainingConfig
-    from focus_cli.training.objective import compute_losses
-    from focus_cli.training.views import ViewMaker
+    from focus_cli.core.storage import open_sample
+    from focus_cli.model.conditioning import load_sample_data
+    from focus_cli.model.network import PRESETS, FocusNet
+    from focus_cli.model.priors import fit_prior
+    from focus_cli.model.training.config import TrainingConfig
+    from focus_cli.model.training.objective import compute_losses
+    from focus_cli.model.training.views import ViewMaker
 
     config, data = TrainingConfig(), load_sample_data(open_sample(chosen.sample))
     section = data.genes, data.counts, data.xy_um, data.info.footprint.pitch_um

@@ -32,13 +32,13 @@ import numpy as np
 import torch
 from scipy.stats import spearmanr
 
-from focus_cli.attribution.estimate import Estimate
-from focus_cli.attribution.game import PARTS, SIGNALS, shapley
-from focus_cli.attribution.within import Within
+from focus_cli.core.storage import open_sample
+from focus_cli.enhancement.attribution.details import Within
+from focus_cli.enhancement.attribution.estimate import Estimate
+from focus_cli.enhancement.attribution.game import PARTS, SIGNALS, shapley
 from focus_cli.enhancement.inference import EnhanceOptions, Inference
-from focus_cli.reference import build_reference, open_reference
-from focus_cli.store import open_sample
-from focus_cli.training import load_model
+from focus_cli.genes.reference import build_reference, open_reference
+from focus_cli.model.training import load_model
 
 KINDS = ("marker", "state: activity", "state: niche", "state: axis", "housekeeping")
 
@@ -144,9 +144,9 @@ def print_conservation(estimate: Estimate, whole: np.ndarray, parts: dict[str, n
 
 def simulated(folder: Path, quick: bool) -> tuple[Path, Path, Path, Path]:
     """A study on disk: S1 stored, a model of the others, the reference, the truth of S1."""
-    from focus_cli.preprocessing import preprocess
+    from focus_cli.model.training.stage import train
+    from focus_cli.platforms.preprocessing import preprocess
     from focus_cli.simulation import simulate
-    from focus_cli.training.stage import train
 
     size, n_genes, steps = (1500.0, 120, 80) if quick else (3000.0, 400, 600)
     study = simulate(folder / "study", n_sections=3, size_um=size, n_genes=n_genes, mpp=2.0 if quick else 1.0, seed=0)

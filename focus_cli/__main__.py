@@ -1,6 +1,6 @@
 """``python -m focus_cli``: the `focus` command where no script is on the path, as in processes that FOCUS starts."""
 
-from focus_cli.entry import main
+from focus_cli.cli.entry import main
 
 if __name__ == "__main__":
     main()

@@ -3,13 +3,13 @@
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
-from focus_cli.config import check_config, expand
-from focus_cli.errors import FocusError
+from focus_cli.workflow.config import check_config, expand
+from focus_cli.core.errors import FocusError
 from focus_cli.workflow import manifest
-from focus_cli.workflow.asking import Asking
-from focus_cli.workflow.claim import keep_alive, release
+from focus_cli.workflow.job_resources import Asking
+from focus_cli.workflow.run_lock import keep_alive, release
 from focus_cli.workflow.cohort import begin_cohort, report_cohort
-from focus_cli.workflow.leftovers import sweep
+from focus_cli.workflow.clean_up import sweep
 from focus_cli.workflow.plan import make_plan
 from focus_cli.workflow.retries import look_before_retrying
 from focus_cli.workflow.shell import (

@@ -90,4 +90,4 @@ rule gather_scores:
     params:
         stage_version=2,
     shell:
-        "python -P -m focus_cli.workflow gather {input:q} --out {output:q} > {log:q} 2>&1"
+        "python -P -m focus_cli.cli.workflow_steps gather {input:q} --out {output:q} > {log:q} 2>&1"

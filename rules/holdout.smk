@@ -22,5 +22,5 @@ rule hold_out:
         flags=of_fold(holdout_flags),
     shell:
         "( focus holdout {input.sample:q} --out {output.observed:q} --truth {output.truth:q} {params.flags}"
-        " {params.reference} && python -P -m focus_cli.workflow genes {output.truth:q} --out {output.genes:q} )"
+        " {params.reference} && python -P -m focus_cli.cli.workflow_steps genes {output.truth:q} --out {output.genes:q} )"
         " > {log:q} 2>&1"

@@ -99,9 +99,9 @@ def enhanced_study(study: Study, tmp_path_factory: pytest.TempPathFactory) -> En
     """The study stored, a small model of both sections, and their enhanced files with four draws; not to be changed."""
     from focus_cli.enhancement import enhance
     from focus_cli.enhancement.stage import EnhanceOptions
-    from focus_cli.preprocessing import preprocess
-    from focus_cli.reference import build_reference
-    from focus_cli.training.stage import train
+    from focus_cli.genes.reference import build_reference
+    from focus_cli.model.training.stage import train
+    from focus_cli.platforms.preprocessing import preprocess
 
     path = tmp_path_factory.mktemp("enhanced_study")
     samples = {}

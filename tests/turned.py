@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from focus_cli.coordinates import Affine
+from focus_cli.core.coordinates import Affine
 
 
 def turn(

@@ -2,16 +2,16 @@
 #
 #   focus benchmark config/benchmark.yaml          (prints the snakemake command that it runs)
 #
-# What it consists of is decided in focus_cli/benchmark/plan.py.
+# What it consists of is decided in focus_cli/workflow/benchmark/plan.py.
 
 import os
 
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
-from focus_cli.benchmark.config import check_benchmark
-from focus_cli.benchmark.plan import BenchmarkPlan
-from focus_cli.errors import FocusError
+from focus_cli.workflow.benchmark.config import check_benchmark
+from focus_cli.workflow.benchmark.plan import BenchmarkPlan
+from focus_cli.core.errors import FocusError
 from focus_cli.workflow.shell import each, one_of, use_this_environment
 
 min_version("9.0")
@@ -111,7 +111,7 @@ rule hold_out:
         reference=lambda wildcards, input: each("reference", input.reference),
     shell:
         "( focus holdout {input.sample:q} --out {output.observed:q} --truth {output.truth:q} {params.flags}"
-        " {params.reference} && python -P -m focus_cli.workflow genes {output.truth:q} --out {output.genes:q} )"
+        " {params.reference} && python -P -m focus_cli.cli.workflow_steps genes {output.truth:q} --out {output.genes:q} )"
         " > {log:q} 2>&1"
 
 
@@ -266,4 +266,4 @@ rule gather:
     params:
         config=lambda wildcards: PLAN.config.model_dump_json(),
     shell:
-        "python -P -m focus_cli.benchmark {params.config:q} --out {OUT:q} > {log:q} 2>&1"
+        "python -P -m focus_cli.cli.workflow_steps benchmark {params.config:q} --out {OUT:q} > {log:q} 2>&1"

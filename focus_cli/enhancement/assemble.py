@@ -13,17 +13,17 @@ import torch
 from anndata import AnnData
 from scipy import sparse
 
-from focus_cli import keys
+from focus_cli.core import keys
+from focus_cli.core.progress import say, task
+from focus_cli.core.statistics.lognorm import LogNormReading
+from focus_cli.core.storage import SampleInfo, atomic_file, write_anndata, write_elements
+from focus_cli.core.storage.kinds import ENHANCED, REFINED
 from focus_cli.enhancement.calibration import Calibration
 from focus_cli.enhancement.decode import GeneDecoder, Pooled, ResidualPooler, expression_and_sd, expression_layers
 from focus_cli.enhancement.genes import OutputGenes
 from focus_cli.enhancement.infer import Latents
 from focus_cli.enhancement.reliability import ABSTAIN, Moments, location_reliability
 from focus_cli.enhancement.writer import DenseWriter
-from focus_cli.lognorm import LogNormReading
-from focus_cli.progress import say, task
-from focus_cli.store import SampleInfo, atomic_file, write_anndata, write_elements
-from focus_cli.store.kinds import ENHANCED, REFINED
 
 
 @dataclass(frozen=True)
@@ -193,7 +193,7 @@ def _write_gene_reliability(path: Path, judged: tuple[np.ndarray, np.ndarray]) -
     """Add ``var["reliability"]`` and ``var["abstain"]``, known only after all rows went by."""
     from anndata.io import read_elem
 
-    from focus_cli.store.hdf5 import open_hdf5
+    from focus_cli.core.storage.hdf5 import open_hdf5
 
     with open_hdf5(path, "r+") as file:
         var = read_elem(file["var"])

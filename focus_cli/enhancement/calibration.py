@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from focus_cli.enhancement.rehearsal import Rehearsal
+from focus_cli.core.statistics.predictive import PredictedCounts, central_coverage
+from focus_cli.enhancement.holdout_calibration import Rehearsal
 from focus_cli.enhancement.reliability import LearntReliability, learn_reliability
-from focus_cli.predictive import PredictedCounts, central_coverage
 
 LEVELS = (0.5, 0.8, 0.95)
 PAIRS = 10_000  # that tell most: those with the largest expected counts

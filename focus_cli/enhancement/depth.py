@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from focus_cli.conditioning import SampleData
 from focus_cli.enhancement.residual import kernel
-from focus_cli.models import FocusNet
+from focus_cli.model.conditioning import SampleData
+from focus_cli.model.network import FocusNet
 
 WIDTH = 0.7  # of the kernel around a point, in units of the pitch
 SAMPLE_WEIGHT = 0.5  # of the sample's own level, in locations at distance 0

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from focus_cli import keys
-from focus_cli.errors import UsageError
+from focus_cli.core import keys
+from focus_cli.core.errors import UsageError
 from focus_cli.genes import match_genes
 from focus_cli.genes.files import read_gene_list
-from focus_cli.priors import SpatialPrior
+from focus_cli.model.priors import SpatialPrior
 
 
 @dataclass(frozen=True)

@@ -8,29 +8,29 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from focus_cli import keys
-from focus_cli.conditioning import SampleData, load_sample_data
-from focus_cli.conditioning.ablation import ablate_reference, ablate_sample, parse_ablations
-from focus_cli.conditioning.familiarity import novelty_of
-from focus_cli.conditioning.sample import without_counts, without_image
-from focus_cli.conditioning.states import state_latents
+from focus_cli.core import keys
+from focus_cli.core.device import choose_device
+from focus_cli.core.errors import BadInputError
+from focus_cli.core.progress import say
+from focus_cli.core.storage import StoredSample
 from focus_cli.enhancement.assemble import Outputs, write_enhanced
 from focus_cli.enhancement.calibration import Calibration, calibrate
 from focus_cli.enhancement.decode import ResidualPooler
 from focus_cli.enhancement.depth import depth_field
 from focus_cli.enhancement.genes import OutputGenes, choose_genes
-from focus_cli.enhancement.own_factors import OwnFactors, OwnField, panel_share
+from focus_cli.enhancement.holdout_calibration import MIN_LOCATIONS, Rehearsal, evidence
 from focus_cli.enhancement.queries import Queries, read_points, refined_grid
-from focus_cli.enhancement.rehearsal import MIN_LOCATIONS, Rehearsal, evidence
 from focus_cli.enhancement.residual import GeneResidual
+from focus_cli.enhancement.sample_factors import OwnFactors, OwnField, panel_share
 from focus_cli.enhancement.section import Section
-from focus_cli.errors import BadInputError
-from focus_cli.models.device import choose_device
-from focus_cli.priors import SpatialPrior
-from focus_cli.priors.transfer import MIN_SHARED_GENES, extend_prior
-from focus_cli.progress import say
-from focus_cli.store import StoredSample
-from focus_cli.training import TrainedModel, adapt
+from focus_cli.model.conditioning import SampleData, load_sample_data
+from focus_cli.model.conditioning.ablation import ablate_reference, ablate_sample, parse_ablations
+from focus_cli.model.conditioning.ood import novelty_of
+from focus_cli.model.conditioning.sample import without_counts, without_image
+from focus_cli.model.conditioning.states import state_latents
+from focus_cli.model.priors import SpatialPrior
+from focus_cli.model.priors.transfer import MIN_SHARED_GENES, extend_prior
+from focus_cli.model.training import TrainedModel, adapt
 
 DEFAULT_LAYERS = keys.DEFAULT_LAYERS
 LAYERS = keys.ENHANCED_LAYERS

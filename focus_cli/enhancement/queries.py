@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 from scipy.spatial import cKDTree
 
-from focus_cli.conditioning import SampleData
-from focus_cli.errors import BadInputError, MissingResourceError, UsageError
-from focus_cli.progress import say
-from focus_cli.store import Footprint
-from focus_cli.store.regular import open_maybe_gzip, require_regular
+from focus_cli.core.errors import BadInputError, MissingResourceError, UsageError
+from focus_cli.core.progress import say
+from focus_cli.core.storage import Footprint
+from focus_cli.core.storage.regular import open_maybe_gzip, require_regular
+from focus_cli.model.conditioning import SampleData
 
 REACH = 0.75  # pitches from the nearest location, beyond which nothing is known
 CELL_UM2 = 80.0  # of a cell whose area nobody states: 10 µm across

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor, float64
 
+from focus_cli.enhancement.holdout_calibration import Answers
 from focus_cli.enhancement.infer import Latents
-from focus_cli.enhancement.rehearsal import Answers
 
 ABSTAIN = 0.1  # a correlation of about 0.3 with the truth
 GROUP = 50  # genes of like evidence that are judged together

@@ -6,23 +6,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from focus_cli import provenance
-from focus_cli.checkpoints import NANO, shipped_model
-from focus_cli.conditioning.ablation import parse_ablations
-from focus_cli.enhancement.before import Subject, check_files, check_subject, known_species
+from focus_cli.core import provenance
+from focus_cli.core.errors import MissingResourceError, UsageError
+from focus_cli.core.platform_names import AUTO
+from focus_cli.core.progress import say
+from focus_cli.core.resources import Size, check_memory, sample_size
+from focus_cli.core.storage import StoredSample, check_output, is_sample, open_sample, sample_id_of, scratch_folder
+from focus_cli.core.storage.kinds import ENHANCED, PICTURE, REFINED
+from focus_cli.enhancement.checks import Subject, check_files, check_subject, known_species
 from focus_cli.enhancement.inference import LAYERS, EnhanceOptions, Inference
-from focus_cli.errors import MissingResourceError, UsageError
 from focus_cli.genes import gene_table_inputs
 from focus_cli.genes.files import read_var
-from focus_cli.platform_names import AUTO
-from focus_cli.preprocessing.encoding import Encoding, encoding_like
-from focus_cli.preprocessing.preparation import Preparation
-from focus_cli.progress import say
-from focus_cli.reference import build_reference, is_reference, open_reference, require_h5ad
-from focus_cli.resources import Size, check_memory, sample_size
-from focus_cli.store import StoredSample, check_output, is_sample, open_sample, sample_id_of, scratch_folder
-from focus_cli.store.kinds import ENHANCED, PICTURE, REFINED
-from focus_cli.training import TrainedModel, load_model
+from focus_cli.genes.reference import build_reference, is_reference, open_reference, require_h5ad
+from focus_cli.model.checkpoints import NANO, shipped_model
+from focus_cli.model.conditioning.ablation import parse_ablations
+from focus_cli.model.training import TrainedModel, load_model
+from focus_cli.platforms.preprocessing.encoding import Encoding, encoding_like
+from focus_cli.platforms.preprocessing.preparation import Preparation
 
 if TYPE_CHECKING:
     from focus_cli.platforms import RawSample
@@ -75,7 +75,7 @@ def enhance(
     Raises
     ------
     FocusError
-        Of the kind that fits; see `focus_cli.errors`. Nothing is written then.
+        Of the kind that fits; see `focus_cli.core.errors`. Nothing is written then.
     """
     options, encoding = options or EnhanceOptions(), encoding or Encoding()
     preparation = preparation or Preparation()
@@ -285,7 +285,7 @@ def _preprocessed(
     model: TrainedModel | None,
     check: Callable[[Subject], None],
 ) -> StoredSample:
-    from focus_cli.preprocessing import preprocess
+    from focus_cli.platforms.preprocessing import preprocess
 
     if model is not None:
         encoding = encoding_like(model.image.encoder, encoding)
@@ -310,7 +310,7 @@ def _reference(
 
 
 def _train_here(stored: StoredSample, reference, scratch: Path, options, settings: dict) -> TrainedModel:
-    from focus_cli.training.stage import train
+    from focus_cli.model.training.stage import train
 
     say("enhance: training a model on this sample by self-supervision")
     return train(

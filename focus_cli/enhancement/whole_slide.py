@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from focus_cli.errors import UsageError
-from focus_cli.preprocessing import Encoding, encoding_like, preprocess_slide
-from focus_cli.store import Footprint, PlatformInfo, StoredSample
-from focus_cli.training import TrainedModel
+from focus_cli.core.errors import UsageError
+from focus_cli.core.storage import Footprint, PlatformInfo, StoredSample
+from focus_cli.model.training import TrainedModel
+from focus_cli.platforms.preprocessing import Encoding, encoding_like, preprocess_slide
 
 if TYPE_CHECKING:
-    from focus_cli.slides import Slide
+    from focus_cli.histology.slides import Slide
 
 FINEST_UM = 50.0  # unless a finer grid is asked for: 4 million cells of 8 µm cover a slide
 

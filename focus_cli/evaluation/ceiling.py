@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
+from focus_cli.core.statistics.thinning import thin
 from focus_cli.evaluation.metrics import column_pearson
 from focus_cli.evaluation.normalise import column_chunks, dense_columns, log1p_cp10k, row_sums
-from focus_cli.thinning import thin
 
 
 def ceiling_of_halves(r: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Depth in a truth that is made of counts: how much of a score it is, and how to take it out.
 
 log1p of counts per 10,000 is not a measure of expression alone: for a rare gene its mean rises with the number of
-molecules that the location happens to hold (see `focus_cli.lognorm`). Truth made of counts carries this effect; so does
+molecules that the location happens to hold (see `focus_cli.core.statistics.lognorm`). Truth made of counts carries this effect; so does
 X of an enhanced file, which says what a measurement of the location's depth would read, and so do methods that regress
 on log-normalised counts. Beside them are scored the gene mean read at the same depth, which is depth alone, and the
 expression itself with the depth taken out.
@@ -14,8 +14,8 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from focus_cli import keys
-from focus_cli.lognorm import LogNormReading
+from focus_cli.core import keys
+from focus_cli.core.statistics.lognorm import LogNormReading
 
 Columns = Callable[[np.ndarray], np.ndarray]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import cKDTree
 
-from focus_cli.errors import BadInputError
+from focus_cli.core.errors import BadInputError
 from focus_cli.evaluation.space import pitch_of
 
 _BY_NAME = 0.9  # share of the truth's names that the file must hold

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from focus_cli import keys
-from focus_cli.errors import BadInputError
+from focus_cli.core import keys
+from focus_cli.core.errors import BadInputError
 from focus_cli.evaluation.matching import Match
 from focus_cli.evaluation.normalise import column_chunks
 from focus_cli.evaluation.reading import EstimateFile

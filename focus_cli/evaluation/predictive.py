@@ -1,6 +1,6 @@
 r"""Does an estimate know how far it is off? Asked of counts, through the distribution that it predicts for them.
 
-A count out of :math:`E` molecules of a share :math:`s \pm \sigma` is predicted as `focus_cli.predictive` says: it is
+A count out of :math:`E` molecules of a share :math:`s \pm \sigma` is predicted as `focus_cli.core.statistics.predictive` says: it is
 negative binomial. Coverage of central intervals is read off the randomised probability integral transform, so an
 interval of 80 % must hold 80 % of the counts, however few molecules they are.
 
@@ -18,11 +18,11 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.special import gammaincinv, ndtri
 
-from focus_cli import keys
+from focus_cli.core import keys
+from focus_cli.core.statistics.predictive import POISSON_SHAPE, PredictedCounts, central_coverage
 from focus_cli.evaluation.normalise import column_chunks
 from focus_cli.evaluation.stated import StatedShares
 from focus_cli.evaluation.truth import Truth
-from focus_cli.predictive import POISSON_SHAPE, PredictedCounts, central_coverage
 
 LEVELS = (0.5, 0.8, 0.95)
 MAX_PAIRS = 200_000  # (location, gene) pairs, drawn by the seed where there are more

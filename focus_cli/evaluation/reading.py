@@ -11,9 +11,9 @@ import h5py
 import numpy as np
 from anndata.io import read_elem, sparse_dataset
 
-from focus_cli import keys
-from focus_cli.errors import BadInputError, MissingResourceError, UsageError
-from focus_cli.store.hdf5 import open_hdf5
+from focus_cli.core import keys
+from focus_cli.core.errors import BadInputError, MissingResourceError, UsageError
+from focus_cli.core.storage.hdf5 import open_hdf5
 
 _BLOCK_BYTES = 64 << 20
 _LOG_MAX = 15.0  # log1p of any sensible CP10k; a larger value is a count

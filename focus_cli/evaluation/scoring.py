@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from focus_cli import keys
+from focus_cli.core import keys
+from focus_cli.core.statistics.resampling import block_draws, interval
 from focus_cli.evaluation import metrics
 from focus_cli.evaluation.bootstrap import mean_pearson_draws
 from focus_cli.evaluation.ceiling import noise_ceiling
@@ -14,7 +15,6 @@ from focus_cli.evaluation.normalise import column_chunks
 from focus_cli.evaluation.prediction import Prediction
 from focus_cli.evaluation.space import morans_i, neighbour_weights, spatial_blocks
 from focus_cli.evaluation.truth import Truth
-from focus_cli.resampling import block_draws, interval
 
 # Ranks and gene–gene correlations are taken on at most this many locations (a seeded draw above it).
 SUBSET = 20_000

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from focus_cli import keys
+from focus_cli.core import keys
+from focus_cli.core.statistics.lognorm import LogNormReading
 from focus_cli.evaluation.matching import Match
 from focus_cli.evaluation.prediction import GatheredColumns
 from focus_cli.evaluation.reading import EstimateFile
-from focus_cli.lognorm import LogNormReading
 
 Columns = Callable[[np.ndarray], np.ndarray]
 

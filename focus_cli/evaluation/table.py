@@ -8,8 +8,8 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from focus_cli.core.storage.tables import write_table
 from focus_cli.evaluation import predictive
-from focus_cli.store.tables import write_table
 
 if TYPE_CHECKING:
     from rich.table import Table

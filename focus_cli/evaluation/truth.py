@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
-from focus_cli import keys
-from focus_cli.errors import BadInputError, MissingResourceError
+from focus_cli.core import keys
+from focus_cli.core.errors import BadInputError, MissingResourceError
+from focus_cli.core.storage.documents import parse_json
+from focus_cli.core.storage.hdf5 import read_anndata
 from focus_cli.evaluation.normalise import dense_columns, log1p_cp10k, row_sums
-from focus_cli.store.documents import parse_json
-from focus_cli.store.hdf5 import read_anndata
 
 if TYPE_CHECKING:
     import pandas as pd

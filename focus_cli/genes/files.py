@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from focus_cli import keys
-from focus_cli.errors import BadInputError, FocusError, MissingResourceError
+from focus_cli.core import keys
+from focus_cli.core.errors import BadInputError, FocusError, MissingResourceError
+from focus_cli.core.missing import texts
+from focus_cli.core.storage.documents import read_json
+from focus_cli.core.storage.hdf5 import open_hdf5
+from focus_cli.core.storage.regular import LIMIT, open_maybe_gzip, require_regular
 from focus_cli.genes.forms import split_names
 from focus_cli.genes.identity import HEADS, read_gene_names
-from focus_cli.missing import texts
-from focus_cli.store.documents import read_json
-from focus_cli.store.hdf5 import open_hdf5
-from focus_cli.store.regular import LIMIT, open_maybe_gzip, require_regular
 
 _HDF5, _ZIP, _PARQUET = b"\x89HDF", b"PK\x03\x04", b"PAR1"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")

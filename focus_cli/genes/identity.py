@@ -9,10 +9,10 @@ from enum import IntEnum
 import numpy as np
 import pandas as pd
 
-from focus_cli import keys
+from focus_cli.core import keys
+from focus_cli.core.missing import texts
 from focus_cli.genes.forms import NameParts, split_names, without_suffixes
 from focus_cli.genes.table import AMBIGUOUS, ID_PREFIX, SPECIES, UNKNOWN, GeneTable, load_table, plain
-from focus_cli.missing import texts
 
 # Columns by their names without case and punctuation.
 _ID_COLUMNS = ("geneids", "geneid", "ensemblid", "ensembl", "featureid", "ensemblgeneid", "id", "ids", "accession")

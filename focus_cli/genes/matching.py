@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from focus_cli import keys
+from focus_cli.core import keys
 from focus_cli.genes.identity import GeneNames, read_gene_names, resolve, species_of
 from focus_cli.genes.mangled import is_mangled
 from focus_cli.genes.table import SPECIES, load_table

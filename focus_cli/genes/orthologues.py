@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from focus_cli import keys
-from focus_cli.errors import BadInputError
+from focus_cli.core import keys
+from focus_cli.core.errors import BadInputError
 from focus_cli.genes.identity import read_gene_names, resolve, species_of
 from focus_cli.genes.table import SPECIES, load_table
 

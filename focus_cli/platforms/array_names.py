@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from focus_cli.errors import BadInputError
+from focus_cli.core.errors import BadInputError
 from focus_cli.platforms.formats.opening import DAMAGE
 from focus_cli.platforms.formats.plain_text import open_text, separator
 

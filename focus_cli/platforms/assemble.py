@@ -11,14 +11,14 @@ import pandas as pd
 from scipy import sparse
 from scipy.spatial import cKDTree
 
-from focus_cli import keys
-from focus_cli.coordinates import Affine
-from focus_cli.errors import BadInputError
+from focus_cli.core import keys
+from focus_cli.core.coordinates import Affine
+from focus_cli.core.errors import BadInputError
+from focus_cli.core.storage import Footprint, PlatformInfo
 from focus_cli.platforms import images
 from focus_cli.platforms.checks import check_counts, check_named, check_positions, check_unique, name_genes
 from focus_cli.platforms.count_scale import intensity_note
 from focus_cli.platforms.sample import RawSample
-from focus_cli.store import Footprint, PlatformInfo
 
 NO_IMAGE = "no H&E image was found (pass --image): image features will be missing"
 

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from focus_cli import keys
-from focus_cli.errors import BadInputError
+from focus_cli.core import keys
+from focus_cli.core.errors import BadInputError
 
 # A barcode: what a laboratory put in front, the sequence or the number of a bin or cell, and the number of its library.
 _PARTS = re.compile(

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from focus_cli.coordinates import Affine
-from focus_cli.errors import BadInputError, MissingResourceError, UsageError
+from focus_cli.core.coordinates import Affine
+from focus_cli.core.errors import BadInputError, MissingResourceError, UsageError
+from focus_cli.core.storage.regular import read_bounded
 from focus_cli.platforms.checks import GENE_EXPRESSION, check_positions, check_unique
 from focus_cli.platforms.formats.opening import DAMAGE, damaged
-from focus_cli.store.regular import read_bounded
 
 # No slide is as long as this; what is, has other units.
 LARGEST_UM = 1e6

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from focus_cli import keys
-from focus_cli.errors import BadInputError, UsageError
-from focus_cli.missing import texts
+from focus_cli.core import keys
+from focus_cli.core.errors import BadInputError, UsageError
+from focus_cli.core.missing import texts
+from focus_cli.genes.reference.scales import have_rounded_total
 from focus_cli.platforms.count_scale import RAW_HINT, why_not_counts
-from focus_cli.scales import have_rounded_total
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -80,7 +80,7 @@ def check_unique(names: Sequence[str], what: str, where: str) -> None:
 
 
 def check_named(names: Sequence[str], what: str, where: str) -> None:
-    """Refuse names that stand for a missing value (see `focus_cli.missing`).
+    """Refuse names that stand for a missing value (see `focus_cli.core.missing`).
 
     Raises
     ------

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pandas as pd
 
-from focus_cli.missing import texts
+from focus_cli.core.missing import texts
 from focus_cli.platforms.formats.position_columns import split_axis
 
 _Z_NAMES = re.compile(

@@ -9,8 +9,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from focus_cli.errors import BadInputError, MissingResourceError, UsageError
-from focus_cli.platform_names import EXTENDS, GENERAL, PLATFORMS
+from focus_cli.core.errors import BadInputError, MissingResourceError, UsageError
+from focus_cli.core.platform_names import EXTENDS, GENERAL, PLATFORMS
 from focus_cli.platforms.sample import Detection, RawSample
 
 

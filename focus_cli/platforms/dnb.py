@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from focus_cli.errors import BadInputError
+from focus_cli.core.errors import BadInputError
 
 MOST_GENES = 1 << 20
 MOST_DNB = 1 << 21  # a side of the largest chip has 4 × 10⁵ nanoballs

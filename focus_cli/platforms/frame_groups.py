@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from focus_cli.errors import UsageError
-from focus_cli.missing import texts
+from focus_cli.core.errors import UsageError
+from focus_cli.core.missing import texts
 from focus_cli.platforms.depth import as_depth, is_depth, planes
 from focus_cli.platforms.frame_areas import ignore_each_other, keep_apart, one_layer, share_area
 

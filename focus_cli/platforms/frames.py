@@ -15,19 +15,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from focus_cli import keys
-from focus_cli.errors import BadInputError, UsageError
-from focus_cli.missing import texts
+from focus_cli.core import keys
+from focus_cli.core.errors import BadInputError, UsageError
+from focus_cli.core.missing import texts
 from focus_cli.platforms.checks import choose_region
 from focus_cli.platforms.depth import is_depth, may_be_depth, state_depth, z_column
 from focus_cli.platforms.frame_areas import keeps_distance, share_area
-from focus_cli.platforms.frame_groups import (
-    Groups,
-    find_groups,
-    is_field,
-    names_sections,
-    section_columns,
-)
+from focus_cli.platforms.frame_groups import Groups, find_groups, is_field, names_sections, section_columns
 
 _COINCIDENT, _FEWEST_COINCIDENT = 0.05, 10
 

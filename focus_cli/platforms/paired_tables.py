@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from focus_cli.errors import BadInputError, UsageError
-from focus_cli.missing import texts
+from focus_cli.core.errors import BadInputError, UsageError
+from focus_cli.core.missing import texts
 from focus_cli.platforms.checks import check_unique
 from focus_cli.platforms.formats.position_columns import UM_PER_UNIT, Pair, position_pairs, split_axis
 from focus_cli.platforms.formats.tables import is_parquet, read_table, read_wide_counts, table_columns

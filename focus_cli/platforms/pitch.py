@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from focus_cli.errors import MissingResourceError
+from focus_cli.core.errors import MissingResourceError
 
 # Two statements of one length that differ by more than this disagree.
 TOLERANCE = 0.03

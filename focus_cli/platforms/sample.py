@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from focus_cli.coordinates import Affine
-from focus_cli.errors import one_line
-from focus_cli.store import Footprint, PlatformInfo
+from focus_cli.core.coordinates import Affine
+from focus_cli.core.errors import one_line
+from focus_cli.core.storage import Footprint, PlatformInfo
 
 if TYPE_CHECKING:
     from anndata import AnnData

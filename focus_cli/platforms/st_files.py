@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from focus_cli.errors import MissingResourceError, UsageError
+from focus_cli.core.errors import MissingResourceError, UsageError
 from focus_cli.platforms import images
 from focus_cli.platforms.array_names import TABLE_ENDINGS, TableHead, counts_by_place, peek_table, places
 from focus_cli.platforms.checks import choose_region

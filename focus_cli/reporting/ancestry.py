@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from focus_cli import keys
-from focus_cli.provenance import bytes_of, folder_digest, hash_file, hash_folder, hash_text
+from focus_cli.core import keys
+from focus_cli.core.provenance import bytes_of, folder_digest, hash_file, hash_folder, hash_text
 from focus_cli.reporting.context import mapping
 from focus_cli.reporting.records import record_of
 

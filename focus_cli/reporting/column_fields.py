@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from focus_cli.store.regular import require_regular
+from focus_cli.core.storage.regular import require_regular
 
 # Table → column → (unit, meaning).
 SCORES = {

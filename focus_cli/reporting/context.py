@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from focus_cli import keys
-from focus_cli.h5ad.pitch import location_pitch
-from focus_cli.h5ad.spatial_file import SpatialFile
-from focus_cli.platform_names import TITLES
+from focus_cli.core import keys
+from focus_cli.core.h5ad.pitch import location_pitch
+from focus_cli.core.h5ad.spatial_file import SpatialFile
+from focus_cli.core.platform_names import TITLES
 from focus_cli.reporting.maps import Frame, crop_image, data_uri
 
 _TISSUE_SIDE = 1000

@@ -7,16 +7,16 @@ from typing import Any
 
 import h5py
 
-from focus_cli import keys
-from focus_cli.errors import BadInputError
-from focus_cli.h5ad.spatial_file import open_h5ad, plain, read_node
-from focus_cli.reporting import answer_fields
+from focus_cli.core import keys
+from focus_cli.core.errors import BadInputError
+from focus_cli.core.h5ad.spatial_file import open_h5ad, plain, read_node
+from focus_cli.core.storage.damage import DAMAGE, damaged
+from focus_cli.reporting import analysis_fields as answer_fields
 from focus_cli.reporting.context import mapping, told_warnings
+from focus_cli.reporting.facts import NOT_OURS, result, scalars
 from focus_cli.reporting.fields import field_meaning
 from focus_cli.reporting.records import DESCRIPTIONS, TRUTH, provenance_of, truth_record
 from focus_cli.reporting.run_record import provenance
-from focus_cli.reporting.said import NOT_OURS, result, scalars
-from focus_cli.store.damage import DAMAGE, damaged
 
 _KINDS = {
     "enhanced": "enhanced AnnData: FOCUS's estimates beside the raw counts",

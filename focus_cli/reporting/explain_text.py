@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from typing import Any
 
-from focus_cli.errors import one_line
+from focus_cli.core.errors import one_line
 from focus_cli.reporting.run_record import flat, size_words
 
 _WIDTH = 100

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from focus_cli import keys
-from focus_cli.reporting.answer_fields import answer_field, joined_field
+from focus_cli.core import keys
+from focus_cli.reporting.analysis_fields import answer_field, joined_field
 
 
 @dataclass(frozen=True)

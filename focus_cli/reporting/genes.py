@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from focus_cli import keys
-from focus_cli.errors import UsageError
-from focus_cli.h5ad.matrices import CountSummary, read_columns, read_raw_columns
-from focus_cli.h5ad.spatial_file import SpatialFile
+from focus_cli.core import keys
+from focus_cli.core.errors import UsageError
+from focus_cli.core.h5ad.matrices import CountSummary, read_columns, read_raw_columns
+from focus_cli.core.h5ad.spatial_file import SpatialFile
 
 N_MEASURED, N_IMPUTED = 4, 3
 # Few candidates whose estimates must be read: each may cost a column of chunks of a file of tens of GB.

@@ -10,19 +10,19 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from focus_cli import __version__
-from focus_cli.errors import BadInputError, UsageError
-from focus_cli.h5ad.spatial_file import SpatialFile
-from focus_cli.progress import task
-from focus_cli.reporting.answers.build import categories_of
-from focus_cli.reporting.answers.compose import compositions
-from focus_cli.reporting.answers.opened import Answer, pair_answers
-from focus_cli.reporting.finer import FinerPicture
+from focus_cli.core.errors import BadInputError, UsageError
+from focus_cli.core.h5ad.spatial_file import SpatialFile
+from focus_cli.core.progress import task
+from focus_cli.core.storage import atomic_file, check_output
+from focus_cli.core.storage.kinds import REPORT
+from focus_cli.reporting.analyses.build import categories_of
+from focus_cli.reporting.analyses.compose import compositions
+from focus_cli.reporting.analyses.opened import Answer, pair_answers
 from focus_cli.reporting.genes import RULE_IMPUTED, RULE_MEASURED, refuse_unknown
 from focus_cli.reporting.sample_report import SampleSection, sample_name, sample_section
 from focus_cli.reporting.scores import ScoreSet, read_scores
+from focus_cli.reporting.slide_picture import FinerPicture
 from focus_cli.reporting.viewer import MEGABYTES
-from focus_cli.store import atomic_file, check_output
-from focus_cli.store.kinds import REPORT
 
 _TEMPLATE, _SCRIPT = "report.html.j2", "viewer.js.j2"
 _SIDES = ((2, 520), (4, 420), (8, 320), (16, 240))  # samples → longer side of a map: many samples, small maps
@@ -132,7 +132,7 @@ def _reading(path: Path) -> Iterator[None]:
 
 
 def _gene_names(file: SpatialFile) -> list[str]:
-    from focus_cli import keys
+    from focus_cli.core import keys
 
     symbols = file.var[keys.SYMBOL].astype(str).tolist() if keys.SYMBOL in file.var else []
     return [*file.var.index, *symbols]

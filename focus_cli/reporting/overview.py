@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from focus_cli import keys
-from focus_cli.h5ad.spatial_file import SpatialFile
+from focus_cli.core import keys
+from focus_cli.core.h5ad.spatial_file import SpatialFile
+from focus_cli.core.storage import atomic_file
+from focus_cli.core.storage.kinds import PICTURE
 from focus_cli.reporting.context import Geometry, tissue_picture
 from focus_cli.reporting.genes import find_genes, read_expression, reliable_genes
 from focus_cli.reporting.maps import EXPRESSION, Canvas, limits
-from focus_cli.store import atomic_file
-from focus_cli.store.kinds import PICTURE
 
 N_GENES = 6
 _SIDE = 900  # px of a map

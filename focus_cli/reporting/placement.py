@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from focus_cli import keys
-from focus_cli.alignment import ORIENTATIONS, draw_locations, inside, orientation_frames, reorient, shrink
-from focus_cli.h5ad.spatial_file import SpatialFile
+from focus_cli.core import keys
+from focus_cli.core.h5ad.spatial_file import SpatialFile
+from focus_cli.platforms.alignment import ORIENTATIONS, draw_locations, inside, orientation_frames, reorient, shrink
 from focus_cli.reporting.context import mapping, number
 from focus_cli.reporting.maps import data_uri
 

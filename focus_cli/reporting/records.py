@@ -7,13 +7,13 @@ import re
 from pathlib import Path
 from typing import Any
 
-from focus_cli import keys
-from focus_cli.errors import FocusError
-from focus_cli.h5ad.spatial_file import open_h5ad, plain, read_node
+from focus_cli.core import keys
+from focus_cli.core.errors import FocusError
+from focus_cli.core.h5ad.spatial_file import open_h5ad, plain, read_node
+from focus_cli.core.storage.documents import parse_json, read_json_object
+from focus_cli.core.storage.regular import read_bounded, require_regular
 from focus_cli.reporting.context import mapping
 from focus_cli.reporting.run_record import provenance
-from focus_cli.store.documents import parse_json, read_json_object
-from focus_cli.store.regular import read_bounded, require_regular
 
 TRUTH = "focus_truth"
 SCORES_JSON = "scores.json"

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from focus_cli import keys
-from focus_cli.h5ad.matrices import CountSummary, read_columns, summarise_counts
-from focus_cli.h5ad.spatial_file import SpatialFile
-from focus_cli.reporting.answers.build import build_panel
-from focus_cli.reporting.answers.opened import Answer
-from focus_cli.reporting.answers.panel import Panel, Picture
-from focus_cli.reporting.answers.words import ORDER
+from focus_cli.core import keys
+from focus_cli.core.h5ad.matrices import CountSummary, read_columns, summarise_counts
+from focus_cli.core.h5ad.spatial_file import SpatialFile
+from focus_cli.core.resources import Size, check_memory
+from focus_cli.reporting.analyses.build import build_panel
+from focus_cli.reporting.analyses.opened import Answer
+from focus_cli.reporting.analyses.panel import Panel, Picture
+from focus_cli.reporting.analyses.words import ORDER
 from focus_cli.reporting.charts import Histogram, ends, histogram, short
 from focus_cli.reporting.context import (
     Fact,
@@ -32,7 +33,6 @@ from focus_cli.reporting.maps import EXPRESSION, STATES, UNCERTAINTY, Canvas, Fr
 from focus_cli.reporting.placement import PlacedPicture, placement_pictures
 from focus_cli.reporting.run_record import RunRecord, run_record
 from focus_cli.reporting.viewer import Viewer, gene_layers, make_viewer, sample_layers, viewer_genes
-from focus_cli.resources import Size, check_memory
 
 N_STATES = 6
 _RAW_LABEL = "raw, log1p CP10k"

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from focus_cli.errors import BadInputError, MissingResourceError
+from focus_cli.core.errors import BadInputError, MissingResourceError
+from focus_cli.core.storage.documents import read_json_object
+from focus_cli.core.storage.regular import read_bounded
+from focus_cli.core.storage.tables import unescape_cell
 from focus_cli.reporting.charts import DotPlot, dot_plot
 from focus_cli.reporting.context import mapping
-from focus_cli.store.documents import read_json_object
-from focus_cli.store.regular import read_bounded
-from focus_cli.store.tables import unescape_cell
 
 if TYPE_CHECKING:
     import pandas as pd

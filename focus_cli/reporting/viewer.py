@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from focus_cli import keys
-from focus_cli.h5ad.matrices import read_columns, read_raw_columns
-from focus_cli.h5ad.spatial_file import SpatialFile
+from focus_cli.core import keys
+from focus_cli.core.h5ad.matrices import read_columns, read_raw_columns
+from focus_cli.core.h5ad.spatial_file import SpatialFile
 from focus_cli.reporting.context import Geometry
 from focus_cli.reporting.layers import Layer, category_layer, number_layer, packed, summary
 from focus_cli.reporting.maps import EXPRESSION, UNCERTAINTY, Frame, crop_image, data_uri, limits

@@ -12,9 +12,12 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from focus_cli import __version__, keys
-from focus_cli.errors import UsageError
-from focus_cli.progress import task
+from focus_cli import __version__
+from focus_cli.core import keys
+from focus_cli.core.errors import UsageError
+from focus_cli.core.progress import task
+from focus_cli.core.storage import atomic_directory, check_output, write_anndata
+from focus_cli.core.storage.kinds import STUDY, STUDY_JSON
 from focus_cli.simulation.arrays import FINE_UM, PLATFORMS, Locations, make_locations, square_grid
 from focus_cli.simulation.expression import Programs, donor_programs, make_programs
 from focus_cli.simulation.footprints import SPREAD_UM, capture_weights, expected_blocks
@@ -25,8 +28,6 @@ from focus_cli.simulation.single_cells import make_reference
 from focus_cli.simulation.streams import stream
 from focus_cli.simulation.tissue import Cells, Tissue, make_tissue, place_cells
 from focus_cli.simulation.truth import write_truth
-from focus_cli.store import atomic_directory, check_output, write_anndata
-from focus_cli.store.kinds import STUDY, STUDY_JSON
 
 SMALLEST_UM, LARGEST_UM = 600.0, 6500.0
 FEWEST_GENES, MOST_GENES = 40, 7000

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
-from focus_cli import keys
+from focus_cli.core import keys
+from focus_cli.core.storage import write_anndata
 from focus_cli.simulation.arrays import Locations, majority_domain
 from focus_cli.simulation.expression import Programs
 from focus_cli.simulation.tissue import CELL_TYPES, Cells, Tissue
-from focus_cli.store import write_anndata
 
 if TYPE_CHECKING:
     import pandas as pd

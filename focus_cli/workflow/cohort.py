@@ -6,20 +6,20 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from focus_cli.errors import BadInputError, MissingResourceError
-from focus_cli.progress import say, track
-from focus_cli.store import atomic_file
-from focus_cli.store.documents import read_json_object
-from focus_cli.store.kinds import PART
-from focus_cli.workflow.cohort_answers import CohortAnswers
-from focus_cli.workflow.cohort_facts import cost_of, facts_of_enhanced, facts_of_sample, scores_of
-from focus_cli.workflow.cohort_jobs import CohortJobs, Job, SampleJobs, as_json, cohort_jobs, from_json
-from focus_cli.workflow.cohort_status import Status, statuses
+from focus_cli.core.errors import BadInputError, MissingResourceError
+from focus_cli.core.progress import say, track
+from focus_cli.core.storage import atomic_file
+from focus_cli.core.storage.documents import read_json_object
+from focus_cli.core.storage.kinds import PART
+from focus_cli.reporting.cohort.analyses import CohortAnswers
+from focus_cli.reporting.cohort.facts import cost_of, facts_of_enhanced, facts_of_sample, scores_of
+from focus_cli.reporting.cohort.jobs import CohortJobs, Job, SampleJobs, as_json, cohort_jobs, from_json
+from focus_cli.reporting.cohort.status import Status, statuses
 from focus_cli.workflow.plan import Plan
 
 # Every job of a run reads this file with the Snakefile; only the report itself needs the room of reports.
 if TYPE_CHECKING:
-    from focus_cli.reporting.cohort import CohortRow, SharedJob
+    from focus_cli.reporting.cohort.page import CohortRow, SharedJob
 
 RECORD = "cohort.json"
 PAGE = "cohort.html"
@@ -55,7 +55,7 @@ def write_cohort(out: Path, *, running: bool | None = None) -> list[Path]:
     BadInputError
         If the record of the run is damaged.
     """
-    from focus_cli.reporting.cohort import write_page, write_table
+    from focus_cli.reporting.cohort.page import write_page, write_table
 
     out = Path(out)
     try:
@@ -96,7 +96,7 @@ def report_cohort(plan: Plan) -> None:
 
 
 def _row(sample: SampleJobs, status: Status, out: Path, answers: CohortAnswers) -> CohortRow:
-    from focus_cli.reporting.cohort import CohortRow
+    from focus_cli.reporting.cohort.page import CohortRow
 
     stored, enhanced, report = (out / f"{part}" for part in _paths(sample))
     facts: dict[str, Any] = facts_of_sample(stored) | facts_of_enhanced(enhanced)
@@ -137,7 +137,7 @@ def _paths(sample: SampleJobs) -> tuple[str, str, str]:
 
 def _shared(cohort: CohortJobs, out: Path) -> list[SharedJob]:
     """References and models: what they serve, and what they took."""
-    from focus_cli.reporting.cohort import SharedJob
+    from focus_cli.reporting.cohort.page import SharedJob
 
     def told(job: Job, what: str) -> SharedJob:
         measured = job.measured(out)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from focus_cli.config import Fold, RunConfig, SampleRow
-from focus_cli.errors import UsageError
-from focus_cli.workflow.learning import TEST
+from focus_cli.core.errors import UsageError
+from focus_cli.workflow.config import Fold, RunConfig, SampleRow
 from focus_cli.workflow.shell import flags
+from focus_cli.workflow.training_plan import TEST
 
 DEFAULT_TRUTH_BIN_UM = 16.0
 

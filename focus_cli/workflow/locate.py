@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import focus_cli
-from focus_cli.errors import MissingResourceError
+from focus_cli.core.errors import MissingResourceError
 
 
 def _homes() -> Iterator[Path]:

@@ -8,11 +8,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 
-from focus_cli.config import RunConfig, SampleRow, container_image, expand, input_files, load_samples, output_folder
-from focus_cli.workflow.answers import Answers
+from focus_cli.workflow.analyses import Answers
+from focus_cli.workflow.config import (
+    RunConfig,
+    SampleRow,
+    container_image,
+    expand,
+    input_files,
+    load_samples,
+    output_folder,
+)
 from focus_cli.workflow.holdouts import FoldPlan, plan_folds
-from focus_cli.workflow.learning import ModelPlan, agreed, model_names, name_references, plan_models
 from focus_cli.workflow.shell import flags
+from focus_cli.workflow.training_plan import ModelPlan, agreed, model_names, name_references, plan_models
 
 
 def make_plan(config: RunConfig, *, check_paths: bool = False) -> Plan:

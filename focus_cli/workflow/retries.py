@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from focus_cli.errors import (
+from focus_cli.core.errors import (
     EXIT_BAD_INPUT,
     EXIT_CODE_LINE,
     EXIT_MISSING,

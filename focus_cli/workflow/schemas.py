@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from focus_cli.config import RunConfig, SampleRow
+from focus_cli.workflow.config import RunConfig, SampleRow
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 MODELS = {"config.schema.json": RunConfig, "samples.schema.json": SampleRow}

@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from focus_cli.errors import BadInputError, MissingResourceError
-from focus_cli.store import atomic_file
-from focus_cli.store.kinds import PART
-from focus_cli.store.tables import read_rows, write_table
+from focus_cli.core.errors import BadInputError, MissingResourceError
+from focus_cli.core.storage import atomic_file
+from focus_cli.core.storage.kinds import PART
+from focus_cli.core.storage.tables import read_rows, write_table
 
 SCORES = "scores.tsv"
 OURS = "focus"
@@ -64,7 +64,7 @@ def write_scored_genes(truth: Path, out: Path) -> None:
     """
     import h5py
 
-    from focus_cli.store.hdf5 import open_hdf5
+    from focus_cli.core.storage.hdf5 import open_hdf5
 
     with open_hdf5(truth) as file:
         listed = file.get("uns/focus_truth/genes")

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from focus_cli.config.fields import SAFE_NAME
-from focus_cli.errors import UsageError
+from focus_cli.core.errors import UsageError
+from focus_cli.workflow.config.fields import SAFE_NAME
 
 # What wildcards may hold. Alternatives of thousands of names take seconds to compile and to match.
 ANY_NAME = SAFE_NAME.strip("^$").replace("{0,99}", "*")

@@ -13,7 +13,7 @@ import zarr
 from mutate import damage_bytes, damage_entry, damage_json, pick
 from PIL import Image
 
-from focus_cli.slides.stain import mix
+from focus_cli.histology.slides.stain import mix
 
 SIDE = 384
 NUMBERS = (0, 1, 2, 3, 7, 16, 255, 256, 4096, 65_535, 65_536, 10**6, 2**31 - 1, 2**31, 2**32 - 1)

@@ -88,8 +88,8 @@ def _child(words: list[str], folder: str, answer: Connection) -> None:
 def _outcome(words: list[str]) -> tuple[str, int, str]:
     import click
 
-    from focus_cli.cli import cli
-    from focus_cli.errors import FocusError
+    from focus_cli.cli.main import cli
+    from focus_cli.core.errors import FocusError
 
     try:
         cli.main(words, standalone_mode=False)

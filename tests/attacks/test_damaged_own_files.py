@@ -11,7 +11,7 @@ import pytest
 from damaged import cases, counted, try_all
 from verbs import COMMANDS, WITHOUT_FILES
 
-from focus_cli.cli import VERBS
+from focus_cli.cli.main import VERBS
 
 pytestmark = pytest.mark.attack
 

@@ -21,8 +21,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from writing_verbs import SILENT, Case, cases, environment, make_inputs
 
-from focus_cli.cli import VERBS
-from focus_cli.errors import EXIT_FILE_SYSTEM, EXIT_TO_BE_CONTINUED
+from focus_cli.cli.main import VERBS
+from focus_cli.core.errors import EXIT_FILE_SYSTEM, EXIT_TO_BE_CONTINUED
 
 pytestmark = pytest.mark.attack
 

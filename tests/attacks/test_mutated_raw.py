@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "platforms"))
 import test_fuzzed_inputs as fuzzed
 from mutations import mutate
 
-from focus_cli.errors import FocusError
+from focus_cli.core.errors import FocusError
 from focus_cli.platforms import describe, read
 
 pytestmark = pytest.mark.attack

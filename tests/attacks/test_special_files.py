@@ -230,8 +230,8 @@ def test_a_model_runs_no_code(world, tmp_path):
 
 def test_numbers_of_another_file_never_become_values(tmp_path):
     """What a link would have brought in is nowhere in the refusal either."""
-    from focus_cli.errors import BadInputError
-    from focus_cli.store.hdf5 import open_hdf5
+    from focus_cli.core.errors import BadInputError
+    from focus_cli.core.storage.hdf5 import open_hdf5
 
     secret = tmp_path / "secret"
     secret.write_bytes(b"SECRET00" * 4)

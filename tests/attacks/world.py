@@ -12,13 +12,13 @@ from embedding_files import cohort, write_embedding, write_table
 
 def build(top: Path) -> dict[str, Path]:
     """Make everything in `top`; the path of each by its name."""
-    from focus_cli.corpus import build_corpus
     from focus_cli.enhancement import enhance
     from focus_cli.enhancement.stage import EnhanceOptions
-    from focus_cli.preprocessing import Encoding, preprocess
-    from focus_cli.reference import build_reference
+    from focus_cli.genes.reference import build_reference
+    from focus_cli.model.corpus import build_corpus
+    from focus_cli.model.training.stage import train
+    from focus_cli.platforms.preprocessing import Encoding, preprocess
     from focus_cli.simulation import simulate
-    from focus_cli.training.stage import train
 
     study = top / "study"
     simulate(study, seed=0, n_sections=2, size_um=900, n_genes=40, mpp=2.0)
@@ -59,9 +59,9 @@ def build(top: Path) -> dict[str, Path]:
 def _encoder(folder: Path) -> Path:
     import torch
 
-    from focus_cli.encoders.folder import EncoderDescription, write_encoder_files
-    from focus_cli.models.vit import ViT
-    from focus_cli.models.vit_config import ViTConfig
+    from focus_cli.histology.encoders.folder import EncoderDescription, write_encoder_files
+    from focus_cli.histology.encoders.vit import ViT
+    from focus_cli.histology.encoders.vit_config import ViTConfig
 
     config = ViTConfig(patch_px=8, width=16, layers=1, heads=2, grid=4)
     torch.manual_seed(0)
@@ -101,9 +101,9 @@ def _lists(top: Path, made: dict[str, Path]) -> None:
 
 
 def _analyses(top: Path, made: dict[str, Path]) -> None:
-    from focus_cli.annotation import apply_annotation, fit_annotation
-    from focus_cli.cli import cli
-    from focus_cli.outcome import apply_outcome, fit_outcome
+    from focus_cli.analysis.annotation import apply_annotation, fit_annotation
+    from focus_cli.analysis.outcome import apply_outcome, fit_outcome
+    from focus_cli.cli.main import cli
 
     def focus(*words: object) -> None:
         cli.main([str(word) for word in words], standalone_mode=False)

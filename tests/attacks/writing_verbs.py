@@ -57,12 +57,12 @@ def make_inputs(folder: Path, study, repo: Path) -> dict[str, Path]:
     """Everything that the cases read: made once, in this process where that is quick."""
     from embedding_files import cohort, write_table
 
-    from focus_cli.annotation.stage import fit_annotation
+    from focus_cli.analysis.annotation.stage import fit_annotation
+    from focus_cli.analysis.outcome import fit_outcome
     from focus_cli.evaluation.holdout import hold_out
-    from focus_cli.outcome import fit_outcome
-    from focus_cli.preprocessing import preprocess
-    from focus_cli.reference import build_reference
-    from focus_cli.training.stage import train
+    from focus_cli.genes.reference import build_reference
+    from focus_cli.model.training.stage import train
+    from focus_cli.platforms.preprocessing import preprocess
 
     raw = study.sections[0]
     made = {"raw": raw, "slide": next(raw.glob("*.tif")), "cells": study.reference}

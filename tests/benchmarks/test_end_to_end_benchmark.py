@@ -15,12 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from focus_cli.errors import (
-    EXIT_USAGE,
-    MissingResourceError,
-    OutputExistsError,
-    UsageError,
-)
+from focus_cli.core.errors import EXIT_USAGE, MissingResourceError, OutputExistsError, UsageError
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
@@ -193,8 +188,8 @@ def hd(tmp_path_factory) -> Path:
 
 def check_cut(section: Path, cut: Path, fraction: float) -> None:
     """A cut holds the bins, counts, scale and tissue of the rows of the section that it was cut from."""
+    from focus_cli.histology.slides import open_slide
     from focus_cli.platforms import read
-    from focus_cli.slides import open_slide
 
     whole, part = read(section, "visium_hd", bin_um=8), read(cut, "visium_hd")
     row = whole.adata.obs["array_row"].to_numpy()

@@ -12,34 +12,34 @@ import pytest
 from click.testing import CliRunner
 from scipy import sparse
 
-from focus_cli import keys
-from focus_cli.cli import VERBS, cli
-from focus_cli.errors import FocusError
+from focus_cli.cli.main import VERBS, cli
+from focus_cli.core import keys
+from focus_cli.core.errors import FocusError
 
 # What takes long in each verb. None of it may be reached by a mistake that could be known before.
 WORK = (
-    "focus_cli.features.write_morphology",
-    "focus_cli.features.encoded.extract_features",
+    "focus_cli.histology.features.write_morphology",
+    "focus_cli.histology.features.encoded.extract_features",
     "focus_cli.enhancement.stage.Inference",
     "focus_cli.enhancement.stage.build_reference",
-    "focus_cli.attribution.stage.Inference",
-    "focus_cli.attribution.stage.build_reference",
-    "focus_cli.embedding.stage.represent",
-    "focus_cli.training.stage.fit",
-    "focus_cli.priors.build.fit_prior",
-    "focus_cli.corpus.pack._pack",
-    "focus_cli.reference.prototypes.build_prototypes",
-    "focus_cli.celltypes.stage.find_types",
-    "focus_cli.patterns.stage.read_molecules",
-    "focus_cli.interactions.stage.read_molecules",
-    "focus_cli.evaluation.evaluate.Scorer",
+    "focus_cli.enhancement.attribution.stage.Inference",
+    "focus_cli.enhancement.attribution.stage.build_reference",
+    "focus_cli.analysis.embedding.stage.represent",
+    "focus_cli.model.training.stage.fit",
+    "focus_cli.model.priors.build.fit_prior",
+    "focus_cli.model.corpus.pack._pack",
+    "focus_cli.genes.reference.prototypes.build_prototypes",
+    "focus_cli.analysis.celltypes.stage.find_types",
+    "focus_cli.analysis.patterns.stage.read_molecules",
+    "focus_cli.analysis.interactions.stage.read_molecules",
+    "focus_cli.evaluation.stage.Scorer",
     "focus_cli.evaluation.holdout.run._read_source",
-    "focus_cli.nuclei.stage.find_nuclei",
-    "focus_cli.pretraining.stage.TileStream",
-    "focus_cli.exporting.stage.join_answers",
+    "focus_cli.histology.nuclei.stage.find_nuclei",
+    "focus_cli.histology.pretraining.stage.TileStream",
+    "focus_cli.reporting.export.stage.join_answers",
     "focus_cli.reporting.html._sections",
     "focus_cli.simulation.simulate",
-    "focus_cli.workflow.launch.launch",
+    "focus_cli.workflow.starting.launch",
 )
 
 
@@ -237,7 +237,7 @@ def write_section(path: Path, species: str, n_genes: int = 200) -> Path:
 
 def test_a_mouse_sample_under_the_human_model_is_refused_once_its_counts_are_read(no_work, tmp_path, monkeypatch):
     raw = write_section(tmp_path / "mouse.h5ad", "mouse")
-    monkeypatch.setattr("focus_cli.preprocessing.stage.keep_locations", lambda *_: pytest.fail("it went on"))
+    monkeypatch.setattr("focus_cli.platforms.preprocessing.stage.keep_locations", lambda *_: pytest.fail("it went on"))
     done = CliRunner().invoke(cli, ["enhance", str(raw), "--mpp", "1", "--out", str(tmp_path / "e.h5ad")])
     assert done.exception.exit_code == 3
     assert "mouse" in done.exception.message and "human" in done.exception.message
@@ -247,7 +247,7 @@ def test_a_mouse_sample_under_the_human_model_is_refused_once_its_counts_are_rea
 def test_a_mouse_reference_of_a_human_sample_is_refused_before_it_is_prepared(no_work, tmp_path, monkeypatch):
     raw = write_section(tmp_path / "human.h5ad", "human")
     cells = write_section(tmp_path / "mouse.h5ad", "mouse")
-    monkeypatch.setattr("focus_cli.preprocessing.stage.keep_locations", lambda *_: pytest.fail("it went on"))
+    monkeypatch.setattr("focus_cli.platforms.preprocessing.stage.keep_locations", lambda *_: pytest.fail("it went on"))
     options = ["--mpp", "1", "--reference", str(cells), "--out", str(tmp_path / "e.h5ad")]
     done = CliRunner().invoke(cli, ["enhance", str(raw), *options])
     assert done.exception.exit_code == 3
@@ -256,7 +256,7 @@ def test_a_mouse_reference_of_a_human_sample_is_refused_before_it_is_prepared(no
 
 
 def test_memory_of_a_raw_sample_is_looked_at_first(no_work, study, tmp_path, monkeypatch):
-    monkeypatch.setattr("focus_cli.resources.memory.available_mb", lambda: (10.0, "a limit"))
+    monkeypatch.setattr("focus_cli.core.resources.memory.available_mb", lambda: (10.0, "a limit"))
     done = CliRunner().invoke(cli, ["enhance", str(study.sections[0]), "--out", str(tmp_path / "e.h5ad")])
     assert done.exception.exit_code == 4 and "memory" in done.exception.message
     assert not list(tmp_path.iterdir())

@@ -9,11 +9,11 @@ import sys
 import pytest
 from click.testing import CliRunner
 
-from focus_cli import cli as cli_module
-from focus_cli import errors
-from focus_cli.cli import VERBS, cli
+from focus_cli.cli import main as cli_module
+from focus_cli.cli.main import VERBS, cli
+from focus_cli.core import errors
 
-MAIN = "from focus_cli.cli import main; main()"
+MAIN = "from focus_cli.cli.main import main; main()"
 HEAVY = ("torch", "scanpy", "anndata", "numpy", "pandas", "scipy", "skimage", "snakemake", "pydantic")
 
 

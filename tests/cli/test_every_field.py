@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from focus_cli import keys
-from focus_cli.cli import cli
+from focus_cli.cli.main import cli
+from focus_cli.core import keys
 from focus_cli.reporting import explain
 from focus_cli.reporting.fields import UNKNOWN
 

@@ -11,10 +11,10 @@ import pytest
 from click.testing import CliRunner
 
 import focus_cli
-from focus_cli import cli as cli_module
-from focus_cli.cli import VERBS, cli
-from focus_cli.commands.hints import foreign_options, options_of, owner_of, possible_hint
-from focus_cli.errors import BadInputError
+from focus_cli.cli import main as cli_module
+from focus_cli.cli.hints import foreign_options, options_of, owner_of, possible_hint
+from focus_cli.cli.main import VERBS, cli
+from focus_cli.core.errors import BadInputError
 
 PACKAGE = Path(focus_cli.__file__).parent
 # Calls whose texts a user reads.
@@ -165,7 +165,7 @@ def test_a_mistyped_command_is_one_line_and_a_hint(monkeypatch, capsys, words, s
 
 
 def test_every_exit_code_is_in_the_help():
-    from focus_cli import errors
+    from focus_cli.core import errors
 
     shown = CliRunner().invoke(cli, ["--help"], prog_name="focus").output
     codes = {value for name, value in vars(errors).items() if name.startswith("EXIT_") and isinstance(value, int)}

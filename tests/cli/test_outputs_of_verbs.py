@@ -8,8 +8,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from focus_cli.cli import VERBS, cli
-from focus_cli.errors import FocusError
+from focus_cli.cli.main import VERBS, cli
+from focus_cli.core.errors import FocusError
 
 OUTPUTS = {"out", "truth", "picture", "refined", "attention", "folder"}
 # Verbs that write no file of their own.

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from focus_cli.commands.printing import print_json, print_rows
-from focus_cli.progress import say, warn
+from focus_cli.cli.printing import print_json, print_rows
+from focus_cli.core.progress import say, warn
 from focus_cli.reporting.explain_text import explain_text
 
 _NASTY = "a\x1b]0;owned\x07\x1b[2J\x9b31m\u202eb\rc\x00µ"
@@ -39,7 +39,7 @@ def test_json_reads_back_as_it_was(capsys):
 
 
 def _focus(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    start = "from focus_cli.cli import main; main()"
+    start = "from focus_cli.cli.main import main; main()"
     return subprocess.run(
         [sys.executable, "-P", "-c", start, *words],
         cwd=cwd,
@@ -55,7 +55,7 @@ def test_an_encoding_without_the_characters_ends_no_command(tmp_path):
 
 
 def test_nobody_reading_to_the_end_is_no_failure(tmp_path):
-    start = [sys.executable, "-P", "-c", "from focus_cli.cli import main; main()", "features", "--list"]
+    start = [sys.executable, "-P", "-c", "from focus_cli.cli.main import main; main()", "features", "--list"]
     process = subprocess.Popen(start, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     process.stdout.close()
     said = process.stderr.read()
@@ -67,14 +67,14 @@ _CLOSED = pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-
 
 @_CLOSED
 def test_closed_streams_end_no_command(tmp_path, closed):
-    start = "from focus_cli.cli import main; main()"
+    start = "from focus_cli.cli.main import main; main()"
     words = shlex.join([sys.executable, "-P", "-c", start, "init", "study"])
     assert subprocess.run(["bash", "-c", f"{words} {closed}"], cwd=tmp_path, check=False).returncode == 0
     assert (tmp_path / "study" / "samples.tsv").is_file()
 
 
 def test_a_folder_that_is_gone_is_named(tmp_path, monkeypatch):
-    from focus_cli.endings import refusal_of
+    from focus_cli.cli.endings import refusal_of
 
     (tmp_path / "gone").mkdir()
     monkeypatch.chdir(tmp_path / "gone")

@@ -6,10 +6,10 @@ import inspect
 
 import pytest
 
-from focus_cli.commands import enhance, preprocess
-from focus_cli.commands import inspect as inspect_verb
-from focus_cli.commands.options import _READER_OPTIONS
-from focus_cli.platform_names import PLATFORMS
+from focus_cli.cli import enhance, preprocess
+from focus_cli.cli import inspect as inspect_verb
+from focus_cli.cli.options import _READER_OPTIONS
+from focus_cli.core.platform_names import PLATFORMS
 from focus_cli.platforms.detect import reader_options
 
 VERBS = {"preprocess": preprocess.command, "enhance": enhance.command, "inspect": inspect_verb.command}

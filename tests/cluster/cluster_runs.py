@@ -17,7 +17,7 @@ from focus_cli.workflow.locate import profile
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 LIMIT_S = 900
-FOCUS = [sys.executable, "-c", "from focus_cli.cli import main; main()"]
+FOCUS = [sys.executable, "-c", "from focus_cli.cli.main import main; main()"]
 CONFIG = {
     "samples": "study/samples.tsv",
     "reference": {"path": "study/reference.h5ad"},

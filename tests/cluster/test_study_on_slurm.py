@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from cluster_runs import CONFIG, SIGNALS, ClusterRun
 
-from focus_cli.workflow.leftovers import slurm_jobs, sweep
+from focus_cli.workflow.clean_up import slurm_jobs, sweep
 
 pytestmark = pytest.mark.cluster
 

@@ -21,7 +21,7 @@ SETTINGS = {"max_steps": 24, "views_per_step": 2, "view_locations": 128, "genes_
 @pytest.fixture(scope="module")
 def sample(study, tmp_path_factory) -> Path:
     """A stored sample of the simulated study."""
-    from focus_cli.preprocessing import preprocess
+    from focus_cli.platforms.preprocessing import preprocess
 
     out = tmp_path_factory.mktemp("training") / "S1"
     preprocess(study.sections[0], out, sample_id="S1", mpp=2.0)

@@ -10,8 +10,8 @@ import yaml
 from training.tiny_cohort import TINY_TRAINING, grow, store_tissue, write_cells
 
 from focus_cli.enhancement import enhance
-from focus_cli.reference import build_reference
-from focus_cli.training.stage import train
+from focus_cli.genes.reference import build_reference
+from focus_cli.model.training.stage import train
 
 
 @pytest.fixture(scope="session")

@@ -10,12 +10,12 @@ import torch
 from enhancement.enhancing import run
 from training.tiny_cohort import grow, store_tissue
 
-from focus_cli import keys
+from focus_cli.core import keys
+from focus_cli.core.statistics.predictive import PredictedCounts
 from focus_cli.enhancement.calibration import EITHER, LEVELS, WIDEN, Calibration, Factor, fit_factor
-from focus_cli.enhancement.rehearsal import Answers
+from focus_cli.enhancement.holdout_calibration import Answers
 from focus_cli.enhancement.reliability import ABSTAIN, LearntReliability, learn_reliability
 from focus_cli.enhancement.residual import own_spread
-from focus_cli.predictive import PredictedCounts
 
 
 def answers(true_cv: float, stated_cv: float, *, level_sd: float = 0.0, n: int = 300, g: int = 40, seed: int = 0):
@@ -136,7 +136,7 @@ def test_a_raw_std_is_the_written_one_over_the_factor(cohort, adata, tmp_path, m
 
 
 def test_enough_shared_genes_are_judged_by_rehearsal(cohort, tmp_path, monkeypatch):
-    monkeypatch.setattr("focus_cli.enhancement.rehearsal.MIN_GENES", 5)
+    monkeypatch.setattr("focus_cli.enhancement.holdout_calibration.MIN_GENES", 5)
     monkeypatch.setattr("focus_cli.enhancement.reliability.GROUP", 5)
     adata = run(cohort, tmp_path / "a.h5ad")
     found = record(adata)

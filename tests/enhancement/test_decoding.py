@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from focus_cli.core.statistics.lognorm import LogNormReading
 from focus_cli.enhancement.decode import GeneDecoder, expression_layers
-from focus_cli.lognorm import LogNormReading
-from focus_cli.models.likelihood import share_link
+from focus_cli.model.network.likelihood import share_link
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ import torch
 from scipy import sparse
 from training.tiny_cohort import grow, store_tissue
 
-from focus_cli.conditioning import load_sample_data
+from focus_cli.core.storage import open_sample
 from focus_cli.enhancement.depth import depth_field
-from focus_cli.models import FocusNet, ModelConfig
-from focus_cli.store import open_sample
+from focus_cli.model.conditioning import load_sample_data
+from focus_cli.model.network import FocusNet, ModelConfig
 
 
 @pytest.fixture(scope="module")

@@ -16,12 +16,12 @@ from training.tiny_cohort import (
     store_tissue,
 )
 
-from focus_cli import keys
+from focus_cli.core import keys
+from focus_cli.core.errors import BadInputError, UsageError
 from focus_cli.enhancement import enhance
 from focus_cli.enhancement import infer as inference
 from focus_cli.enhancement import writer as writing
 from focus_cli.enhancement.stage import EnhanceOptions
-from focus_cli.errors import BadInputError, UsageError
 
 
 def test_layers_can_be_left_out(cohort, tmp_path):

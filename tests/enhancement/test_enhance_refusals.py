@@ -16,12 +16,12 @@ from training.tiny_cohort import (
     write_cells,
 )
 
-from focus_cli import keys
+from focus_cli.core import keys
+from focus_cli.core.errors import BadInputError, MissingResourceError, OutputExistsError, UsageError
 from focus_cli.enhancement import enhance
 from focus_cli.enhancement.stage import EnhanceOptions
-from focus_cli.errors import BadInputError, MissingResourceError, OutputExistsError, UsageError
 from focus_cli.genes import load_table
-from focus_cli.preprocessing.preparation import Preparation
+from focus_cli.platforms.preprocessing.preparation import Preparation
 
 
 def test_an_existing_output_is_refused_before_work(tmp_path):
@@ -106,7 +106,7 @@ def test_a_reference_that_cannot_be_used_is_refused_before_a_raw_sample_is_prepa
     def never(*args, **how):
         raise AssertionError("the sample was prepared")
 
-    monkeypatch.setattr("focus_cli.preprocessing.stage.keep_locations", never)
+    monkeypatch.setattr("focus_cli.platforms.preprocessing.stage.keep_locations", never)
     rng, names = np.random.default_rng(0), [name for name in load_table("human").symbol.tolist() if name][:200]
     raw = anndata.AnnData(rng.poisson(2.0, (36, 200)).astype(np.float32))
     raw.var_names = names

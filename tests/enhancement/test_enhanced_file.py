@@ -19,14 +19,14 @@ from training.tiny_cohort import (
     gene_program,
 )
 
-from focus_cli import keys
-from focus_cli.conditioning import load_sample_data
+from focus_cli.core import keys
+from focus_cli.core.errors import UsageError
+from focus_cli.core.statistics.lognorm import LogNormReading
+from focus_cli.core.storage import open_sample
 from focus_cli.enhancement import enhance
 from focus_cli.enhancement.queries import refined_grid
 from focus_cli.enhancement.stage import EnhanceOptions
-from focus_cli.errors import UsageError
-from focus_cli.lognorm import LogNormReading
-from focus_cli.store import open_sample
+from focus_cli.model.conditioning import load_sample_data
 
 
 def test_locations_and_genes_are_those_of_the_sample_and_of_the_reference(adata, cohort):

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from training.tiny_cohort import cells, grow, store_tissue
 
+from focus_cli.core.errors import BadInputError
 from focus_cli.enhancement import enhance
 from focus_cli.enhancement.stage import EnhanceOptions
-from focus_cli.errors import BadInputError
 
 
 @pytest.fixture(scope="module")

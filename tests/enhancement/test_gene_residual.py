@@ -8,9 +8,9 @@ import torch
 from scipy import sparse
 from training.tiny_cohort import PITCH_UM, grow
 
+from focus_cli.core.statistics.thinning import thin
 from focus_cli.enhancement.decode import GeneDecoder, Pooled, ResidualPooler
 from focus_cli.enhancement.residual import GeneResidual, apply_residual, fit_residual, kernel
-from focus_cli.thinning import thin
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from focus_cli.core.errors import BadInputError, UsageError
 from focus_cli.enhancement.genes import choose_genes
-from focus_cli.errors import BadInputError, UsageError
-from focus_cli.priors import SpatialPrior
+from focus_cli.model.priors import SpatialPrior
 
 PANEL = np.array(["D", "A", "C"])
 

@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from focus_cli import keys
-from focus_cli.conditioning import load_sample_data
+from focus_cli.core import keys
+from focus_cli.core.errors import BadInputError, MissingResourceError, UsageError
+from focus_cli.core.storage import open_sample
 from focus_cli.enhancement import enhance
 from focus_cli.enhancement.queries import read_points
 from focus_cli.enhancement.stage import EnhanceOptions
-from focus_cli.errors import BadInputError, MissingResourceError, UsageError
-from focus_cli.store import open_sample
+from focus_cli.model.conditioning import load_sample_data
 
 
 @pytest.fixture(scope="module")

@@ -14,13 +14,13 @@ from raw_folders import write_visium
 from scipy.spatial import cKDTree
 from training.tiny_cohort import TINY_TRAINING
 
-from focus_cli import keys
-from focus_cli.commands.enhance import command
+from focus_cli.cli.enhance import command
+from focus_cli.core import keys
+from focus_cli.core.errors import BadInputError, OutputExistsError, UsageError
 from focus_cli.enhancement import enhance
 from focus_cli.enhancement.stage import EnhanceOptions
-from focus_cli.errors import BadInputError, OutputExistsError, UsageError
-from focus_cli.preprocessing import Encoding, Preparation, preprocess
-from focus_cli.training.stage import train
+from focus_cli.model.training.stage import train
+from focus_cli.platforms.preprocessing import Encoding, Preparation, preprocess
 
 SLIDE = EnhanceOptions(histology_only=True, resolution_um=50.0)
 

@@ -9,7 +9,7 @@ from scipy import sparse
 from scipy.optimize import nnls
 from sklearn.linear_model import Ridge
 
-from focus_cli.errors import BadInputError
+from focus_cli.core.errors import BadInputError
 from focus_cli.evaluation import evaluate, hold_out
 from focus_cli.evaluation.baselines import BASELINES, Inputs, NotRunnable, Section, run_baselines
 from focus_cli.evaluation.baselines.reference import _mix
@@ -133,7 +133,7 @@ def reference(tmp_path, loadings):
     cells.var["gene_symbols"] = cells.var_names.astype(str)
     cells.var_names = [f"ENSG{j:011d}" for j in range(58)]
     cells.write_h5ad(tmp_path / "cells.h5ad")
-    from focus_cli.reference import build_reference
+    from focus_cli.genes.reference import build_reference
 
     build_reference(tmp_path / "cells.h5ad", tmp_path / "reference", "cell_type", n_states=6)
     return tmp_path / "reference"

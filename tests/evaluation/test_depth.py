@@ -9,7 +9,7 @@ import tiny_sections as tiny
 from scipy.stats import poisson
 from tiny_sections import expression_of, genes_of, names, rows_of
 
-from focus_cli import keys
+from focus_cli.core import keys
 from focus_cli.evaluation import evaluate
 from focus_cli.evaluation.depth import read_at_depth
 

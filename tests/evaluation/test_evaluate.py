@@ -9,10 +9,10 @@ import pytest
 import tiny_sections as tiny
 from tiny_sections import expression_of, genes_of, names, rows_of
 
-from focus_cli import keys
+from focus_cli.core import keys
+from focus_cli.core.provenance import hash_file
 from focus_cli.evaluation import evaluate, format_table
 from focus_cli.evaluation.truth import read_truth
-from focus_cli.provenance import hash_file
 
 CONTRACT = [
     *("task", "method", "genes", "n_genes", "n_nan", "pcc_mean", "pcc_median", "pcc_q25", "pcc_q75"),

@@ -6,9 +6,9 @@ import tiny_sections as tiny
 from click.testing import CliRunner
 from tiny_sections import expression_of, genes_of, names
 
-from focus_cli.cli import cli
-from focus_cli.commands.options import named_files
-from focus_cli.errors import BadInputError, UsageError
+from focus_cli.cli.main import cli
+from focus_cli.cli.options import named_files
+from focus_cli.core.errors import BadInputError, UsageError
 from focus_cli.evaluation import evaluate
 
 

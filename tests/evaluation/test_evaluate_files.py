@@ -9,8 +9,8 @@ import tiny_sections as tiny
 from scipy import sparse
 from tiny_sections import expression_of, genes_of, names, rows_of
 
-from focus_cli import keys
-from focus_cli.errors import BadInputError, MissingResourceError, OutputExistsError, UsageError
+from focus_cli.core import keys
+from focus_cli.core.errors import BadInputError, MissingResourceError, OutputExistsError, UsageError
 from focus_cli.evaluation import evaluate, hold_out
 from focus_cli.evaluation.matching import match_locations
 from focus_cli.evaluation.reading import EstimateFile

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import tiny_sections as tiny
 
-from focus_cli.cli import main
-from focus_cli.errors import EXIT_BAD_INPUT, EXIT_MISSING, EXIT_OUTPUT_EXISTS, EXIT_USAGE
+from focus_cli.cli.main import main
+from focus_cli.core.errors import EXIT_BAD_INPUT, EXIT_MISSING, EXIT_OUTPUT_EXISTS, EXIT_USAGE
 from focus_cli.evaluation.truth import read_truth
 
 
@@ -103,7 +103,7 @@ def test_every_option_of_the_verb_is_a_parameter_of_its_stage(verb):
 
     from focus_cli import evaluation
 
-    command = importlib.import_module(f"focus_cli.commands.{verb}").command
+    command = importlib.import_module(f"focus_cli.cli.{verb}").command
     options = {p.name for p in command.params} - {"help"}
     stage = {"holdout": evaluation.hold_out, "evaluate": evaluation.evaluate}[verb]
     renamed = {"evaluate": {"enhanced": "file"}}.get(verb, {})
@@ -112,7 +112,7 @@ def test_every_option_of_the_verb_is_a_parameter_of_its_stage(verb):
 
 def test_the_verbs_modules_import_no_science():
     code = (
-        "import sys, focus_cli.commands.holdout, focus_cli.commands.evaluate;"
+        "import sys, focus_cli.cli.holdout, focus_cli.cli.evaluate;"
         "print([m for m in ('numpy', 'scipy', 'anndata', 'torch') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)

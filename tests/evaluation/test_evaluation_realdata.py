@@ -20,7 +20,7 @@ def noise_file(path, truth):
 @pytest.fixture(scope="module")
 def breast(focus_data, tmp_path_factory):
     """Two counts-only sections of one patient."""
-    from focus_cli.preprocessing import preprocess
+    from focus_cli.platforms.preprocessing import preprocess
 
     folder = tmp_path_factory.mktemp("breast")
     return [
@@ -30,7 +30,7 @@ def breast(focus_data, tmp_path_factory):
 
 
 def test_hidden_genes_come_back_from_a_section_of_the_same_patient_and_from_cells(breast, focus_data, tmp_path):
-    from focus_cli.reference import build_reference
+    from focus_cli.genes.reference import build_reference
 
     build_reference(focus_data / "scrna" / "breast_chung2017.h5ad", tmp_path / "ref")
     seen, path = tmp_path / "seen", tmp_path / "truth.h5ad"
@@ -68,7 +68,7 @@ def test_thinned_molecules_of_a_real_section_are_better_predicted_by_pooling(bre
 
 @pytest.mark.slow
 def test_kidney_bins_are_refined_best_by_distance_and_image_together(focus_data, tmp_path):
-    from focus_cli.preprocessing import preprocess
+    from focus_cli.platforms.preprocessing import preprocess
 
     sample = preprocess(focus_data / "visium_hd_kidney", tmp_path / "kidney", "kidney")
     seen, path = tmp_path / "seen", tmp_path / "truth.h5ad"

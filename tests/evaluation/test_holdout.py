@@ -9,14 +9,14 @@ import pytest
 import tiny_sections as tiny
 from scipy import sparse
 
-from focus_cli import keys
-from focus_cli.errors import BadInputError, MissingResourceError, OutputExistsError, UsageError
+from focus_cli.core import keys
+from focus_cli.core.errors import BadInputError, MissingResourceError, OutputExistsError, UsageError
+from focus_cli.core.provenance import hash_file
+from focus_cli.core.statistics.pseudospots import assign_spots, hexagonal_grid
+from focus_cli.core.storage import open_sample
 from focus_cli.evaluation import hold_out
 from focus_cli.evaluation.genes import overdispersed_genes, overdispersion, spatial_genes
 from focus_cli.evaluation.truth import plain, read_truth
-from focus_cli.provenance import hash_file
-from focus_cli.pseudospots import assign_spots, hexagonal_grid
-from focus_cli.store import open_sample
 
 
 def split(tissue, tmp_path, task, **options):

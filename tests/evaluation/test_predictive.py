@@ -11,12 +11,12 @@ import torch
 from scipy import stats
 from tiny_sections import expression_of, genes_of, names, rows_of
 
-from focus_cli import keys
+from focus_cli.core import keys
+from focus_cli.core.statistics.lognorm import LogNormReading
+from focus_cli.core.statistics.predictive import PredictedCounts, central_coverage, negative_binomial_cdf
 from focus_cli.evaluation import evaluate, prediction, predictive
 from focus_cli.evaluation.stated import StatedShares
 from focus_cli.evaluation.truth import read_truth
-from focus_cli.lognorm import LogNormReading
-from focus_cli.predictive import PredictedCounts, central_coverage, negative_binomial_cdf
 
 
 def drawn(stated_over_true: float = 1.0, *, mean: float = 8.0, cv: float = 0.5, level_sd: float = 0.0, n: int = 20_000):

@@ -11,9 +11,9 @@ import pandas as pd
 import zarr
 from scipy import sparse
 
-from focus_cli import keys
+from focus_cli.core import keys
+from focus_cli.core.storage import Footprint, PlatformInfo, SampleInfo, StoredSample, write_sample
 from focus_cli.evaluation.truth import read_truth
-from focus_cli.store import Footprint, PlatformInfo, SampleInfo, StoredSample, write_sample
 
 STEP_UM = 8.0
 

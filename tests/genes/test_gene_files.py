@@ -13,11 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from focus_cli.errors import BadInputError, FocusError, MissingResourceError
+from focus_cli.core.errors import BadInputError, FocusError, MissingResourceError
 from focus_cli.evaluation.holdout.parts import find_listed_genes
 from focus_cli.genes import match_genes
 from focus_cli.genes.files import read_gene_list, read_var
-from focus_cli.priors.gene_sets import read_gene_sets
+from focus_cli.model.priors.gene_sets import read_gene_sets
 
 GENES = {"TP53": "ENSG00000141510", "EPCAM": "ENSG00000119888", "HLA-A": "ENSG00000206503", "CD44": "ENSG00000026508"}
 SYMBOLS, IDS = list(GENES), list(GENES.values())

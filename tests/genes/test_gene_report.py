@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from focus_cli.cli import cli
-from focus_cli.errors import BadInputError, MissingResourceError
+from focus_cli.cli.main import cli
+from focus_cli.core.errors import BadInputError, MissingResourceError
 from focus_cli.genes import gene_report, report_lines, report_warnings, use_gene_table
 from focus_cli.genes.mangled import mangled_names
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from focus_cli.errors import BadInputError, MissingResourceError
+from focus_cli.core.errors import BadInputError, MissingResourceError
 from focus_cli.genes import GeneNames, load_table, resolve, use_gene_table
 from focus_cli.genes.table import AMBIGUOUS, read_gene_table
 

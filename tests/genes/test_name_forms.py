@@ -164,7 +164,7 @@ def test_an_ordinary_symbol_is_left_as_it_is(one, other):
 
 
 def test_a_repeated_symbol_is_stated_once_and_without_a_warning_of_a_library(tmp_path, capsys, recwarn):
-    from focus_cli.reference import build_reference
+    from focus_cli.genes.reference import build_reference
 
     rng = np.random.default_rng(0)
     names = [*SYMBOLS, "TBCE", "TBCE", "CD4", "CD8A"]
@@ -182,8 +182,8 @@ def test_a_repeated_symbol_is_stated_once_and_without_a_warning_of_a_library(tmp
 
 @pytest.mark.parametrize("by_id", [True, False])
 def test_a_reference_with_numbers_for_names_is_refused(tmp_path, by_id):
-    from focus_cli.errors import BadInputError
-    from focus_cli.reference import build_reference
+    from focus_cli.core.errors import BadInputError
+    from focus_cli.genes.reference import build_reference
 
     adata = anndata.AnnData(np.random.default_rng(0).poisson(3, (60, 8)).astype(np.float32))
     adata.obs["cell_type"] = ["a", "b"] * 30

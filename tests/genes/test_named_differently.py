@@ -9,15 +9,15 @@ import pandas as pd
 import pytest
 from training.tiny_cohort import TINY_NET, TINY_TRAINING, cells, grow, store_tissue
 
-from focus_cli.conditioning import load_sample_data
+from focus_cli.core.storage import open_sample
 from focus_cli.enhancement.genes import choose_genes
 from focus_cli.genes import load_table
-from focus_cli.priors.build import build_prior
-from focus_cli.priors.gene_sets import set_directions
-from focus_cli.priors.transfer import adopt_names, extend_prior, reference_states
-from focus_cli.reference import build_reference, open_reference
-from focus_cli.store import open_sample
-from focus_cli.training import fit
+from focus_cli.genes.reference import build_reference, open_reference
+from focus_cli.model.conditioning import load_sample_data
+from focus_cli.model.priors.build import build_prior
+from focus_cli.model.priors.gene_sets import set_directions
+from focus_cli.model.priors.transfer import adopt_names, extend_prior, reference_states
+from focus_cli.model.training import fit
 
 NO_ID = ""
 

@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 from training.tiny_cohort import TINY_TRAINING, cells, grow, store_tissue
 
+from focus_cli.core.errors import BadInputError, UsageError
 from focus_cli.enhancement import enhance
 from focus_cli.enhancement.stage import EnhanceOptions
-from focus_cli.errors import BadInputError, UsageError
 from focus_cli.genes import load_table, require_one_species, to_species
-from focus_cli.priors.build import build_prior
-from focus_cli.reference import build_reference, open_reference
+from focus_cli.genes.reference import build_reference, open_reference
+from focus_cli.model.priors.build import build_prior
 
 
 def pairs(n: int) -> tuple[list[str], list[str]]:

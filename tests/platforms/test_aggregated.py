@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from raw_folders import COLUMNS, renumber, write_aggregated, write_matrix_h5, write_visium
 
-from focus_cli.errors import BadInputError, UsageError
+from focus_cli.core.errors import BadInputError, UsageError
 from focus_cli.platforms import describe, detect, read
 
 H5 = "filtered_feature_bc_matrix.h5"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from focus_cli.errors import BadInputError
+from focus_cli.core.errors import BadInputError
 from focus_cli.platforms import read
 
 RNG = np.random.default_rng(3)

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
-from focus_cli.errors import BadInputError, MissingResourceError, UsageError
+from focus_cli.core.errors import BadInputError, MissingResourceError, UsageError
+from focus_cli.core.storage import open_sample
 from focus_cli.platforms import describe, detect, read
-from focus_cli.preprocessing import preprocess
-from focus_cli.store import open_sample
+from focus_cli.platforms.preprocessing import preprocess
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of anndata and zarr, about their own next releases
 

@@ -9,7 +9,7 @@ from PIL import Image
 from raw_folders import write_visium
 from scipy import sparse
 
-from focus_cli.errors import BadInputError, MissingResourceError
+from focus_cli.core.errors import BadInputError, MissingResourceError
 from focus_cli.platforms import detect, read
 
 RNG = np.random.default_rng(0)

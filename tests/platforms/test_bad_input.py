@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner
 from raw_folders import write_legacy, write_matrix_folder, write_matrix_h5, write_positions, write_visium
 
-from focus_cli.commands.preprocess import command
-from focus_cli.errors import BadInputError, FocusError, MissingResourceError, UsageError
+from focus_cli.cli.preprocess import command
+from focus_cli.core.errors import BadInputError, FocusError, MissingResourceError, UsageError
 from focus_cli.platforms import detect, read
 
 MATRIX = "filtered_feature_bc_matrix.h5"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from focus_cli.errors import BadInputError
+from focus_cli.core.errors import BadInputError
 from focus_cli.platforms.barcodes import match_positions
 
 CORES = ["".join("ACGT"[d] for d in np.unravel_index(i, (4,) * 8)) for i in range(40)]

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from focus_cli.errors import BadInputError, MissingResourceError, UsageError
+from focus_cli.core.errors import BadInputError, MissingResourceError, UsageError
 from focus_cli.platforms import detect, read
 from focus_cli.simulation import simulate
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from focus_cli.errors import BadInputError
+from focus_cli.core.errors import BadInputError
 from focus_cli.platforms.checks import check_counts, check_unique, whole_numbers
 from focus_cli.platforms.count_scale import intensity_note
 

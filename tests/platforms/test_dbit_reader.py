@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from sequencing import drawn, places, written
 
-from focus_cli.errors import BadInputError, UsageError
+from focus_cli.core.errors import BadInputError, UsageError
 from focus_cli.platforms import detect, read
 from focus_cli.platforms.formats.text_matrix import read_text_matrix
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from focus_cli.errors import BadInputError, FocusError, UsageError
+from focus_cli.core.errors import BadInputError, FocusError, UsageError
 from focus_cli.platforms import detect
 from focus_cli.platforms.detect import PLATFORMS, _reader
 from focus_cli.simulation import simulate

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from scipy import io
 
-from focus_cli.errors import FocusError
+from focus_cli.core.errors import FocusError
 from focus_cli.platforms import read
 
 pytestmark = pytest.mark.realdata

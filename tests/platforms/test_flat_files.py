@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from raw_folders import write_flat, write_visium
 
-from focus_cli.errors import MissingResourceError, UsageError
+from focus_cli.core.errors import MissingResourceError, UsageError
 from focus_cli.platforms import describe, detect, read
 
 H5 = "filtered_feature_bc_matrix.h5"

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from focus_cli.errors import BadInputError, UsageError
+from focus_cli.core.errors import BadInputError, UsageError
 from focus_cli.platforms.depth import planes, z_column
 from focus_cli.platforms.frame_groups import names_sections
 from focus_cli.platforms.frames import choose_frame

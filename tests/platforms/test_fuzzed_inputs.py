@@ -30,12 +30,13 @@ from odd_words import ESCAPE
 from raw_folders import write_aggregated, write_cells, write_flat, write_visium
 from scipy import sparse
 
-from focus_cli import cli, keys
-from focus_cli.errors import EXIT_BAD_INPUT, EXIT_INTERNAL, FocusError
+from focus_cli.cli import main as cli
+from focus_cli.core import keys
+from focus_cli.core.errors import EXIT_BAD_INPUT, EXIT_INTERNAL, FocusError
+from focus_cli.core.storage import open_sample
 from focus_cli.platforms import describe, read
 from focus_cli.simulation import simulate
 from focus_cli.simulation.arrays import PLATFORMS
-from focus_cli.store import open_sample
 
 FEWEST = 500  # mutations that a run of this file must make
 CASES = int(os.environ.get("FOCUS_FUZZ", 30))
@@ -294,7 +295,7 @@ def test_a_hole_in_an_hdf5_heap_is_no_hang(layout, tmp_path):
     heap = content.index(b"GCOL") + 16
     content[heap : heap + 200] = bytes(200)
     (tmp_path / "S1.h5ad").write_bytes(content)
-    code = "import sys; from focus_cli.cli import main; sys.argv = ['focus', 'inspect', sys.argv[1]]; main()"
+    code = "import sys; from focus_cli.cli.main import main; sys.argv = ['focus', 'inspect', sys.argv[1]]; main()"
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "S1.h5ad")], capture_output=True, text=True, timeout=60
     )

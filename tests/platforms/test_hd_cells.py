@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from raw_folders import write_cells, write_matrix_folder, write_visium_hd
 
-from focus_cli.errors import BadInputError, MissingResourceError, UsageError
+from focus_cli.core.errors import BadInputError, MissingResourceError, UsageError
 from focus_cli.platforms import describe, detect, read
 from focus_cli.platforms.formats.hd_cells import read_outlines
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from focus_cli.commands.inspect import command
-from focus_cli.errors import EXIT_BAD_INPUT, EXIT_MISSING
+from focus_cli.cli.inspect import command
+from focus_cli.core.errors import EXIT_BAD_INPUT, EXIT_MISSING
 from focus_cli.simulation import simulate
 from focus_cli.simulation.arrays import PLATFORMS
 

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 from raw_folders import write_legacy
 
-from focus_cli.errors import BadInputError, MissingResourceError, UsageError
+from focus_cli.core.errors import BadInputError, MissingResourceError, UsageError
 from focus_cli.platforms import detect, read
 
 

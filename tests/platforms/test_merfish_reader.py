@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from recorded import MPP, check_round_trip, record
 
-from focus_cli.errors import BadInputError, FocusError, UsageError
+from focus_cli.core.errors import BadInputError, FocusError, UsageError
 from focus_cli.platforms import detect, read
 
 RNG = np.random.default_rng(2)

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from focus_cli.errors import BadInputError, MissingResourceError, UsageError
+from focus_cli.core.errors import BadInputError, MissingResourceError, UsageError
 from focus_cli.platforms import detect, read
 from focus_cli.simulation import simulate
 

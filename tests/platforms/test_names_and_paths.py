@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from odd_words import ESCAPE, tricks
 from scipy import sparse
 
-from focus_cli import keys
-from focus_cli.checkpoints import shipped_model
-from focus_cli.config.models import SampleRow
-from focus_cli.errors import FocusError, UsageError
-from focus_cli.preprocessing import preprocess
-from focus_cli.priors import read_prior
-from focus_cli.store import open_sample
-from focus_cli.store.sample import check_sample_id
+from focus_cli.core import keys
+from focus_cli.core.errors import FocusError, UsageError
+from focus_cli.core.storage import open_sample
+from focus_cli.core.storage.sample import check_sample_id
+from focus_cli.model.checkpoints import shipped_model
+from focus_cli.model.priors import read_prior
+from focus_cli.platforms.preprocessing import preprocess
+from focus_cli.workflow.config.models import SampleRow
 
 # Pieces of names that mean something to a file system, a shell, or a string, besides any text at all.
 PIECES = st.sampled_from(["..", "/", "\\", ".", "~", "\x00", "\n", "$HOME", "C:", "a", "B-1", "_", " ", "é", "\u202e"])

@@ -11,7 +11,7 @@ from PIL import Image
 from scipy import io, sparse
 from scipy.spatial import cKDTree
 
-from focus_cli.errors import BadInputError
+from focus_cli.core.errors import BadInputError
 from focus_cli.platforms import describe, detect, read
 
 pytestmark = pytest.mark.realdata

@@ -8,7 +8,7 @@ import pytest
 from scipy import sparse
 from sequencing import drawn, places, written
 
-from focus_cli.errors import BadInputError, FocusError
+from focus_cli.core.errors import BadInputError, FocusError
 from focus_cli.platforms import detect, read
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from recorded import check_round_trip, record
 
-from focus_cli.errors import BadInputError, MissingResourceError, UsageError
+from focus_cli.core.errors import BadInputError, MissingResourceError, UsageError
 from focus_cli.platforms import detect, read
 
 

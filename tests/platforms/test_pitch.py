@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from focus_cli.errors import MissingResourceError
+from focus_cli.core.errors import MissingResourceError
 from focus_cli.platforms.pitch import choose_mpp, fit_pitch, hexagonal_um, square_um
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy import io, sparse
 
-from focus_cli.errors import BadInputError
+from focus_cli.core.errors import BadInputError
 from focus_cli.platforms.formats import plain_text
 from focus_cli.platforms.formats.matrix import read_matrix
 from focus_cli.platforms.formats.plain_text import open_text

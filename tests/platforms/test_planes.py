@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from focus_cli.errors import UsageError
+from focus_cli.core.errors import UsageError
 from focus_cli.platforms import read
 
 N = 80

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from raw_folders import COLUMNS, write_visium
 
-from focus_cli.errors import BadInputError
+from focus_cli.core.errors import BadInputError
 from focus_cli.platforms import read
 
 NAME = "tissue_positions.csv"

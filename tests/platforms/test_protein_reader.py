@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
-from focus_cli.errors import BadInputError
+from focus_cli.core.errors import BadInputError
 from focus_cli.platforms import read
-from focus_cli.preprocessing import preprocess
+from focus_cli.platforms.preprocessing import preprocess
 
 RNG = np.random.default_rng(6)
 INTENSITY = RNG.gamma(2.0, 3.7, (50, 4)).astype(np.float32)

@@ -9,7 +9,7 @@ import pytest
 import tifffile
 from recorded import MPP, check_round_trip, record
 
-from focus_cli.errors import BadInputError, FocusError, MissingResourceError, UsageError
+from focus_cli.core.errors import BadInputError, FocusError, MissingResourceError, UsageError
 from focus_cli.platforms import detect, read
 
 RNG = np.random.default_rng(1)

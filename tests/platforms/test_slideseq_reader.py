@@ -11,7 +11,7 @@ import pytest
 from scipy import io
 from sequencing import drawn, places, written
 
-from focus_cli.errors import BadInputError, MissingResourceError, UsageError
+from focus_cli.core.errors import BadInputError, MissingResourceError, UsageError
 from focus_cli.platforms import detect, read
 from focus_cli.platforms.readers.slideseq import bead_pitch
 

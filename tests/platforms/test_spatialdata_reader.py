@@ -11,7 +11,7 @@ import pytest
 from recorded import check_round_trip, record
 from scipy import sparse
 
-from focus_cli.errors import BadInputError, MissingResourceError, UsageError
+from focus_cli.core.errors import BadInputError, MissingResourceError, UsageError
 from focus_cli.platforms import detect, read
 
 sd = pytest.importorskip("spatialdata")

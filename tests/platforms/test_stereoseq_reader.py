@@ -10,7 +10,7 @@ import pytest
 from scipy import sparse
 from sequencing import written
 
-from focus_cli.errors import BadInputError, FocusError, MissingResourceError, UsageError
+from focus_cli.core.errors import BadInputError, FocusError, MissingResourceError, UsageError
 from focus_cli.platforms import detect, read
 from focus_cli.platforms.dnb import Sums
 from focus_cli.simulation.layouts.stereoseq import scatter, write_gef, write_gem

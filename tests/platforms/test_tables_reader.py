@@ -11,7 +11,7 @@ import pytest
 from mutations import mutate
 from PIL import Image
 
-from focus_cli.errors import BadInputError, FocusError, MissingResourceError, UsageError
+from focus_cli.core.errors import BadInputError, FocusError, MissingResourceError, UsageError
 from focus_cli.platforms import detect, read
 
 CELLS = [f"cell_{i}" for i in range(12)]

@@ -8,7 +8,7 @@ import pytest
 from raw_folders import write_matrix_folder, write_matrix_h5, write_visium
 from scipy import io, sparse
 
-from focus_cli.errors import BadInputError
+from focus_cli.core.errors import BadInputError
 from focus_cli.platforms.formats.matrix import read_matrix
 from focus_cli.platforms.formats.mtx import read_mtx
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from raw_folders import write_visium_hd
 
-from focus_cli.errors import UsageError
+from focus_cli.core.errors import UsageError
 from focus_cli.platforms import detect, read
 from focus_cli.platforms.readers.visium_hd import choose_bin
 

@@ -9,7 +9,7 @@ from PIL import Image
 from raw_folders import write_matrix_h5, write_positions, write_visium
 from scipy import sparse
 
-from focus_cli.errors import BadInputError, MissingResourceError, UsageError
+from focus_cli.core.errors import BadInputError, MissingResourceError, UsageError
 from focus_cli.platforms import detect, read
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 from raw_folders import write_matrix_folder, write_matrix_h5
 from scipy import sparse
 
-from focus_cli.errors import BadInputError, MissingResourceError, UsageError
+from focus_cli.core.errors import BadInputError, MissingResourceError, UsageError
 from focus_cli.platforms import detect, read
 from focus_cli.simulation import simulate
 

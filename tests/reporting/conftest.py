@@ -26,8 +26,8 @@ def enhanced_sample(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Pat
     """An enhanced file, made without a model, and the stored sample of a small simulated section with its H&E."""
     import anndata
 
-    from focus_cli import keys
-    from focus_cli.preprocessing import preprocess
+    from focus_cli.core import keys
+    from focus_cli.platforms.preprocessing import preprocess
     from focus_cli.simulation import simulate
 
     folder = tmp_path_factory.mktemp("sample")

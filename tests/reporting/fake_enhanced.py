@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from focus_cli import keys
-from focus_cli.store import write_anndata
+from focus_cli.core import keys
+from focus_cli.core.storage import write_anndata
 
 MPP = 0.5
 STATES = ("epithelium", "stroma", "B cell", "T cell")

@@ -13,14 +13,14 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
-from focus_cli import keys
-from focus_cli.errors import BadInputError, MissingResourceError
-from focus_cli.provenance import describe_path, describe_run
+from focus_cli.core import keys
+from focus_cli.core.errors import BadInputError, MissingResourceError
+from focus_cli.core.provenance import describe_path, describe_run
+from focus_cli.core.storage import Footprint, PlatformInfo, SampleInfo, write_sample
 from focus_cli.reporting import explain, write_report
 from focus_cli.reporting.explain_text import explain_text
 from focus_cli.reporting.fields import FIELDS, field_meaning
 from focus_cli.reporting.run_record import flat
-from focus_cli.store import Footprint, PlatformInfo, SampleInfo, write_sample
 
 
 def test_an_enhanced_file_tells_its_genes_fields_and_making(study: Path) -> None:
@@ -326,7 +326,7 @@ def test_a_folder_has_one_hash_however_it_is_read(tmp_path: Path) -> None:
 def test_a_head_and_its_table_are_known(tmp_path):
     import numpy as np
 
-    from focus_cli.heads.folder import write_head
+    from focus_cli.analysis.heads.folder import write_head
 
     told = {"provenance": {"command": "annotate fit", "focus_version": "0"}, "space": "abc/joint"}
     write_head(tmp_path / "head", "annotate", told, {"weight": np.ones(2, np.float32)})

@@ -5,9 +5,9 @@ import json
 import fake_enhanced
 import numpy as np
 
-from focus_cli import keys
-from focus_cli.alignment import ORIENTATIONS
-from focus_cli.h5ad.spatial_file import SpatialFile
+from focus_cli.core import keys
+from focus_cli.core.h5ad.spatial_file import SpatialFile
+from focus_cli.platforms.alignment import ORIENTATIONS
 from focus_cli.reporting import write_report
 from focus_cli.reporting.placement import placement_pictures
 

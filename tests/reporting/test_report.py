@@ -14,12 +14,12 @@ import pytest
 from report_page import Page
 from scipy import sparse
 
-from focus_cli import keys
-from focus_cli.errors import BadInputError, MissingResourceError, OutputExistsError, UsageError
-from focus_cli.h5ad.spatial_file import SpatialFile
+from focus_cli.core import keys
+from focus_cli.core.errors import BadInputError, MissingResourceError, OutputExistsError, UsageError
+from focus_cli.core.h5ad.spatial_file import SpatialFile
+from focus_cli.core.storage import write_anndata
 from focus_cli.reporting import html, write_report
 from focus_cli.reporting.genes import read_expression
-from focus_cli.store import write_anndata
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from focus_cli.errors import EXIT_BAD_INPUT, EXIT_MISSING, EXIT_OUTPUT_EXISTS, EXIT_USAGE
+from focus_cli.core.errors import EXIT_BAD_INPUT, EXIT_MISSING, EXIT_OUTPUT_EXISTS, EXIT_USAGE
 
 
 def focus(*arguments: object) -> subprocess.CompletedProcess[str]:
-    code = "from focus_cli.cli import main; main()"
+    code = "from focus_cli.cli.main import main; main()"
     return subprocess.run([sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True)
 
 
@@ -50,7 +50,7 @@ def test_refusals_have_their_exit_code_and_no_traceback(
 
 def test_importing_the_verbs_loads_no_science() -> None:
     code = (
-        "import sys, focus_cli.commands.report, focus_cli.commands.explain;"
+        "import sys, focus_cli.cli.report, focus_cli.cli.explain;"
         "print([m for m in ('numpy', 'h5py', 'matplotlib', 'anndata', 'torch') if m in sys.modules])"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

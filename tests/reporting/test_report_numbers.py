@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from focus_cli.h5ad import matrices
-from focus_cli.h5ad.pitch import location_pitch
+from focus_cli.core.h5ad import matrices
+from focus_cli.core.h5ad.pitch import location_pitch
 from focus_cli.reporting.charts import ends, histogram
 from focus_cli.reporting.context import by_type
 from focus_cli.reporting.genes import morans_i, neighbour_weights

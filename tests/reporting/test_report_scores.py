@@ -8,7 +8,7 @@ from pathlib import Path
 import fake_enhanced
 import pytest
 
-from focus_cli.errors import BadInputError
+from focus_cli.core.errors import BadInputError
 from focus_cli.reporting.scores import read_scores
 
 

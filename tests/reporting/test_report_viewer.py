@@ -9,13 +9,13 @@ import zlib
 from pathlib import Path
 
 import anndata
-import fake_answers
+import fake_analyses
 import numpy as np
 import pytest
 from browser import Browser
 from report_page import Page
 
-from focus_cli.errors import BadInputError, MissingResourceError
+from focus_cli.core.errors import BadInputError, MissingResourceError
 from focus_cli.reporting import write_report
 from focus_cli.reporting.layers import NOTHING, category_layer, number_layer, summary
 
@@ -23,7 +23,7 @@ from focus_cli.reporting.layers import NOTHING, category_layer, number_layer, su
 @pytest.fixture(scope="module")
 def page(study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("viewer")
-    answers = fake_answers.write_all(study / "S1.h5ad", folder / "answers")
+    answers = fake_analyses.write_all(study / "S1.h5ad", folder / "answers")
     return write_report([study / "S1.h5ad"], folder / "r.html", answers=list(answers.values()))
 
 
@@ -221,9 +221,9 @@ def test_a_turned_slide_is_laid_as_the_sample_has_it(enhanced_sample: tuple[Path
 
     import tifffile
 
-    from focus_cli.reporting.finer import FinerPicture
+    from focus_cli.histology.slides import open_slide
     from focus_cli.reporting.maps import Frame
-    from focus_cli.slides import open_slide
+    from focus_cli.reporting.slide_picture import FinerPicture
 
     _, sample = enhanced_sample
     described = json.loads((sample / "sample.json").read_text())

@@ -1,6 +1,6 @@
 """What is read can be simulated, and the other way round."""
 
-from focus_cli.platform_names import PLATFORMS, STATED
+from focus_cli.core.platform_names import PLATFORMS, STATED
 from focus_cli.simulation.arrays import PLATFORMS as SIMULATED
 
 

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from focus_cli.commands.simulate import command
-from focus_cli.errors import OutputExistsError, UsageError
+from focus_cli.cli.simulate import command
+from focus_cli.core.errors import OutputExistsError, UsageError
 from focus_cli.simulation import simulate, study
 
 LISTS = ("samples.tsv", "study.json")  # of the sections

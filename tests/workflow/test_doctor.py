@@ -15,8 +15,8 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from focus_cli.commands.doctor import command
-from focus_cli.errors import MissingResourceError
+from focus_cli.cli.doctor import command
+from focus_cli.core.errors import MissingResourceError
 from focus_cli.workflow import health
 from focus_cli.workflow.health import FAIL, PASS, WARN, codecs, gpu, limits, schedulers, software, storage, weights
 
@@ -238,7 +238,7 @@ def test_few_open_files_are_told_with_the_command(monkeypatch):
 
 
 def test_little_memory_and_what_bounds_it_are_told(monkeypatch):
-    monkeypatch.setattr("focus_cli.resources.memory.available_mb", lambda: (4000, "SLURM_MEM_PER_NODE"))
+    monkeypatch.setattr("focus_cli.core.resources.memory.available_mb", lambda: (4000, "SLURM_MEM_PER_NODE"))
     check = one(limits.cores_and_memory)
     assert check.status == WARN and "4 GB of memory (SLURM_MEM_PER_NODE)" in check.found
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from focus_cli.store.fence import FOLDER_VARIABLE
-from focus_cli.workflow.leftovers import sweep
+from focus_cli.core.storage.fencing import FOLDER_VARIABLE
+from focus_cli.workflow.clean_up import sweep
 
 KILLS = 4
 LIMIT_S = 900
@@ -38,7 +38,7 @@ def prepare(folder: Path, study: Path) -> Path:
 
 
 def start(folder: Path) -> subprocess.Popen:
-    program = "from focus_cli.cli import main; main()"
+    program = "from focus_cli.cli.main import main; main()"
     log = open(folder / "run.log", "ab")  # noqa: SIM115 - the child keeps it
     return subprocess.Popen([sys.executable, "-c", program, "run", "--cores", "2"], cwd=folder, stdout=log, stderr=log)
 

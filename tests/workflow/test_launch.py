@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from focus_cli.config import load_config, load_samples
-from focus_cli.errors import MissingResourceError, OutputExistsError
-from focus_cli.workflow import locate, newstudy
-from focus_cli.workflow.newstudy import write_study
+from focus_cli.core.errors import MissingResourceError, OutputExistsError
+from focus_cli.workflow import locate
+from focus_cli.workflow import new_study as newstudy
+from focus_cli.workflow.config import load_config, load_samples
+from focus_cli.workflow.new_study import write_study
 
-FOCUS = [sys.executable, "-c", "from focus_cli.cli import main; main()"]
+FOCUS = [sys.executable, "-c", "from focus_cli.cli.main import main; main()"]
 
 N_LINES = len(newstudy._sheet().splitlines())  # of a sheet without samples
 

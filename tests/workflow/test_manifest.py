@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from focus_cli.commands.explain import command as explain_command
-from focus_cli.provenance import describe_path
+from focus_cli.cli.explain import command as explain_command
+from focus_cli.core.provenance import describe_path
 from focus_cli.reporting.explain_text import job_words
-from focus_cli.workflow import manifest
-from focus_cli.workflow.manifest_events import fold, job_name, read_events
-from focus_cli.workflow.manifest_explain import explain_run
-from focus_cli.workflow.manifest_jobs import jobs_of, read_manifest
-from focus_cli.workflow.manifest_nodes import allocation, targets
+from focus_cli.workflow.manifest import manifest
+from focus_cli.workflow.manifest.events import fold, job_name, read_events
+from focus_cli.workflow.manifest.explain import explain_run
+from focus_cli.workflow.manifest.jobs import jobs_of, read_manifest
+from focus_cli.workflow.manifest.nodes import allocation, targets
 
 SNAKEFILE = """
     from focus_cli.workflow import manifest

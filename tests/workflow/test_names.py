@@ -17,12 +17,12 @@ from snakemake.cli import parse_config
 from snakemake.io import apply_wildcards
 from snakemake.utils import format as snakemake_format
 
-from focus_cli.config import load_config, load_samples
-from focus_cli.config.words import expand, input_path, output_path
-from focus_cli.errors import BadInputError, FocusError, UsageError
-from focus_cli.workflow.launch import with_samples
+from focus_cli.core.errors import BadInputError, FocusError, UsageError
+from focus_cli.workflow.config import load_config, load_samples
+from focus_cli.workflow.config.variables import expand, input_path, output_path
 from focus_cli.workflow.plan import make_plan
 from focus_cli.workflow.shell import by, each, flags
+from focus_cli.workflow.starting import with_samples
 
 BIN = Path(sys.executable).parent
 # What shells, Snakemake, argument parsers and YAML read as more than a character.
@@ -162,7 +162,7 @@ def test_braces_in_a_sheet_are_refused_with_line_and_column(tmp_path, name):
     ],
 )
 def test_braces_in_a_configuration_are_refused_with_the_key(tmp_path, monkeypatch, config, key):
-    from focus_cli.workflow.launch import check
+    from focus_cli.workflow.starting import check
 
     monkeypatch.chdir(tmp_path)
     path = write(tmp_path, config, "S1\traw")
@@ -173,8 +173,8 @@ def test_braces_in_a_configuration_are_refused_with_the_key(tmp_path, monkeypatc
 
 
 def test_braces_in_a_benchmark_are_refused_with_the_key(tmp_path):
-    from focus_cli.benchmark.config import check_benchmark
-    from focus_cli.benchmark.plan import BenchmarkPlan
+    from focus_cli.workflow.benchmark.config import check_benchmark
+    from focus_cli.workflow.benchmark.plan import BenchmarkPlan
 
     case = {"task": "T1", "section": "A", "holdout": {"task": "denoise"}, "train": ["observed"]}
     for section, key in (
@@ -213,7 +213,7 @@ def test_keys_that_come_twice_and_tabs_are_refused(tmp_path, text, said):
     ],
 )
 def test_what_a_configuration_lacks_is_found_before_snakemake(tmp_path, monkeypatch, config, code, said):
-    from focus_cli.workflow.launch import check
+    from focus_cli.workflow.starting import check
 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "raw").mkdir()
@@ -276,7 +276,7 @@ def test_a_dry_run_gives_every_verb_the_names_as_they_are(repo, tmp_path):
 
 
 def test_a_real_run_reads_the_folder_that_the_sheet_names(repo, study, tmp_path):
-    from focus_cli.store import open_sample
+    from focus_cli.core.storage import open_sample
 
     raw = study.sections[0]
     (tmp_path / ODD).symlink_to(raw)

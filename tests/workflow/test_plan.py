@@ -7,8 +7,8 @@ from pathlib import PurePath
 
 import pytest
 
-from focus_cli.config import SampleRow, check_config
-from focus_cli.errors import UsageError
+from focus_cli.core.errors import UsageError
+from focus_cli.workflow.config import SampleRow, check_config
 from focus_cli.workflow.plan import Plan
 from focus_cli.workflow.shell import by, flags
 

@@ -100,7 +100,7 @@ def test_a_job_that_has_to_be_continued_uses_up_no_retries_and_asks_for_no_more(
 def test_a_verb_ends_its_log_with_its_exit_code_within_the_workflow_alone(tmp_path):
     def last_line(**environment: str) -> str:
         done = subprocess.run(
-            [sys.executable, "-c", "from focus_cli.cli import main; main()", "explain", tmp_path / "nothing.h5ad"],
+            [sys.executable, "-c", "from focus_cli.cli.main import main; main()", "explain", tmp_path / "nothing.h5ad"],
             env={"PATH": "/usr/bin", **environment},
             capture_output=True,
             text=True,
@@ -116,8 +116,8 @@ def test_a_verb_ends_its_log_with_its_exit_code_within_the_workflow_alone(tmp_pa
 FULL = """
 import sys
 from pathlib import Path
-import focus_cli.commands.explain as verb
-from focus_cli.cli import main
+import focus_cli.cli.explain as verb
+from focus_cli.cli.main import main
 
 def write(*arguments, **options):
     {write}

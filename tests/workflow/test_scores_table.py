@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from focus_cli.errors import BadInputError, MissingResourceError
+from focus_cli.core.errors import BadInputError, MissingResourceError
 from focus_cli.workflow.scores import gather_scores, summarise, table, write_scored_genes
 
 

@@ -13,10 +13,10 @@ import pandas as pd
 from scipy import sparse
 from scipy.spatial import cKDTree
 
-from focus_cli import keys
+from focus_cli.core import keys
+from focus_cli.core.storage import StoredSample
 from focus_cli.evaluation.normalise import log1p_cp10k, row_sums
 from focus_cli.evaluation.prediction import Prediction
-from focus_cli.store import StoredSample
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -97,7 +97,7 @@ class Section:
 
 def _features(paths: list[Path]) -> Callable[[np.ndarray], np.ndarray]:
     def features(xy_um: np.ndarray) -> np.ndarray:
-        from focus_cli.features import RasterStack
+        from focus_cli.histology.features import RasterStack
 
         values = RasterStack.open(paths).sample(np.asarray(xy_um, dtype=np.float64))
         return np.nan_to_num(np.asarray(values, dtype=np.float32))

@@ -9,7 +9,7 @@ import pandas as pd
 from scipy import sparse
 from scipy.optimize import nnls
 
-from focus_cli import keys
+from focus_cli.core import keys
 from focus_cli.evaluation.baselines.inputs import Inputs, NotRunnable, covering
 from focus_cli.evaluation.baselines.ridge import fit_ridge, random_folds
 from focus_cli.evaluation.baselines.transfer import MAX_ROWS, moments, standardised, transferred

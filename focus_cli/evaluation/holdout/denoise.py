@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from focus_cli.errors import UsageError
+from focus_cli.core.errors import UsageError
+from focus_cli.core.statistics.thinning import thin
 from focus_cli.evaluation.genes import OVERDISPERSED_RULE, overdispersed_genes
 from focus_cli.evaluation.holdout.parts import Source, Split, require_genes, visible_sample
 from focus_cli.evaluation.normalise import row_sums
 from focus_cli.evaluation.truth import VISIBLE, make_truth
-from focus_cli.thinning import thin
 
 
 def split_denoise(source: Source, fraction: float) -> Split:

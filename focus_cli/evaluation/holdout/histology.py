@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from focus_cli.errors import UsageError
+from focus_cli.core.errors import UsageError
 from focus_cli.evaluation.genes import SPATIAL_RULE, spatial_genes
 from focus_cli.evaluation.holdout.parts import Source, Split, outside_distance, require_genes, visible_sample
 from focus_cli.evaluation.normalise import row_sums

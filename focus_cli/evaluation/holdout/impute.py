@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from focus_cli.errors import BadInputError
+from focus_cli.core.errors import BadInputError
 from focus_cli.evaluation.genes import OVERDISPERSED_RULE, overdispersed_genes
 from focus_cli.evaluation.holdout.parts import Source, Split, require_genes, visible_sample
 from focus_cli.evaluation.normalise import row_sums

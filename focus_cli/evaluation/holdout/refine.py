@@ -8,15 +8,15 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from focus_cli import keys
-from focus_cli.errors import BadInputError, UsageError
+from focus_cli.core import keys
+from focus_cli.core.errors import BadInputError, UsageError
+from focus_cli.core.statistics.pseudospots import assign_spots, hexagonal_grid, sum_by
+from focus_cli.core.storage import Footprint
 from focus_cli.evaluation.genes import SPATIAL_RULE, spatial_genes
 from focus_cli.evaluation.holdout.parts import Source, Split, require_genes, visible_sample
 from focus_cli.evaluation.normalise import row_sums
 from focus_cli.evaluation.space import pitch_of
 from focus_cli.evaluation.truth import make_truth
-from focus_cli.pseudospots import assign_spots, hexagonal_grid, sum_by
-from focus_cli.store import Footprint
 
 
 def merge_bins(source: Source, bin_um: float) -> tuple[sparse.csr_matrix, pd.DataFrame, np.ndarray]:

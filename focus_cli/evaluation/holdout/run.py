@@ -10,8 +10,15 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from focus_cli import keys
-from focus_cli.errors import BadInputError, MissingResourceError, UsageError
+from focus_cli.core import keys
+from focus_cli.core.errors import BadInputError, MissingResourceError, UsageError
+from focus_cli.core.progress import say
+from focus_cli.core.provenance import describe_run
+from focus_cli.core.resources import check_memory, sample_size
+from focus_cli.core.storage import StoredSample, atomic_file, check_output, open_sample, write_anndata, write_sample
+from focus_cli.core.storage.kinds import SAMPLE, TRUTH
+from focus_cli.core.storage.sample import check_sample_id
+from focus_cli.core.storage.zarr_folder import require_zarr
 from focus_cli.evaluation.holdout.denoise import split_denoise
 from focus_cli.evaluation.holdout.histology import split_histology
 from focus_cli.evaluation.holdout.impute import split_impute
@@ -19,13 +26,6 @@ from focus_cli.evaluation.holdout.parts import Source, Split, find_listed_genes,
 from focus_cli.evaluation.holdout.refine import split_refine
 from focus_cli.evaluation.normalise import check_molecules
 from focus_cli.evaluation.truth import TASKS, UNS_TRUTH
-from focus_cli.progress import say
-from focus_cli.provenance import describe_run
-from focus_cli.resources import check_memory, sample_size
-from focus_cli.store import StoredSample, atomic_file, check_output, open_sample, write_anndata, write_sample
-from focus_cli.store.kinds import SAMPLE, TRUTH
-from focus_cli.store.sample import check_sample_id
-from focus_cli.store.zarr_folder import require_zarr
 
 DEFAULT_N_GENES = {"denoise": 1000, "impute": 1000, "refine": 200, "histology": 200}
 Box = tuple[float, float, float, float]
@@ -115,7 +115,7 @@ def hold_out(
     if genes_file is not None and not Path(genes_file).is_file():
         raise MissingResourceError(f"no such list of genes: {genes_file}", hint="one gene name per line")
     if reference is not None:
-        from focus_cli.reference import open_reference
+        from focus_cli.genes.reference import open_reference
 
         open_reference(Path(reference))
     check_memory("hold_out", sample_size(sample.path), lower="hold out a part of the section with --crop")
@@ -172,7 +172,7 @@ def _in_reference(source: Source, reference: Path | None) -> np.ndarray | None:
     if reference is None:
         return None
     from focus_cli.genes import match_genes, require_one_species
-    from focus_cli.reference import open_reference
+    from focus_cli.genes.reference import open_reference
 
     cells = open_reference(Path(reference)).cells.var
     require_one_species(source.adata.var, cells, "the sample's species", "the reference's")

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from focus_cli.errors import BadInputError, UsageError
+from focus_cli.core.errors import BadInputError, UsageError
 from focus_cli.platforms.formats.outs import File, Files, find_files
 from focus_cli.platforms.formats.tables import read_table, table_columns
 

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from focus_cli.errors import BadInputError, FocusError
+from focus_cli.core.errors import BadInputError, FocusError
+from focus_cli.genes.reference.scales import HEAD, are_other_counts
 from focus_cli.platforms.checks import (
     GENE_EXPRESSION,
     PROTEIN,
@@ -20,7 +21,6 @@ from focus_cli.platforms.checks import (
 from focus_cli.platforms.count_scale import RAW_HINT, why_not_counts
 from focus_cli.platforms.formats.anntable import AnnTable, Matrix
 from focus_cli.platforms.formats.features import check_orientation, feature_table
-from focus_cli.scales import HEAD, are_other_counts
 
 _MOST_PROTEIN_VALUES = 50_000_000
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from focus_cli import keys
-from focus_cli.errors import BadInputError
+from focus_cli.core import keys
+from focus_cli.core.errors import BadInputError
 from focus_cli.platforms.formats.position_columns import UM_PER_UNIT, Pair, find_pairs, numbered, position_pairs
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from focus_cli.store.damage import damaged
-from focus_cli.store.hdf5 import open_hdf5
-from focus_cli.store.zarr_folder import require_zarr
+from focus_cli.core.storage.damage import damaged
+from focus_cli.core.storage.hdf5 import open_hdf5
+from focus_cli.core.storage.zarr_folder import require_zarr
 
 _METADATA = ("zarr.json", ".zgroup", ".zattrs", ".zarray", ".zmetadata")
 # Folders that other stores have: of a SpatialData store, and of a picture in OME-Zarr.

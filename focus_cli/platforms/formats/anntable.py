@@ -18,13 +18,13 @@ import pandas as pd
 from anndata.io import read_elem, sparse_dataset
 from scipy import sparse
 
-from focus_cli import keys
-from focus_cli.errors import BadInputError, FocusError
+from focus_cli.core import keys
+from focus_cli.core.errors import BadInputError, FocusError
+from focus_cli.core.storage.hdf5 import read_anndata
 from focus_cli.platforms.count_scale import RAW_HINT
 from focus_cli.platforms.formats.annpositions import is_position_key, of_element
 from focus_cli.platforms.formats.annstore import open_anndata
 from focus_cli.platforms.formats.opening import damaged
-from focus_cli.store.hdf5 import read_anndata
 
 # Other names of layers with raw counts, where neither X nor raw holds them.
 _COUNT_LAYERS = (

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from focus_cli.errors import FocusError
+from focus_cli.core.errors import FocusError
 from focus_cli.platforms.formats.outs import Files
 from focus_cli.platforms.formats.positions import first_barcode
 

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from focus_cli import keys
-from focus_cli.errors import BadInputError
+from focus_cli.core import keys
+from focus_cli.core.errors import BadInputError
+from focus_cli.core.missing import texts
 from focus_cli.genes import read_gene_names, share_of_genes
-from focus_cli.missing import texts
 from focus_cli.platforms.cells import control_types
 from focus_cli.platforms.checks import check_unique, feature_kinds
 

@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from focus_cli.errors import BadInputError, UsageError
+from focus_cli.core.errors import BadInputError, UsageError
+from focus_cli.core.storage.hdf5 import open_hdf5
 from focus_cli.platforms.checks import GENE_EXPRESSION
 from focus_cli.platforms.dnb import MOST_DNB, MOST_GENES, Measured, Sums, bin_corners, bin_places, whole, whole_counts
 from focus_cli.platforms.formats.opening import DAMAGE, damaged
-from focus_cli.store.hdf5 import open_hdf5
 
 _ROWS = 2_000_000
 _MOST_CELLS = 100_000_000

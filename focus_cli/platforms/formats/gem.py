@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from focus_cli.errors import BadInputError, UsageError
+from focus_cli.core.errors import BadInputError, UsageError
 from focus_cli.platforms.checks import GENE_EXPRESSION
 from focus_cli.platforms.dnb import MOST_DNB, MOST_GENES, Measured, Sums, bin_corners, bin_places, whole, whole_counts
 from focus_cli.platforms.formats.opening import DAMAGE, damaged, open_maybe_gzip

@@ -13,14 +13,14 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from focus_cli import keys
-from focus_cli.errors import BadInputError, MissingResourceError
+from focus_cli.core import keys
+from focus_cli.core.errors import BadInputError, MissingResourceError
+from focus_cli.core.storage.hdf5 import open_hdf5
 from focus_cli.platforms.checks import whole_numbers
 from focus_cli.platforms.formats.annpositions import Positions, of_element
 from focus_cli.platforms.formats.features import feature_table
 from focus_cli.platforms.formats.opening import damaged
 from focus_cli.platforms.frames import choose_frame
-from focus_cli.store.hdf5 import open_hdf5
 
 
 def single_file(path: Path, ending: str = ".h5ad") -> Path | None:

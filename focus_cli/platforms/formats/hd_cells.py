@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from focus_cli import keys
-from focus_cli.errors import BadInputError, MissingResourceError
+from focus_cli.core import keys
+from focus_cli.core.errors import BadInputError, MissingResourceError
+from focus_cli.core.storage import PlatformInfo
 from focus_cli.platforms.assemble import cell_footprint
 from focus_cli.platforms.checks import check_positions
 from focus_cli.platforms.formats.matrix import read_matrix
@@ -31,7 +32,6 @@ from focus_cli.platforms.formats.spaceranger import (
 )
 from focus_cli.platforms.pitch import choose_mpp
 from focus_cli.platforms.sample import RawSample
-from focus_cli.store import PlatformInfo
 
 SEGMENTED = "segmented_outputs"
 _MATRICES = ("filtered_feature_cell_matrix", "raw_feature_cell_matrix")

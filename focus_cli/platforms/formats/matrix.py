@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from focus_cli.errors import BadInputError, MissingResourceError
+from focus_cli.core.errors import BadInputError, MissingResourceError
+from focus_cli.core.storage.hdf5 import open_hdf5
 from focus_cli.platforms.checks import GENE_EXPRESSION, check_counts, check_named, check_unique, name_genes
 from focus_cli.platforms.formats.mtx import read_mtx
 from focus_cli.platforms.formats.opening import DAMAGE, damaged
 from focus_cli.platforms.formats.plain_text import open_text
-from focus_cli.store.hdf5 import open_hdf5
 
 # Values converted, and names decoded, at a time.
 _BLOCK, _NAMES = 1 << 18, 1 << 14

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from focus_cli.errors import BadInputError, MissingResourceError
+from focus_cli.core.errors import BadInputError, MissingResourceError
 from focus_cli.platforms.formats.opening import DAMAGE, damaged, open_maybe_gzip
 
 # How Matrix Market, and SciPy for unsigned types, call whole and real numbers.

@@ -11,10 +11,10 @@ from typing import IO
 import numpy as np
 import pandas as pd
 
-from focus_cli.errors import BadInputError, UsageError
-from focus_cli.store.damage import DAMAGE as STORE_DAMAGE
-from focus_cli.store.damage import damaged
-from focus_cli.store.regular import open_maybe_gzip, require_regular
+from focus_cli.core.errors import BadInputError, UsageError
+from focus_cli.core.storage.damage import DAMAGE as STORE_DAMAGE
+from focus_cli.core.storage.damage import damaged
+from focus_cli.core.storage.regular import open_maybe_gzip, require_regular
 
 __all__ = ["DAMAGE", "damaged", "open_maybe_gzip", "open_table", "read_parquet"]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from focus_cli.errors import MissingResourceError, UsageError
+from focus_cli.core.errors import MissingResourceError, UsageError
 
 
 class File(StrEnum):

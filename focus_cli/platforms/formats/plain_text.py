@@ -18,10 +18,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO
 
-from focus_cli.errors import BadInputError
+from focus_cli.core.errors import BadInputError
+from focus_cli.core.progress import say
+from focus_cli.core.storage.regular import require_regular
 from focus_cli.platforms.formats.opening import open_table
-from focus_cli.progress import say
-from focus_cli.store.regular import require_regular
 
 SEPARATORS = "\t,;"
 _BLOCK = 1 << 20

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from focus_cli.errors import BadInputError
+from focus_cli.core.errors import BadInputError
 from focus_cli.platforms.checks import check_positions, check_unique
 from focus_cli.platforms.formats.opening import DAMAGE, damaged, read_parquet
 from focus_cli.platforms.formats.tables import as_numbers, is_parquet, iter_table, read_table, table_columns

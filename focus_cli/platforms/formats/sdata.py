@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from focus_cli.coordinates import Affine
-from focus_cli.errors import BadInputError, FocusError, MissingResourceError
+from focus_cli.core.coordinates import Affine
+from focus_cli.core.errors import BadInputError, FocusError, MissingResourceError
 from focus_cli.platforms.checks import check_unique
 from focus_cli.platforms.formats.opening import damaged
 

@@ -12,8 +12,10 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from focus_cli import keys
-from focus_cli.errors import BadInputError, MissingResourceError
+from focus_cli.core import keys
+from focus_cli.core.errors import BadInputError, MissingResourceError
+from focus_cli.core.storage import Footprint, PlatformInfo
+from focus_cli.core.storage.documents import parse_json
 from focus_cli.platforms import images, pitch
 from focus_cli.platforms.assemble import NO_IMAGE
 from focus_cli.platforms.barcodes import match_positions
@@ -23,8 +25,6 @@ from focus_cli.platforms.formats.opening import DAMAGE, open_maybe_gzip
 from focus_cli.platforms.formats.outs import File, Files, choose_files, find_files, no_matrix
 from focus_cli.platforms.formats.positions import Column, read_positions
 from focus_cli.platforms.sample import RawSample
-from focus_cli.store import Footprint, PlatformInfo
-from focus_cli.store.documents import parse_json
 
 _JSON_BYTES = 1 << 20
 

@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from focus_cli.errors import BadInputError, FocusError, MissingResourceError
+from focus_cli.core.errors import BadInputError, FocusError, MissingResourceError
+from focus_cli.core.storage.regular import require_regular
 from focus_cli.platforms.formats.opening import DAMAGE, damaged
 from focus_cli.platforms.formats.plain_text import open_text, separator
-from focus_cli.store.regular import require_regular
 
 # What a damaged table raises, beyond what a damaged matrix does.
 TABLE_DAMAGE = (*DAMAGE, TypeError, OverflowError, MemoryError, csv.Error, struct.error)

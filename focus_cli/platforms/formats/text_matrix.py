@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
-from focus_cli.errors import BadInputError, FocusError, MissingResourceError
+from focus_cli.core.errors import BadInputError, FocusError, MissingResourceError
 from focus_cli.platforms.formats.opening import DAMAGE, damaged
 from focus_cli.platforms.formats.plain_text import open_text
 

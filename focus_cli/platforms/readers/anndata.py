@@ -13,28 +13,21 @@ import numpy as np
 import pandas as pd
 from scipy.spatial import cKDTree
 
-from focus_cli import keys
-from focus_cli.errors import BadInputError
+from focus_cli.core import keys
+from focus_cli.core.errors import BadInputError
+from focus_cli.core.storage import Footprint, PlatformInfo
 from focus_cli.platforms import images, pitch
 from focus_cli.platforms.assemble import assemble
 from focus_cli.platforms.checks import PROTEIN, check_positions, check_unique
 from focus_cli.platforms.formats.anncounts import choose_counts
 from focus_cli.platforms.formats.annpositions import Positions, positions
 from focus_cli.platforms.formats.annstore import is_anndata_store
-from focus_cli.platforms.formats.anntable import (
-    AnnTable,
-    length,
-    libraries,
-    library,
-    open_table,
-    stated_mpp,
-)
+from focus_cli.platforms.formats.anntable import AnnTable, length, libraries, library, open_table, stated_mpp
 from focus_cli.platforms.formats.features import check_orientation
 from focus_cli.platforms.formats.spaceranger import Scale
 from focus_cli.platforms.frames import choose_frame
 from focus_cli.platforms.readers.visium import PITCH_UM, SPOT_UM
 from focus_cli.platforms.sample import Detection, RawSample
-from focus_cli.store import Footprint, PlatformInfo
 
 NAME = "anndata"
 TITLE = "AnnData"

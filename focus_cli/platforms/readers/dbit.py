@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from focus_cli import keys
-from focus_cli.errors import BadInputError, FocusError, MissingResourceError, UsageError
+from focus_cli.core import keys
+from focus_cli.core.errors import BadInputError, FocusError, MissingResourceError, UsageError
+from focus_cli.core.storage import Footprint, PlatformInfo
 from focus_cli.platforms.array_names import TABLE_ENDINGS, peek_table
 from focus_cli.platforms.assemble import assemble, choose_he
 from focus_cli.platforms.checks import GENE_EXPRESSION, check_unique
@@ -19,7 +20,6 @@ from focus_cli.platforms.formats.opening import DAMAGE, damaged, open_maybe_gzip
 from focus_cli.platforms.formats.text_matrix import read_text_matrix
 from focus_cli.platforms.images import SUFFIXES, image_size, never_he
 from focus_cli.platforms.sample import Detection, RawSample
-from focus_cli.store import Footprint, PlatformInfo
 
 NAME = "dbit"
 TITLE = "DBiT-seq"
@@ -247,7 +247,7 @@ def _is_grey(path: Path) -> bool:
     """Whether a picture has no colour; what cannot be opened is looked at where it is used."""
     from PIL import Image
 
-    from focus_cli.slides import is_histology, open_slide
+    from focus_cli.histology.slides import is_histology, open_slide
 
     try:
         with Image.open(path) as picture:

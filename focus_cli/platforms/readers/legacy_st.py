@@ -9,8 +9,9 @@ import anndata
 import numpy as np
 import pandas as pd
 
-from focus_cli import keys
-from focus_cli.errors import BadInputError, MissingResourceError, UsageError
+from focus_cli.core import keys
+from focus_cli.core.errors import BadInputError, MissingResourceError, UsageError
+from focus_cli.core.storage import Footprint, PlatformInfo
 from focus_cli.platforms import images, pitch
 from focus_cli.platforms.array_names import places
 from focus_cli.platforms.barcodes import match_positions
@@ -26,7 +27,6 @@ from focus_cli.platforms.formats.tables import read_table, table_columns
 from focus_cli.platforms.formats.text_matrix import read_text_matrix
 from focus_cli.platforms.sample import Detection, RawSample
 from focus_cli.platforms.st_files import LOOKS_FOR, File, Section, find_section, side_by_side, split_dataset
-from focus_cli.store import Footprint, PlatformInfo
 
 NAME = "legacy_st"
 SPOT_UM = 100.0

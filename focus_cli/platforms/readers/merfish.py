@@ -18,14 +18,14 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from focus_cli.errors import BadInputError, FocusError, MissingResourceError
+from focus_cli.core.errors import BadInputError, FocusError, MissingResourceError
+from focus_cli.core.storage import PlatformInfo
 from focus_cli.platforms.assemble import assemble, cell_footprint, choose_he
 from focus_cli.platforms.checks import GENE_EXPRESSION, check_positions, check_unique
 from focus_cli.platforms.depth import is_depth, may_be_depth
 from focus_cli.platforms.formats.tables import iter_table, read_table, read_wide_counts, table_columns
 from focus_cli.platforms.frames import choose_frame, frame_columns, split_region
 from focus_cli.platforms.sample import Detection, RawSample
-from focus_cli.store import PlatformInfo
 
 NAME = "merfish"
 TITLE = "MERFISH tables"

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from focus_cli.coordinates import Affine
-from focus_cli.errors import BadInputError, UsageError
+from focus_cli.core.coordinates import Affine
+from focus_cli.core.errors import BadInputError, UsageError
+from focus_cli.core.storage import PlatformInfo
 from focus_cli.platforms.assemble import assemble, cell_footprint, choose_he
 from focus_cli.platforms.cells import (
     check_extent,
@@ -26,7 +27,6 @@ from focus_cli.platforms.formats.tables import read_table, read_wide_counts, tab
 from focus_cli.platforms.frame_groups import names_sections, words_of
 from focus_cli.platforms.frames import choose_frame
 from focus_cli.platforms.sample import Detection, RawSample
-from focus_cli.store import PlatformInfo
 
 NAME = "merscope"
 TITLE = "MERSCOPE"

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from focus_cli.errors import BadInputError
+from focus_cli.core.errors import BadInputError
+from focus_cli.core.storage import Footprint, PlatformInfo
 from focus_cli.platforms.assemble import assemble, cell_footprint, choose_he
 from focus_cli.platforms.checks import check_positions
 from focus_cli.platforms.formats.h5ad import H5ad, one_section, peek, plain_columns, single_file
 from focus_cli.platforms.sample import Detection, RawSample
-from focus_cli.store import Footprint, PlatformInfo
 
 NAME = "openst"
 TITLE = "Open-ST"

@@ -14,14 +14,14 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from focus_cli.errors import BadInputError, UsageError
+from focus_cli.core.errors import BadInputError, UsageError
+from focus_cli.core.storage import PlatformInfo
+from focus_cli.core.storage.hdf5 import open_hdf5
 from focus_cli.platforms import pitch
 from focus_cli.platforms.assemble import assemble, cell_footprint, choose_he
 from focus_cli.platforms.checks import GENE_EXPRESSION, check_positions, check_unique
 from focus_cli.platforms.formats.opening import damaged
 from focus_cli.platforms.sample import Detection, RawSample
-from focus_cli.store import PlatformInfo
-from focus_cli.store.hdf5 import open_hdf5
 
 NAME = "osmfish"
 TITLE = "osmFISH"

@@ -15,14 +15,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from focus_cli.errors import BadInputError, MissingResourceError, UsageError
+from focus_cli.core.errors import BadInputError, MissingResourceError, UsageError
+from focus_cli.core.storage import PlatformInfo
 from focus_cli.platforms import pitch
 from focus_cli.platforms.assemble import assemble, cell_footprint, choose_he
 from focus_cli.platforms.checks import GENE_EXPRESSION, check_positions, check_unique
 from focus_cli.platforms.formats.tables import WideCounts, read_table, read_wide_counts, table_columns
 from focus_cli.platforms.frames import choose_frame, frame_columns, split_region
 from focus_cli.platforms.sample import Detection, RawSample
-from focus_cli.store import PlatformInfo
 
 NAME = "seqfish"
 TITLE = "seqFISH"
@@ -269,8 +269,8 @@ def _read_plus(chosen: Region, region: str | None) -> tuple[WideCounts, pd.DataF
 
 def _dapi_mpp(folder: Path, name: str) -> tuple[float | None, Path | None]:
     """µm per pixel from the header of the region's DAPI image, if there is one that says it."""
-    from focus_cli.slides.scale import require_square, tiff_scale
-    from focus_cli.slides.tiff_file import open_tiff_file
+    from focus_cli.core.storage.tiff_file import open_tiff_file
+    from focus_cli.histology.slides.scale import require_square, tiff_scale
 
     for path in sorted(folder.glob("*.tif*")):
         stem = re.sub(r"(\.ome)?\.tiff?$", "", path.name, flags=re.IGNORECASE)

@@ -17,7 +17,8 @@ import pandas as pd
 from scipy import sparse
 from scipy.spatial import cKDTree
 
-from focus_cli.errors import BadInputError, MissingResourceError, UsageError
+from focus_cli.core.errors import BadInputError, MissingResourceError, UsageError
+from focus_cli.core.storage import Footprint, PlatformInfo
 from focus_cli.platforms.assemble import assemble, choose_he
 from focus_cli.platforms.beads import Column, read_beads
 from focus_cli.platforms.checks import GENE_EXPRESSION, check_positions, check_unique
@@ -26,7 +27,6 @@ from focus_cli.platforms.formats.mtx import read_mtx
 from focus_cli.platforms.formats.opening import DAMAGE, damaged, open_maybe_gzip
 from focus_cli.platforms.formats.text_matrix import read_text_matrix
 from focus_cli.platforms.sample import Detection, RawSample
-from focus_cli.store import Footprint, PlatformInfo
 
 NAME = "slideseq"
 TITLE = "Slide-seq and Curio Seeker"

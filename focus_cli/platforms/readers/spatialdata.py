@@ -19,8 +19,11 @@ from typing import Any
 
 import numpy as np
 
-from focus_cli.errors import BadInputError, FocusError, MissingResourceError
-from focus_cli.missing import texts
+from focus_cli.core.errors import BadInputError, FocusError, MissingResourceError
+from focus_cli.core.missing import texts
+from focus_cli.core.storage import Footprint, PlatformInfo
+from focus_cli.core.storage.documents import read_json_object
+from focus_cli.core.storage.zarr_folder import require_zarr
 from focus_cli.platforms import images, pitch
 from focus_cli.platforms.assemble import assemble, cell_footprint
 from focus_cli.platforms.checks import PROTEIN, check_positions, check_unique, choose_region
@@ -32,9 +35,6 @@ from focus_cli.platforms.frames import choose_frame
 from focus_cli.platforms.readers.anndata import array_columns, visium_fit
 from focus_cli.platforms.readers.visium import PITCH_UM, SPOT_UM
 from focus_cli.platforms.sample import Detection, RawSample
-from focus_cli.store import Footprint, PlatformInfo
-from focus_cli.store.documents import read_json_object
-from focus_cli.store.zarr_folder import require_zarr
 
 NAME = "spatialdata"
 TITLE = "SpatialData"

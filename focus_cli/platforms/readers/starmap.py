@@ -17,7 +17,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from focus_cli.errors import BadInputError, MissingResourceError
+from focus_cli.core.errors import BadInputError, MissingResourceError
+from focus_cli.core.storage import PlatformInfo
 from focus_cli.platforms import pitch
 from focus_cli.platforms.assemble import assemble, cell_footprint, choose_he
 from focus_cli.platforms.checks import GENE_EXPRESSION, check_positions, check_unique
@@ -26,7 +27,6 @@ from focus_cli.platforms.formats.tables import iter_table, read_table, table_col
 from focus_cli.platforms.formats.text_matrix import read_text_matrix
 from focus_cli.platforms.frames import choose_frame, frame_columns, split_region
 from focus_cli.platforms.sample import Detection, RawSample
-from focus_cli.store import PlatformInfo
 
 NAME = "starmap"
 TITLE = "STARmap"

@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from focus_cli import keys
-from focus_cli.errors import BadInputError, MissingResourceError, UsageError
+from focus_cli.core import keys
+from focus_cli.core.errors import BadInputError, MissingResourceError, UsageError
+from focus_cli.core.storage import Footprint, PlatformInfo
+from focus_cli.core.storage.hdf5 import open_hdf5
 from focus_cli.platforms import images
 from focus_cli.platforms.assemble import assemble, cell_footprint, choose_he
 from focus_cli.platforms.checks import check_positions
@@ -20,8 +22,6 @@ from focus_cli.platforms.formats.gem import gem_header, read_gem
 from focus_cli.platforms.formats.h5ad import H5ad, one_section, peek, single_file
 from focus_cli.platforms.images import image_size
 from focus_cli.platforms.sample import Detection, RawSample
-from focus_cli.store import Footprint, PlatformInfo
-from focus_cli.store.hdf5 import open_hdf5
 
 NAME = "stereoseq"
 TITLE = "Stereo-seq"

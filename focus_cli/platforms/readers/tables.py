@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from focus_cli import keys
-from focus_cli.errors import BadInputError, MissingResourceError, UsageError
+from focus_cli.core import keys
+from focus_cli.core.errors import BadInputError, MissingResourceError, UsageError
+from focus_cli.core.storage import PlatformInfo
 from focus_cli.platforms import images
 from focus_cli.platforms.array_names import TABLE_ENDINGS
 from focus_cli.platforms.assemble import assemble, cell_footprint
@@ -17,7 +18,6 @@ from focus_cli.platforms.cells import control_types
 from focus_cli.platforms.frames import choose_frame
 from focus_cli.platforms.paired_tables import PlacedTable, match, read_positions
 from focus_cli.platforms.sample import Detection, RawSample
-from focus_cli.store import PlatformInfo
 
 NAME = "tables"
 LOOKS_FOR = "--platform tables with --counts FILE and --positions FILE"

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from focus_cli.errors import BadInputError
+from focus_cli.core.errors import BadInputError
+from focus_cli.core.storage import Footprint
 from focus_cli.platforms import pitch
 from focus_cli.platforms.formats.aggregated import aggregated_evidence, is_aggregated
 from focus_cli.platforms.formats.bins import bin_of
 from focus_cli.platforms.formats.outs import POSITIONS, File, Files, find_files, named_sample
 from focus_cli.platforms.formats.spaceranger import Counted, Scale, read_counted, read_library, version_of
 from focus_cli.platforms.sample import Detection, RawSample
-from focus_cli.store import Footprint
 
 NAME = "visium"
 LOOKS_FOR = f"a folder with {File.FILTERED}(.h5) and {File.SPATIAL}/{File.POSITIONS_2} (Space Ranger's outs)"

@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from focus_cli import keys
-from focus_cli.errors import BadInputError, MissingResourceError, UsageError
+from focus_cli.core import keys
+from focus_cli.core.errors import BadInputError, MissingResourceError, UsageError
+from focus_cli.core.storage import Footprint
 from focus_cli.platforms import pitch
 from focus_cli.platforms.formats.bins import bin_folders, bin_of, bin_of_files, square_size
 from focus_cli.platforms.formats.hd_cells import SEGMENTED, find_cells, read_cells
@@ -23,7 +24,6 @@ from focus_cli.platforms.formats.outs import POSITIONS, File, find_files, named_
 from focus_cli.platforms.formats.spaceranger import Column, Scale, read_counted
 from focus_cli.platforms.readers.visium import find_outs, library_id
 from focus_cli.platforms.sample import Detection, RawSample
-from focus_cli.store import Footprint
 
 NAME = "visium_hd"
 DEFAULT_BIN_UM = 8

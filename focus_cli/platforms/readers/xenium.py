@@ -11,25 +11,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from focus_cli import keys
-from focus_cli.coordinates import Affine
-from focus_cli.errors import BadInputError, MissingResourceError, UsageError
+from focus_cli.core import keys
+from focus_cli.core.coordinates import Affine
+from focus_cli.core.errors import BadInputError, MissingResourceError, UsageError
+from focus_cli.core.storage import PlatformInfo
+from focus_cli.core.storage.documents import read_json_object
 from focus_cli.platforms.assemble import assemble, cell_footprint, choose_he
-from focus_cli.platforms.cells import (
-    check_extent,
-    control_types,
-    grid_note,
-    match_cells,
-    needed,
-    read_transform,
-)
+from focus_cli.platforms.cells import check_extent, control_types, grid_note, match_cells, needed, read_transform
 from focus_cli.platforms.checks import GENE_EXPRESSION
 from focus_cli.platforms.formats.matrix import read_matrix
 from focus_cli.platforms.formats.opening import damaged
 from focus_cli.platforms.formats.tables import TABLE_DAMAGE, read_table
 from focus_cli.platforms.sample import Detection, RawSample
-from focus_cli.store import PlatformInfo
-from focus_cli.store.documents import read_json_object
 
 NAME = "xenium"
 TITLE = "Xenium"

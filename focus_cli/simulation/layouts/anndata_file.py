@@ -8,10 +8,10 @@ import anndata
 import numpy as np
 import pandas as pd
 
-from focus_cli import keys
+from focus_cli.core import keys
+from focus_cli.core.storage import write_anndata
 from focus_cli.simulation.layouts.section import Section, WrittenSection
 from focus_cli.simulation.layouts.visium import scale_factors
-from focus_cli.store import write_anndata
 
 
 def write(folder: Path, section: Section) -> WrittenSection:

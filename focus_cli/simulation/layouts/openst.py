@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from focus_cli.core.storage import write_anndata
 from focus_cli.simulation.layouts.section import Section, WrittenSection
-from focus_cli.store import write_anndata
 
 
 def write(folder: Path, section: Section) -> WrittenSection:

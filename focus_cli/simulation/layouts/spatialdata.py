@@ -9,8 +9,8 @@ import anndata
 import numpy as np
 import pandas as pd
 
-from focus_cli import keys
-from focus_cli.errors import MissingResourceError
+from focus_cli.core import keys
+from focus_cli.core.errors import MissingResourceError
 from focus_cli.simulation.layouts.section import Section, WrittenSection
 
 _CIRCLES = "cell_circles"

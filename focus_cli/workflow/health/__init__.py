@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 
-from focus_cli.errors import FocusError
+from focus_cli.core.errors import FocusError
 from focus_cli.workflow.health import codecs, gpu, limits, schedulers, software, storage, weights
 from focus_cli.workflow.health.check import FAIL, PASS, WARN, Check, Look
 

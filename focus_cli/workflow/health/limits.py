@@ -18,7 +18,7 @@ _SHARED = Path("/dev/shm")
 
 def cores_and_memory() -> Iterator[Check]:
     """Cores and memory that this process may use, and what bounds the memory (control group, Slurm, ulimit)."""
-    from focus_cli.resources.memory import available_mb
+    from focus_cli.core.resources.memory import available_mb
 
     memory, bound = available_mb()
     cores = len(os.sched_getaffinity(0))

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from focus_cli.store import scratch_folder
+from focus_cli.core.storage import scratch_folder
 from focus_cli.workflow.health.check import FAIL, PASS, WARN, Check
 
 _MIN_FREE_GB = 10.0

@@ -1,0 +1,250 @@
+"""The stage behind ``focus interactions``: an enhanced file and a table → pairs that are found side by side."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from focus_cli.analysis.interactions.colocalisation import counted_together, explained_together, neighbourhood
+from focus_cli.analysis.interactions.pairs import columns_of, read_pairs
+from focus_cli.analysis.significance import FDR
+from focus_cli.analysis.significance.combine import q_values
+from focus_cli.analysis.significance.correlogram import distance_classes
+from focus_cli.analysis.significance.graph import pairs_within, spacing
+from focus_cli.analysis.significance.states import (
+    HiddenGeneStates,
+    MadeOf,
+    combined,
+    facts_of,
+    infer_hidden,
+    warnings_of,
+)
+from focus_cli.analysis.significance.umis import Molecules, read_molecules
+from focus_cli.core import keys, provenance
+from focus_cli.core.errors import BadInputError, UsageError
+from focus_cli.core.h5ad.analysis_result import write_answer
+from focus_cli.core.h5ad.spatial_file import SpatialFile
+from focus_cli.core.progress import say
+from focus_cli.core.resources import answered_size, check_memory
+from focus_cli.core.storage import check_output
+from focus_cli.core.storage.kinds import INTERACTIONS
+
+KIND = "interactions"
+REACH_UM = 50.0  # where locations lie closer than that; else direct neighbours
+MIN_MOLECULES = 20
+NO_SIGNAL = "A pair found side by side has not been shown to signal: tissue structure alone brings genes together."
+MAX_REACH = 12.0  # spacings: beyond it a graph of all pairs is no longer small
+
+
+@dataclass(frozen=True)
+class InteractionOptions:
+    """How pairs are tested; see ``focus interactions --help``."""
+
+    reach_um: float | None = None
+    min_molecules: int = MIN_MOLECULES
+    maps: int = 50
+    folds: int = 4
+    seed: int = 0
+    device: str = "auto"
+
+
+def find_interactions(
+    enhanced: Path,
+    out: Path,
+    *,
+    pairs: Path,
+    sample: Path | None = None,
+    model: Path | None = None,
+    reference: Path | None = None,
+    options: InteractionOptions | None = None,
+    overwrite: bool = False,
+) -> pd.DataFrame:
+    """Test pairs of a ligand and a receptor.
+
+    Parameters
+    ----------
+    enhanced
+        A file of ``focus enhance``.
+    out
+        The ``.h5ad`` to write, an answer of kind ``"interactions"``.
+    pairs
+        See `read_pairs`.
+    sample, model, reference
+        What `enhanced` was made of. With sample and model, pairs are also tested on what the state of the tissue, told
+        without either gene, explains of them.
+
+    Returns
+    -------
+    The table of pairs.
+
+    Raises
+    ------
+    FocusError
+        Of the kind that fits. Nothing is written then.
+    """
+    options = options or InteractionOptions()
+    check_output(out, INTERACTIONS, inputs=[enhanced, pairs, sample, model, reference], overwrite=overwrite)
+    made_of = MadeOf(sample, model, reference)
+    made_of.check()
+    check_memory("interactions", answered_size(enhanced), reference=reference is not None and model is not None)
+    table = read_pairs(pairs)
+    with SpatialFile(enhanced) as file:
+        names = pd.Index(file.var.index.astype(str))
+        ligands, receptors = columns_of(table, names)
+        there = np.array([(a >= 0).all() and (b >= 0).all() for a, b in zip(ligands, receptors, strict=True)])
+        if not there.any():
+            raise BadInputError(
+                f"none of the {len(table):,} pairs of {pairs} is in {enhanced} "
+                f"(pairs: {table['ligand'].iloc[0]}, …; file: {names[0]}, …)",
+                hint="take a table of the same species and kind of gene names",
+            )
+        kept = np.flatnonzero(there)
+        table, ligands, receptors = table.iloc[kept], [ligands[i] for i in kept], [receptors[i] for i in kept]
+        molecules = read_molecules(file, KIND)
+        size = spacing(molecules.xy_um)
+        reach = options.reach_um or max(REACH_UM, size)
+        if reach > MAX_REACH * size:
+            raise UsageError(
+                f"--reach-um {reach:g} spans {reach / size:.0f} locations in each direction",
+                hint=f"up to {MAX_REACH * size:g}, or coarser bins",
+            )
+        locations = file.obs.index.to_numpy(str)[molecules.rows]
+        hidden = infer_hidden(
+            made_of,
+            locations,
+            names.to_numpy(str),
+            folds=options.folds,
+            seed=options.seed,
+            device=options.device,
+        )
+        tests = _Tests(molecules, locations, reach, size, hidden, options)
+        var = tests.table(table, ligands, receptors)
+        x = tests.maps(var, ligands, receptors, len(file.obs))
+        inputs = {"enhanced": enhanced, "pairs": pairs, **asdict(made_of)}
+        write_answer(
+            out,
+            file,
+            KIND,
+            provenance.describe_run(KIND, options.__dict__, inputs, options.seed),
+            var=var,
+            x=x,
+            facts={
+                "reach_um": round(float(reach), 3),
+                **facts_of(hidden),
+                "n_tested": int(var["p"].notna().sum()),
+                "n_not_in_file": int((~there).sum()),
+                "n_not_measured": int((~var["measured"]).sum()),
+                "n_one_gene": int(var["one_gene"].sum()),
+                "n_too_few_molecules": int((var["measured"] & ~var["one_gene"] & var["p"].isna()).sum()),
+                "scale_of_X": "√(ligand × receptor), per 10,000 molecules within reach; only of pairs with q < 0.05",
+                "warnings": [NO_SIGNAL, *warnings_of(hidden)],
+            },
+            overwrite=overwrite,
+        )
+    found = int((var["q"] < FDR).sum())
+    say(f"interactions: {found:,} of {int(var['p'].notna().sum()):,} pairs at a false discovery rate of 5 % → {out}")
+    return var
+
+
+class _Tests:
+    """The tests of one section."""
+
+    def __init__(
+        self,
+        molecules: Molecules,
+        names: np.ndarray,
+        reach_um: float,
+        size_um: float,
+        hidden: HiddenGeneStates | None,
+        options: InteractionOptions,
+    ) -> None:
+        self.molecules, self.hidden, self.options = molecules, hidden, options
+        self.around = neighbourhood(pairs_within(molecules.xy_um, reach_um))
+        self.classes = distance_classes(molecules.xy_um, names, size_um, options.seed)
+
+    def table(self, pairs: pd.DataFrame, ligands: list[np.ndarray], receptors: list[np.ndarray]) -> pd.DataFrame:
+        """One row for each pair; p is NaN where a subunit has too few molecules."""
+        totals, n = self.molecules.gene_totals, len(pairs)
+        fewest = np.array(
+            [min(totals[a].min(), totals[b].min()) for a, b in zip(ligands, receptors, strict=True)], np.int64
+        )
+        # A gene agrees with itself whatever the tissue: pairs of a gene and itself are no question to this test.
+        same = np.array([bool(np.intersect1d(a, b).size) for a, b in zip(ligands, receptors, strict=True)])
+        tested = np.flatnonzero((fewest >= self.options.min_molecules) & ~same)
+        # Every pair of subunits is tested; the weakest speaks for the pair.
+        parts = [(i, a, b) for i in tested for a in ligands[i] for b in receptors[i]]
+        owner, left, right = (
+            (np.array(column, np.int64) for column in zip(*parts, strict=True))
+            if parts
+            else [np.zeros(0, np.int64)] * 3
+        )
+        known = sorted(set(map(tuple, np.column_stack([left, right]).tolist())))
+        place = {pair: row for row, pair in enumerate(known)}
+        row = np.array([place[pair] for pair in zip(left.tolist(), right.tolist(), strict=True)], np.int64)
+        first, second = np.array(known, np.int64).reshape(-1, 2).T
+        found = {"counts": counted_together(self.molecules, first, second, self.around, self.classes)} if known else {}
+        if self.hidden is not None and known:
+            found["estimates"] = explained_together(
+                self.molecules, first, second, self.around, self.classes, self.hidden
+            )
+        columns = {}
+        for name in ("counts", "estimates"):
+            r, p = np.full(n, np.nan), np.full(n, np.nan)
+            if name in found:
+                r[tested], p[tested] = _weakest(owner, found[name].r[row], found[name].p[row], tested)
+            columns[name] = (r, p)
+        counts, estimates = columns["counts"], columns["estimates"]
+        p = combined(counts[1], estimates[1], self.hidden)
+        var = pd.DataFrame(
+            {"p": p, "q": q_values(p), "statistic": counts[0], "p_counts": counts[1], "q_counts": q_values(counts[1])},
+            index=pairs.index,
+        )
+        if self.hidden is not None:
+            var["statistic_estimates"], var["p_estimates"] = estimates
+            var["q_estimates"] = q_values(estimates[1])
+        var["molecules"] = fewest
+        var["measured"] = fewest > 0
+        var["one_gene"] = same
+        return pd.concat([var, pairs], axis=1)
+
+    def maps(
+        self, var: pd.DataFrame, ligands: list[np.ndarray], receptors: list[np.ndarray], n: int
+    ) -> sparse.csr_matrix:
+        """Local scores of the clearest pairs, CSR float32 (n, pairs); nothing for the others."""
+        q = var["q"].to_numpy()
+        clear = np.flatnonzero(q < FDR)
+        clear = clear[np.argsort(var["p"].to_numpy()[clear], kind="stable")][: self.options.maps]
+        counts, totals = self.molecules.counts, self.molecules.totals
+        depth = self.around @ totals
+        columns = []
+        for pair in clear:
+            sides = []
+            for genes in (ligands[pair], receptors[pair]):
+                near = np.asarray((self.around @ counts[:, genes]).todense(), np.float64)
+                sides.append(keys.TARGET_SUM * near.min(axis=1) / depth)
+            score = sparse.csc_matrix(np.sqrt(sides[0] * sides[1])[:, None].astype(np.float32))
+            columns.append(
+                sparse.csc_matrix(
+                    (score.data, self.molecules.rows[score.indices], score.indptr), shape=(n, 1), dtype=np.float32
+                )
+            )
+        if not len(clear):
+            return sparse.csr_matrix((n, len(var)), dtype=np.float32)
+        some = sparse.hstack(columns, format="csc")
+        spread = sparse.csr_matrix(
+            (np.ones(len(clear), np.float32), (np.arange(len(clear)), clear)), (len(clear), len(var))
+        )
+        return (some @ spread).tocsr()
+
+
+def _weakest(owner: np.ndarray, r: np.ndarray, p: np.ndarray, tested: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of the pairs of subunits of each pair the one with the largest p; NaN where one was not tested."""
+    worst = np.where(np.isnan(p), np.inf, p)
+    order = np.lexsort((worst, owner))
+    last = np.searchsorted(owner[order], tested, side="right") - 1
+    at = order[last]
+    return r[at], p[at]

@@ -1,0 +1,181 @@
+"""The stage behind ``focus patterns``: an enhanced file → genes that depend on the place, and niches."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from focus_cli.analysis.patterns.autocorrelation import autocorrelation
+from focus_cli.analysis.patterns.niches import Niches, find_niches
+from focus_cli.analysis.patterns.state_test import state_test
+from focus_cli.analysis.significance import FDR
+from focus_cli.analysis.significance.combine import cauchy_combination, q_values
+from focus_cli.analysis.significance.graph import spacing
+from focus_cli.analysis.significance.states import MadeOf, combined, facts_of, infer_hidden, warnings_of
+from focus_cli.analysis.significance.umis import Molecules, read_molecules
+from focus_cli.core import keys, provenance
+from focus_cli.core.errors import BadInputError
+from focus_cli.core.h5ad.analysis_result import same_locations, write_answer
+from focus_cli.core.h5ad.spatial_file import SpatialFile
+from focus_cli.core.progress import say
+from focus_cli.core.resources import answered_size, check_memory
+from focus_cli.core.storage import check_output
+from focus_cli.core.storage.kinds import PATTERNS
+
+KIND = "patterns"
+NICHE_SPACINGS = 2.5
+MIN_MOLECULES = 20
+
+
+@dataclass(frozen=True)
+class PatternOptions:
+    """How genes are tested and niches found; see ``focus patterns --help``."""
+
+    min_molecules: int = MIN_MOLECULES
+    folds: int = 4
+    n_niches: int | None = None
+    niche_um: float | None = None
+    seed: int = 0
+    device: str = "auto"
+
+
+def find_patterns(
+    enhanced: Path,
+    out: Path,
+    *,
+    sample: Path | None = None,
+    model: Path | None = None,
+    reference: Path | None = None,
+    celltypes: Path | None = None,
+    options: PatternOptions | None = None,
+    overwrite: bool = False,
+) -> pd.DataFrame:
+    """Test every measured gene for a spatial pattern, and describe the surroundings of every location.
+
+    Parameters
+    ----------
+    enhanced
+        A file of ``focus enhance``.
+    out
+        The ``.h5ad`` to write, an answer of kind ``"patterns"``.
+    sample, model, reference
+        What `enhanced` was made of. With sample and model genes are also tested against the state of the tissue, told
+        without them.
+    celltypes
+        An answer of ``focus celltypes`` for the niches; by default they are made of the latent state of `enhanced`.
+
+    Returns
+    -------
+    The table of genes that were tested.
+
+    Raises
+    ------
+    FocusError
+        Of the kind that fits. Nothing is written then.
+    """
+    options = options or PatternOptions()
+    check_output(out, PATTERNS, inputs=[enhanced, sample, model, reference, celltypes], overwrite=overwrite)
+    made_of = MadeOf(sample, model, reference)
+    made_of.check()
+    if celltypes is not None:
+        with SpatialFile(celltypes):
+            pass  # refuses what is not there or no AnnData
+    check_memory("patterns", answered_size(enhanced), reference=reference is not None and model is not None)
+    with SpatialFile(enhanced) as file:
+        molecules = read_molecules(file, KIND)
+        tested = np.flatnonzero(molecules.gene_totals >= options.min_molecules)
+        if not len(tested):
+            raise BadInputError(
+                f"no gene of {enhanced} has {options.min_molecules} molecules", hint="lower --min-molecules"
+            )
+        composition, source = _composition(file, celltypes)
+        say(f"patterns: {len(tested):,} genes with at least {options.min_molecules} molecules")
+        names = file.var.index.to_numpy(str)
+        hidden = infer_hidden(
+            made_of,
+            file.obs.index.to_numpy(str)[molecules.rows],
+            names,
+            folds=options.folds,
+            seed=options.seed,
+            device=options.device,
+        )
+        var = _test(molecules, tested, hidden)
+        var.index = pd.Index(names[tested])
+        if keys.VAR_RELIABILITY in file.var:
+            var[keys.VAR_RELIABILITY] = file.var[keys.VAR_RELIABILITY].to_numpy()[tested]
+        niches = _niches(file, composition, options)
+        inputs = {"enhanced": enhanced, "celltypes": celltypes, **asdict(made_of)}
+        write_answer(
+            out,
+            file,
+            KIND,
+            provenance.describe_run(KIND, options.__dict__, inputs, options.seed),
+            obs=pd.DataFrame({"niche": niches.label}, index=file.obs.index),
+            var=var,
+            facts=_facts(file, molecules, tested, hidden, niches, source),
+            overwrite=overwrite,
+        )
+    say(f"patterns: {int((var['q'] < FDR).sum()):,} genes at a false discovery rate of 5 % → {out}")
+    return var
+
+
+def _test(molecules: Molecules, tested: np.ndarray, hidden) -> pd.DataFrame:
+    near = autocorrelation(molecules, tested)
+    counts = cauchy_combination(near.p)
+    table = {"statistic": near.moran, "p_counts": counts, "q_counts": q_values(counts)}
+    estimates = None
+    if hidden is not None:
+        state = state_test(molecules, tested, hidden)
+        estimates = state.p
+        table |= {"statistic_estimates": state.explained, "p_estimates": estimates, "q_estimates": q_values(estimates)}
+    table |= {"molecules": molecules.gene_totals[tested].astype(np.int64)}
+    table |= {"locations": molecules.gene_locations[tested], "dispersion": molecules.dispersion[tested]}
+    p = combined(counts, estimates, hidden)
+    return pd.DataFrame({"p": p, "q": q_values(p)} | table)
+
+
+def _composition(file: SpatialFile, celltypes: Path | None) -> tuple[pd.DataFrame, str]:
+    """What niches are made of, and its name."""
+    if celltypes is not None:
+        with SpatialFile(celltypes) as answer:
+            table = answer.obsm(keys.TYPES)
+            if not isinstance(table, pd.DataFrame):
+                raise BadInputError(
+                    f"{celltypes} has no table obsm[{keys.TYPES!r}]", hint="name a file of focus celltypes"
+                )
+            return table.iloc[same_locations(answer, file)].set_axis(file.obs.index, axis=0), keys.TYPES
+    values = file.obsm(keys.LATENT)
+    if values is None or not np.shape(values)[1]:
+        raise BadInputError(
+            f"{file.path} has no obsm[{keys.LATENT!r}], of which niches are made",
+            hint="give --celltypes, or a file written by focus enhance",
+        )
+    parts = [f"factor {i + 1}" for i in range(np.shape(values)[1])]
+    return pd.DataFrame(np.asarray(values), index=file.obs.index, columns=parts), keys.LATENT
+
+
+def _niches(file: SpatialFile, composition: pd.DataFrame, options: PatternOptions) -> Niches:
+    xy_um = file.xy_um
+    radius = options.niche_um or NICHE_SPACINGS * spacing(xy_um)
+    return find_niches(composition, xy_um, radius, n_niches=options.n_niches, seed=options.seed)
+
+
+def _facts(file, molecules, tested, hidden, niches: Niches, source: str) -> dict:
+    measured = int((molecules.gene_totals > 0).sum())
+    top = {
+        name: {str(k): round(float(v), 4) for k, v in row.sort_values(ascending=False, kind="stable")[:5].items()}
+        for name, row in niches.composition.iterrows()
+    }
+    return {
+        **facts_of(hidden),
+        "n_tested": len(tested),
+        "n_too_few_molecules": measured - len(tested),
+        "n_not_measured": int(len(file.var) - measured),
+        "niches_of": source,
+        "niche_silhouette": round(niches.silhouette, 4),
+        "niche_composition": top,
+        "warnings": warnings_of(hidden),
+    }

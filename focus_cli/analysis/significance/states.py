@@ -1,0 +1,194 @@
+"""The state of every location, told by a model that is not shown the gene in question.
+
+The panel is dealt into folds. For each fold the sample is inferred anew with the fold's genes hidden: from the other
+genes, the H&E, the neighbours and the cell states of a reference. A gene's own molecules are then new to the state that
+it is tested against, whatever the model does with what it is shown. (Testing a gene on an estimate that has seen its
+molecules uses them twice: Kriegeskorte et al. 2009, doi:10.1038/nn.2303.)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from focus_cli.analysis.significance.combine import cauchy_combination
+from focus_cli.core.errors import BadInputError, UsageError
+from focus_cli.core.provenance import bytes_of, describe_path
+
+MIN_SHOWN_GENES = 20
+MET = "The model was trained on this sample and may have learnt its chance patterns: p is of counts alone."
+
+
+@dataclass(frozen=True)
+class MadeOf:
+    """What an enhanced file was made of, as ``focus enhance`` takes it; nothing of it: counts speak alone.
+
+    Raises
+    ------
+    UsageError
+        If there is a sample and no model, a model and no sample, or a reference without both.
+    """
+
+    sample: Path | None = None
+    model: Path | None = None
+    reference: Path | None = None
+
+    def __post_init__(self) -> None:
+        if (self.sample is None) != (self.model is None):
+            raise UsageError("--sample and --model go together", hint="give both, or neither to test counts alone")
+        if self.reference is not None and self.sample is None:
+            raise UsageError("--reference goes with --sample and --model", hint="give all, or none")
+
+    def check(self) -> None:
+        """Refuse what is not there or cannot be opened, before anything is tested.
+
+        Raises
+        ------
+        FocusError
+            Naming the folder.
+        """
+        from focus_cli.core.storage import open_sample
+        from focus_cli.genes.reference import open_reference
+        from focus_cli.model.training import load_model
+
+        if self.sample is not None and self.model is not None:
+            open_sample(self.sample)
+            load_model(self.model)
+        if self.reference is not None:
+            open_reference(self.reference)
+
+
+@dataclass(frozen=True)
+class HiddenGeneStates:
+    """States of locations without the genes of a fold.
+
+    Attributes
+    ----------
+    fold
+        Fold of each gene asked for, int64 (G,); −1: the sample does not hold it.
+    states
+        float32 (folds, n, K): posterior means, standardised by the prior.
+    met
+        Whether the model was trained on this very sample.
+    """
+
+    fold: np.ndarray
+    states: np.ndarray
+    met: bool = False
+
+
+def combined(counts: np.ndarray, estimates: np.ndarray | None, hidden: HiddenGeneStates | None) -> np.ndarray:
+    """What both tests say together, p float64 (n,); that of the counts alone where a model has met the sample."""
+    if hidden is None or hidden.met:
+        return counts
+    return cauchy_combination(np.column_stack([counts, estimates]))
+
+
+def facts_of(hidden: HiddenGeneStates | None) -> dict[str, Any]:
+    """What an answer says of the tests that it rests on."""
+    return {
+        "tests": "counts and estimates" if hidden is not None else "counts",
+        "model_met_sample": hidden is not None and hidden.met,
+    }
+
+
+def warnings_of(hidden: HiddenGeneStates | None) -> list[str]:
+    """What a reader of the tests has to be warned of."""
+    return [MET] if hidden is not None and hidden.met else []
+
+
+def deal(names: np.ndarray, folds: int, seed: int) -> np.ndarray:
+    """Fold of each gene, int64; it depends on the names and the seed, not on the order."""
+    order = np.argsort(names, kind="stable")
+    dealt = np.empty(len(names), np.int64)
+    dealt[order] = np.random.default_rng([seed, 71]).permutation(len(names)) % folds
+    return dealt
+
+
+def infer_hidden(
+    made_of: MadeOf,
+    locations: np.ndarray,
+    genes: np.ndarray,
+    *,
+    folds: int,
+    seed: int = 0,
+    device: str = "auto",
+) -> HiddenGeneStates | None:
+    """Infer a stored sample once for each fold of genes, with these genes hidden; None where no sample is given.
+
+    Parameters
+    ----------
+    made_of
+        Folders of ``focus preprocess``, ``focus train`` and ``focus reference``.
+    locations, genes
+        Names whose states and folds are wanted.
+
+    Raises
+    ------
+    BadInputError
+        If the sample lacks a location, or is too small a panel to hide a fold of.
+    """
+    if made_of.sample is None:
+        return None
+    import pandas as pd
+
+    from focus_cli.core.device import choose_device
+    from focus_cli.core.storage import open_sample
+    from focus_cli.enhancement.section import Section
+    from focus_cli.genes.reference import open_reference
+    from focus_cli.model.conditioning import load_sample_data
+    from focus_cli.model.conditioning.sample import without_image
+    from focus_cli.model.conditioning.states import state_latents
+    from focus_cli.model.priors.transfer import extend_prior
+    from focus_cli.model.training import load_model
+
+    sample = made_of.sample
+    stored, trained = open_sample(sample), load_model(made_of.model)
+    opened = open_reference(made_of.reference) if made_of.reference is not None else None
+    adata = stored.read()
+    data = load_sample_data(stored, adata)
+    rows = pd.Index(data.obs_names).get_indexer(pd.Index(locations))
+    if (rows < 0).any():
+        raise BadInputError(
+            f"{sample} lacks {int((rows < 0).sum()):,} of the {len(rows):,} locations "
+            f"(the first is {locations[np.flatnonzero(rows < 0)[0]]})",
+            hint="give the sample that the enhanced file was made of",
+        )
+    if data.raster is not None and trained.image.names:
+        data = trained.image.see(data)
+    else:
+        data = without_image(data, trained.net.config.n_features)
+    prior = extend_prior(trained.prior, data.genes, data.panel_share(), opened)
+    trained.net.to(choose_device(device))
+    section = Section(data, trained.net, prior, state_latents(opened, prior), seed)
+    known = prior.loadings[section.panel_rows].any(axis=1)
+    if known.sum() * (1 - 1 / folds) < MIN_SHOWN_GENES:
+        raise BadInputError(
+            f"the model knows {int(known.sum())} genes of {sample}: with a fold hidden fewer than "
+            f"{MIN_SHOWN_GENES} would be left",
+            hint="leave --model away: counts are tested without it",
+        )
+    dealt = deal(data.names, folds, seed)
+    states = np.empty((folds, len(rows), prior.n_factors), np.float32)
+    for fold in range(folds):
+        shown = dealt != fold
+        counts = data.counts.copy()
+        counts.data = counts.data * shown[counts.indices].astype(np.float32)
+        counts.eliminate_zeros()
+        label = f"hiding fold {fold + 1} of {folds}"
+        latents = section.infer(section.view(counts, shown), data.xy_um, label, footprint=section.area, n_spread=0)
+        states[fold] = latents.mean[rows]
+    column = pd.Index(data.names).get_indexer(pd.Index(genes))
+    met = stored.info.sample_id in map(str, trained.info.get("samples", ())) or _hashed(sample, trained.info)
+    return HiddenGeneStates(np.where(column >= 0, dealt[column], -1), states, met)
+
+
+def _hashed(sample: Path, info: dict) -> bool:
+    """Whether the content of a sample is among what a model was trained on, under whatever name."""
+    inputs = info.get("provenance", {}).get("inputs", {})
+    size = bytes_of(sample)  # a folder of another size need not be read to be told apart
+    known = {t.get("sha256") for t in inputs.values() if isinstance(t, dict) and t.get("bytes", size) == size}
+    return bool(known) and describe_path(sample)["sha256"] in known

@@ -1,5 +1,0 @@
-"""Annotations from a handful of labelled locations: a small calibrated head on frozen representations."""
-
-from focus_cli.annotation.stage import apply_annotation, fit_annotation
-
-__all__ = ["apply_annotation", "fit_annotation"]

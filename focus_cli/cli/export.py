@@ -1,0 +1,46 @@
+"""Write an enhanced file and what was found in it for other programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import rich_click as click
+
+from focus_cli.cli.options import PATH, overwrite_option
+
+
+@click.command("export")
+@click.argument("enhanced", type=PATH, metavar="ENHANCED.h5ad")
+@click.argument("answers", nargs=-1, type=PATH, metavar="[ANSWER.h5ad]...")
+@click.option(
+    "--to",
+    required=True,
+    metavar="FORMAT",
+    help="anndata: one .h5ad; spatialdata: a .zarr; vitessce: a folder for the browser.",
+)
+@click.option("--out", required=True, type=PATH, help="The .h5ad, .zarr or folder to write.")
+@click.option(
+    "--genes", metavar="A,B,C", help="vitessce: only these genes.  [default: up to 2,000, reliable ones first]"
+)
+@overwrite_option
+def command(enhanced: Path, answers: tuple[Path, ...], to: str, out: Path, genes: str | None, overwrite: bool) -> None:
+    """Write an enhanced file and what was found in it for other programs.
+
+    Domains, cell types, annotations and other answers become columns beside the estimates: of obs and obsm where they
+    speak of locations, of var where they speak of genes, tables in uns where they speak of pairs. Names are kept; where
+    two are alike, the kind of the answer comes before the name.
+
+    \b
+    Examples:
+        focus export S1.h5ad domains/S1.h5ad celltypes/S1.h5ad --to anndata --out S1.all.h5ad
+        focus export S1.h5ad domains/S1.h5ad --to spatialdata --out S1.zarr
+        focus export S1.h5ad domains/S1.h5ad --to vitessce --out S1.vitessce
+    """
+    from focus_cli.core.progress import say
+    from focus_cli.reporting.export import export
+
+    wanted = [g.strip() for g in genes.split(",") if g.strip()] if genes else None
+    path = export(enhanced, answers, to, out, genes=wanted, overwrite=overwrite)
+    say(f"export: {path}")
+    if to == "vitessce":
+        say(f"to look at it: python -m http.server --directory {path} 8000, then open http://localhost:8000")

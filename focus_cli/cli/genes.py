@@ -1,0 +1,42 @@
+"""``focus genes``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import rich_click as click
+
+from focus_cli.cli.options import PATH, gene_table_option
+from focus_cli.cli.printing import print_json, print_rows
+
+
+@click.command("genes")
+@click.argument("panel", metavar="PANEL.txt|FILE.h5ad|SAMPLE_DIR|REF_DIR", type=PATH)
+@click.option("--reference", type=PATH, help="What to match it with: anything that can stand in its own place.")
+@click.option("--species", type=click.Choice(["human", "mouse"]), help="Told from the names if not given.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+@gene_table_option
+def command(panel: Path, reference: Path | None, species: str | None, as_json: bool) -> None:
+    """Which genes are known, by what name, and which are in a reference.
+
+    Reads and changes nothing. PANEL.txt holds a gene a line, or a table whose columns say what they are.
+
+    \b
+        focus genes panel.txt
+        focus genes samples/S1 --reference reference
+        focus genes cells.h5ad --reference other.h5ad --json
+    """
+    from focus_cli.genes import gene_report, report_warnings
+    from focus_cli.genes.files import read_var
+
+    report = gene_report(read_var(panel), read_var(reference) if reference is not None else None, species)
+    if as_json:
+        print_json(report)
+        return
+    _show(report, report_warnings(report))
+
+
+def _show(report: dict, warnings: list[str]) -> None:
+    from focus_cli.genes import report_lines
+
+    print_rows([*report_lines(report), *(("[yellow]note[/yellow]", warning) for warning in warnings)])

@@ -1,0 +1,80 @@
+"""``focus interactions``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import rich_click as click
+
+from focus_cli.cli.options import PATH, device_option, gene_table_option, made_of_options, overwrite_option, seed_option
+
+
+@click.command("interactions")
+@click.argument("enhanced", metavar="ENHANCED.h5ad", type=PATH)
+@click.option(
+    "--pairs",
+    type=PATH,
+    required=True,
+    help="Table (.csv, .tsv) with the columns ligand and receptor; CellChatDB and CellPhoneDB as in COMMOT.",
+)
+@click.option("--out", type=PATH, required=True, help="Answer to write (.h5ad).")
+@made_of_options
+@click.option(
+    "--reach-um",
+    type=click.FloatRange(min=0, min_open=True),
+    help="How far a ligand reaches, µm.  [default: 50, or to the direct neighbours]",
+)
+@click.option(
+    "--min-molecules",
+    type=click.IntRange(min=5),
+    default=20,
+    show_default=True,
+    help="A pair is not tested where a subunit has fewer molecules in the section.",
+)
+@click.option(
+    "--maps", type=click.IntRange(min=0), default=50, show_default=True, help="Pairs whose local scores are written."
+)
+@gene_table_option
+@device_option
+@seed_option
+@overwrite_option
+def command(
+    enhanced: Path,
+    pairs: Path,
+    out: Path,
+    sample: Path | None,
+    model: Path | None,
+    reference: Path | None,
+    reach_um: float | None,
+    min_molecules: int,
+    maps: int,
+    folds: int,
+    device: str,
+    seed: int,
+    overwrite: bool,
+) -> None:
+    """Which ligands and receptors are found side by side.
+
+    A pair counts where its molecules meet more than two unrelated genes with such patterns would by chance. Estimates
+    are used with their error, never as data. A pair that is found has not been shown to signal.
+
+    \b
+        focus interactions enhanced.h5ad --pairs CellChatDB.ligrec.human.csv --out interactions.h5ad
+        focus interactions enhanced.h5ad --pairs pairs.csv --sample samples/S1 --model model --out interactions.h5ad
+    """
+    from focus_cli.analysis.interactions.stage import InteractionOptions, find_interactions
+
+    options = InteractionOptions(
+        reach_um=reach_um, min_molecules=min_molecules, maps=maps, folds=folds, seed=seed, device=device
+    )
+    find_interactions(
+        enhanced,
+        out,
+        pairs=pairs,
+        sample=sample,
+        model=model,
+        reference=reference,
+        options=options,
+        overwrite=overwrite,
+    )
+    click.echo(str(out))

@@ -1,0 +1,1 @@
+"""What every package needs: errors, keys, progress, provenance, statistics, storage, processes."""

@@ -1,0 +1,17 @@
+"""What a job of each stage needs, from the size of its sample; asked by the rules before it and by the stage itself."""
+
+from focus_cli.core.resources.estimates import STAGES, Needs, needs
+from focus_cli.core.resources.memory import available_mb, check_memory
+from focus_cli.core.resources.size import DEFAULT_SIZE, Size, answered_size, sample_size
+
+__all__ = [
+    "DEFAULT_SIZE",
+    "STAGES",
+    "Needs",
+    "Size",
+    "answered_size",
+    "available_mb",
+    "check_memory",
+    "needs",
+    "sample_size",
+]

@@ -1,0 +1,1 @@
+"""Distributions, resampling, thinning and pooling of counts."""

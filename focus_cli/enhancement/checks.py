@@ -1,0 +1,145 @@
+"""What can be refused before the image of a sample is measured: genes, species, resolution."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from focus_cli.core.errors import BadInputError, UsageError
+from focus_cli.enhancement.genes import refuse_unknown
+from focus_cli.enhancement.inference import EnhanceOptions
+from focus_cli.enhancement.queries import check_resolution, load_points
+from focus_cli.genes import SPECIES, gene_table, match_genes, read_gene_names, require_one_species, species_of
+from focus_cli.genes.files import read_gene_list, read_var
+from focus_cli.model.priors.transfer import MIN_SHARED_GENES, adopt_names
+
+if TYPE_CHECKING:
+    from focus_cli.core.storage import Footprint
+    from focus_cli.model.training import TrainedModel
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is known of a sample once its counts are read.
+
+    Attributes
+    ----------
+    name
+        For messages: its id or folder.
+    var
+        Its table of genes.
+    footprint
+        Of its locations.
+    pictured
+        Whether it has an image.
+    """
+
+    name: str
+    var: pd.DataFrame
+    footprint: Footprint
+    pictured: bool
+
+
+def check_files(options: EnhanceOptions) -> None:
+    """Read the lists and tables that options name, and refuse those that cannot serve any sample.
+
+    Raises
+    ------
+    FocusError
+        Naming the file.
+    """
+    if options.genes not in ("all", "measured"):
+        if not Path(options.genes).exists():
+            raise UsageError(f"--genes {options.genes}: no such file", hint="give all, measured or a file of names")
+        read_gene_list(Path(options.genes))
+    if options.points is not None:
+        load_points(Path(options.points))
+
+
+def check_subject(
+    subject: Subject,
+    model: TrainedModel | None,
+    reference: Path | None,
+    options: EnhanceOptions,
+    *,
+    orthologues: bool = False,
+) -> None:
+    """Refuse a model, a reference or options that cannot serve a sample.
+
+    Parameters
+    ----------
+    model
+        None where one is to be trained on this sample.
+    reference
+        A prepared folder or an .h5ad: only its genes are read.
+    orthologues
+        The reference may be of another species.
+
+    Raises
+    ------
+    FocusError
+        Naming what does not fit.
+    """
+    if options.histology_only and not subject.pictured:
+        raise BadInputError(f"{subject.name} has no image", hint="--histology-only needs one")
+    if options.resolution_um is not None:
+        check_resolution(subject.footprint, options.resolution_um)
+    panel, tables = gene_table(subject.var), []
+    if orthologues:
+        known_species(panel, subject.name)
+    if reference is not None:
+        cells = gene_table(read_var(reference))
+        if not orthologues:
+            require_one_species(panel, cells, "the sample", "the reference")
+        tables.append(cells)
+    if model is not None:
+        require_one_species(panel, model.prior.var, "the sample", "the model")
+        _require_shared_genes(subject, panel, model, alone=reference is None)
+        tables.append(model.prior.var)
+    # Under orthologues the reference's genes have other names in the end.
+    if options.genes not in ("all", "measured") and not orthologues:
+        _require_known_genes(options.genes, [panel, *tables])
+
+
+def known_species(var: pd.DataFrame, name: str) -> str:
+    """The species of a sample, for orthologues.
+
+    Raises
+    ------
+    BadInputError
+        If its genes do not tell, or there are no orthologues of it.
+    """
+    species = species_of(read_gene_names(var))
+    if species not in SPECIES:
+        raise BadInputError(
+            f"{name}: the species of its genes is {species or 'not known'}; --orthologues needs one of "
+            f"{' and '.join(SPECIES)}",
+            hint="leave --orthologues away, or prepare the reference with focus reference --orthologues SPECIES",
+        )
+    return species
+
+
+def _require_shared_genes(subject: Subject, panel: pd.DataFrame, model: TrainedModel, *, alone: bool) -> None:
+    prior = adopt_names(model.prior, panel)
+    rows = prior.rows(panel.index.to_numpy(str))
+    known = int((prior.loadings[rows].any(axis=1) & (rows >= 0)).sum())
+    # A reference may know genes that the model does not: then the estimate itself decides.
+    if known < min(MIN_SHARED_GENES, len(panel)) and (alone or not known):
+        raise BadInputError(
+            f"the model knows {known} of the {len(panel):,} genes of {subject.name} "
+            f"(sample: {panel.index[0]}, …; model: {prior.genes[0]}, …)",
+            hint="use a model of the same species and kind of gene names, or --model self",
+        )
+
+
+def _require_known_genes(wanted: str, tables: Sequence[pd.DataFrame]) -> None:
+    asked = read_gene_list(Path(wanted))
+    unknown = asked[~asked.index.isin(pd.Index([]).append([table.index for table in tables]))]
+    for table in tables:
+        if len(unknown):
+            unknown = unknown[match_genes(unknown, table, exclusive=False) < 0]
+    refuse_unknown(unknown.index.tolist(), len(asked), wanted)

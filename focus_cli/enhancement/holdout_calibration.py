@@ -1,0 +1,303 @@
+"""Rehearsals: parts of the sample's own counts are hidden, and the estimate is asked for them.
+
+Three ways of not knowing, as they are met in the output: molecules (a measured gene where there are counts), places (a
+measured gene where there are none: empty locations, a finer grid), genes (on no panel). What the estimate says of them,
+beside what was counted, is all that the calibration rests on. Bounded: a window of the sample, some locations, some
+genes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import torch
+from scipy import sparse
+
+from focus_cli.core.statistics.predictive import PredictedCounts
+from focus_cli.core.statistics.thinning import thin
+from focus_cli.enhancement.decode import GeneDecoder, ResidualPooler
+from focus_cli.enhancement.infer import Latents
+from focus_cli.enhancement.residual import MAX_FIT_LOCATIONS, VISIBLE_SHARE, GeneResidual, fit_residual, own_spread
+from focus_cli.enhancement.sample_factors import OwnFactors, choose_width, fit_own_factors, panel_share
+from focus_cli.enhancement.section import Section
+from focus_cli.model.priors import SpatialPrior
+from focus_cli.model.priors.statistics import residual_scale
+from focus_cli.model.priors.transfer import reference_states
+
+LOCATIONS = 500  # that are asked for
+GENES = 500
+HIDDEN_PLACES = 0.25  # share of the locations
+HIDDEN_GENES = 0.5  # share of the panel
+MIN_LOCATIONS = 10
+MIN_GENES = 30  # of the panel that the reference knows
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What was counted and what had been said of it.
+
+    `count`, `share` and `sd` are locations × genes, `exposure` is the molecules of each location; `level_sd` (G) as in
+    `GeneDecoder`, `evidence` (G) as in `evidence`.
+    """
+
+    count: np.ndarray
+    exposure: np.ndarray
+    share: np.ndarray
+    sd: np.ndarray
+    level_sd: np.ndarray
+    evidence: np.ndarray
+
+    def pairs(self) -> PredictedCounts:
+        """All pairs of a location and a gene, a level known exactly."""
+        return PredictedCounts.from_shares(self.count, self.exposure[:, None], self.share, self.sd)
+
+    def totals(self) -> PredictedCounts:
+        """Each gene's total, off by its level."""
+        total = self.exposure @ self.share
+        return PredictedCounts.from_shares(self.count.sum(axis=0), 1.0, total, 0.0, self.level_sd)
+
+    def levelled(self) -> Answers:
+        """The same with each gene's level set right: what is left is its pattern."""
+        right = (self.count.sum(axis=0) + 0.5) / (self.exposure @ self.share + 0.5)
+        return replace(self, share=self.share * right, sd=self.sd * right)
+
+
+class Rehearsal:
+    """Rehearsals on one section.
+
+    Parameters
+    ----------
+    section
+        With at least `MIN_LOCATIONS` measured locations.
+    pitch_um
+        Between locations, for the kernels of own molecules.
+    """
+
+    def __init__(self, section: Section, pitch_um: float) -> None:
+        self.plain, data = section, section.data
+        measured = np.flatnonzero(data.exposure > 0)
+        self.measured = measured
+        if len(measured) > MAX_FIT_LOCATIONS:
+            centre = np.median(data.xy_um[measured], axis=0)
+            distance = np.linalg.norm(data.xy_um[measured] - centre, axis=1)
+            measured = measured[np.sort(np.argsort(distance, kind="stable")[:MAX_FIT_LOCATIONS])]
+        self.window = measured
+        self.xy_um = data.xy_um[measured]
+        visible, rest = thin(data.counts[measured], VISIBLE_SHARE, self._rng(4))
+        self.visible, self.rest = self._in_window(visible), self._in_window(rest)
+        self.halved = section.view(self.visible)
+        self.seen = self._exposure(self.visible)
+        self.unseen = self._exposure(self.rest)
+        self._network_latent = latent = self._latent(self.halved, "fitting gene residuals")
+        # Factors of the sample's own, for the output; in rehearsal they are those that the visible half alone shows.
+        self.own, self._own_of_half = self._own_factors(latent, pitch_um)
+        self.section = section if self.own is None else self._with(self._own_of_half)
+        self.latent = self._extended(_plain(latent), self.xy_um, self.visible, latent).mean
+        self.residual: GeneResidual = fit_residual(
+            self.visible[measured].tocsr(),
+            self.rest[measured],
+            (self.seen[measured], self.unseen[measured]),
+            panel_share(self._panel(self.section), self.latent),
+            self.xy_um,
+            pitch_um,
+        )
+
+    def _own_factors(self, latent: np.ndarray, pitch_um: float) -> tuple[OwnFactors | None, OwnFactors | None]:
+        """Factors fitted on both halves of the molecules, and on the visible half alone; None where they do not help.
+
+        Whether they help, and how far neighbours do, is asked of the hidden half, which the second know nothing of.
+        """
+        section, here = self.plain, self.window
+        decoder, baseline = self._panel(section), section.baseline[section.panel_rows]
+
+        def fit(halves, latent: np.ndarray) -> OwnFactors | None:
+            return fit_own_factors(halves, panel_share(decoder, latent), baseline, section.seed)
+
+        quarters = thin(self.visible[here], VISIBLE_SHARE, self._rng(12))
+        quarter = section.view(self._in_window(quarters[0]))
+        of_half = fit(quarters, self._latent(quarter, "looking for factors of its own"))
+        if of_half is None:
+            return None, None
+        extended = self._panel(self._with(of_half))
+        of_half = choose_width(
+            of_half,
+            (self.visible[here].tocsr(), self.seen[here]),
+            (self.rest[here].tocsr(), self.unseen[here]),
+            latent,
+            lambda z, genes: extended.share(z, torch.from_numpy(genes)).numpy(),
+            panel_share(decoder, latent),
+            self.xy_um,
+            pitch_um,
+        )
+        whole = fit((self.visible[here].tocsr(), self.rest[here].tocsr()), latent) if of_half is not None else None
+        if whole is None:
+            return None, None
+        return replace(whole, width_um=of_half.width_um), of_half
+
+    def _with(self, own: OwnFactors) -> Section:
+        return replace(self.plain, own_loadings=own.on_prior(self.plain.prior, self.plain.panel_rows))
+
+    @staticmethod
+    def _panel(section: Section) -> GeneDecoder:
+        return section.decoder(section.panel_rows, np.ones(len(section.panel_rows), bool))
+
+    def _extended(self, latents: Latents, xy_um: np.ndarray, shown: sparse.csr_matrix, around: np.ndarray) -> Latents:
+        """The network's latents with the scores of the sample's own factors, given what is shown in the window."""
+        if self._own_of_half is None:
+            return latents
+        here = self.window
+        share = panel_share(self._panel(self.plain), around)
+        field = self._own_of_half.field(shown[here].tocsr(), self._exposure(shown)[here], share, self.xy_um)
+        return field.extend(latents, xy_um, self.plain.seed)
+
+    def _rng(self, purpose: int) -> np.random.Generator:
+        return np.random.default_rng([self.plain.seed, purpose])
+
+    def _in_window(self, counts: sparse.csr_matrix) -> sparse.csr_matrix:
+        """Counts of the window on the rows of the section; nothing is shown of what lies around it."""
+        n, rows = len(self.plain.data.xy_um), self.window
+        ones = np.ones(len(rows), np.float32)
+        return (sparse.csr_matrix((ones, (rows, np.arange(len(rows)))), (n, len(rows))) @ counts).tocsr()
+
+    def _exposure(self, counts: sparse.csr_matrix) -> np.ndarray:
+        return np.asarray(counts.sum(axis=1), np.float64).ravel()
+
+    def _latent(self, view, label: str) -> np.ndarray:
+        return self.plain.infer(view, self.xy_um, label, n_spread=0, footprint=self.plain.area).mean
+
+    def _some(self, candidates: np.ndarray, purpose: int) -> np.ndarray:
+        """At most `LOCATIONS` of them, ascending."""
+        if len(candidates) <= LOCATIONS:
+            return candidates
+        return np.sort(self._rng(purpose).choice(candidates, LOCATIONS, replace=False))
+
+    @cached_property
+    def _abundant(self) -> np.ndarray:
+        """The genes whose counts can tell most, by the half that is shown; ascending."""
+        total = np.asarray(self.visible[self.window].sum(axis=0)).ravel()
+        return np.sort(np.argsort(-total, kind="stable")[:GENES])
+
+    @cached_property
+    def _asked(self) -> np.ndarray:
+        return self._some(self.window, 5)
+
+    @cached_property
+    def _halved_latents(self):
+        xy = self.section.data.xy_um[self._asked]
+        latents = self.section.infer(self.halved, xy, "rehearsing molecules", footprint=self.section.area)
+        return self._extended(latents, xy, self.visible, self._network_latent)
+
+    @cached_property
+    def own_sd(self) -> float:
+        """What a gene keeps to itself, relative to its share, over the genes that can tell."""
+        genes, at = self._abundant, self._asked
+        decoder = self.section.decoder(self.section.panel_rows[genes], np.ones(len(genes), bool))
+        share, sd = (v.numpy() for v in decoder.share_and_sd(self._halved_latents.mean, self._halved_latents.sd))
+        return own_spread(self.rest[at][:, genes].toarray(), self.unseen[at, None] * share, sd / share)
+
+    def own_sd_of(self, genes: np.ndarray) -> np.ndarray:
+        """The same for panel genes: 0 where their own counts inform them."""
+        return np.where(np.isfinite(self.residual.kappa[genes]), 0.0, self.own_sd)
+
+    def molecules(self) -> Answers:
+        """The hidden half of the molecules, asked of the other."""
+        at, latents = self._asked, self._halved_latents
+        return self._answers(at, latents, self.latent, self.visible, self.rest, self.unseen[at])
+
+    def places(self) -> Answers:
+        """A quarter of the locations, asked of the others."""
+        data, rng = self.section.data, self._rng(6)
+        hidden = np.zeros(len(data.xy_um), bool)
+        hidden[rng.choice(self.measured, max(1, int(HIDDEN_PLACES * len(self.measured))), replace=False)] = True
+        at = self._some(self.window[hidden[self.window]], 7)
+        kept = sparse.diags((~hidden[self.window]).astype(np.float32))
+        shown = self._in_window(kept @ data.counts[self.window])
+        view = self.section.view(shown)
+        latents = self.section.infer(view, data.xy_um[at], "rehearsing places", footprint=self.section.area)
+        around = self._latent(view, "rehearsing places")
+        latents = self._extended(latents, data.xy_um[at], shown, around)
+        around = self._extended(_plain(around), self.xy_um, shown, around).mean
+        return self._answers(at, latents, around, shown, data.counts, data.exposure[at])
+
+    def _answers(self, at, latents, around: np.ndarray, shown, asked, exposure: np.ndarray) -> Answers:
+        """Shares of abundant genes at locations `at`, corrected by the genes' own molecules among those shown."""
+        genes = self._abundant
+        rows = self.section.panel_rows[genes]
+        decoder = self.section.decoder(rows, np.ones(len(genes), bool), own_sd=self.own_sd_of(genes))
+        pooler = ResidualPooler(
+            GeneResidual(self.residual.kappa[genes], self.residual.width_um),
+            decoder,
+            shown[self.window][:, genes].tocsr(),
+            self._exposure(shown)[self.window],
+            np.arange(len(genes)),
+            self.xy_um,
+            around,
+        )
+        share, sd = decoder.share_and_sd(latents.mean, latents.sd)
+        pooler.around(self.section.data.xy_um[at]).update(share, sd, slice(0, len(genes)))
+        count = asked[at][:, genes].toarray()
+        known = evidence(self.section.prior.loadings[rows], self.section.baseline[rows])
+        return Answers(count, exposure, share.numpy(), sd.numpy(), np.zeros(len(genes)), known)
+
+    def genes(self, reference) -> Answers | None:
+        """Genes of the panel that the reference knows, asked of the others and of the reference; None if too few."""
+        section, rng = self.plain, self._rng(8)
+        rows, data, prior = section.panel_rows, section.data, section.prior
+        hidden = rng.random(len(rows)) < HIDDEN_GENES
+        known = np.flatnonzero(hidden & prior.in_reference[rows])
+        if len(known) < MIN_GENES or hidden.all():
+            return None
+        if len(known) > GENES:
+            known = np.sort(rng.choice(known, GENES, replace=False))
+        swapped = as_the_reference_knows(prior, reference)
+        decoder: GeneDecoder = section.decoder(
+            rows[known],
+            np.zeros(len(known), bool),
+            own_sd=self.own_sd,
+            prior=swapped,
+            baseline=swapped.baseline[rows[known]] / prior.baseline[rows[~hidden]].sum(),
+        )
+        at = self._some(self.window, 9)
+        view = section.view(self._in_window(data.counts[self.window]), shown=~hidden)
+        latents = section.infer(view, data.xy_um[at], "rehearsing genes", footprint=section.area)
+        share, sd = (v.numpy() for v in decoder.share_and_sd(latents.mean, latents.sd))
+        counts = data.counts[at]
+        return Answers(
+            counts[:, known].toarray(),
+            np.asarray(counts @ (~hidden).astype(np.float64)).ravel(),
+            share,
+            sd,
+            decoder.level_sd.numpy(),
+            evidence(prior.reference_loadings[rows[known]], prior.baseline[rows[known]]),
+        )
+
+
+def _plain(mean: np.ndarray) -> Latents:
+    """Latents of which nothing but the mean is asked."""
+    return Latents(mean, np.zeros_like(mean), np.zeros((len(mean), 0), np.float32), None)
+
+
+def evidence(loadings: np.ndarray, baseline: np.ndarray) -> np.ndarray:
+    """Length of each gene's vector in standardised units: its signal at one location over the noise of counting."""
+    return np.linalg.norm(loadings, axis=1) * baseline * residual_scale(baseline)
+
+
+def as_the_reference_knows(prior: SpatialPrior, reference) -> SpatialPrior:
+    """The prior with vectors, levels and errors of levels as if no sample had measured any gene."""
+    states = reference_states(reference, prior.var)
+    rows = np.searchsorted(states.genes, prior.genes).clip(max=len(states.genes) - 1)
+    known = states.genes[rows] == prior.genes
+    log_reference = np.log(np.maximum(states.proportions.mean(axis=0)[rows], 1e-9))
+    log_p = np.log(np.maximum(prior.baseline, 1e-12))
+    both = prior.measured & prior.in_reference & known
+    fit = np.polyfit(log_reference[both], log_p[both], 1) if both.sum() > 2 else np.array([1.0, 0.0])
+    level = np.polyval(fit, log_reference)
+    error = np.sqrt(np.mean((log_p - level)[both] ** 2)) if both.any() else 1.0
+    return replace(
+        prior,
+        baseline=np.exp(level),
+        loadings=prior.reference_loadings,
+        level_error=np.full(len(prior.genes), error, np.float32),
+    )

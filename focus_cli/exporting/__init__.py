@@ -1,5 +1,0 @@
-"""An enhanced file and its answers as one thing for other programs: AnnData, SpatialData, Vitessce."""
-
-from focus_cli.exporting.stage import FORMATS, export
-
-__all__ = ["FORMATS", "export"]

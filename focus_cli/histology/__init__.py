@@ -1,0 +1,1 @@
+"""Slides, tissue, stains, image features, encoders and their pretraining, nuclei."""

@@ -1,0 +1,1 @@
+"""The network, its prior and conditioning, training, corpora and shipped checkpoints."""

@@ -1,7 +1,0 @@
-"""The network, the likelihood, the flow: tensors in, tensors out, no files."""
-
-from focus_cli.models.config import PRESETS, ModelConfig
-from focus_cli.models.device import to_device
-from focus_cli.models.network import FocusNet, Nodes, Query, every
-
-__all__ = ["PRESETS", "FocusNet", "ModelConfig", "Nodes", "Query", "every", "to_device"]

@@ -1,6 +1,0 @@
-"""Nuclei of a slide: where cells are, for queries at the scale of cells."""
-
-from focus_cli.nuclei.backends import METHODS
-from focus_cli.nuclei.find import COLUMNS, INDEX, find_nuclei
-
-__all__ = ["COLUMNS", "INDEX", "METHODS", "find_nuclei"]

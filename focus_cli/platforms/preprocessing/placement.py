@@ -1,0 +1,301 @@
+"""How the H&E and the positions relate: what the user or the vendor says, or what registration finds.
+
+Slides and alignment meet here; neither knows the other. The answer is one transform, stored with its origin.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from focus_cli.core import keys
+from focus_cli.core.coordinates import Affine, Coordinates, System
+from focus_cli.core.errors import UsageError
+from focus_cli.platforms.preprocessing.image_fit import SCALE_TOLERANCE
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from focus_cli.histology.slides import Slide
+    from focus_cli.platforms import RawSample
+
+
+MIN_INSIDE = 0.95  # share of the locations that must lie within an image whose own statement of scale is followed
+
+
+@dataclass(frozen=True)
+class Placing:
+    """What the user says about H&E and positions; at most one of the first four.
+
+    Attributes
+    ----------
+    align, align_from
+        A table of numbers, and which pixels it maps from: ``"image"`` or ``"positions"``.
+    landmarks
+        A csv of places on both.
+    register
+        Find the place.
+    orient
+        One of the eight orientations, by name.
+    shift_um
+        ``"RIGHT,DOWN"`` in µm on the H&E, after everything else.
+    """
+
+    align: Path | None = None
+    align_from: str | None = None
+    landmarks: Path | None = None
+    register: bool = False
+    orient: str | None = None
+    shift_um: str | None = None
+
+    def check(self) -> None:
+        """Refuse what contradicts itself, before anything is read.
+
+        Raises
+        ------
+        UsageError
+            Naming the options.
+        MissingResourceError, BadInputError
+            If a file is not there, or holds no transform or landmarks.
+        """
+        from focus_cli.platforms.alignment import named_orientation, read_landmarks, read_transform
+
+        chosen = [name for name in self.named() if name != "--shift-um"]
+        if len(chosen) > 1:
+            raise UsageError(f"{' and '.join(chosen)} contradict each other", hint="choose one")
+        if self.align_from is not None and self.align is None:
+            raise UsageError("--align-from says nothing without --align", hint="pass --align FILE too")
+        if self.orient is not None:
+            named_orientation(self.orient)
+        self.shift()
+        if self.align is not None:
+            read_transform(self.align, self.align_from or "image")
+        if self.landmarks is not None:
+            read_landmarks(self.landmarks, mpp=1.0)
+
+    def named(self) -> list[str]:
+        """The options that place the image, as they are written."""
+        given = {
+            "--align": self.align,
+            "--landmarks": self.landmarks,
+            "--register": self.register or None,
+            "--orient": self.orient,
+            "--shift-um": self.shift_um,
+        }
+        return [name for name, value in given.items() if value is not None]
+
+    def given(self) -> bool:
+        """Whether anything is said at all."""
+        return bool(self.named())
+
+    def shift(self) -> tuple[float, float] | None:
+        """`shift_um` as numbers."""
+        if self.shift_um is None:
+            return None
+        try:
+            right, down = (float(part) for part in re.split(r"[,;\s]+", self.shift_um.strip()))
+        except ValueError:
+            right = down = np.nan
+        if not (abs(right) < 1e6 and abs(down) < 1e6):
+            raise UsageError(
+                f"--shift-um {self.shift_um!r} is not a shift",
+                hint="two lengths in µm, right and down: --shift-um 200,-100",
+            )
+        return right, down
+
+    def settings(self) -> dict[str, Any]:
+        """For the provenance."""
+        return {
+            "align": self.align and Path(self.align).name,
+            "align_from": self.align_from,
+            "landmarks": self.landmarks and Path(self.landmarks).name,
+            "orient": self.orient,
+            "register": self.register,
+            "shift_um": self.shift_um,
+        }
+
+    def inputs(self) -> dict[str, Path]:
+        """Role → file, for the provenance."""
+        return {role: Path(path) for role, path in (("alignment", self.align), ("landmarks", self.landmarks)) if path}
+
+
+@dataclass
+class Placed:
+    """Full-resolution pixels of the vendor → pixels of the H&E, who says so, and what is worth a word."""
+
+    transform: Affine
+    origin: str
+    figures: dict[str, Any] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+
+def place_image(
+    slide: Slide,
+    thumbnail: np.ndarray,
+    sample: RawSample,
+    adata: AnnData,
+    entry: dict[str, Any],
+    how: Placing,
+    *,
+    force: bool,
+) -> Placed:
+    """Decide how the positions lie on the H&E.
+
+    Parameters
+    ----------
+    slide, thumbnail
+        The H&E, and all of it as uint8 (h, w, 3).
+    sample, adata
+        As read, and its locations in tissue with ``obs["total_counts"]``.
+    entry
+        The vendor's thumbnails and scale factors.
+    how
+        What the user says.
+    force
+        Turn the refusal of a poor registration into a warning.
+
+    Raises
+    ------
+    MissingResourceError, BadInputError
+        If a file is not there or cannot be used, or registration fails.
+    """
+    from focus_cli.platforms.alignment import fit_landmarks, read_landmarks, read_transform
+    from focus_cli.platforms.preprocessing.registration import register_image
+
+    if how.align is not None:
+        transform = read_transform(how.align, how.align_from or "image")
+        placed = Placed(transform, f"{Path(how.align).name} (--align)")
+    elif how.landmarks is not None:
+        name = Path(how.landmarks).name
+        fit = fit_landmarks(read_landmarks(how.landmarks, sample.mpp), sample.mpp, sample.footprint.pitch_um, name)
+        figures = {
+            "kind": fit.kind,
+            "residual_um": round(fit.residual_um, 3),
+            "left_out_um": round(fit.left_out_um, 3),
+            "worst_um": round(fit.worst_um, 3),
+            "worst_line": fit.worst,
+        }
+        placed = Placed(fit.transform, f"{fit.kind} on {name} (--landmarks)", {"landmarks": figures})
+    elif how.register:
+        transform, origin, figures, warnings = register_image(slide, sample, adata, entry, force=force)
+        placed = Placed(transform, origin, figures, warnings)
+    elif how.orient is not None:
+        placed = _oriented(slide, thumbnail, sample, adata, how.orient)
+    elif sample.to_image is not None:
+        placed = Placed(sample.image_transform, "the vendor's alignment file")
+    else:
+        placed = _same_picture(slide, thumbnail, sample, adata)
+    if (shift := how.shift()) is not None:
+        per_um = placed.transform.scale / sample.mpp
+        placed.transform = Affine.scaling(1.0, (shift[0] * per_um, shift[1] * per_um)) @ placed.transform
+        placed.origin += f", shifted by {shift[0]:g}, {shift[1]:g} µm (--shift-um)"
+    if (stretch := placed.transform.anisotropy - 1) > SCALE_TOLERANCE:
+        placed.warnings.append(
+            f"the transform from positions to image is sheared or stretched by {100 * stretch:.1f} % ({placed.origin})"
+        )
+    implied = sample.mpp / placed.transform.scale
+    if slide.file_mpp is not None and abs(slide.file_mpp / implied - 1) > SCALE_TOLERANCE:
+        placed.warnings.append(
+            f"{slide.path.name} states {slide.file_mpp:.4g} µm per pixel, the positions say {implied:.4g}; "
+            "the latter is used"
+        )
+    return placed
+
+
+def link(sample: RawSample, adata: AnnData, placed: Placed | None, array: tuple[Affine, float] | None) -> Coordinates:
+    """Link the coordinate systems, and re-base positions onto an H&E that is turned or shifted against them.
+
+    Where the transform is more than a scaling, `adata`'s positions become pixels of the H&E and `sample.mpp` its
+    µm per pixel; the vendor's are `System.VENDOR` then.
+
+    Parameters
+    ----------
+    placed
+        How the positions lie on the H&E; None without an image.
+    array
+        (column, row) → the vendor's pixels, and its median residual in them; None where there is no array.
+    """
+    known = Coordinates()
+    rebased = placed is not None and not placed.transform.is_scaling()
+    if rebased:
+        known.add(System.VENDOR, System.FULLRES, placed.transform, placed.origin)
+        adata.obsm[keys.SPATIAL] = placed.transform(adata.obsm[keys.SPATIAL])
+        sample.mpp = sample.mpp / placed.transform.scale
+        sample.to_image, sample.image_scale = None, 1.0
+        known.add(System.FULLRES, System.IMAGE, Affine.scaling(1.0), "positions re-based onto the H&E")
+    elif placed is not None:
+        sample.to_image, sample.image_scale = None, placed.transform.scale
+        known.add(System.FULLRES, System.IMAGE, placed.transform, placed.origin)
+    to_um = Affine.scaling(sample.mpp)
+    known.add(System.FULLRES, System.UM, to_um, f"{sample.mpp:.6g} µm per pixel")
+    if rebased:  # otherwise the reader's own µm stay as they are
+        adata.obsm[keys.SPATIAL_UM] = to_um(adata.obsm[keys.SPATIAL])
+    if array is not None:
+        target = System.VENDOR if rebased else System.FULLRES
+        known.add(System.ARRAY, target, array[0], f"fitted on the locations, median residual {array[1]:.3g} px")
+    return known
+
+
+def _same_picture(slide: Slide, thumbnail: np.ndarray, sample: RawSample, adata: AnnData) -> Placed:
+    """The image that the positions refer to, or a copy of it at the scale that the file states.
+
+    The file is followed where the locations then fit the image better beyond doubt.
+    """
+    from focus_cli.histology.slides import tissue_mask
+    from focus_cli.histology.slides.stain import optical_density, unmix
+    from focus_cli.platforms.alignment import Scales
+
+    transform, origin = sample.image_transform, "the same picture"
+    implied, stated = sample.mpp / transform.scale, slide.file_mpp
+    if stated is None or abs(stated / implied - 1) <= SCALE_TOLERANCE:
+        return Placed(transform, origin)
+    um_per_px, factor = implied * slide.width / thumbnail.shape[1], implied / stated
+    (fit,) = Scales(
+        transform(adata.obsm[keys.SPATIAL]) * implied,
+        adata.obs[keys.TOTAL_COUNTS].to_numpy(),
+        unmix(optical_density(thumbnail))[..., 0],
+        tissue_mask(thumbnail, um_per_px),
+        um_per_px=um_per_px,
+        pitch_um=sample.footprint.pitch_um,
+    ).compare([factor])
+    if not fit.agreement.significant or fit.agreement.inside < MIN_INSIDE:
+        return Placed(transform, origin)
+    note = (
+        f"{slide.path.name} states {stated:.4g} µm per pixel, the positions say {implied:.4g}: it is used as a copy at "
+        f"{factor:.4g} of the size, at which {fit.agreement.on_tissue:.0%} of the locations lie on tissue"
+    )
+    return Placed(
+        Affine.scaling(factor) @ transform,
+        f"a copy of the same picture, at the scale that {slide.path.name} states",
+        warnings=[note],
+    )
+
+
+def _oriented(slide: Slide, thumbnail: np.ndarray, sample: RawSample, adata: AnnData, name: str) -> Placed:
+    """Turn the positions within the frame of the image; of two frames, in that which agrees better with it."""
+    from focus_cli.histology.slides import tissue_mask
+    from focus_cli.histology.slides.stain import optical_density, unmix
+    from focus_cli.platforms.alignment import ORIENTATIONS, named_orientation, orientation_frame, orientation_transform
+
+    index = named_orientation(name)
+    to_image = sample.image_transform
+    mpp_image = sample.mpp / to_image.scale
+    um_per_px = mpp_image * slide.width / thumbnail.shape[1]
+    frame_um = orientation_frame(
+        to_image(adata.obsm[keys.SPATIAL]) * mpp_image,
+        adata.obs[keys.TOTAL_COUNTS].to_numpy(),
+        unmix(optical_density(thumbnail))[..., 0],
+        tissue_mask(thumbnail, um_per_px),
+        index,
+        um_per_px=um_per_px,
+        pitch_um=sample.footprint.pitch_um,
+    )
+    # The thumbnail's sides are whole pixels: of the image's own two sides, the nearer is meant.
+    frame = (slide.width, slide.height)
+    if abs(frame_um[0] - slide.width * mpp_image) > abs(frame_um[0] - slide.height * mpp_image):
+        frame = (slide.height, slide.width)
+    return Placed(orientation_transform(*frame, index) @ to_image, f"{ORIENTATIONS[index]} (--orient)")

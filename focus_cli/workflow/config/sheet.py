@@ -1,0 +1,150 @@
+"""From the samples sheet to checked rows, with every problem named at once."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from focus_cli.core.errors import BadInputError, FocusError, MissingResourceError
+from focus_cli.core.progress import say
+from focus_cli.core.storage.regular import read_text_bounded
+from focus_cli.workflow.config.models import SampleRow
+from focus_cli.workflow.config.variables import check_input_path, expand, in_words
+
+COLUMNS = tuple(SampleRow.model_fields)
+_PATH_COLUMNS = ("path", "image", "align", "landmarks", "reference", "truth", "truth_fine")
+_HINT = "the columns are described in config/README.md"
+
+
+def load_samples(sheet: Path | str, *, check_paths: bool = False) -> list[SampleRow]:
+    """Read the samples sheet: tab-separated, a header, ``#`` for comments, an empty cell for "not given".
+
+    Parameters
+    ----------
+    sheet
+        The file; relative paths in it are taken relative to its folder.
+    check_paths
+        Also look whether the files that it names are there, and say which samples name the same raw data.
+
+    Returns
+    -------
+    list of SampleRow
+        In the order of the sheet, with paths expanded.
+
+    Raises
+    ------
+    MissingResourceError
+        If the sheet is not there.
+    BadInputError
+        With every problem of the sheet at once, each with its line number.
+    """
+    sheet = Path(sheet)
+    if not sheet.exists():
+        raise MissingResourceError(f"no such samples sheet: {sheet}", hint="focus init DIR makes one")
+    text = read_text_bounded(sheet)
+    lines = [
+        (number, [cell.strip() for cell in line.split("\t")])
+        for number, line in enumerate(text.splitlines(), start=1)
+        if line.strip() and not line.lstrip().startswith("#")
+    ]
+    if not lines:
+        raise BadInputError(f"{sheet} is empty", hint=_HINT)
+    header = lines[0][1]
+    problems = [f"line {lines[0][0]}: {said}" for said in _header_problems(header)]
+    rows: dict[int, SampleRow] = {}
+    if not problems:
+        if len(lines) == 1:
+            problems.append(f"line {lines[0][0]}: no samples after the header")
+        first_seen: dict[str, int] = {}
+        for number, cells in lines[1:]:
+            found, row = _check_row(header, cells, sheet.parent, check_paths)
+            problems += [f"line {number}: {said}" for said in found]
+            name = dict(zip(header, cells)).get("sample", "")
+            if name in first_seen:
+                problems.append(f"line {number}: sample {name} is on line {first_seen[name]} already")
+            elif name:
+                first_seen[name] = number
+            if row is not None:
+                rows[number] = row
+        problems += _donors_on_both_sides(rows)
+    if problems:
+        counted = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        raise BadInputError(
+            f"{sheet}: {counted}: " + "; ".join(problems),
+            hint=_HINT,
+        )
+    if check_paths:
+        for told in _same_raw_data(rows):
+            say(f"{sheet}: {told}")
+    return list(rows.values())
+
+
+def _header_problems(header: list[str]) -> list[str]:
+    if len(header) == 1 and ("," in header[0] or " " in header[0]):
+        return ["columns must be separated by tabs"]
+    problems = []
+    for name in header:
+        if name not in COLUMNS:
+            near = difflib.get_close_matches(name, COLUMNS, n=1, cutoff=0.5)
+            problems.append(f"unknown column {name!r}" + (f"; did you mean {near[0]}?" if near else ""))
+    problems += [f"column {name} appears twice" for name in dict.fromkeys(header) if header.count(name) > 1]
+    problems += [f"column {name} is missing" for name in ("sample", "path") if name not in header]
+    return problems
+
+
+def _check_row(
+    header: list[str], cells: list[str], folder: Path, check_paths: bool
+) -> tuple[list[str], SampleRow | None]:
+    if len(cells) > len(header):
+        return [f"{len(cells)} cells under {len(header)} columns"], None
+    values: dict[str, str] = {name: cell for name, cell in zip(header, cells) if cell}
+    problems = []
+    for name in _PATH_COLUMNS:
+        if name not in values:
+            continue
+        try:
+            values[name] = check_input_path(os.path.normpath(folder / expand(values[name])))
+        except FocusError as error:
+            problems.append(f"{name}: {error.message}" + (f" ({error.hint})" if error.hint else ""))
+            continue
+        if check_paths and not os.path.exists(values[name]):
+            problems.append(f"{name}: no such file or folder: {values[name]}")
+    try:
+        return problems, SampleRow.model_validate(values)
+    except ValidationError as invalid:
+        said = [in_words(error, str(error["loc"][0])) for error in invalid.errors()]
+        return problems + said, None
+
+
+def _donors_on_both_sides(rows: Mapping[int, SampleRow]) -> list[str]:
+    """Donors whose samples are learnt from and tested on: the scores would tell of memory, not of skill."""
+    lines: dict[str, dict[str, list[int]]] = {}
+    for number, row in rows.items():
+        if row.donor:
+            lines.setdefault(row.donor, {}).setdefault(row.split, []).append(number)
+    return [
+        f"donor {donor} is on both sides of split: train on {_lines(sides['train'])}, test on {_lines(sides['test'])}"
+        for donor, sides in lines.items()
+        if len(sides) > 1
+    ]
+
+
+def _same_raw_data(rows: Mapping[int, SampleRow]) -> list[str]:
+    """Samples that are the same data under two names; sections of one file and bins of other sizes are not."""
+    lines: dict[tuple, list[int]] = {}
+    for number, row in rows.items():
+        lines.setdefault(_raw_data(row), []).append(number)
+    return [f"{_lines(numbers)} name the same raw data" for numbers in lines.values() if len(numbers) > 1]
+
+
+def _raw_data(row: SampleRow) -> tuple:
+    """What tells the raw data of two samples apart."""
+    return (os.path.realpath(row.path), row.region, row.table, row.bin_um, row.counts, row.positions)
+
+
+def _lines(numbers: list[int]) -> str:
+    return ("lines " if len(numbers) > 1 else "line ") + ", ".join(map(str, numbers))
