@@ -97,6 +97,10 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check workflows/Snakefile workflows/benchmark.smk workflow/Snakefile rules
 	$(BIN)/snakemake --lint
+	$(BIN)/lint-imports
+
+import-graph: install
+	$(BIN)/python docs/hooks/import_graph.py
 
 schemas: install
 	$(BIN)/python -m focus_cli.cli.workflow_steps schemas workflows/schemas

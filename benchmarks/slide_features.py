@@ -38,7 +38,7 @@ class ColourGrid:
     """An encoder that costs next to nothing: mean colour of 16 × 16 parts of a tile, from every fourth pixel."""
 
     def __init__(self, tile_px: int = 256, mpp: float = 0.5) -> None:
-        from focus_cli.histology.encoders import EncoderInfo
+        from focus_cli.histology import EncoderInfo
 
         zeros, ones = (0.0,) * 3, (1.0,) * 3
         self.info = EncoderInfo("colour-grid", "0" * 12, mpp, tile_px, zeros, ones, 768, 1, "none", "benchmark")

@@ -65,8 +65,7 @@ def fit(
           --ignore undetermined --out tumour
         focus annotate fit E1.h5ad --labels labels.tsv --leave-out block --out head
     """
-    from focus_cli.analysis.annotation import fit_annotation
-    from focus_cli.analysis.annotation.stage import format_scores
+    from focus_cli.analysis.annotation import fit_annotation, format_scores
     from focus_cli.core.progress import say
 
     told = fit_annotation(

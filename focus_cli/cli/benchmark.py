@@ -29,16 +29,15 @@ def command(quick: bool, peers: Path | None, profile: str, words: tuple[str, ...
         focus benchmark config/benchmark.yaml --peers peers/bin/python --cores 2
         focus benchmark --quick --cores 2
     """
-    from focus_cli.workflow import locate
-    from focus_cli.workflow.benchmark.config import load_benchmark
-    from focus_cli.workflow.starting import launch
+    from focus_cli.workflow import find_profile, shipped_config, start_run
+    from focus_cli.workflow.benchmark import load_benchmark
 
     named = bool(words) and not words[0].startswith("-")
     if named == quick:
         raise UsageError("give CONFIG, or --quick", hint="focus benchmark config/benchmark.yaml --cores 2")
     options = words[1:] if named else words
-    config = Path(words[0]) if named else locate.config("benchmark.quick.yaml")
-    locate.profile(profile)
+    config = Path(words[0]) if named else shipped_config("benchmark.quick.yaml")
+    find_profile(profile)
     if peers is not None:
         if not os.access(peers, os.X_OK):
             raise MissingResourceError(f"--peers {peers}: no such Python", hint="benchmarks/peers/README.md makes one")
@@ -48,4 +47,4 @@ def command(quick: bool, peers: Path | None, profile: str, words: tuple[str, ...
 
         simulate(_QUICK_STUDY, n_sections=2, size_um=1500, n_genes=120)
     load_benchmark(config)
-    launch([config], profile, options, "benchmark.smk")
+    start_run([config], profile, options, "benchmark.smk")

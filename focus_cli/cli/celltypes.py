@@ -67,7 +67,7 @@ def command(
         focus celltypes xenium.h5ad --reference reference --unit cells --out xenium.celltypes.h5ad
         focus celltypes S1.h5ad --reference reference --cells-per-location 8 --out S1.celltypes.h5ad
     """
-    from focus_cli.analysis.celltypes.stage import CellTypeOptions, celltypes
+    from focus_cli.analysis.celltypes import CellTypeOptions, celltypes
 
     options = CellTypeOptions(
         unit=unit, cells=cells, gains=not same_platform, around=not alone, max_genes=max_genes, seed=seed

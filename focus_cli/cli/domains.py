@@ -39,6 +39,6 @@ def command(
         focus domains S1.embedding.h5ad --n-domains 7 --out domains
         focus domains S1.enhanced.h5ad S2.enhanced.h5ad --out domains
     """
-    from focus_cli.analysis.domains.stage import find_domains
+    from focus_cli.analysis.domains import find_domains
 
     find_domains(list(files), out, n_domains=n_domains, ignore_depth=ignore_depth, seed=seed, overwrite=overwrite)

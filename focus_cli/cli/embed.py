@@ -75,7 +75,7 @@ def command(
         focus embed samples/S1 --model model --histology-only --out S1.embedding.h5ad
         focus embed --histology-only --image slide.svs --model model --out slide.embedding.h5ad
     """
-    from focus_cli.analysis.embedding.stage import EmbedOptions, embed
+    from focus_cli.analysis.embedding import EmbedOptions, embed
 
     if histology_only and mode not in ("auto", "histology"):
         raise UsageError(f"--histology-only and --mode {mode} contradict each other", hint="give one of them")

@@ -122,7 +122,7 @@ def command(
         focus enhance samples/S1 --model model --out S1.h5ad --points nuclei.parquet --refined S1.cells.h5ad
         focus enhance --histology-only --image slide.svs --model model --out slide.h5ad
     """
-    from focus_cli.enhancement.stage import EnhanceOptions, enhance
+    from focus_cli.enhancement import EnhanceOptions, enhance
 
     if sample is None and picture is None and out.name:
         picture = out.with_suffix(".png")

@@ -34,14 +34,13 @@ def command(context: click.Context, path: Path, verify: bool, as_json: bool) -> 
         focus explain results --json
     """
     from focus_cli.reporting import explain
-    from focus_cli.workflow.manifest.explain import explain_run
-    from focus_cli.workflow.manifest.jobs import jobs_of
+    from focus_cli.workflow.manifest import explain_run, jobs_of
 
     result = explain_run(path, verify=verify) or explain(path, verify=verify, jobs_of=jobs_of)
     if as_json:
         print_json(result)
     else:
-        from focus_cli.reporting.explain_text import explain_text
+        from focus_cli.reporting import explain_text
 
         click.echo(explain_text(result), nl=False)
     if verify and _changed(result["upstream"]):

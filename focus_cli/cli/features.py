@@ -77,7 +77,7 @@ def command(
     from focus_cli.core.storage import check_output
     from focus_cli.core.storage.kinds import FEATURES
     from focus_cli.histology.encoders import open_encoder
-    from focus_cli.histology.features.encoded import extract_features
+    from focus_cli.histology.features import extract_features
     from focus_cli.histology.slides import open_slide
 
     check_output(out, FEATURES, inputs=[slide, encoder, weights, store], overwrite=overwrite)

@@ -26,8 +26,7 @@ def command(panel: Path, reference: Path | None, species: str | None, as_json: b
         focus genes samples/S1 --reference reference
         focus genes cells.h5ad --reference other.h5ad --json
     """
-    from focus_cli.genes import gene_report, report_warnings
-    from focus_cli.genes.files import read_var
+    from focus_cli.genes import gene_report, read_var, report_warnings
 
     report = gene_report(read_var(panel), read_var(reference) if reference is not None else None, species)
     if as_json:

@@ -22,7 +22,7 @@ def command(folder: Path) -> None:
         focus init my-study
         cd my-study && focus run --dry-run
     """
-    from focus_cli.workflow.new_study import write_study
+    from focus_cli.workflow import write_study
 
     for path in write_study(folder):
         click.echo(path)

@@ -49,7 +49,7 @@ def command(
 
 
 def _describe_raw(path: Path, reader: dict[str, Any]) -> dict:
-    from focus_cli.histology.slides.describe import describe_slide, is_slide_file
+    from focus_cli.histology.slides import describe_slide, is_slide_file
 
     if is_slide_file(path):
         return describe_slide(path, reader["mpp"])

@@ -62,7 +62,7 @@ def command(
         focus interactions enhanced.h5ad --pairs CellChatDB.ligrec.human.csv --out interactions.h5ad
         focus interactions enhanced.h5ad --pairs pairs.csv --sample samples/S1 --model model --out interactions.h5ad
     """
-    from focus_cli.analysis.interactions.stage import InteractionOptions, find_interactions
+    from focus_cli.analysis.interactions import InteractionOptions, find_interactions
 
     options = InteractionOptions(
         reach_um=reach_um, min_molecules=min_molecules, maps=maps, folds=folds, seed=seed, device=device

@@ -51,7 +51,7 @@ def command(
         focus nuclei samples/S1 --out S1.nuclei.parquet
     """
     from focus_cli.core.progress import say
-    from focus_cli.histology.nuclei.stage import write_nuclei
+    from focus_cli.histology.nuclei import write_nuclei
 
     nuclei = write_nuclei(slide, out, method=method, mpp=mpp, region=region, device=device, overwrite=overwrite)
     say(f"{len(nuclei):,} nuclei")

@@ -78,8 +78,7 @@ def fit(
         focus outcome fit embeddings/*.h5ad --table clinical.tsv --time months --event died \\
           --covariates age,stage --out head
     """
-    from focus_cli.analysis.outcome import fit_outcome
-    from focus_cli.analysis.outcome.stage import format_scores
+    from focus_cli.analysis.outcome import fit_outcome, format_scores
     from focus_cli.core.progress import say
 
     told = fit_outcome(

@@ -57,7 +57,7 @@ def command(
         focus patterns enhanced.h5ad --sample samples/S1 --model model --reference reference --out patterns.h5ad
         focus patterns enhanced.h5ad --celltypes celltypes.h5ad --n-niches 6 --out patterns.h5ad
     """
-    from focus_cli.analysis.patterns.stage import PatternOptions, find_patterns
+    from focus_cli.analysis.patterns import PatternOptions, find_patterns
 
     options = PatternOptions(
         min_molecules=min_molecules, folds=folds, n_niches=n_niches, niche_um=niche_um, seed=seed, device=device

@@ -50,7 +50,7 @@ def command(
         focus pretrain a.svs b.jpg --mpp b.jpg=0.69 --out encoder --config pretrain.yaml --resume
         torchrun --nproc-per-node 4 --no-python focus pretrain slides/*.svs --out encoder --preset base
     """
-    from focus_cli.histology.pretraining.stage import pretrain
+    from focus_cli.histology.pretraining import pretrain
 
     pretrain(
         list(inputs),

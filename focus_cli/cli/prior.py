@@ -39,7 +39,7 @@ def command(
         focus prior --reference reference --gene-sets hallmarks.gmt --out prior
         focus train samples/S3 --prior prior --out model
     """
-    from focus_cli.model.priors.build import build_prior
+    from focus_cli.model.priors import build_prior
 
     build_prior(
         list(samples),

@@ -43,7 +43,7 @@ def command(configfiles: tuple[Path, ...], samples: Path | None, profile: str, o
     A cohort on a Slurm cluster, with a profile of your own:
         focus run --samples cohort.tsv --profile my-slurm
     """
-    from focus_cli.workflow.starting import check, launch, with_samples
+    from focus_cli.workflow import check_run, start_run, with_samples
 
     found = list(configfiles) or [path for path in _DEFAULT_CONFIGS if path.is_file()][:1]
     if not found:
@@ -51,5 +51,5 @@ def command(configfiles: tuple[Path, ...], samples: Path | None, profile: str, o
             "no configuration: there is no config.yaml here",
             hint="give --configfile, or: focus init DIR",
         )
-    check(found, options, samples)
-    launch(found, profile, options if samples is None else with_samples(options, samples))
+    check_run(found, options, samples)
+    start_run(found, profile, options if samples is None else with_samples(options, samples))

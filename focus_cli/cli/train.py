@@ -84,12 +84,12 @@ def command(
     try:
         if processes * nodes > 1 and not is_launched():
             check_launch(processes, nodes)
-            from focus_cli.model.training.stage import check
+            from focus_cli.model.training import check_training
 
-            check(list(samples), out, **what, processes=processes * nodes)
+            check_training(list(samples), out, **what, processes=processes * nodes)
             launch(sys.argv[1:], out, processes, nodes)
         else:
-            from focus_cli.model.training.stage import train
+            from focus_cli.model.training import train
 
             train(list(samples), out, **what, seed=seed, resume=resume or resume_or_anew, or_anew=resume_or_anew)
     finally:

@@ -1,7 +1,8 @@
-"""Small services of the workflow: ``python -m focus_cli.cli.workflow_steps gather|genes|summary|cohort|pack|schemas``."""
+"""Small steps of the workflow: ``python -m focus_cli.cli.workflow_steps gather|genes|summary|cohort|benchmark|…``."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import rich_click as click
@@ -10,67 +11,77 @@ from focus_cli.cli.options import PATH
 
 
 @click.group()
-def services() -> None:
-    """Small services of the workflow; nothing here is for typing by hand."""
+def steps() -> None:
+    """Small steps of the workflow."""
 
 
-@services.command()
+@steps.command()
 @click.argument("folders", nargs=-1, required=True, type=PATH)
 @click.option("--out", required=True, type=PATH)
 def gather(folders: tuple[Path, ...], out: Path) -> None:
     """Put the scores.tsv of every folder into one table."""
-    from focus_cli.workflow.scores import gather_scores
+    from focus_cli.workflow import gather_scores
 
     gather_scores(folders, out)
 
 
-@services.command()
+@steps.command()
 @click.argument("truth", type=PATH)
 @click.option("--out", required=True, type=PATH)
 def genes(truth: Path, out: Path) -> None:
     """Write the genes that a hold-out scores, one per line."""
-    from focus_cli.workflow.scores import write_scored_genes
+    from focus_cli.workflow import write_scored_genes
 
     write_scored_genes(truth, out)
 
 
-@services.command()
+@steps.command()
 @click.argument("results", type=PATH)
 def summary(results: Path) -> None:
     """Say where the results of a run are, with its scores beside the baselines'."""
-    from focus_cli.workflow.scores import summarise
+    from focus_cli.workflow import summarise
 
     click.echo(summarise(results))
 
 
-@services.command()
+@steps.command()
 @click.argument("results", type=PATH)
 def cohort(results: Path) -> None:
     """Write cohort.html and cohort.tsv of a run, at work or over: one row per sample."""
-    from focus_cli.workflow.cohort import write_cohort
+    from focus_cli.reporting.cohort import write_cohort
 
     for path in write_cohort(results):
         click.echo(path)
 
 
-@services.command()
+@steps.command()
+@click.argument("config")
+@click.option("--out", required=True, type=PATH)
+def benchmark(config: str, out: Path) -> None:
+    """Put the scores of all cases of a benchmark into tables and figures; CONFIG is a text of JSON."""
+    from focus_cli.workflow.benchmark import check_benchmark, write_report
+
+    write_report(check_benchmark(json.loads(config)), out)
+
+
+@steps.command()
 @click.argument("model", type=PATH)
 @click.option("--out", required=True, type=PATH)
 def pack(model: Path, out: Path) -> None:
     """Make a trained model small enough to ship."""
-    from focus_cli.model.checkpoints.pack import pack_model
+    from focus_cli.model.checkpoints import pack_model
 
     pack_model(model, out)
 
 
-@services.command()
+@steps.command()
 @click.argument("folder", type=PATH)
 def schemas(folder: Path) -> None:
     """Write the JSON schemas of the configuration and of the samples sheet."""
-    from focus_cli.workflow.schemas import write_schemas
+    from focus_cli.workflow import write_schemas
 
     write_schemas(folder)
 
 
 if __name__ == "__main__":
-    services()
+    steps()

@@ -76,6 +76,10 @@ TRAINING_LOG = "training.csv"
 # --- files of an image encoder that was pretrained ---------------------------------------------
 ENCODER_JSON = "encoder.json"  # sizes, scale, normalisation, licence, provenance
 
+# --- files of an evaluation ------------------------------------------------------------------------
+SCORES_TSV = "scores.tsv"  # one row for each method, the mean over genes
+OUR_METHOD = "focus"  # its name there
+
 # --- files of what comes after enhancement -------------------------------------------------------
 HEAD_JSON = "head.json"  # what was fitted on labels or outcomes: classes, scores on donors left out, provenance
 HEAD_ARRAYS = "head.safetensors"

@@ -1,5 +1,5 @@
 """Inference: latents, uncertainty, and the enhanced file."""
 
-from focus_cli.enhancement.stage import enhance
+import lazy_loader
 
-__all__ = ["enhance"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

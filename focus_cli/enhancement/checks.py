@@ -13,9 +13,17 @@ from focus_cli.core.errors import BadInputError, UsageError
 from focus_cli.enhancement.genes import refuse_unknown
 from focus_cli.enhancement.inference import EnhanceOptions
 from focus_cli.enhancement.queries import check_resolution, load_points
-from focus_cli.genes import SPECIES, gene_table, match_genes, read_gene_names, require_one_species, species_of
-from focus_cli.genes.files import read_gene_list, read_var
-from focus_cli.model.priors.transfer import MIN_SHARED_GENES, adopt_names
+from focus_cli.genes import (
+    SPECIES,
+    gene_table,
+    match_genes,
+    read_gene_list,
+    read_gene_names,
+    read_var,
+    require_one_species,
+    species_of,
+)
+from focus_cli.model.priors import MIN_SHARED_GENES, adopt_names
 
 if TYPE_CHECKING:
     from focus_cli.core.storage import Footprint

@@ -12,7 +12,7 @@ from torch import Tensor
 from focus_cli.core import keys
 from focus_cli.core.statistics.lognorm import LogNormReading
 from focus_cli.enhancement.residual import GeneResidual, apply_residual, kernel
-from focus_cli.model.network.likelihood import share_link, share_link_and_slope
+from focus_cli.model.network import share_link, share_link_and_slope
 
 QUANTILES = (0.05, 0.95)
 _NORMAL_QUANTILE = {0.05: -1.6448536, 0.95: 1.6448536}

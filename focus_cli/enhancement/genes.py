@@ -10,8 +10,7 @@ import pandas as pd
 
 from focus_cli.core import keys
 from focus_cli.core.errors import UsageError
-from focus_cli.genes import match_genes
-from focus_cli.genes.files import read_gene_list
+from focus_cli.genes import match_genes, read_gene_list
 from focus_cli.model.priors import SpatialPrior
 
 

@@ -22,9 +22,7 @@ from focus_cli.enhancement.infer import Latents
 from focus_cli.enhancement.residual import MAX_FIT_LOCATIONS, VISIBLE_SHARE, GeneResidual, fit_residual, own_spread
 from focus_cli.enhancement.sample_factors import OwnFactors, choose_width, fit_own_factors, panel_share
 from focus_cli.enhancement.section import Section
-from focus_cli.model.priors import SpatialPrior
-from focus_cli.model.priors.statistics import residual_scale
-from focus_cli.model.priors.transfer import reference_states
+from focus_cli.model.priors import SpatialPrior, reference_states, residual_scale
 
 LOCATIONS = 500  # that are asked for
 GENES = 500

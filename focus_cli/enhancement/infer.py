@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from focus_cli.core.device import to_device
 from focus_cli.core.progress import task
 from focus_cli.model.conditioning import SampleData, View
-from focus_cli.model.network import FocusNet, every, to_device
-from focus_cli.model.network.flow import DEFAULT_STEPS, integrate
+from focus_cli.model.network import DEFAULT_STEPS, FocusNet, every, integrate
 
 CHUNK = 8192  # points of a forward pass
 NOISE_BLOCK = 256

@@ -23,13 +23,18 @@ from focus_cli.enhancement.queries import Queries, read_points, refined_grid
 from focus_cli.enhancement.residual import GeneResidual
 from focus_cli.enhancement.sample_factors import OwnFactors, OwnField, panel_share
 from focus_cli.enhancement.section import Section
-from focus_cli.model.conditioning import SampleData, load_sample_data
-from focus_cli.model.conditioning.ablation import ablate_reference, ablate_sample, parse_ablations
-from focus_cli.model.conditioning.ood import novelty_of
-from focus_cli.model.conditioning.sample import without_counts, without_image
-from focus_cli.model.conditioning.states import state_latents
-from focus_cli.model.priors import SpatialPrior
-from focus_cli.model.priors.transfer import MIN_SHARED_GENES, extend_prior
+from focus_cli.model.conditioning import (
+    SampleData,
+    ablate_reference,
+    ablate_sample,
+    load_sample_data,
+    novelty_of,
+    parse_ablations,
+    state_latents,
+    without_counts,
+    without_image,
+)
+from focus_cli.model.priors import MIN_SHARED_GENES, SpatialPrior, extend_prior
 from focus_cli.model.training import TrainedModel, adapt
 
 DEFAULT_LAYERS = keys.DEFAULT_LAYERS

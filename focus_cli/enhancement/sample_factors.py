@@ -19,10 +19,16 @@ from scipy import sparse
 
 from focus_cli.enhancement.infer import Latents
 from focus_cli.enhancement.residual import WIDTHS, kernel
-from focus_cli.model.priors import SpatialPrior
-from focus_cli.model.priors.covariance import Covariance, believed_share, top_eigenvectors
-from focus_cli.model.priors.statistics import REFERENCE_EXPOSURE, residual_scale
-from focus_cli.model.priors.transfer import reference_states, transfer_loadings
+from focus_cli.model.priors import (
+    REFERENCE_EXPOSURE,
+    Covariance,
+    SpatialPrior,
+    believed_share,
+    reference_states,
+    residual_scale,
+    top_eigenvectors,
+    transfer_loadings,
+)
 
 FACTORS = 32
 ENTRIES = 30_000_000  # of a dense residual, locations × genes: what bounds the memory (120 MB each)

@@ -11,11 +11,9 @@ from scipy import sparse
 
 from focus_cli.enhancement.decode import GeneDecoder
 from focus_cli.enhancement.infer import Latents, infer_latents
-from focus_cli.model.conditioning import SampleData, View, make_view
-from focus_cli.model.conditioning.labels import label_codes
+from focus_cli.model.conditioning import SampleData, View, label_codes, make_view
 from focus_cli.model.network import FocusNet
-from focus_cli.model.priors import SpatialPrior, panel_statistics
-from focus_cli.model.priors.transfer import transfer_error
+from focus_cli.model.priors import SpatialPrior, panel_statistics, transfer_error
 
 
 @dataclass(frozen=True)

@@ -15,14 +15,12 @@ from focus_cli.core.storage import StoredSample, check_output, is_sample, open_s
 from focus_cli.core.storage.kinds import ENHANCED, PICTURE, REFINED
 from focus_cli.enhancement.checks import Subject, check_files, check_subject, known_species
 from focus_cli.enhancement.inference import LAYERS, EnhanceOptions, Inference
-from focus_cli.genes import gene_table_inputs
-from focus_cli.genes.files import read_var
+from focus_cli.genes import gene_table_inputs, read_var
 from focus_cli.genes.reference import build_reference, is_reference, open_reference, require_h5ad
 from focus_cli.model.checkpoints import NANO, shipped_model
-from focus_cli.model.conditioning.ablation import parse_ablations
+from focus_cli.model.conditioning import parse_ablations
 from focus_cli.model.training import TrainedModel, load_model
-from focus_cli.platforms.preprocessing.encoding import Encoding, encoding_like
-from focus_cli.platforms.preprocessing.preparation import Preparation
+from focus_cli.platforms.preprocessing import Encoding, Preparation, encoding_like
 
 if TYPE_CHECKING:
     from focus_cli.platforms import RawSample
@@ -310,7 +308,7 @@ def _reference(
 
 
 def _train_here(stored: StoredSample, reference, scratch: Path, options, settings: dict) -> TrainedModel:
-    from focus_cli.model.training.stage import train
+    from focus_cli.model.training import train
 
     say("enhance: training a model on this sample by self-supervision")
     return train(

@@ -18,8 +18,8 @@ def mean_pearson_draws(moments: Moments, draws: np.ndarray, genes: np.ndarray) -
     moments
         Sums per block, (blocks, G).
     draws
-        From `focus_cli.core.statistics.resampling.block_draws`, (B, blocks); the same draws for two methods make their difference a
-        paired one.
+        From `focus_cli.core.statistics.resampling.block_draws`, (B, blocks); the same draws for two methods make
+        their difference a paired one.
     genes
         Positions of the genes to average.
 

@@ -1,10 +1,10 @@
 """Depth in a truth that is made of counts: how much of a score it is, and how to take it out.
 
 log1p of counts per 10,000 is not a measure of expression alone: for a rare gene its mean rises with the number of
-molecules that the location happens to hold (see `focus_cli.core.statistics.lognorm`). Truth made of counts carries this effect; so does
-X of an enhanced file, which says what a measurement of the location's depth would read, and so do methods that regress
-on log-normalised counts. Beside them are scored the gene mean read at the same depth, which is depth alone, and the
-expression itself with the depth taken out.
+molecules that the location happens to hold (see `focus_cli.core.statistics.lognorm`). Truth made of counts carries
+this effect; so does X of an enhanced file, which states what a measurement at the location's depth would give, and so
+do methods that regress on log-normalised counts. Beside them are scored the gene mean read at the same depth, which is
+depth alone, and the expression itself with the depth taken out.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 r"""Does an estimate know how far it is off? Asked of counts, through the distribution that it predicts for them.
 
-A count out of :math:`E` molecules of a share :math:`s \pm \sigma` is predicted as `focus_cli.core.statistics.predictive` says: it is
-negative binomial. Coverage of central intervals is read off the randomised probability integral transform, so an
-interval of 80 % must hold 80 % of the counts, however few molecules they are.
+A count out of :math:`E` molecules of a share :math:`s \pm \sigma` is negative binomial
+(`focus_cli.core.statistics.predictive`). Coverage of central intervals is read off the randomised probability integral
+transform, so an interval of 80 % must hold 80 % of the counts, however few molecules they are.
 
 Of a count that is expected to be far below one this says little: noise of counting is nearly all of it, whatever
 :math:`\sigma` is. So coverage is stated by the size of the expected count, beside that of a Poisson of the same mean.

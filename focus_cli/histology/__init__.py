@@ -1,1 +1,5 @@
 """Slides, tissue, stains, image features, encoders and their pretraining, nuclei."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

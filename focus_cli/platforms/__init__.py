@@ -1,7 +1,5 @@
 """Raw vendor folders → one sample in memory; one file per platform."""
 
-from focus_cli.platforms.description import describe
-from focus_cli.platforms.detect import PLATFORMS, detect, read
-from focus_cli.platforms.sample import Detection, RawSample
+import lazy_loader
 
-__all__ = ["PLATFORMS", "Detection", "RawSample", "describe", "detect", "read"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -12,7 +12,7 @@ import pandas as pd
 from focus_cli.core.coordinates import Affine
 from focus_cli.core.errors import BadInputError, MissingResourceError, UsageError
 from focus_cli.core.storage.regular import read_bounded
-from focus_cli.platforms.checks import GENE_EXPRESSION, check_positions, check_unique
+from focus_cli.platforms.checks import check_positions, check_unique
 from focus_cli.platforms.formats.opening import DAMAGE, damaged
 
 # No slide is as long as this; what is, has other units.
@@ -76,12 +76,6 @@ def needed(path: Path | None, folder: Path, name: str, what: str, hint: str = "c
     if path is None:
         raise MissingResourceError(f"{folder}: {name} is missing: {what}", hint=hint)
     return path
-
-
-def control_types(names: Sequence[str], kinds: dict[str, str]) -> list[str]:
-    """The type of each feature by its name: the first of `kinds` (pattern → type) that matches, else a gene."""
-    patterns = [(re.compile(pattern, re.IGNORECASE), kind) for pattern, kind in kinds.items()]
-    return [next((kind for p, kind in patterns if p.match(name)), GENE_EXPRESSION) for name in names]
 
 
 def match_cells(names: Sequence[str], table: Sequence[str], matrix: str, positions: str):

@@ -13,7 +13,7 @@ import pandas as pd
 from focus_cli.core import keys
 from focus_cli.core.errors import BadInputError, UsageError
 from focus_cli.core.missing import texts
-from focus_cli.genes.reference.scales import have_rounded_total
+from focus_cli.core.scales import have_rounded_total
 from focus_cli.platforms.count_scale import RAW_HINT, why_not_counts
 
 if TYPE_CHECKING:
@@ -356,3 +356,9 @@ def _complete(features: pd.DataFrame, where: str, warnings: list[str]) -> pd.Dat
             keys.FEATURE_TYPE: types.where(types != "", GENE_EXPRESSION),
         }
     )
+
+
+def control_types(names: Sequence[str], kinds: dict[str, str]) -> list[str]:
+    """The type of each feature by its name: the first of `kinds` (pattern → type) that matches, else a gene."""
+    patterns = [(re.compile(pattern, re.IGNORECASE), kind) for pattern, kind in kinds.items()]
+    return [next((kind for p, kind in patterns if p.match(name)), GENE_EXPRESSION) for name in names]

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from focus_cli.core.missing import texts
-from focus_cli.platforms.formats.position_columns import split_axis
+from focus_cli.platforms.position_columns import split_axis
 
 _Z_NAMES = re.compile(
     r"z|z_?(pos|position|centroid|center|coord|coordinate|location|um|micron|index|plane|slice|stack|layer|level|px)s?"

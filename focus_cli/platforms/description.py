@@ -11,7 +11,7 @@ from focus_cli.core import keys
 from focus_cli.core.errors import FocusError, one_line
 from focus_cli.genes import gene_report, report_warnings
 from focus_cli.histology.slides import open_slide
-from focus_cli.platforms.detect import detect, read
+from focus_cli.platforms.detection import detect, read
 from focus_cli.platforms.images import image_size
 
 

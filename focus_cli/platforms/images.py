@@ -11,7 +11,7 @@ import numpy as np
 
 from focus_cli.core.errors import BadInputError, FocusError, MissingResourceError, UsageError
 from focus_cli.core.storage.regular import open_maybe_gzip
-from focus_cli.histology.slides.omezarr import is_omezarr
+from focus_cli.histology.slides import is_omezarr
 
 SUFFIXES = (".tif", ".tiff", ".btf", ".svs", ".ndpi", ".scn", ".mrxs", ".bif", ".jpg", ".jpeg", ".png")
 
@@ -96,8 +96,7 @@ def check_image(image: Path) -> Path:
 def image_size(path: Path) -> tuple[int, int] | None:
     """Width and height from the header of an image, whatever its name; None where it cannot be opened."""
     from focus_cli.core.storage.tiff_file import open_tiff_file
-    from focus_cli.histology.slides.opening import open_slide
-    from focus_cli.histology.slides.tiff_pictures import largest_series, picture_size
+    from focus_cli.histology.slides import largest_series, open_slide, picture_size
 
     try:
         if path.is_dir():

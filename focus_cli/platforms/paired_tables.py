@@ -14,9 +14,9 @@ from scipy import sparse
 from focus_cli.core.errors import BadInputError, UsageError
 from focus_cli.core.missing import texts
 from focus_cli.platforms.checks import check_unique
-from focus_cli.platforms.formats.position_columns import UM_PER_UNIT, Pair, position_pairs, split_axis
 from focus_cli.platforms.formats.tables import is_parquet, read_table, read_wide_counts, table_columns
 from focus_cli.platforms.formats.text_matrix import read_text_matrix
+from focus_cli.platforms.position_columns import UM_PER_UNIT, Pair, position_pairs, split_axis
 
 _MOST_KEYS = 50  # columns that are tried as the names of the locations
 _NAME_COLUMNS = re.compile(r"(cell|spot|bead|barcode|location|object)?[_ .]?(ids?|names?|barcodes?)?", re.IGNORECASE)

@@ -1,7 +1,5 @@
 """HTML reports, figures, and what a file is: ``write_report``, ``write_overview`` and ``explain``."""
 
-from focus_cli.reporting.explanation import explain
-from focus_cli.reporting.html import write_report
-from focus_cli.reporting.overview import write_overview
+import lazy_loader
 
-__all__ = ["explain", "write_overview", "write_report"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

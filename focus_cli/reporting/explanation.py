@@ -12,8 +12,8 @@ from focus_cli.core.provenance import bytes_of
 from focus_cli.reporting.ancestry import Ancestry
 from focus_cli.reporting.column_fields import TABLES, column_fields, header_of
 from focus_cli.reporting.context import platform_words, told_warnings
-from focus_cli.reporting.explain_files import GENES_TXT, TRUTH_H5AD, explain_file, refuse_part
-from focus_cli.reporting.explain_h5ad import part_fields
+from focus_cli.reporting.explained_files import GENES_TXT, TRUTH_H5AD, explain_file, refuse_part
+from focus_cli.reporting.explained_h5ad import part_fields
 from focus_cli.reporting.facts import FILES, NOT_OURS, result, scalars
 from focus_cli.reporting.fields import PART_FIELDS
 from focus_cli.reporting.records import (

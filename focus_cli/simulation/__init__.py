@@ -1,5 +1,5 @@
 """Tissue with known truth, written in the layouts of real vendors."""
 
-from focus_cli.simulation.study import simulate
+import lazy_loader
 
-__all__ = ["simulate"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,1 +1,5 @@
 """What the Snakefile and ``focus run`` need beside Snakemake: where things go, what follows from what."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

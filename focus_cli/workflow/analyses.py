@@ -4,23 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from focus_cli.core.errors import UsageError
-
-if TYPE_CHECKING:
-    from focus_cli.workflow.plan import Plan
+from focus_cli.reporting.cohort import SHARED_RULES
 
 # Answers of one sample, in the order of a report: name of the stage and of its folder.
 OF_A_SAMPLE = ("domains", "celltypes", "patterns", "interactions", "annotations", "attention", "why")
 # Those that one job finds for all samples of a model, into one folder.
 _TOGETHER = ("domains", "attention")
-# Rules whose jobs work for all samples of a model.
-SHARED_RULES = ("domains", "fit_annotations", "fit_outcome", "outcome")
 # Stages and rules are called alike, but for these.
 _RULES = {"annotations": "annotate", "attention": "outcome"}
 
 _SUFFIX = {"anndata": "h5ad", "spatialdata": "zarr", "vitessce": "vitessce"}
+
+
+class Run(Protocol):
+    """What the analyses need of the plan that they are a part of."""
+
+    out: str
+    config: Any
+    files: dict[str, str]
+    samples: dict[str, Any]
+
+    def sample(self, sample: str) -> str: ...
+    def enhanced(self, sample: str) -> str: ...
+    def model_of(self, sample: str) -> str: ...
+    def reference_of(self, sample: str) -> list[str]: ...
+    def training_of(self, sample: str) -> tuple[str, ...]: ...
 
 
 class Answers:
@@ -39,7 +50,7 @@ class Answers:
         If cell types are asked for and no sample has a reference.
     """
 
-    def __init__(self, plan: Plan, model_of: Mapping[str, str]) -> None:
+    def __init__(self, plan: Run, model_of: Mapping[str, str]) -> None:
         self._plan, self._model_of, self._config = plan, model_of, plan.config
         if self._config.celltypes.enabled and not any(map(plan.reference_of, plan.samples)):
             raise UsageError(

@@ -1,29 +1,16 @@
-"""The report of a cohort: one row per sample, whatever became of it."""
+"""What a run writes down of its cohort, and when the cohort's page is made."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from focus_cli.core.errors import BadInputError, MissingResourceError
-from focus_cli.core.progress import say, track
+from focus_cli.core.progress import say
 from focus_cli.core.storage import atomic_file
-from focus_cli.core.storage.documents import read_json_object
 from focus_cli.core.storage.kinds import PART
-from focus_cli.reporting.cohort.analyses import CohortAnswers
-from focus_cli.reporting.cohort.facts import cost_of, facts_of_enhanced, facts_of_sample, scores_of
-from focus_cli.reporting.cohort.jobs import CohortJobs, Job, SampleJobs, as_json, cohort_jobs, from_json
-from focus_cli.reporting.cohort.status import Status, statuses
+from focus_cli.reporting.cohort import RECORD, CohortJobs, Job, SampleJobs, as_json, write_cohort
 from focus_cli.workflow.plan import Plan
-
-# Every job of a run reads this file with the Snakefile; only the report itself needs the room of reports.
-if TYPE_CHECKING:
-    from focus_cli.reporting.cohort.page import CohortRow, SharedJob
-
-RECORD = "cohort.json"
-PAGE = "cohort.html"
-TABLE = "cohort.tsv"
 
 
 def record_cohort(plan: Plan) -> None:
@@ -31,50 +18,6 @@ def record_cohort(plan: Plan) -> None:
     record = {"folder": str(Path.cwd()), **as_json(cohort_jobs(plan))}
     with atomic_file(Path(plan.out) / RECORD, overwrite=True, kind=PART) as temporary:
         temporary.write_text(json.dumps(record) + "\n", encoding="utf-8")
-
-
-def write_cohort(out: Path, *, running: bool | None = None) -> list[Path]:
-    """Write ``cohort.html`` and ``cohort.tsv`` of a run.
-
-    Parameters
-    ----------
-    out
-        The run's output folder.
-    running
-        Whether the run is at work; by Snakemake's lock where not given.
-
-    Returns
-    -------
-    list of Path
-        What was written.
-
-    Raises
-    ------
-    MissingResourceError
-        If no run was started there.
-    BadInputError
-        If the record of the run is damaged.
-    """
-    from focus_cli.reporting.cohort.page import write_page, write_table
-
-    out = Path(out)
-    try:
-        if not (out / RECORD).exists():
-            raise MissingResourceError(f"no run was started in {out}: {RECORD} is missing", hint="focus run")
-        said = read_json_object(out / RECORD)
-        cohort, folder = from_json(said), Path(said["folder"])
-    except (ValueError, AttributeError, KeyError, TypeError, IndexError):
-        raise BadInputError(f"{out / RECORD} is damaged", hint="start focus run again, which writes it anew") from None
-    if running is None:
-        running = any((folder / ".snakemake" / "locks").glob("*"))
-    status = statuses(cohort, out, running=running)
-    answers = CohortAnswers(out)
-    rows = [_row(sample, status[sample.sample], out, answers) for sample in track(cohort.samples, "cohort")]
-    shared = _shared(cohort, out)
-    write_table(rows, out / TABLE)
-    together = cohort.report if cohort.report and (out / cohort.report).exists() else ""
-    write_page(rows, shared, out / PAGE, together=together)
-    return [out / PAGE, out / TABLE]
 
 
 def begin_cohort(plan: Plan) -> None:
@@ -95,58 +38,44 @@ def report_cohort(plan: Plan) -> None:
         say(f"the cohort's report could not be written: {error}")
 
 
-def _row(sample: SampleJobs, status: Status, out: Path, answers: CohortAnswers) -> CohortRow:
-    from focus_cli.reporting.cohort.page import CohortRow
+def cohort_jobs(plan: Plan) -> CohortJobs:
+    """The jobs of a plan; paths are relative to its output folder."""
 
-    stored, enhanced, report = (out / f"{part}" for part in _paths(sample))
-    facts: dict[str, Any] = facts_of_sample(stored) | facts_of_enhanced(enhanced)
-    found = answers.of(sample.sample, sample.jobs)
-    cost = cost_of(sample.jobs, out)
-    return CohortRow(
-        sample=sample.sample,
-        status=status.word,
-        rule=status.rule,
-        message=status.message,
-        log=status.log,
-        platform=facts.get("platform", sample.row.get("platform", "")),
-        organ=sample.row.get("organ", ""),
-        donor=sample.row.get("donor", ""),
-        group=sample.row.get("group", ""),
-        split=sample.row.get("split", ""),
-        model=sample.model,
-        locations=facts.get("locations"),
-        genes=facts.get("genes"),
-        median_molecules=facts.get("median_molecules"),
-        median_reliability=facts.get("median_reliability"),
-        abstained=facts.get("abstained"),
-        warnings=(*facts.get("warnings", ()), *found.warnings),
-        scores=tuple(scores_of(out, sample.sample, sample.scores)),
-        answers=found,
-        seconds=cost[0] if cost else None,
-        memory_mb=cost[1] if cost else None,
-        report=str(report.relative_to(out)) if report.exists() else "",
-        enhanced=str(enhanced.relative_to(out)) if enhanced.exists() else "",
+    def job(rule: str, name: str, *paths: str) -> Job:
+        return Job(rule, name, tuple(path.removeprefix(f"{plan.out}/") for path in paths))
+
+    def jobs_of(sample: str) -> Iterator[Job]:
+        yield job("preprocess", sample, plan.sample(sample))
+        if plan.config.train.corpus and plan.samples[sample].split == "train":
+            yield job("pack", sample, plan.corpus(sample))
+        yield job("enhance", sample, plan.enhanced(sample), *plan.refined(sample))
+        for fold in plan.folds_of(sample):
+            parts = ("observed", "truth.h5ad", "genes.txt")
+            yield job("hold_out", fold, *(plan.fold_file(fold, part) for part in parts))
+            if plan.folds[fold].own_model:
+                yield job("train_fold", fold, plan.model_of_fold(fold))
+            refines = plan.folds[fold].task == "refine"
+            yield job("refine_fold" if refines else "enhance_fold", fold, plan.scored_file_of(fold))
+            yield job("score_fold", fold, plan.scores_of_fold(fold))
+        for folder in plan.scores_of(sample)[len(plan.folds_of(sample)) :]:
+            yield job("score_" + folder.rsplit(".", 1)[1], sample, folder)
+        for rule, name, paths in plan.answers.jobs_of(sample):
+            yield job(rule, name, *paths)
+        yield job("report", sample, plan.report(sample))
+
+    return CohortJobs(
+        samples=tuple(
+            SampleJobs(
+                name,
+                row.model_dump(include={"platform", "organ", "species", "donor", "group", "split"}, exclude_none=True),
+                plan.model_of(name).rsplit("/", 1)[1],
+                tuple(jobs_of(name)),
+                tuple(folder.removeprefix(f"{plan.out}/") for folder in plan.scores_of(name)),
+            )
+            for name, row in plan.samples.items()
+        ),
+        models={name: job("train", name, plan.model(name)) for name in plan.models},
+        training=plan.models,
+        references=tuple(job("reference", name, plan.reference(name)) for name in plan.references),
+        report=plan.report_of_all.removeprefix(f"{plan.out}/") if plan.config.report.together else "",
     )
-
-
-def _paths(sample: SampleJobs) -> tuple[str, str, str]:
-    """Stored sample, enhanced file and report, relative to the output folder."""
-    first = {job.rule: job.outputs[0] for job in sample.jobs}
-    return first["preprocess"], first["enhance"], first["report"]
-
-
-def _shared(cohort: CohortJobs, out: Path) -> list[SharedJob]:
-    """References and models: what they serve, and what they took."""
-    from focus_cli.reporting.cohort.page import SharedJob
-
-    def told(job: Job, what: str) -> SharedJob:
-        measured = job.measured(out)
-        seconds, memory = measured if measured and job.done(out) else (None, None)
-        return SharedJob(job.rule, job.name, what, job.done(out), seconds, memory)
-
-    models = [
-        told(job, f"{len(cohort.training[name])} training samples, "
-             f"{sum(sample.model == name for sample in cohort.samples)} enhanced")
-        for name, job in cohort.models.items()
-    ]  # fmt: skip
-    return [told(job, "single cells") for job in cohort.references] + models

@@ -39,12 +39,12 @@ def snakefile(name: str = "Snakefile") -> Path:
     return home() / "workflows" / name
 
 
-def config(name: str) -> Path:
+def shipped_config(name: str) -> Path:
     """A configuration that FOCUS ships."""
     return home() / "config" / name
 
 
-def profile(name: str) -> Path:
+def find_profile(name: str) -> Path:
     """A profile by its path, or one that FOCUS ships by its name.
 
     Raises

@@ -6,13 +6,11 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from focus_cli.core import keys
 from focus_cli.core.errors import BadInputError, MissingResourceError
 from focus_cli.core.storage import atomic_file
 from focus_cli.core.storage.kinds import PART
 from focus_cli.core.storage.tables import read_rows, write_table
-
-SCORES = "scores.tsv"
-OURS = "focus"
 
 
 def _fold_of(folder: Path) -> str:
@@ -46,7 +44,7 @@ def gather_scores(folders: Sequence[Path], out: Path) -> None:
     BadInputError
         If its file is not a table of scores.
     """
-    rows = [{"fold": _fold_of(Path(f)), **row} for f in folders for row in _read(Path(f) / SCORES)]
+    rows = [{"fold": _fold_of(Path(f)), **row} for f in folders for row in _read(Path(f) / keys.SCORES_TSV)]
     columns = list(dict.fromkeys(name for row in rows for name in row))
     with atomic_file(out, overwrite=True, kind=PART) as temporary:
         write_table(temporary, columns, rows)
@@ -101,7 +99,7 @@ def table(path: Path, measure: str = "pcc_mean") -> str:
         name = " ".join(filter(None, (row.get("fold"), _group(row, rows))))
         groups.setdefault(name, {})[row["method"]] = _number(row.get(measure))
     methods = list(dict.fromkeys(m for line in groups.values() for m in line))
-    methods.sort(key=lambda method: not method.startswith(OURS))
+    methods.sort(key=lambda method: not method.startswith(keys.OUR_METHOD))
     # Long names stand on several lines, so that the table stays narrow.
     words = [[], *(method.split("_") for method in methods)]
     height = max(len(stack) for stack in words)
@@ -145,7 +143,7 @@ def summarise(results: Path) -> str:
     ):
         if found := sorted(results.glob(pattern)):
             parts.append("\n".join([f"{title}:", *(f"  {path}" for path in found)]))
-    scores = results / SCORES
+    scores = results / keys.SCORES_TSV
     if scores.is_file():
         parts.append(
             f"Mean Pearson correlation per gene with the truth (* best; more in {scores}):\n"

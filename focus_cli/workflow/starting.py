@@ -43,12 +43,12 @@ def snakemake_command(
         "--snakefile",
         _short(locate.snakefile(snakefile)),
         "--profile",
-        _short(locate.profile(profile)),
+        _short(locate.find_profile(profile)),
         *options,
     ]
 
 
-def check(configfiles: Sequence[Path], options: Sequence[str], samples: Path | None = None) -> None:
+def check_run(configfiles: Sequence[Path], options: Sequence[str], samples: Path | None = None) -> None:
     """Refuse what cannot run before Snakemake starts: the configuration, the sheet and every file they name.
 
     Values given by ``--config`` on the command line are seen by the Snakefile alone, which checks them again.
@@ -56,7 +56,7 @@ def check(configfiles: Sequence[Path], options: Sequence[str], samples: Path | N
     Parameters
     ----------
     configfiles, options
-        As for `launch`.
+        As for `start_run`.
     samples
         A sheet in place of the configuration's.
 
@@ -97,7 +97,9 @@ def _yaml_text(text: str) -> str:
     return f"!!str {quoted} #"
 
 
-def launch(configfiles: Sequence[Path], profile: str, options: Sequence[str], snakefile: str = "Snakefile") -> NoReturn:
+def start_run(
+    configfiles: Sequence[Path], profile: str, options: Sequence[str], snakefile: str = "Snakefile"
+) -> NoReturn:
     """Settle what is left of a killed run, print the command, and become Snakemake; the configuration is checked.
 
     Raises
@@ -126,7 +128,7 @@ def _executor(profile: str, options: Sequence[str]) -> str:
     """What jobs are given to: the command line's word, else the profile's."""
     if given := _value_of({"--executor", "-e"}, options):
         return given
-    for path in sorted(locate.profile(profile).glob("config*.yaml"), reverse=True):
+    for path in sorted(locate.find_profile(profile).glob("config*.yaml"), reverse=True):
         if told := (read_yaml(path) or {}).get("executor"):
             return str(told)
     return "local"

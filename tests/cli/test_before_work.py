@@ -39,7 +39,7 @@ WORK = (
     "focus_cli.reporting.export.stage.join_answers",
     "focus_cli.reporting.html._sections",
     "focus_cli.simulation.simulate",
-    "focus_cli.workflow.starting.launch",
+    "focus_cli.workflow.starting.start_run",
 )
 
 

@@ -108,7 +108,7 @@ def test_an_unknown_option_is_a_usage_error():
 )
 def test_a_refusal_is_one_line_a_hint_and_its_own_exit_code(raised, code):
     program = (
-        "from focus_cli import cli, errors\n"
+        "from focus_cli.cli import main as cli\nfrom focus_cli.core import errors\n"
         f"def refuse(**kwargs): raise errors.{raised}\n"
         "cli.cli.main = refuse\n"
         "cli.main()"
@@ -123,7 +123,8 @@ def test_a_refusal_is_one_line_a_hint_and_its_own_exit_code(raised, code):
 
 @pytest.mark.parametrize("kind", ["MemoryError", "type('OutOfMemoryError', (RuntimeError,), {})"])
 def test_out_of_memory_says_what_to_lower(kind):
-    program = f"from focus_cli import cli\ndef burst(**kwargs): raise {kind}()\ncli.cli.main = burst\ncli.main()"
+    raising = f"def burst(**kwargs): raise {kind}()\n"
+    program = f"from focus_cli.cli import main as cli\n{raising}cli.cli.main = burst\ncli.main()"
     done = focus(code=program)
     assert done.returncode == errors.EXIT_INTERNAL
     first, second = done.stderr.splitlines()
@@ -132,7 +133,7 @@ def test_out_of_memory_says_what_to_lower(kind):
 
 def test_an_interrupt_is_not_a_traceback():
     program = (
-        "from focus_cli import cli\n"
+        "from focus_cli.cli import main as cli\n"
         "def interrupt(**kwargs): raise KeyboardInterrupt\n"
         "cli.cli.main = interrupt\n"
         "cli.main()"

@@ -129,7 +129,7 @@ def test_the_command_line_shows_the_possible_hint(monkeypatch, tmp_path):
     def refuse(*_, **__):
         raise BadInputError("no", hint="--register finds it")
 
-    monkeypatch.setattr("focus_cli.genes.files.read_var", refuse)
+    monkeypatch.setattr("focus_cli.genes.read_var", refuse)
     done = CliRunner().invoke(cli, ["genes", str(tmp_path)])
     assert done.exception.hint == "--register finds it (--register: an option of focus preprocess)"
 

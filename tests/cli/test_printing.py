@@ -13,7 +13,7 @@ import pytest
 
 from focus_cli.cli.printing import print_json, print_rows
 from focus_cli.core.progress import say, warn
-from focus_cli.reporting.explain_text import explain_text
+from focus_cli.reporting.explanation_text import explain_text
 
 _NASTY = "a\x1b]0;owned\x07\x1b[2J\x9b31m\u202eb\rc\x00µ"
 _COMMANDS = set("\x1b\x07\x9b\u202e\r\x00")

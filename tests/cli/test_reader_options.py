@@ -10,7 +10,7 @@ from focus_cli.cli import enhance, preprocess
 from focus_cli.cli import inspect as inspect_verb
 from focus_cli.cli.options import _READER_OPTIONS
 from focus_cli.core.platform_names import PLATFORMS
-from focus_cli.platforms.detect import reader_options
+from focus_cli.platforms.detection import reader_options
 
 VERBS = {"preprocess": preprocess.command, "enhance": enhance.command, "inspect": inspect_verb.command}
 
@@ -43,7 +43,7 @@ def test_every_option_is_some_readers_parameter():
 
 @pytest.mark.parametrize("platform", PLATFORMS)
 def test_readers_take_the_path_and_keywords_alone(platform):
-    from focus_cli.platforms.detect import _reader
+    from focus_cli.platforms.detection import _reader
 
     parameters = list(inspect.signature(_reader(platform).read).parameters.values())
     assert [p.kind for p in parameters[:1]] == [inspect.Parameter.POSITIONAL_OR_KEYWORD]

@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 from local_slurm import Job, LocalSlurm
 
-from focus_cli.workflow.locate import profile
+from focus_cli.workflow.locate import find_profile
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 LIMIT_S = 900
@@ -37,7 +37,7 @@ class ClusterRun:
         shutil.copytree(study, folder / "study")
         (folder / "config.yaml").write_text(yaml.safe_dump(config))
         # The profile that we ship, quicker: its partitions are those of this cluster.
-        settings = yaml.safe_load((profile("slurm") / "config.yaml").read_text())
+        settings = yaml.safe_load((find_profile("slurm") / "config.yaml").read_text())
         settings["slurm-init-seconds-before-status-checks"] = 2
         settings["latency-wait"] = 20
         settings["default-resources"] = {"slurm_partition": "cpu", "runtime": 10, "mem_mb": 1000}

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import anndata
 import pytest
 import yaml
-from training.tiny_cohort import TINY_TRAINING, grow, store_tissue, write_cells
+from model.training.tiny_cohort import TINY_TRAINING, grow, store_tissue, write_cells
 
 from focus_cli.enhancement import enhance
 from focus_cli.genes.reference import build_reference

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from enhancement.enhancing import run
-from training.tiny_cohort import grow, store_tissue
+from model.training.tiny_cohort import grow, store_tissue
 
 from focus_cli.core import keys
 from focus_cli.core.statistics.predictive import PredictedCounts

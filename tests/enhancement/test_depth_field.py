@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from model.training.tiny_cohort import grow, store_tissue
 from scipy import sparse
-from training.tiny_cohort import grow, store_tissue
 
 from focus_cli.core.storage import open_sample
 from focus_cli.enhancement.depth import depth_field

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from enhancement.enhancing import DENSE, arrays, run
-from training.tiny_cohort import (
+from model.training.tiny_cohort import (
     N_GENES,
     N_OUTSIDE,
     grow,

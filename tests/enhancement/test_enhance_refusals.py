@@ -8,7 +8,7 @@ import anndata
 import numpy as np
 import pytest
 from enhancement.enhancing import run
-from training.tiny_cohort import (
+from model.training.tiny_cohort import (
     N_GENES,
     N_OUTSIDE,
     grow,

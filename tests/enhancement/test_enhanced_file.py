@@ -10,14 +10,14 @@ import pandas as pd
 import pytest
 import torch
 from enhancement.enhancing import DENSE
-from scipy import sparse
-from training.tiny_cohort import (
+from model.training.tiny_cohort import (
     MPP,
     N_GENES,
     N_OUTSIDE,
     PITCH_UM,
     gene_program,
 )
+from scipy import sparse
 
 from focus_cli.core import keys
 from focus_cli.core.errors import UsageError

@@ -7,7 +7,7 @@ from dataclasses import replace
 import anndata
 import numpy as np
 import pytest
-from training.tiny_cohort import cells, grow, store_tissue
+from model.training.tiny_cohort import cells, grow, store_tissue
 
 from focus_cli.core.errors import BadInputError
 from focus_cli.enhancement import enhance

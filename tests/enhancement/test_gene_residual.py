@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from model.training.tiny_cohort import PITCH_UM, grow
 from scipy import sparse
-from training.tiny_cohort import PITCH_UM, grow
 
 from focus_cli.core.statistics.thinning import thin
 from focus_cli.enhancement.decode import GeneDecoder, Pooled, ResidualPooler

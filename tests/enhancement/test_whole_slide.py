@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import yaml
 from click.testing import CliRunner
+from model.training.tiny_cohort import TINY_TRAINING
 from PIL import Image
 from raw_folders import write_visium
 from scipy.spatial import cKDTree
-from training.tiny_cohort import TINY_TRAINING
 
 from focus_cli.cli.enhance import command
 from focus_cli.core import keys

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from training.tiny_cohort import TINY_NET, TINY_TRAINING, cells, grow, store_tissue
+from model.training.tiny_cohort import TINY_NET, TINY_TRAINING, cells, grow, store_tissue
 
 from focus_cli.core.storage import open_sample
 from focus_cli.enhancement.genes import choose_genes

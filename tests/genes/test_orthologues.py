@@ -8,7 +8,7 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
-from training.tiny_cohort import TINY_TRAINING, cells, grow, store_tissue
+from model.training.tiny_cohort import TINY_TRAINING, cells, grow, store_tissue
 
 from focus_cli.core.errors import BadInputError, UsageError
 from focus_cli.enhancement import enhance

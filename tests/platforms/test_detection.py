@@ -11,7 +11,7 @@ import pytest
 
 from focus_cli.core.errors import BadInputError, FocusError, UsageError
 from focus_cli.platforms import detect
-from focus_cli.platforms.detect import PLATFORMS, _reader
+from focus_cli.platforms.detection import PLATFORMS, _reader
 from focus_cli.simulation import simulate
 from focus_cli.simulation.arrays import PLATFORMS as SIMULATED
 

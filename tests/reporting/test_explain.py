@@ -18,7 +18,7 @@ from focus_cli.core.errors import BadInputError, MissingResourceError
 from focus_cli.core.provenance import describe_path, describe_run
 from focus_cli.core.storage import Footprint, PlatformInfo, SampleInfo, write_sample
 from focus_cli.reporting import explain, write_report
-from focus_cli.reporting.explain_text import explain_text
+from focus_cli.reporting.explanation_text import explain_text
 from focus_cli.reporting.fields import FIELDS, field_meaning
 from focus_cli.reporting.run_record import flat
 
@@ -340,7 +340,7 @@ def test_a_head_and_its_table_are_known(tmp_path):
 def test_a_table_whose_names_are_gone_is_damaged(tmp_path):
     import h5py
 
-    from focus_cli.reporting.explain_h5ad import _shape
+    from focus_cli.reporting.explained_h5ad import _shape
 
     with h5py.File(tmp_path / "x.h5ad", "w") as file:
         file.create_group("obs").attrs["_index"] = "gone"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from focus_cli.core.errors import UsageError
-from focus_cli.reporting.cohort.jobs import cohort_jobs
+from focus_cli.workflow.cohort import cohort_jobs
 from focus_cli.workflow.config import SampleRow, check_config
 from focus_cli.workflow.plan import Plan
 

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from focus_cli.cli.explain import command as explain_command
 from focus_cli.core.provenance import describe_path
-from focus_cli.reporting.explain_text import job_words
+from focus_cli.reporting.explanation_text import job_words
 from focus_cli.workflow.manifest import manifest
 from focus_cli.workflow.manifest.events import fold, job_name, read_events
 from focus_cli.workflow.manifest.explain import explain_run

@@ -162,13 +162,13 @@ def test_braces_in_a_sheet_are_refused_with_line_and_column(tmp_path, name):
     ],
 )
 def test_braces_in_a_configuration_are_refused_with_the_key(tmp_path, monkeypatch, config, key):
-    from focus_cli.workflow.starting import check
+    from focus_cli.workflow.starting import check_run
 
     monkeypatch.chdir(tmp_path)
     path = write(tmp_path, config, "S1\traw")
     with pytest.raises(UsageError, match=rf"^{re.escape(key)}: ") as refused:
         make_plan(load_config(path))
-        check([path], ["-n"])
+        check_run([path], ["-n"])
     assert "wildcard" in refused.value.message and refused.value.hint
 
 
@@ -213,12 +213,12 @@ def test_keys_that_come_twice_and_tabs_are_refused(tmp_path, text, said):
     ],
 )
 def test_what_a_configuration_lacks_is_found_before_snakemake(tmp_path, monkeypatch, config, code, said):
-    from focus_cli.workflow.starting import check
+    from focus_cli.workflow.starting import check_run
 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "raw").mkdir()
     with pytest.raises(FocusError, match=said) as refused:
-        check([write(tmp_path, config, "S1\traw")], ["-n"])
+        check_run([write(tmp_path, config, "S1\traw")], ["-n"])
     assert refused.value.exit_code == code
 
 

@@ -1,5 +1,5 @@
 """Annotations from a handful of labelled locations: a small calibrated head on frozen representations."""
 
-from focus_cli.analysis.annotation.stage import apply_annotation, fit_annotation
+import lazy_loader
 
-__all__ = ["apply_annotation", "fit_annotation"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

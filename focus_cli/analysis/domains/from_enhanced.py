@@ -1,8 +1,8 @@
 r"""Sections out of the files of ``focus enhance``: a space that they share although each has factors of its own.
 
 What a section varies in and its model does not know stands in factors of that section alone
-(`focus_cli.enhancement.sample_factors`). No other section has these axes, so embeddings leave them out; but a factor is a
-vector over genes, and genes are what sections share. Two locations are as far apart as the molecules that they are
+(`focus_cli.enhancement.sample_factors`). No other section has these axes, so embeddings leave them out; but a factor is
+a vector over genes, and genes are what sections share. Two locations are as far apart as the molecules that they are
 expected to give, in the metric of `focus_cli.analysis.embedding.space`:
 
 .. math:: d^2 = \sum_j \big(p_j\, b_j\, (W_{sj} \cdot z - W_{s'j} \cdot z')\big)^2
@@ -26,8 +26,7 @@ from focus_cli.analysis.embedding.neighbourhood import WIDTHS_UM, neighbourhoods
 from focus_cli.core import keys
 from focus_cli.core.errors import BadInputError
 from focus_cli.core.h5ad.spatial_file import SpatialFile
-from focus_cli.model.priors.statistics import residual_scale
-from focus_cli.model.priors.transfer import MIN_SHARED_GENES
+from focus_cli.model.priors import MIN_SHARED_GENES, residual_scale
 
 AGAIN = "write it again with focus enhance"
 AXES = 20

@@ -5,11 +5,12 @@ The latent :math:`z \sim N(0, I)` of a location says how gene shares deviate fro
 
 .. math:: d^2(z, z') = (z - z')^T G (z - z'), \qquad G = \sum_j v_j v_j^T, \qquad v_j = W_j\, p_j\, b_j
 
-with the standardised residual's scale :math:`b_j` (`focus_cli.model.priors.statistics`), over the genes that the model's own
-training measured. So the metric knows nothing of the sample's panel. The axes of G, the longest first, are the
-coordinates; an image adds the principal axes of the tissue that the model was trained on. Either block is divided by
-the standard deviation of its first axis, so that none outweighs the other by its number of columns (multiple factor
-analysis: Escofier & Pagès 1994, doi:10.1016/0167-9473(94)90135-X).
+with the standardised residual's scale :math:`b_j` (`focus_cli.model.priors.statistics`), over the genes that the
+model's own training measured. So the metric does not depend on the sample's panel. The axes of G, the longest first,
+are the coordinates; an image adds the principal axes of the tissue that the model was trained on. Either block is
+divided by the standard deviation of its first axis, so that none outweighs the other by its number of columns
+(multiple factor analysis:
+Escofier & Pagès 1994, doi:10.1016/0167-9473(94)90135-X).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import numpy as np
 from focus_cli.core import keys
 from focus_cli.core.errors import BadInputError
 from focus_cli.core.provenance import hash_file
-from focus_cli.model.priors.statistics import residual_scale
+from focus_cli.model.priors import residual_scale
 from focus_cli.model.training import TrainedModel
 
 MODES = ("joint", "expression", "histology")

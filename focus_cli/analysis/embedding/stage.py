@@ -19,17 +19,21 @@ from focus_cli.core.progress import say
 from focus_cli.core.resources import check_memory, sample_size
 from focus_cli.core.storage import StoredSample, check_output, open_sample, sample_id_of, scratch_folder
 from focus_cli.core.storage.kinds import EMBEDDING
-from focus_cli.enhancement.section import Section
+from focus_cli.enhancement import Section
 from focus_cli.genes import gene_table_inputs
 from focus_cli.genes.reference import open_reference
 from focus_cli.model.checkpoints import NANO, shipped_model
-from focus_cli.model.conditioning import SampleData, load_sample_data
-from focus_cli.model.conditioning.ood import novelty_of
-from focus_cli.model.conditioning.sample import without_counts, without_image
-from focus_cli.model.conditioning.states import state_latents
-from focus_cli.model.priors.transfer import MIN_SHARED_GENES, extend_prior
+from focus_cli.model.conditioning import (
+    SampleData,
+    load_sample_data,
+    novelty_of,
+    state_latents,
+    without_counts,
+    without_image,
+)
+from focus_cli.model.priors import MIN_SHARED_GENES, extend_prior
 from focus_cli.model.training import TrainedModel, load_model
-from focus_cli.platforms.preprocessing.encoding import Encoding
+from focus_cli.platforms.preprocessing import Encoding
 
 KIND = "embedding"
 
@@ -38,7 +42,8 @@ KIND = "embedding"
 class EmbedOptions:
     """What is embedded, and how; see ``focus embed --help``.
 
-    `mode` is one of `focus_cli.analysis.embedding.space.MODES`, or ``"auto"``: joint where sample and model have an image.
+    `mode` is one of `focus_cli.analysis.embedding.space.MODES`, or ``"auto"``: joint where sample and model have an
+    image.
     """
 
     mode: str = "auto"
@@ -245,7 +250,7 @@ def _slide(
     encoding: Encoding,
     force: bool,
 ) -> StoredSample:
-    from focus_cli.enhancement.whole_slide import slide_sample
+    from focus_cli.enhancement import slide_sample
 
     return slide_sample(
         Path(image),

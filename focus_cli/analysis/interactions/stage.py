@@ -11,7 +11,6 @@ from scipy import sparse
 
 from focus_cli.analysis.interactions.colocalisation import counted_together, explained_together, neighbourhood
 from focus_cli.analysis.interactions.pairs import columns_of, read_pairs
-from focus_cli.analysis.significance import FDR
 from focus_cli.analysis.significance.combine import q_values
 from focus_cli.analysis.significance.correlogram import distance_classes
 from focus_cli.analysis.significance.graph import pairs_within, spacing
@@ -30,6 +29,7 @@ from focus_cli.core.h5ad.analysis_result import write_answer
 from focus_cli.core.h5ad.spatial_file import SpatialFile
 from focus_cli.core.progress import say
 from focus_cli.core.resources import answered_size, check_memory
+from focus_cli.core.statistics import FDR
 from focus_cli.core.storage import check_output
 from focus_cli.core.storage.kinds import INTERACTIONS
 

@@ -1,5 +1,5 @@
 """Outcomes of patients from their slides: attention pooling, judged by nested cross-validation over donors."""
 
-from focus_cli.analysis.outcome.stage import apply_outcome, fit_outcome
+import lazy_loader
 
-__all__ = ["apply_outcome", "fit_outcome"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

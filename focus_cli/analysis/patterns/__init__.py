@@ -1,1 +1,5 @@
 """Which genes depend on the place, and which surroundings there are."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

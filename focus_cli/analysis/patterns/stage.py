@@ -11,7 +11,6 @@ import pandas as pd
 from focus_cli.analysis.patterns.autocorrelation import autocorrelation
 from focus_cli.analysis.patterns.niches import Niches, find_niches
 from focus_cli.analysis.patterns.state_test import state_test
-from focus_cli.analysis.significance import FDR
 from focus_cli.analysis.significance.combine import cauchy_combination, q_values
 from focus_cli.analysis.significance.graph import spacing
 from focus_cli.analysis.significance.states import MadeOf, combined, facts_of, infer_hidden, warnings_of
@@ -22,6 +21,7 @@ from focus_cli.core.h5ad.analysis_result import same_locations, write_answer
 from focus_cli.core.h5ad.spatial_file import SpatialFile
 from focus_cli.core.progress import say
 from focus_cli.core.resources import answered_size, check_memory
+from focus_cli.core.statistics import FDR
 from focus_cli.core.storage import check_output
 from focus_cli.core.storage.kinds import PATTERNS
 

@@ -137,12 +137,10 @@ def infer_hidden(
 
     from focus_cli.core.device import choose_device
     from focus_cli.core.storage import open_sample
-    from focus_cli.enhancement.section import Section
+    from focus_cli.enhancement import Section
     from focus_cli.genes.reference import open_reference
-    from focus_cli.model.conditioning import load_sample_data
-    from focus_cli.model.conditioning.sample import without_image
-    from focus_cli.model.conditioning.states import state_latents
-    from focus_cli.model.priors.transfer import extend_prior
+    from focus_cli.model.conditioning import load_sample_data, state_latents, without_image
+    from focus_cli.model.priors import extend_prior
     from focus_cli.model.training import load_model
 
     sample = made_of.sample

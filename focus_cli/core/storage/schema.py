@@ -54,7 +54,7 @@ class Document(BaseModel):
 
 
 class EncoderDocument(Document):
-    """What a learned encoder states of itself, `focus_cli.histology.encoders.EncoderInfo`; `step_um`: pitch of its raster."""
+    """What a learned encoder states of itself (an ``EncoderInfo``); `step_um`: pitch of its raster."""
 
     name: Name
     digest: Name

@@ -1,5 +1,5 @@
 """Why an estimate is what it is: what came from the image, the reference, own counts, and those of neighbours."""
 
-from focus_cli.enhancement.attribution.stage import WhyOptions, why
+import lazy_loader
 
-__all__ = ["WhyOptions", "why"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -14,8 +14,7 @@ from torch import Tensor
 
 from focus_cli.enhancement.attribution.pools import OTHERS, OWN, Pools
 from focus_cli.model.conditioning import View
-from focus_cli.model.network import FocusNet, Nodes
-from focus_cli.model.network.network import EXPOSURE_UNIT, Condition
+from focus_cli.model.network import EXPOSURE_UNIT, Condition, FocusNet, Nodes
 
 
 @dataclass

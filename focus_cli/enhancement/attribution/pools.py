@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from focus_cli.core.device import to_device
 from focus_cli.model.conditioning import SampleData, View
-from focus_cli.model.network import FocusNet, to_device
+from focus_cli.model.network import FocusNet
 
 OWN, OTHERS = 0, 1
 

@@ -26,7 +26,7 @@ from focus_cli.genes import gene_table, gene_table_inputs
 from focus_cli.genes.reference import build_reference, is_reference, open_reference
 from focus_cli.model.checkpoints import NANO, shipped_model
 from focus_cli.model.conditioning import load_sample_data
-from focus_cli.model.priors.transfer import adopt_names
+from focus_cli.model.priors import adopt_names
 from focus_cli.model.training import TrainedModel, load_model
 
 KIND = "why"

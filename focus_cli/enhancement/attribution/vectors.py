@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from focus_cli.enhancement.inference import Inference
-from focus_cli.model.priors.transfer import reference_states, vectors_by_cell
+from focus_cli.model.priors import reference_states, vectors_by_cell
 
 VECTOR = "the gene's vector"
 OWN_FACTORS = f"{VECTOR}, on factors of the sample's own"

@@ -1,5 +1,5 @@
 """Hide part of a sample: what the method may see goes to one place, the truth to another."""
 
-from focus_cli.evaluation.holdout.run import hold_out
+import lazy_loader
 
-__all__ = ["hold_out"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -13,8 +13,7 @@ from focus_cli.core import keys
 from focus_cli.core.errors import BadInputError, UsageError
 from focus_cli.core.storage import Footprint, PlatformInfo, SampleInfo
 from focus_cli.evaluation.normalise import row_sums
-from focus_cli.genes import match_genes
-from focus_cli.genes.files import read_gene_list
+from focus_cli.genes import match_genes, read_gene_list
 
 if TYPE_CHECKING:
     import pandas as pd

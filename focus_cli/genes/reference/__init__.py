@@ -1,16 +1,5 @@
 """The scRNA-seq reference: gene names, cells, cell states."""
 
-from focus_cli.genes.reference.build import Reference, build_reference, is_reference, open_reference
-from focus_cli.genes.reference.cells import require_h5ad
-from focus_cli.genes.reference.genes import GeneNames, match_genes, read_gene_names
+import lazy_loader
 
-__all__ = [
-    "GeneNames",
-    "Reference",
-    "build_reference",
-    "is_reference",
-    "match_genes",
-    "open_reference",
-    "read_gene_names",
-    "require_h5ad",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -11,11 +11,11 @@ import numpy as np
 
 from focus_cli.core import keys
 from focus_cli.core.errors import BadInputError, FocusError, MissingResourceError
+from focus_cli.core.scales import undo_log
 from focus_cli.core.storage import scratch_folder, write_anndata
 from focus_cli.core.storage.hdf5 import open_hdf5, read_anndata
 from focus_cli.core.storage.regular import require_regular
 from focus_cli.genes import GeneNames, read_gene_names, share_of_genes, species_of, to_species, unique_names
-from focus_cli.genes.reference.scales import undo_log
 from focus_cli.genes.reference.source import choose_source
 from focus_cli.genes.reference.types import CellTypes, choose_types
 

@@ -9,8 +9,8 @@ import h5py
 import numpy as np
 from scipy import sparse
 
+from focus_cli.core.scales import BASES, CellFacts, undo_log
 from focus_cli.core.storage.runs import runs
-from focus_cli.genes.reference.scales import BASES, CellFacts, undo_log
 
 BLOCK = 2**23  # values that are in memory at a time
 _ROUNDING = 1e-4  # a value this near to a whole number is one

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from focus_cli.core.scales import TRANSFORMS, Scale, base_name, undo_log
 from focus_cli.genes.reference.matrix import GeneFacts, MatrixOnDisk
-from focus_cli.genes.reference.scales import TRANSFORMS, Scale, base_name, undo_log
 
 _DRAWN = 2000  # cells whose multiples are looked at
 _FILLED = 0.02  # of the cells, in a gene of which the spread means something

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from focus_cli.core import keys
 from focus_cli.core.errors import BadInputError
+from focus_cli.core.scales import HEAD, Scale, are_other_counts, recognise_scale, stated_log_base
 from focus_cli.genes.reference.matrix import MatrixOnDisk, Survey
 from focus_cli.genes.reference.scaled import examine
-from focus_cli.genes.reference.scales import HEAD, Scale, are_other_counts, recognise_scale, stated_log_base
 
 if TYPE_CHECKING:
     import h5py

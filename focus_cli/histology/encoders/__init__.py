@@ -1,6 +1,5 @@
 """Tile encoders behind one small interface: tiles in, features out."""
 
-from focus_cli.histology.encoders.info import Encoder, EncoderInfo
-from focus_cli.histology.encoders.registry import is_shipped_name, list_encoders, open_encoder
+import lazy_loader
 
-__all__ = ["Encoder", "EncoderInfo", "is_shipped_name", "list_encoders", "open_encoder"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

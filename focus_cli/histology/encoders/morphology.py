@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from focus_cli.histology.encoder import EncoderInfo, check_tiles
 from focus_cli.histology.encoders.digest import digest_of
-from focus_cli.histology.encoders.info import EncoderInfo, check_tiles
 
 NAME = "morphology"
 MPP, TILE_PX = 2.0, 224  # 448 µm: holds the widest window, three σ of 60 µm, and what a channel looks beyond it

@@ -11,7 +11,7 @@ from focus_cli.core import keys
 from focus_cli.core.errors import MissingResourceError, UsageError
 
 if TYPE_CHECKING:
-    from focus_cli.histology.encoders.info import Encoder
+    from focus_cli.histology.encoder import Encoder
     from focus_cli.histology.encoders.torch_encoder import Runtime
 
 BUILT_IN = ("morphology", "imagenet-lite0", "random:tiny")

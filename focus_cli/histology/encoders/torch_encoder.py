@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from focus_cli.core.errors import BadInputError, UsageError
+from focus_cli.histology.encoder import EncoderInfo, check_tiles
 from focus_cli.histology.encoders.digest import digest_of
-from focus_cli.histology.encoders.info import EncoderInfo, check_tiles
 
 if TYPE_CHECKING:
     import torch

@@ -1,7 +1,5 @@
 """Image features on a regular grid in µm."""
 
-from focus_cli.histology.features.extract import write_morphology
-from focus_cli.histology.features.raster import MorphologyRaster
-from focus_cli.histology.features.stack import RasterStack
+import lazy_loader
 
-__all__ = ["MorphologyRaster", "RasterStack", "write_morphology"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

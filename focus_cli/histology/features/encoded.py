@@ -18,7 +18,7 @@ from focus_cli.histology.features.raster import MorphologyRaster
 from focus_cli.histology.slides.level import MAX_DAMAGED
 
 if TYPE_CHECKING:
-    from focus_cli.histology.encoders.info import Encoder
+    from focus_cli.histology.encoder import Encoder
     from focus_cli.histology.slides.slide import Slide
 
 

@@ -12,7 +12,7 @@ from focus_cli.core.errors import UsageError
 from focus_cli.histology.features.grid import Grid
 
 if TYPE_CHECKING:
-    from focus_cli.histology.encoders.info import EncoderInfo
+    from focus_cli.histology.encoder import EncoderInfo
 
 CHUNK = 16  # cells along each side of what is read at random, about
 SHARD = 256  # cells along each side of a file, at most

@@ -16,7 +16,7 @@ from focus_cli.histology.features.extract import tissue_fraction
 from focus_cli.histology.features.feature_store import PartialExtraction, partial_extraction
 
 if TYPE_CHECKING:
-    from focus_cli.histology.encoders.info import Encoder
+    from focus_cli.histology.encoder import Encoder
     from focus_cli.histology.slides.slide import Slide
 
 VERSION = 1  # of how vectors are laid on the grid

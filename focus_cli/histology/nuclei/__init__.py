@@ -1,6 +1,5 @@
 """Nuclei of a slide: where cells are, for queries at the scale of cells."""
 
-from focus_cli.histology.nuclei.backends import METHODS
-from focus_cli.histology.nuclei.find import COLUMNS, INDEX, find_nuclei
+import lazy_loader
 
-__all__ = ["COLUMNS", "INDEX", "METHODS", "find_nuclei"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

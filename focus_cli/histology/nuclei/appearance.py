@@ -10,9 +10,8 @@ import numpy as np
 from scipy import ndimage
 
 from focus_cli.core.errors import BadInputError
-from focus_cli.histology.nuclei.classical import haematoxylin
 from focus_cli.histology.slides.artefacts import pen_mask
-from focus_cli.histology.slides.stain import optical_density, white_point
+from focus_cli.histology.slides.stain import optical_density, unmix, white_point
 from focus_cli.histology.slides.tissue import tissue_mask
 
 if TYPE_CHECKING:
@@ -90,3 +89,9 @@ def _stained(slide: Slide, tissue: np.ndarray, glass: np.ndarray, mpp: float) ->
     if not pooled.size or np.ptp(pooled) < 1e-3:
         return _LEAST
     return float(np.clip(_BELOW_OTSU * threshold_otsu(pooled), _LEAST, _MOST))
+
+
+def haematoxylin(rgb: np.ndarray, glass: np.ndarray) -> np.ndarray:
+    """Return the amount of haematoxylin, float32 (h, w), for a glass of colour `glass`, uint8 (3,)."""
+    density = np.maximum(optical_density(rgb) - optical_density(glass), 0)
+    return np.ascontiguousarray(unmix(density)[..., 0])

@@ -5,15 +5,10 @@ Every step looks at most `REACH_UM` far, so that a nucleus comes out the same wh
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from scipy import ndimage
 
-from focus_cli.histology.slides.stain import optical_density, unmix
-
-if TYPE_CHECKING:
-    from focus_cli.histology.nuclei.appearance import SlideLook
+from focus_cli.histology.nuclei.appearance import SlideLook, haematoxylin
 
 REACH_UM = 72.0  # of all filters together, and of a watershed's neighbours
 
@@ -24,12 +19,6 @@ _BLOB_UM = 2.4  # σ of the Laplacian of Gaussian: discs of radius 3.4 µm answe
 _LEAST_BLOB = 0.02  # of that Laplacian times σ²
 _APART_UM = 3.0  # two centres of nuclei are never nearer
 _SMALLEST_UM2, _LARGEST_UM2 = 10.0, 250.0
-
-
-def haematoxylin(rgb: np.ndarray, glass: np.ndarray) -> np.ndarray:
-    """Return the amount of haematoxylin, float32 (h, w), for a glass of colour `glass`, uint8 (3,)."""
-    density = np.maximum(optical_density(rgb) - optical_density(glass), 0)
-    return np.ascontiguousarray(unmix(density)[..., 0])
 
 
 def segment(rgb: np.ndarray, mpp: float, look: SlideLook) -> tuple[np.ndarray, np.ndarray]:

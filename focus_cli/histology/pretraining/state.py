@@ -17,9 +17,8 @@ from focus_cli.core.storage.documents import read_json_object
 from focus_cli.core.storage.kinds import STATE
 from focus_cli.core.storage.schema import validated
 from focus_cli.core.storage.tensors import read_tensors
+from focus_cli.core.storage.training_state import StateDocument, optimiser_state
 from focus_cli.histology.encoders.folder import EncoderDescription, write_encoder_files
-from focus_cli.model.training.checkpoint import optimiser_state
-from focus_cli.model.training.model_schema import StateDocument
 
 _HINT = "remove it and pretrain without --resume"
 

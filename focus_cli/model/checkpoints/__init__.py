@@ -1,23 +1,5 @@
-"""Models that travel with the package."""
+"""Models that are installed with FOCUS, and how one is packed."""
 
-from __future__ import annotations
+import lazy_loader
 
-from pathlib import Path
-
-from focus_cli.core.errors import MissingResourceError
-
-NANO = "focus-nano"
-
-
-def shipped_model(name: str = NANO) -> Path:
-    """Folder of a model that is installed with FOCUS.
-
-    Raises
-    ------
-    MissingResourceError
-        If the package was installed without it.
-    """
-    path = Path(__file__).parent / name
-    if not path.is_dir():
-        raise MissingResourceError(f"the model {name} is not installed", hint="pip install --force-reinstall focus-st")
-    return path
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

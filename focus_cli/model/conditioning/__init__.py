@@ -1,7 +1,5 @@
 """From a stored sample to the network's conditions: image features, neighbours' statistics, cell states."""
 
-from focus_cli.model.conditioning.handle import LoadedOneByOne, SampleHandle
-from focus_cli.model.conditioning.sample import SampleData, load_sample_data
-from focus_cli.model.conditioning.view import View, make_view
+import lazy_loader
 
-__all__ = ["LoadedOneByOne", "SampleData", "SampleHandle", "View", "load_sample_data", "make_view"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

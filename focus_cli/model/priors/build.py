@@ -16,8 +16,9 @@ from focus_cli.core.storage import StoredSample, atomic_directory, check_output,
 from focus_cli.core.storage.kinds import PRIOR
 from focus_cli.core.storage.sample import check_panel_of_genes
 from focus_cli.genes import common_names, gene_table, gene_table_inputs
-from focus_cli.model.priors.coexpression import SpatialPrior, fit_prior
+from focus_cli.model.priors.coexpression import fit_prior
 from focus_cli.model.priors.gene_sets import read_gene_sets
+from focus_cli.model.priors.spatial_prior import SpatialPrior
 from focus_cli.model.priors.store import top_genes, write_prior
 
 

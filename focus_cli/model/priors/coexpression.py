@@ -9,7 +9,6 @@ space, and lend loadings to the genes that the panel does not hold.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -27,61 +26,14 @@ from focus_cli.model.priors.covariance import (
 )
 from focus_cli.model.priors.matrix_cache import Shelf
 from focus_cli.model.priors.section import PriorSection, draw_sections
+from focus_cli.model.priors.spatial_prior import SpatialPrior, merge_genes
 from focus_cli.model.priors.statistics import residual_scale
+from focus_cli.model.priors.transfer import reference_states, transfer_loadings
 
 REFERENCE_SHARE = 0.2  # weight of the reference's cell-state covariance, as a share of the spatial trace
 GENE_SET_SHARE = 0.2  # the same for gene sets
 MIXING = 0.1  # without tissue: variance between locations as a share of that between cells, about ten to a location
 VARIANCE_FLOOR = 1e-3  # of the largest factor's variance
-
-
-@dataclass(frozen=True)
-class SpatialPrior:
-    """Gene vectors and baselines, for every gene that was measured or that the reference knows.
-
-    Attributes
-    ----------
-    genes, gene_ids
-        Sorted names, G, and the Ensembl id of each, an empty string where it is not known.
-    baseline
-        float64, G: expected share of a location's molecules; measured genes sum to 1.
-    level_error
-        float32, G: standard deviation of the log of the baseline where the reference alone states it, else 0.
-    loadings
-        float32, G × K: W, relative deviation per unit of the whitened latent.
-    reference_loadings
-        float32, G × K: the same, as the reference alone predicts them; 0 for genes unknown to it.
-    measured, in_reference
-        bool, G.
-    variance
-        float32, K: prior variance of each factor before whitening, descending.
-    """
-
-    genes: np.ndarray
-    gene_ids: np.ndarray
-    baseline: np.ndarray
-    level_error: np.ndarray
-    loadings: np.ndarray
-    reference_loadings: np.ndarray
-    measured: np.ndarray
-    in_reference: np.ndarray
-    variance: np.ndarray
-
-    @property
-    def var(self) -> pd.DataFrame:
-        """Names and ids as a table, for matching with other tables."""
-        return pd.DataFrame({keys.GENE_ID: self.gene_ids}, index=self.genes)
-
-    @property
-    def n_factors(self) -> int:
-        """K."""
-        return self.loadings.shape[1]
-
-    def rows(self, names: np.ndarray) -> np.ndarray:
-        """Row of each name in `genes`, or −1."""
-        position = np.searchsorted(self.genes, names)
-        position = np.minimum(position, len(self.genes) - 1)
-        return np.where(self.genes[position] == names, position, -1)
 
 
 def fit_prior(samples, n_factors: int, *, reference=None, gene_sets=None, seed: int = 0) -> SpatialPrior:
@@ -103,8 +55,6 @@ def fit_prior(samples, n_factors: int, *, reference=None, gene_sets=None, seed: 
     seed
         Of the subspace iteration, of the thinning, and of the draw of samples where there are too many.
     """
-    from focus_cli.model.priors.transfer import reference_states, transfer_loadings
-
     rng = np.random.default_rng(seed)
     if not samples:
         return _fit_on_states(reference_states(reference, _no_genes()), n_factors, gene_sets, rng)
@@ -253,10 +203,3 @@ def _captured(covariance: Covariance, directions: np.ndarray) -> float:
     """Spatial variance along the rows of `directions`, orthonormalised."""
     q = np.linalg.qr(directions.T)[0]
     return np.sum(q * covariance(q))
-
-
-def merge_genes(tables: list[pd.DataFrame]) -> pd.DataFrame:
-    """Tables of genes as one: each name once, in order of appearance, with the first id that any table knows."""
-    merged = pd.concat(tables)
-    known = pd.concat([merged[merged[keys.GENE_ID] != ""], merged])
-    return known[~known.index.duplicated()].loc[merged.index.unique()]

@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 
 from focus_cli.core.errors import BadInputError, MissingResourceError
-from focus_cli.genes import match_genes
-from focus_cli.genes.files import read_text
+from focus_cli.genes import match_genes, read_text
 
 MIN_GENES = 3  # of a set that are known, for it to say anything
 

@@ -17,7 +17,7 @@ from focus_cli.core.storage.documents import read_json_object
 from focus_cli.core.storage.schema import Document, Name, Text, validated
 from focus_cli.core.storage.tables import escape_cell
 from focus_cli.core.storage.tensors import Expected, read_tensors
-from focus_cli.model.priors.coexpression import SpatialPrior
+from focus_cli.model.priors.spatial_prior import SpatialPrior
 
 SCHEMA_VERSION = 1
 TOP_GENES = 20  # of each sign of a factor, in the table for people

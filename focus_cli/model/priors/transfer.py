@@ -16,7 +16,7 @@ from scipy import sparse
 from focus_cli.core import keys
 from focus_cli.core.errors import BadInputError
 from focus_cli.genes import common_names, match_genes, read_gene_names, require_one_species
-from focus_cli.model.priors.coexpression import SpatialPrior, merge_genes
+from focus_cli.model.priors.spatial_prior import SpatialPrior, merge_genes
 from focus_cli.model.priors.statistics import residual_scale
 
 MIN_SHARED_GENES = 10
@@ -70,7 +70,7 @@ def reference_states(reference, panel: pd.DataFrame, own: pd.DataFrame | None = 
     BadInputError
         If fewer than ten genes are shared.
     """
-    from focus_cli.genes.reference.prototypes import log_normalise
+    from focus_cli.genes.reference import log_normalise
 
     cells, prototypes = reference.cells, reference.prototypes
     measured_names = panel.index.to_numpy(str)

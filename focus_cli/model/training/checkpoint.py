@@ -19,11 +19,12 @@ from focus_cli.core.storage.documents import read_json_object
 from focus_cli.core.storage.kinds import MODEL, STATE
 from focus_cli.core.storage.schema import validated
 from focus_cli.core.storage.tensors import Expected, read_tensors
+from focus_cli.core.storage.training_state import StateDocument, optimiser_state
 from focus_cli.model.conditioning.image_space import ImageSpace
 from focus_cli.model.conditioning.ood import Familiarity
 from focus_cli.model.network import FocusNet, ModelConfig
 from focus_cli.model.priors import SpatialPrior, read_prior, write_prior
-from focus_cli.model.training.model_schema import ModelDocument, StateDocument
+from focus_cli.model.training.model_schema import ModelDocument
 
 SCHEMA_VERSION = 3
 _AGAIN = "train it again"
@@ -210,19 +211,3 @@ def load_state(path: Path, net: FocusNet, optimiser: torch.optim.Optimizer, key:
     except (ValueError, KeyError, TypeError, RuntimeError) as error:
         raise damaged(path, error, hint) from error
     return described.step, described.log, described.running
-
-
-def optimiser_state(tensors: dict[str, torch.Tensor]) -> dict[int, dict[str, torch.Tensor]]:
-    """What an optimiser keeps of every parameter, by its number, from tensors named ``optimiser.NUMBER.FIELD``.
-
-    Raises
-    ------
-    ValueError
-        If a name is another.
-    """
-    state: dict[int, dict[str, torch.Tensor]] = {}
-    for name, value in tensors.items():
-        if name.startswith("optimiser."):
-            _, index, field = name.split(".", 2)
-            state.setdefault(int(index), {})[field] = value
-    return state

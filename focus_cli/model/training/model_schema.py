@@ -43,12 +43,3 @@ class ModelDocument(Document):
     preset: Name | None = None
     training: dict[str, Any] = Field(default_factory=dict)
     provenance: dict[str, Any] = Field(default_factory=dict)
-
-
-class StateDocument(Document):
-    """``state.json`` of an unfinished training."""
-
-    step: Count
-    key: str
-    log: str
-    running: list[Any]

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from focus_cli.model.network import FocusNet, to_device
+from focus_cli.core.device import to_device
+from focus_cli.model.network import FocusNet
 from focus_cli.model.network.flow import interpolate
 from focus_cli.model.network.likelihood import negative_binomial_nll, share_link
 from focus_cli.model.network.network import Condition

@@ -37,7 +37,7 @@ class _Ready:
     prior: SpatialPrior | None
 
 
-def check(
+def check_training(
     samples: list[Path],
     out: Path,
     *,
@@ -105,7 +105,7 @@ def train(
         If SIGTERM or SIGUSR1 asked to stop: the state is saved for ``resume``.
     """
     world = int(os.environ.get("WORLD_SIZE", "1"))
-    ready = check(
+    ready = check_training(
         samples,
         out,
         reference=reference,

@@ -9,7 +9,7 @@ import pandas as pd
 from scipy import sparse
 
 from focus_cli.core.errors import BadInputError, FocusError
-from focus_cli.genes.reference.scales import HEAD, are_other_counts
+from focus_cli.core.scales import HEAD, are_other_counts
 from focus_cli.platforms.checks import (
     GENE_EXPRESSION,
     PROTEIN,
@@ -19,7 +19,7 @@ from focus_cli.platforms.checks import (
     why_not_counted,
 )
 from focus_cli.platforms.count_scale import RAW_HINT, why_not_counts
-from focus_cli.platforms.formats.anntable import AnnTable, Matrix
+from focus_cli.platforms.formats.annparts import AnnTable, Matrix
 from focus_cli.platforms.formats.features import check_orientation, feature_table
 
 _MOST_PROTEIN_VALUES = 50_000_000

@@ -5,17 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from focus_cli.core import keys
 from focus_cli.core.errors import BadInputError
-from focus_cli.platforms.formats.position_columns import UM_PER_UNIT, Pair, find_pairs, numbered, position_pairs
-
-if TYPE_CHECKING:
-    from focus_cli.platforms.formats.anntable import AnnTable
+from focus_cli.platforms.formats.annparts import AnnTable
+from focus_cli.platforms.position_columns import UM_PER_UNIT, Pair, find_pairs, numbered, position_pairs
 
 # Where laboratories keep (x, y): scanpy and squidpy's key first, then others, in small letters without separators.
 POSITION_KEYS = (keys.SPATIAL, "X_spatial")

@@ -6,8 +6,7 @@ damaged one of them does no harm. A dense matrix becomes sparse a block of rows 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from focus_cli.core import keys
 from focus_cli.core.errors import BadInputError, FocusError
 from focus_cli.core.storage.hdf5 import read_anndata
 from focus_cli.platforms.count_scale import RAW_HINT
+from focus_cli.platforms.formats.annparts import AnnTable, Matrix
 from focus_cli.platforms.formats.annpositions import is_position_key, of_element
 from focus_cli.platforms.formats.annstore import open_anndata
 from focus_cli.platforms.formats.opening import damaged
@@ -40,47 +40,6 @@ _COUNT_LAYERS = (
     "spliced_counts",
 )
 _BLOCK_VALUES = 4_000_000  # of a dense matrix that are in memory at a time
-
-
-@dataclass(frozen=True)
-class Matrix:
-    """One matrix of the file: where it lies, its features, and how to read it, or its first rows, as CSR."""
-
-    where: str
-    var: pd.DataFrame
-    load: Callable[[], sparse.csr_matrix]
-    head: Callable[[int], sparse.csr_matrix]
-
-    @property
-    def is_counts_layer(self) -> bool:
-        """Whether it is ``layers["counts"]``."""
-        return self.where.endswith(f" layers[{keys.COUNTS!r}]")
-
-
-@dataclass(frozen=True)
-class AnnTable:
-    """The part of an AnnData that a reader needs; `matrices` in the order in which raw counts are looked for."""
-
-    name: str
-    obs: pd.DataFrame
-    matrices: list[Matrix]
-    obsm: dict[str, Any] = field(default_factory=dict)
-    uns: dict[str, Any] = field(default_factory=dict)
-    transposed: bool = False  # positions are in varm
-    within: tuple[str, ...] = ()  # elements with positions within fields of view
-
-    def take(self, rows: np.ndarray) -> AnnTable:
-        """The same of some locations, in the order of `rows`."""
-        if len(rows) == len(self.obs) and np.array_equal(rows, np.arange(len(rows))):
-            return self
-        return replace(
-            self,
-            obs=self.obs.iloc[rows],
-            matrices=[replace(m, load=lambda load=m.load: _rows(load(), rows)) for m in self.matrices],
-            obsm={
-                k: v.iloc[rows] if isinstance(v, pd.DataFrame) else np.asarray(v)[rows] for k, v in self.obsm.items()
-            },
-        )
 
 
 def open_table(path: Path) -> AnnTable:
@@ -183,12 +142,6 @@ def _of_rows(value: Any, rows: np.ndarray) -> Any:
         return value.iloc[rows]
     array = np.asarray(value)
     return array[rows] if array.ndim and len(rows) and len(array) > rows.max() else array
-
-
-def _rows(matrix: sparse.csr_matrix, rows: np.ndarray) -> sparse.csr_matrix:
-    if len(rows) and rows.max() >= matrix.shape[0]:
-        return matrix  # it does not fit the table, which is refused
-    return matrix[rows]
 
 
 def _frame(node: Any) -> pd.DataFrame:

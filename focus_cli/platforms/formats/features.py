@@ -12,8 +12,7 @@ from focus_cli.core import keys
 from focus_cli.core.errors import BadInputError
 from focus_cli.core.missing import texts
 from focus_cli.genes import read_gene_names, share_of_genes
-from focus_cli.platforms.cells import control_types
-from focus_cli.platforms.checks import check_unique, feature_kinds
+from focus_cli.platforms.checks import check_unique, control_types, feature_kinds
 
 # Columns of var that hold symbols, ids or types, by the programs that write them; without case and punctuation.
 SYMBOL_COLUMNS = (

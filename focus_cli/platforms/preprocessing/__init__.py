@@ -1,18 +1,5 @@
 """From a raw vendor folder to a stored sample, checked against its image."""
 
-from focus_cli.platforms.preprocessing.encoding import Encoding, check_encoder, encoding_like
-from focus_cli.platforms.preprocessing.placement import Placing
-from focus_cli.platforms.preprocessing.preparation import Preparation
-from focus_cli.platforms.preprocessing.slide_alone import preprocess_slide
-from focus_cli.platforms.preprocessing.stage import keep_locations, preprocess
+import lazy_loader
 
-__all__ = [
-    "Encoding",
-    "Placing",
-    "Preparation",
-    "check_encoder",
-    "encoding_like",
-    "keep_locations",
-    "preprocess",
-    "preprocess_slide",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -11,7 +11,7 @@ from focus_cli.core import keys
 from focus_cli.core.errors import BadInputError, UsageError
 
 if TYPE_CHECKING:
-    from focus_cli.histology.encoders import Encoder
+    from focus_cli.histology import Encoder
     from focus_cli.histology.slides import Slide
 
 
@@ -79,7 +79,7 @@ class Encoding:
         self, encoder: Encoder, slide: Slide, folder: Path, bounds_um: tuple[float, float, float, float] | None = None
     ) -> None:
         """Write the encoder's raster into a sample's folder."""
-        from focus_cli.histology.features.encoded import extract_features
+        from focus_cli.histology.features import extract_features
 
         step_um = self.step_um
         if step_um is None and encoder.info.grid == 1:

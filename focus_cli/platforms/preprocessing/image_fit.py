@@ -79,8 +79,7 @@ def check_fit(
     BadInputError
         If the locations do not fit it, unless `force`.
     """
-    from focus_cli.histology.slides import tissue_mask
-    from focus_cli.histology.slides.stain import optical_density, unmix
+    from focus_cli.histology.slides import optical_density, tissue_mask, unmix
     from focus_cli.platforms.alignment import (
         BetterOrientationError,
         Scales,

@@ -245,8 +245,7 @@ def _same_picture(slide: Slide, thumbnail: np.ndarray, sample: RawSample, adata:
 
     The file is followed where the locations then fit the image better beyond doubt.
     """
-    from focus_cli.histology.slides import tissue_mask
-    from focus_cli.histology.slides.stain import optical_density, unmix
+    from focus_cli.histology.slides import optical_density, tissue_mask, unmix
     from focus_cli.platforms.alignment import Scales
 
     transform, origin = sample.image_transform, "the same picture"
@@ -277,8 +276,7 @@ def _same_picture(slide: Slide, thumbnail: np.ndarray, sample: RawSample, adata:
 
 def _oriented(slide: Slide, thumbnail: np.ndarray, sample: RawSample, adata: AnnData, name: str) -> Placed:
     """Turn the positions within the frame of the image; of two frames, in that which agrees better with it."""
-    from focus_cli.histology.slides import tissue_mask
-    from focus_cli.histology.slides.stain import optical_density, unmix
+    from focus_cli.histology.slides import optical_density, tissue_mask, unmix
     from focus_cli.platforms.alignment import ORIENTATIONS, named_orientation, orientation_frame, orientation_transform
 
     index = named_orientation(name)

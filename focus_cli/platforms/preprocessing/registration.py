@@ -100,8 +100,7 @@ def _part(slide: Slide, bounds_um: tuple[float, float, float, float]) -> Slice:
 
 
 def _slice(rgb: np.ndarray, um_per_px: float, origin_um: tuple[float, float]) -> Slice:
-    from focus_cli.histology.slides import tissue_mask
-    from focus_cli.histology.slides.stain import optical_density, unmix
+    from focus_cli.histology.slides import optical_density, tissue_mask, unmix
     from focus_cli.platforms.alignment.placement import Slice
 
     return Slice(unmix(optical_density(rgb))[..., 0], tissue_mask(rgb, um_per_px), um_per_px, origin_um)
@@ -117,8 +116,7 @@ def _guessed_mpp(slide: Slide, points: Points) -> float:
 
 def _picture_points(sample: RawSample, entry: dict[str, Any]) -> Points | None:
     """The vendor's own picture as points whose level is its nuclei: stained on an H&E, bright in fluorescence."""
-    from focus_cli.histology.slides import is_histology, tissue_mask
-    from focus_cli.histology.slides.stain import optical_density, unmix
+    from focus_cli.histology.slides import is_histology, optical_density, tissue_mask, unmix
     from focus_cli.platforms.alignment.agreement import pool, standard_ranks
     from focus_cli.platforms.alignment.placement import Points
 

@@ -86,12 +86,8 @@ def preprocess_slide(
     import pandas as pd
     from scipy import sparse
 
-    from focus_cli.histology.features import write_morphology
-    from focus_cli.histology.features.extract import tissue_fraction
-    from focus_cli.histology.features.grid import Grid
-    from focus_cli.histology.slides import open_slide
-    from focus_cli.histology.slides.artefacts import clean_tissue
-    from focus_cli.histology.slides.level import MAX_DAMAGED
+    from focus_cli.histology.features import Grid, tissue_fraction, write_morphology
+    from focus_cli.histology.slides import MAX_DAMAGED, clean_tissue, open_slide
 
     with open_slide(image, mpp, max_damaged=MAX_DAMAGED) as slide:
         scale = slide.require_mpp()

@@ -173,8 +173,7 @@ def preprocess(
         return _store(out, settings, sample, adata, coordinates, warnings, inputs, entry, overwrite)
 
     from focus_cli.histology.features import write_morphology
-    from focus_cli.histology.slides import open_slide
-    from focus_cli.histology.slides.level import MAX_DAMAGED
+    from focus_cli.histology.slides import MAX_DAMAGED, open_slide
 
     with open_slide(sample.image_path, reader.get("mpp"), max_damaged=MAX_DAMAGED) as slide:
         thumbnail = slide.thumbnail(HIRES_SIDE)

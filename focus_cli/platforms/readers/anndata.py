@@ -20,9 +20,10 @@ from focus_cli.platforms import images, pitch
 from focus_cli.platforms.assemble import assemble
 from focus_cli.platforms.checks import PROTEIN, check_positions, check_unique
 from focus_cli.platforms.formats.anncounts import choose_counts
+from focus_cli.platforms.formats.annparts import AnnTable
 from focus_cli.platforms.formats.annpositions import Positions, positions
 from focus_cli.platforms.formats.annstore import is_anndata_store
-from focus_cli.platforms.formats.anntable import AnnTable, length, libraries, library, open_table, stated_mpp
+from focus_cli.platforms.formats.anntable import length, libraries, library, open_table, stated_mpp
 from focus_cli.platforms.formats.features import check_orientation
 from focus_cli.platforms.formats.spaceranger import Scale
 from focus_cli.platforms.frames import choose_frame

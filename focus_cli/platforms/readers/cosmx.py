@@ -13,8 +13,8 @@ from focus_cli.core.missing import texts
 from focus_cli.core.storage import PlatformInfo
 from focus_cli.platforms import pitch
 from focus_cli.platforms.assemble import assemble, cell_footprint, choose_he
-from focus_cli.platforms.cells import check_extent, companion, control_types, grid_note, match_cells, needed, only_file
-from focus_cli.platforms.checks import choose_region
+from focus_cli.platforms.cells import check_extent, companion, grid_note, match_cells, needed, only_file
+from focus_cli.platforms.checks import choose_region, control_types
 from focus_cli.platforms.formats.tables import read_table, read_wide_counts, table_columns
 from focus_cli.platforms.frame_areas import share_area
 from focus_cli.platforms.frame_groups import natural_order

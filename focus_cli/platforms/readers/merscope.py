@@ -12,17 +12,8 @@ from focus_cli.core.coordinates import Affine
 from focus_cli.core.errors import BadInputError, UsageError
 from focus_cli.core.storage import PlatformInfo
 from focus_cli.platforms.assemble import assemble, cell_footprint, choose_he
-from focus_cli.platforms.cells import (
-    check_extent,
-    companion,
-    control_types,
-    grid_note,
-    match_cells,
-    needed,
-    only_file,
-    read_transform,
-)
-from focus_cli.platforms.checks import choose_region
+from focus_cli.platforms.cells import check_extent, companion, grid_note, match_cells, needed, only_file, read_transform
+from focus_cli.platforms.checks import choose_region, control_types
 from focus_cli.platforms.formats.tables import read_table, read_wide_counts, table_columns
 from focus_cli.platforms.frame_groups import names_sections, words_of
 from focus_cli.platforms.frames import choose_frame

@@ -28,8 +28,9 @@ from focus_cli.platforms import images, pitch
 from focus_cli.platforms.assemble import assemble, cell_footprint
 from focus_cli.platforms.checks import PROTEIN, check_positions, check_unique, choose_region
 from focus_cli.platforms.formats.anncounts import choose_counts
+from focus_cli.platforms.formats.annparts import AnnTable
 from focus_cli.platforms.formats.annpositions import positions
-from focus_cli.platforms.formats.anntable import AnnTable, of_anndata
+from focus_cli.platforms.formats.anntable import of_anndata
 from focus_cli.platforms.formats.sdata import File, Key, place_rows, read_part
 from focus_cli.platforms.frames import choose_frame
 from focus_cli.platforms.readers.anndata import array_columns, visium_fit

@@ -14,7 +14,7 @@ from focus_cli.core.storage import PlatformInfo
 from focus_cli.platforms import images
 from focus_cli.platforms.array_names import TABLE_ENDINGS
 from focus_cli.platforms.assemble import assemble, cell_footprint
-from focus_cli.platforms.cells import control_types
+from focus_cli.platforms.checks import control_types
 from focus_cli.platforms.frames import choose_frame
 from focus_cli.platforms.paired_tables import PlacedTable, match, read_positions
 from focus_cli.platforms.sample import Detection, RawSample

@@ -17,8 +17,8 @@ from focus_cli.core.errors import BadInputError, MissingResourceError, UsageErro
 from focus_cli.core.storage import PlatformInfo
 from focus_cli.core.storage.documents import read_json_object
 from focus_cli.platforms.assemble import assemble, cell_footprint, choose_he
-from focus_cli.platforms.cells import check_extent, control_types, grid_note, match_cells, needed, read_transform
-from focus_cli.platforms.checks import GENE_EXPRESSION
+from focus_cli.platforms.cells import check_extent, grid_note, match_cells, needed, read_transform
+from focus_cli.platforms.checks import GENE_EXPRESSION, control_types
 from focus_cli.platforms.formats.matrix import read_matrix
 from focus_cli.platforms.formats.opening import damaged
 from focus_cli.platforms.formats.tables import TABLE_DAMAGE, read_table

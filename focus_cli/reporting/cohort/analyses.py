@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from focus_cli.analysis.significance import FDR
 from focus_cli.core import keys
+from focus_cli.core.statistics import FDR
 from focus_cli.core.storage.documents import read_json_object
 from focus_cli.core.storage.tables import read_rows
 from focus_cli.reporting.cohort.jobs import Job

@@ -10,7 +10,7 @@ from focus_cli.reporting.layers import colours_of, in_order, is_category
 
 if TYPE_CHECKING:
     from focus_cli.reporting.cohort.analyses import Shares
-    from focus_cli.reporting.cohort.page import CohortRow
+    from focus_cli.reporting.cohort.rows import CohortRow
 
 SHARES = {"domains": "domains", "celltypes": "cell types", "annotations": "annotations"}
 TESTS = {"patterns": "genes", "interactions": "pairs"}

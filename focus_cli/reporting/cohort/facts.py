@@ -14,9 +14,7 @@ from focus_cli.core.errors import FocusError
 from focus_cli.core.storage.damage import DAMAGE
 from focus_cli.core.storage.documents import parse_json, read_json_object
 from focus_cli.core.storage.tables import read_rows
-from focus_cli.reporting.cohort.jobs import Job
-from focus_cli.workflow.analyses import SHARED_RULES
-from focus_cli.workflow.scores import OURS, SCORES
+from focus_cli.reporting.cohort.jobs import SHARED_RULES, Job
 
 MEASURE = "pcc_mean"
 
@@ -110,15 +108,15 @@ def scores_of(out: Path, sample: str, folders: Iterable[str]) -> list[Score]:
         parts = Path(folder).parts
         name = (parts[-2] if parts[-1] == "scores" else parts[-1]).removeprefix(f"{sample}.")
         try:
-            rows = read_rows(out / folder / SCORES)
+            rows = read_rows(out / folder / keys.SCORES_TSV)
         except (FocusError, OSError, UnicodeDecodeError, csv.Error):
             continue
         groups = [row.get("genes") for row in rows]
         main = "all" if "all" in groups else next(iter(groups), None)
         values = {row.get("method", ""): _number(row.get(MEASURE)) for row in rows if row.get("genes") == main}
-        baselines = {m: v for m, v in values.items() if not m.startswith(OURS) and not math.isnan(v)}
+        baselines = {m: v for m, v in values.items() if not m.startswith(keys.OUR_METHOD) and not math.isnan(v)}
         best = max(baselines, key=baselines.get, default="")
-        found.append(Score(name, values.get(OURS, math.nan), baselines.get(best, math.nan), best))
+        found.append(Score(name, values.get(keys.OUR_METHOD, math.nan), baselines.get(best, math.nan), best))
     return found
 
 

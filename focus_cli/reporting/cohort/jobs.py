@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from focus_cli.core.errors import EXIT_CODE_LINE
 from focus_cli.reporting.cohort.measurements import read_benchmark
-from focus_cli.workflow.plan import Plan
 
+# Rules whose jobs work for all samples of a model.
+SHARED_RULES = ("domains", "fit_annotations", "fit_outcome", "outcome")
 _LOG_TAIL = 16_384
 _SAID = re.compile(r"^focus: ")
 _ERROR = re.compile(r"error|killed|exception", flags=re.IGNORECASE)
@@ -81,49 +81,6 @@ class CohortJobs:
     training: dict[str, tuple[str, ...]] = field(default_factory=dict)
     references: tuple[Job, ...] = ()
     report: str = ""
-
-
-def cohort_jobs(plan: Plan) -> CohortJobs:
-    """The jobs of a plan; paths are relative to its output folder."""
-
-    def job(rule: str, name: str, *paths: str) -> Job:
-        return Job(rule, name, tuple(path.removeprefix(f"{plan.out}/") for path in paths))
-
-    def jobs_of(sample: str) -> Iterator[Job]:
-        yield job("preprocess", sample, plan.sample(sample))
-        if plan.config.train.corpus and plan.samples[sample].split == "train":
-            yield job("pack", sample, plan.corpus(sample))
-        yield job("enhance", sample, plan.enhanced(sample), *plan.refined(sample))
-        for fold in plan.folds_of(sample):
-            parts = ("observed", "truth.h5ad", "genes.txt")
-            yield job("hold_out", fold, *(plan.fold_file(fold, part) for part in parts))
-            if plan.folds[fold].own_model:
-                yield job("train_fold", fold, plan.model_of_fold(fold))
-            refines = plan.folds[fold].task == "refine"
-            yield job("refine_fold" if refines else "enhance_fold", fold, plan.scored_file_of(fold))
-            yield job("score_fold", fold, plan.scores_of_fold(fold))
-        for folder in plan.scores_of(sample)[len(plan.folds_of(sample)) :]:
-            yield job("score_" + folder.rsplit(".", 1)[1], sample, folder)
-        for rule, name, paths in plan.answers.jobs_of(sample):
-            yield job(rule, name, *paths)
-        yield job("report", sample, plan.report(sample))
-
-    return CohortJobs(
-        samples=tuple(
-            SampleJobs(
-                name,
-                row.model_dump(include={"platform", "organ", "species", "donor", "group", "split"}, exclude_none=True),
-                plan.model_of(name).rsplit("/", 1)[1],
-                tuple(jobs_of(name)),
-                tuple(folder.removeprefix(f"{plan.out}/") for folder in plan.scores_of(name)),
-            )
-            for name, row in plan.samples.items()
-        ),
-        models={name: job("train", name, plan.model(name)) for name in plan.models},
-        training=plan.models,
-        references=tuple(job("reference", name, plan.reference(name)) for name in plan.references),
-        report=plan.report_of_all.removeprefix(f"{plan.out}/") if plan.config.report.together else "",
-    )
 
 
 def as_json(cohort: CohortJobs) -> dict[str, Any]:

@@ -5,83 +5,21 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from focus_cli import __version__
 from focus_cli.core.storage import atomic_file, tables
 from focus_cli.core.storage.kinds import COHORT_PAGE, PART
 from focus_cli.reporting.charts import short
 from focus_cli.reporting.cohort.analysis_tables import cells_of, columns_of, found_of
-
-if TYPE_CHECKING:
-    from focus_cli.reporting.cohort.analyses import SampleAnswers
-    from focus_cli.reporting.cohort.facts import Score
+from focus_cli.reporting.cohort.rows import CohortRow, SharedJob
 
 _TEMPLATE = "cohort.html.j2"
 _ORDER = ("failed", "waiting", "at work", "unfinished", "not started", "done")
 # Beyond this many shared jobs (one model per sample) their table says nothing that the rows do not say.
 _MOST_SHARED = 40
-
-
-@dataclass(frozen=True)
-class CohortRow:
-    """One sample of a cohort. None: not known.
-
-    Attributes
-    ----------
-    status, rule, message, log
-        How far it is; where and why it stopped, and the log that says so, relative to the page.
-    median_molecules, median_reliability
-        Of its locations.
-    abstained
-        Share of locations whose estimate should not be read, 0 to 1.
-    scores
-        FOCUS beside the best baseline, one for each hold-out or truth.
-    answers
-        What was found of it after enhancement.
-    seconds, memory_mb
-        Of all of its own jobs together, and of the largest.
-    report, enhanced
-        Relative to the page; empty where they are not there.
-    """
-
-    sample: str
-    status: str
-    rule: str
-    message: str
-    log: str
-    platform: str
-    organ: str
-    donor: str
-    group: str
-    split: str
-    model: str
-    locations: int | None
-    genes: int | None
-    median_molecules: float | None
-    median_reliability: float | None
-    abstained: float | None
-    warnings: tuple[str, ...]
-    scores: tuple[Score, ...]
-    answers: SampleAnswers
-    seconds: float | None
-    memory_mb: float | None
-    report: str
-    enhanced: str
-
-
-@dataclass(frozen=True)
-class SharedJob:
-    """A reference or a model: what it is of, whether it is there, and what it took."""
-
-    rule: str
-    name: str
-    what: str
-    done: bool
-    seconds: float | None
-    memory_mb: float | None
 
 
 def write_table(rows: Sequence[CohortRow], path: Path) -> None:

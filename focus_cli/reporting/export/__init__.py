@@ -1,5 +1,5 @@
 """An enhanced file and its answers as one thing for other programs: AnnData, SpatialData, Vitessce."""
 
-from focus_cli.reporting.export.stage import FORMATS, export
+import lazy_loader
 
-__all__ = ["FORMATS", "export"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,5 +1,5 @@
 """One writer for each platform: the files, names and formats of its vendor."""
 
-from focus_cli.simulation.layouts.section import Section, WrittenSection, write_section
+import lazy_loader
 
-__all__ = ["Section", "WrittenSection", "write_section"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from focus_cli.core.errors import MissingResourceError, UsageError
 from focus_cli.core.platform_names import AUTO, PLATFORMS
 from focus_cli.core.storage.documents import read_yaml
-from focus_cli.model.conditioning.ablation import SIGNALS
+from focus_cli.model.conditioning import SIGNALS
 from focus_cli.workflow.config.models import Name, Positive, Share, Task, Text
 from focus_cli.workflow.config.paths import at_key
 from focus_cli.workflow.config.variables import input_path

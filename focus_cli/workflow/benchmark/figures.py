@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from focus_cli.evaluation.table import is_ours
+from focus_cli.evaluation import is_ours
 from focus_cli.workflow.benchmark.results import CaseResult, number
 
 _OURS, _OTHERS, _CEILING = "#c2410c", "#475569", "#94a3b8"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from focus_cli.model.conditioning.ablation import SIGNALS
+from focus_cli.model.conditioning import SIGNALS
 from focus_cli.workflow.benchmark.config import OBSERVED, BenchmarkConfig, Case, DerivedSection, Holdout, input_files
 from focus_cli.workflow.config import expand, output_folder
 from focus_cli.workflow.shell import each, flags

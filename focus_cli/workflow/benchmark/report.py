@@ -8,7 +8,7 @@ from pathlib import Path
 
 from focus_cli.core.storage import atomic_file
 from focus_cli.core.storage.kinds import PART
-from focus_cli.evaluation.table import COLUMNS, is_ours, write_tsv
+from focus_cli.evaluation import COLUMNS, is_ours, write_tsv
 from focus_cli.workflow.benchmark.config import BenchmarkConfig
 from focus_cli.workflow.benchmark.figures import draw_task
 from focus_cli.workflow.benchmark.results import CaseResult, conditioning, floors, number, read_results

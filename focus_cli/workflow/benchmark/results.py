@@ -10,7 +10,7 @@ from typing import Any
 
 from focus_cli.core.errors import BadInputError, MissingResourceError
 from focus_cli.core.storage.documents import read_json_object
-from focus_cli.evaluation.table import is_ours
+from focus_cli.evaluation import is_ours
 from focus_cli.workflow.benchmark.config import BenchmarkConfig, Case, Floor
 from focus_cli.workflow.benchmark.plan import BenchmarkPlan
 

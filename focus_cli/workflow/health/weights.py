@@ -18,7 +18,7 @@ _TRUE = {"1", "true", "yes", "on"}
 
 def encoders() -> Iterator[Check]:
     """Optional: nothing of FOCUS needs them."""
-    from focus_cli.histology.encoders.presets import PRESETS
+    from focus_cli.histology.encoders import PRESETS
 
     here = [name for name, preset in PRESETS.items() if is_cached(preset.repository)]
     gated = [name for name, preset in PRESETS.items() if preset.gated and name not in here]

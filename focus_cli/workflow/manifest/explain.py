@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from focus_cli.core.provenance import describe_path
-from focus_cli.reporting.facts import result
+from focus_cli.reporting import result
 from focus_cli.workflow.manifest.jobs import read_manifest
 from focus_cli.workflow.manifest.nodes import RUNS
 
@@ -29,8 +29,8 @@ def explain_run(path: Path, *, verify: bool = False) -> dict[str, Any] | None:
     Returns
     -------
     dict
-        As `focus_cli.reporting.explanation` returns it. ``upstream`` holds a manifest's files: configuration, sheet and,
-        with `verify`, the outputs.
+        As `focus_cli.reporting.explanation` returns it. ``upstream`` holds a manifest's files: configuration, sheet
+        and, with `verify`, the outputs.
     """
     path = Path(path)
     if path.is_dir():

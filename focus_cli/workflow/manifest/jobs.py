@@ -11,7 +11,7 @@ from typing import Any
 
 from focus_cli.core.errors import FocusError
 from focus_cli.core.storage.documents import read_json_object
-from focus_cli.reporting.cohort.measurements import read_benchmark
+from focus_cli.reporting.cohort import read_benchmark
 from focus_cli.workflow.manifest.events import fold, read_events
 from focus_cli.workflow.manifest.nodes import RUNS, place, read_notes
 

@@ -28,7 +28,7 @@ from focus_cli.core.provenance import bytes_of, describe_path, hash_file, hash_t
 from focus_cli.core.storage import atomic_file
 from focus_cli.core.storage.documents import read_json_object
 from focus_cli.core.storage.kinds import PART
-from focus_cli.reporting.cohort.measurements import read_benchmark
+from focus_cli.reporting.cohort import read_benchmark
 from focus_cli.workflow.manifest.events import JobRecorder, fold, now, read_events
 from focus_cli.workflow.manifest.nodes import RUNS, allocation, place, read_notes, write_note
 

@@ -47,7 +47,7 @@ def test_values_are_written_as_pandas_reads_them(tmp_path):
 
 
 # Tables of numbers alone, of names that FOCUS chose, and in the layouts of vendors.
-_BARE = {"nuclei/stage.py", "genes/make_table.py", "simulation/study.py"}
+_BARE = {"histology/nuclei/stage.py", "genes/make_table.py", "simulation/study.py"}
 
 
 def test_no_other_writer_of_tables(repo):

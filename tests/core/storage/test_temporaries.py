@@ -89,7 +89,7 @@ def test_a_lost_interruption_is_raised_before_an_output_takes_its_name(tmp_path,
 def test_an_interruption_that_a_callback_swallows_ends_the_process(tmp_path, number):
     code = """
 import time
-from focus_cli import interrupts
+from focus_cli.core import interrupts
 interrupts.GRACE_S = 0.5
 interrupts.end_on_signals()
 while True:

@@ -8,8 +8,8 @@ import anndata as ad
 import numpy as np
 import pytest
 import torch
-from attribution.conftest import changed, network_alone
 from click.testing import CliRunner
+from enhancement.attribution.conftest import changed, network_alone
 from enhancement.enhancing import arrays
 from scipy.stats import spearmanr
 

@@ -9,8 +9,8 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
+from model.training.tiny_cohort import cells, write_cells
 from scipy import sparse
-from training.tiny_cohort import cells, write_cells
 
 from focus_cli.core import keys
 from focus_cli.core.errors import BadInputError, MissingResourceError, OutputExistsError, UsageError

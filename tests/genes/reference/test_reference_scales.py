@@ -8,13 +8,13 @@ import anndata
 import h5py
 import numpy as np
 import pytest
+from model.training.tiny_cohort import cells
 from scipy import sparse
-from training.tiny_cohort import cells
 
 from focus_cli.core.errors import BadInputError
+from focus_cli.core.scales import stated_log_base, undo_log
 from focus_cli.genes.reference import build_reference, matrix
 from focus_cli.genes.reference.cells import load_cells
-from focus_cli.genes.reference.scales import stated_log_base, undo_log
 
 COUNTS = cells().X.toarray().astype(np.float64)
 SHARE = 1e4 * COUNTS / COUNTS.sum(axis=1, keepdims=True)

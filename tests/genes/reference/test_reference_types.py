@@ -6,7 +6,7 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
-from training.tiny_cohort import cells
+from model.training.tiny_cohort import cells
 
 from focus_cli.core.errors import BadInputError, UsageError
 from focus_cli.genes.reference import build_reference

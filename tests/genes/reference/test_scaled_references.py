@@ -7,7 +7,7 @@ import math
 import anndata
 import numpy as np
 import pytest
-from reference.test_reference_scales import COUNTS, LAYOUTS, SHARE, logged, same_composition, write
+from genes.reference.test_reference_scales import COUNTS, LAYOUTS, SHARE, logged, same_composition, write
 from scipy import sparse
 
 from focus_cli.core.errors import BadInputError

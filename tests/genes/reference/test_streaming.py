@@ -7,8 +7,8 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from model.training.tiny_cohort import cells
 from scipy import sparse
-from training.tiny_cohort import cells
 
 from focus_cli.core.errors import BadInputError
 from focus_cli.genes.reference import build_reference, matrix

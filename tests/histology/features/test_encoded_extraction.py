@@ -11,7 +11,7 @@ import pytest
 import tifffile
 
 from focus_cli.core.errors import BadInputError, OutputExistsError, UsageError
-from focus_cli.histology.encoders import EncoderInfo
+from focus_cli.histology import EncoderInfo
 from focus_cli.histology.features import MorphologyRaster
 from focus_cli.histology.features.encoded import extract_features
 from focus_cli.histology.features.encoded_plan import make_plan

@@ -2,7 +2,7 @@
 
 import pytest
 import yaml
-from pretraining.tiny_run import MICRO, SETTINGS, draw_slide
+from histology.pretraining.tiny_run import MICRO, SETTINGS, draw_slide
 
 from focus_cli.histology.encoders.vit_config import VIT_PRESETS
 from focus_cli.histology.pretraining.config import PretrainConfig

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from pretraining.tiny_run import MICRO
+from histology.pretraining.tiny_run import MICRO
 from safetensors.torch import load_file, save_file
 
 from focus_cli.core.errors import BadInputError, MissingResourceError, UsageError

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from pretraining.tiny_run import MICRO, SETTINGS
+from histology.pretraining.tiny_run import MICRO, SETTINGS
 from safetensors.torch import load_file
 
 from focus_cli.core.errors import BadInputError, FocusError, MissingResourceError, OutputExistsError, UsageError
@@ -219,7 +219,7 @@ WORKER = """
 import sys
 sys.path.insert(0, {tests!r})
 from pathlib import Path
-from pretraining.tiny_run import MICRO
+from histology.pretraining.tiny_run import MICRO
 from focus_cli.model.network import vit_config
 vit_config.VIT_PRESETS["tiny"] = MICRO
 from focus_cli.histology.pretraining.stage import pretrain

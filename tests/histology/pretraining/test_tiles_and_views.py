@@ -4,9 +4,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from histology.pretraining.tiny_run import draw_slide
 from hypothesis import given
 from hypothesis import strategies as st
-from pretraining.tiny_run import draw_slide
 
 from focus_cli.core.errors import BadInputError, MissingResourceError, UsageError
 from focus_cli.histology.pretraining.augment import draw_mask, make_views, resize, turn

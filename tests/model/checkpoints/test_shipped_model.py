@@ -8,7 +8,7 @@ from dataclasses import replace
 import anndata
 import numpy as np
 import pytest
-from training.tiny_cohort import N_GENES, TINY_TRAINING, grow, store_tissue
+from model.training.tiny_cohort import N_GENES, TINY_TRAINING, grow, store_tissue
 
 from focus_cli.core import keys
 from focus_cli.core.errors import MissingResourceError

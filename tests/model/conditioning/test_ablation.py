@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from training.tiny_cohort import PITCH_UM, grow, store_tissue, write_cells
+from model.training.tiny_cohort import PITCH_UM, grow, store_tissue, write_cells
 
 from focus_cli.core.errors import UsageError
 from focus_cli.core.storage import open_sample

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import zarr
-from training.tiny_cohort import grow, store_tissue
+from model.training.tiny_cohort import grow, store_tissue
 
 from focus_cli.core import keys
 from focus_cli.core.errors import BadInputError

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from training.tiny_cohort import grow, store_tissue
+from model.training.tiny_cohort import grow, store_tissue
 
 from focus_cli.core.storage import open_sample
 from focus_cli.model.conditioning import load_sample_data

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from training.tiny_cohort import PITCH_UM, grow
+from model.training.tiny_cohort import PITCH_UM, grow
 
 from focus_cli.model.priors import build_pooling
 from focus_cli.model.priors.field import NEIGHBOURS, SCALES

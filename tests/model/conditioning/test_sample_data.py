@@ -8,8 +8,8 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
+from model.training.tiny_cohort import N_GENES, PITCH_UM, grow, store_tissue, write_cells
 from scipy import sparse
-from training.tiny_cohort import N_GENES, PITCH_UM, grow, store_tissue, write_cells
 
 from focus_cli.core.errors import BadInputError
 from focus_cli.core.storage import open_sample

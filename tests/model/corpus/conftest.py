@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from training.tiny_cohort import grow, store_tissue
+from model.training.tiny_cohort import grow, store_tissue
 
 from focus_cli.model.corpus import build_corpus
 

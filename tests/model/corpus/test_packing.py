@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from training.tiny_cohort import grow, store_tissue
+from model.training.tiny_cohort import grow, store_tissue
 
 from focus_cli.core import provenance
 from focus_cli.core.errors import BadInputError, MissingResourceError, OutputExistsError, UsageError

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from training.reading import weights
-from training.tiny_cohort import TINY_NET, TINY_TRAINING, write_cells
+from model.training.reading import weights
+from model.training.tiny_cohort import TINY_NET, TINY_TRAINING, write_cells
 
 from focus_cli.core.storage import open_sample
 from focus_cli.genes.reference import build_reference
@@ -49,7 +49,7 @@ def test_the_model_is_the_same_to_the_byte(memory, corpus, reference, tmp_path, 
 
 
 def test_an_interrupted_training_from_folders_is_resumed_from_the_corpus(memory, corpus, tmp_path, monkeypatch):
-    from training.test_fit import Interrupted, interrupt_after
+    from model.training.test_fit import Interrupted, interrupt_after
 
     out = tmp_path / "model"
     with monkeypatch.context() as patched:

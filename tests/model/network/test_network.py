@@ -8,7 +8,8 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from focus_cli.model.network import PRESETS, FocusNet, ModelConfig, Nodes, Query, to_device
+from focus_cli.core.device import to_device
+from focus_cli.model.network import PRESETS, FocusNet, ModelConfig, Nodes, Query
 
 K, F, S, M, C, D = 4, 3, 5, 6, 7, 5
 N_NODES = (30, 30, 12, 6, 2)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from model.training.tiny_cohort import PITCH_UM, grow
 from scipy import sparse
-from training.tiny_cohort import PITCH_UM, grow
 
 from focus_cli.model.priors import fit_prior
 from focus_cli.model.priors.covariance import TissueCovariance, believed_share, top_eigenvectors

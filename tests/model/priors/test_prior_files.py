@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from training.tiny_cohort import TINY_NET, TINY_TRAINING, grow, store_tissue, write_cells
+from model.training.tiny_cohort import TINY_NET, TINY_TRAINING, grow, store_tissue, write_cells
 
 from focus_cli.core import keys
 from focus_cli.core.errors import BadInputError, MissingResourceError, OutputExistsError, UsageError

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from model.training.tiny_cohort import N_GENES, PITCH_UM, cells, gene_table, grow, write_cells
 from scipy import sparse
 from scipy.linalg import subspace_angles
-from training.tiny_cohort import N_GENES, PITCH_UM, cells, gene_table, grow, write_cells
 
 from focus_cli.core import keys
 from focus_cli.core.errors import BadInputError

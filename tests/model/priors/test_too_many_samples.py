@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from training.tiny_cohort import grow
+from model.training.tiny_cohort import grow
 
 from focus_cli.model.priors import PriorSection, fit_prior, section
 from focus_cli.model.priors.section import draw_sections

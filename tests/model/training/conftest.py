@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import yaml
-from training.tiny_cohort import TINY_TRAINING, grow, store_tissue
+from model.training.tiny_cohort import TINY_TRAINING, grow, store_tissue
 
 from focus_cli.core.storage import open_sample
 from focus_cli.model.conditioning import load_sample_data

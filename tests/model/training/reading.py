@@ -7,7 +7,7 @@ import io
 
 import numpy as np
 import torch
-from training.tiny_cohort import TINY_TRAINING
+from model.training.tiny_cohort import TINY_TRAINING
 
 from focus_cli.model.training.checkpoint import model_tensors
 from focus_cli.model.training.objective import compute_losses

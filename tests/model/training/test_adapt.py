@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from model.training.reading import loss_on_fixed_views
+from model.training.tiny_cohort import grow, store_tissue
 from scipy import sparse
-from training.reading import loss_on_fixed_views
-from training.tiny_cohort import grow, store_tissue
 
 from focus_cli.core.errors import BadInputError
 from focus_cli.core.storage import open_sample

@@ -12,9 +12,9 @@ import time
 import pytest
 import torch
 import yaml
+from model.training.reading import rows, weights
+from model.training.tiny_cohort import TINY_NET, TINY_TRAINING, grow, store_tissue
 from safetensors.torch import load_file
-from training.reading import rows, weights
-from training.tiny_cohort import TINY_NET, TINY_TRAINING, grow, store_tissue
 
 from focus_cli.core import keys
 from focus_cli.core.errors import EXIT_TO_BE_CONTINUED, ToBeContinued

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from model.training.reading import loss_on_fixed_views, rows, weights
+from model.training.tiny_cohort import TINY_NET, TINY_TRAINING, cells, grow, store_tissue, write_cells
 from safetensors.torch import load_file
-from training.reading import loss_on_fixed_views, rows, weights
-from training.tiny_cohort import TINY_NET, TINY_TRAINING, cells, grow, store_tissue, write_cells
 
 from focus_cli.core import keys
 from focus_cli.core.errors import BadInputError, FocusError, MissingResourceError, OutputExistsError, UsageError

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from model.training.tiny_cohort import PITCH_UM, grow, store_tissue
 from scipy import sparse
-from training.tiny_cohort import PITCH_UM, grow, store_tissue
 
 from focus_cli.core.storage import open_sample
 from focus_cli.model.conditioning import load_sample_data

@@ -7,9 +7,9 @@ import os
 
 import pytest
 import torch
+from model.training.reading import rows, weights
+from model.training.tiny_cohort import TINY_NET, TINY_TRAINING
 from safetensors.torch import load_file, save_file
-from training.reading import rows, weights
-from training.tiny_cohort import TINY_NET, TINY_TRAINING
 
 from focus_cli.core import keys
 from focus_cli.core.errors import BadInputError, MissingResourceError

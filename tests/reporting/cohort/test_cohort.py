@@ -14,13 +14,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from focus_cli.cli.workflow_steps import services
+from focus_cli.cli.workflow_steps import steps
 from focus_cli.core import keys
 from focus_cli.core.errors import BadInputError, MissingResourceError
+from focus_cli.reporting.cohort import write_cohort
 from focus_cli.reporting.cohort.facts import facts_of_enhanced, scores_of
-from focus_cli.reporting.cohort.jobs import Job, as_json, cohort_jobs, from_json, last_words
+from focus_cli.reporting.cohort.jobs import Job, as_json, from_json, last_words
 from focus_cli.reporting.cohort.status import statuses
-from focus_cli.workflow.cohort import begin_cohort, record_cohort, report_cohort, write_cohort
+from focus_cli.workflow.cohort import begin_cohort, cohort_jobs, record_cohort, report_cohort
 from focus_cli.workflow.config import SampleRow, check_config
 from focus_cli.workflow.plan import Plan
 
@@ -226,7 +227,7 @@ def test_the_command_tells_how_far_a_run_is(tmp_path, monkeypatch):
     record_cohort(made)
     fail(Path("results"), job_of(cohort_jobs(made), "S1", "preprocess"), "tiles: 1/2\n")
     (tmp_path / ".snakemake" / "locks").mkdir(parents=True)
-    assert CliRunner().invoke(services, ["cohort", "results"]).exit_code == 0
+    assert CliRunner().invoke(steps, ["cohort", "results"]).exit_code == 0
     assert rows_of(tmp_path / "results")["S1"]["status"] == "failed"
     (tmp_path / ".snakemake" / "locks" / "0.input.lock").touch()
     write_cohort(Path("results"))

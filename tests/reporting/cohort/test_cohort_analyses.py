@@ -17,9 +17,8 @@ import pytest
 from focus_cli.core import keys
 from focus_cli.core.storage import write_anndata
 from focus_cli.reporting.cohort.analyses import CohortAnswers
-from focus_cli.reporting.cohort.jobs import cohort_jobs
 from focus_cli.reporting.layers import colours_of
-from focus_cli.workflow.cohort import record_cohort, write_cohort
+from focus_cli.workflow.cohort import cohort_jobs, record_cohort, write_cohort
 from focus_cli.workflow.config import SampleRow, check_config
 from focus_cli.workflow.plan import Plan
 

@@ -112,13 +112,13 @@ def test_everything_that_is_run_on_a_case_is_in_its_table(plan):
 
 @pytest.mark.parametrize("name", ["benchmark.yaml", "benchmark.quick.yaml", "encoders.yaml"])
 def test_the_shipped_benchmarks_are_in_order(name):
-    config = check_benchmark(yaml.safe_load(locate.config(name).read_text()))
+    config = check_benchmark(yaml.safe_load(locate.shipped_config(name).read_text()))
     for case in config.cases.values():
         assert case.floor is not None
 
 
 def test_the_shipped_benchmark_never_trains_on_what_it_scores():
-    config = check_benchmark(yaml.safe_load(locate.config("benchmark.yaml").read_text()))
+    config = check_benchmark(yaml.safe_load(locate.shipped_config("benchmark.yaml").read_text()))
     for name, case in config.cases.items():
         named = case.train or config.models[case.model].train
         assert case.section not in named, name

@@ -8,7 +8,7 @@ from typing import Any
 from focus_cli.core.errors import BadInputError
 from focus_cli.core.storage.regular import read_text_bounded, require_regular
 from focus_cli.reporting.column_fields import COHORT, NUCLEI, OUTCOMES, SCORES, column_fields, header_of
-from focus_cli.reporting.explain_h5ad import explain_h5ad
+from focus_cli.reporting.explained_h5ad import explain_h5ad
 from focus_cli.reporting.facts import FILES, NOT_OURS, result
 from focus_cli.reporting.records import DESCRIPTIONS, nuclei_record, page_contents, page_record, record_of
 

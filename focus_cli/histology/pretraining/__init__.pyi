@@ -1,0 +1,5 @@
+from .stage import pretrain as pretrain
+
+__all__ = [
+    "pretrain",
+]

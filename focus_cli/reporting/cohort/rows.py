@@ -1,0 +1,67 @@
+"""The rows of a cohort's page: samples, and the jobs that samples share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from focus_cli.reporting.cohort.analyses import SampleAnswers
+from focus_cli.reporting.cohort.facts import Score
+
+
+@dataclass(frozen=True)
+class CohortRow:
+    """One sample of a cohort. None: not known.
+
+    Attributes
+    ----------
+    status, rule, message, log
+        How far it is; where and why it stopped, and the log that says so, relative to the page.
+    median_molecules, median_reliability
+        Of its locations.
+    abstained
+        Share of locations whose estimate should not be read, 0 to 1.
+    scores
+        FOCUS beside the best baseline, one for each hold-out or truth.
+    answers
+        What was found of it after enhancement.
+    seconds, memory_mb
+        Of all of its own jobs together, and of the largest.
+    report, enhanced
+        Relative to the page; empty where they are not there.
+    """
+
+    sample: str
+    status: str
+    rule: str
+    message: str
+    log: str
+    platform: str
+    organ: str
+    donor: str
+    group: str
+    split: str
+    model: str
+    locations: int | None
+    genes: int | None
+    median_molecules: float | None
+    median_reliability: float | None
+    abstained: float | None
+    warnings: tuple[str, ...]
+    scores: tuple[Score, ...]
+    answers: SampleAnswers
+    seconds: float | None
+    memory_mb: float | None
+    report: str
+    enhanced: str
+
+
+@dataclass(frozen=True)
+class SharedJob:
+    """A reference or a model: what it is of, whether it is there, and what it took."""
+
+    rule: str
+    name: str
+    what: str
+    done: bool
+    seconds: float | None
+    memory_mb: float | None

@@ -1,0 +1,5 @@
+from .study import simulate as simulate
+
+__all__ = [
+    "simulate",
+]
