@@ -110,7 +110,8 @@ def cli() -> None:
     \b
     Exit codes:
         0 done; 2 options or a configuration make no sense; 3 an input cannot be used;
-        4 a file, library or memory is missing; 5 the output exists; 70 a defect of FOCUS;
+        4 a file, library or memory is missing; 5 the output exists;
+        70 memory ran out during the work, or a defect of FOCUS;
         74 the disk is full or the file system fails; 75 stopped, goes on with --resume;
         130 interrupted; 143 ended by SIGTERM
     """

@@ -30,6 +30,9 @@ _LARGEST_COUNT, _LARGEST_FLOAT = 2.0**24, 1e30
 # Values of a location that hold a one where they are counts, and what none of them is below where they were scaled.
 _MANY, _SCALED, _FEW = 20, 5, 5
 _VALUES = 1000  # fewer may have a divisor in common by chance
+# Of so many locations, genes of at least this mean have a variance below this share of it where nobody counted them.
+_LOCATIONS, _HIGH_MEAN, _EVEN, _LOOKED_AT = 50, 3.0, 0.3, 200
+_MISSED = 50  # values above 1 that counts would have
 _FARTHEST_PX = 1e9
 _LONGEST_NAME = 1000
 _ROUNDED = re.compile(r"\d(\.\d+)?[eE]\+?\d+|\d{16,}(\.0)?")
@@ -176,7 +179,47 @@ def why_not_counted(matrix: sparse.spmatrix) -> tuple[str, str] | None:
     matrix
         Locations × genes, finite whole numbers that are not negative.
     """
-    return _two_scales(matrix) or _scaled(matrix)
+    return _two_scales(matrix) or _binary(matrix) or _scaled(matrix) or _too_even(matrix)
+
+
+def _binary(matrix: sparse.spmatrix) -> tuple[str, str] | None:
+    """Where values state presence and absence."""
+    n = matrix.shape[0]
+    if n < _LOCATIONS or matrix.nnz < _VALUES or matrix.data.max() > 1:
+        return None
+    found = np.asarray(matrix.sum(axis=0, dtype=np.float64)).ravel() / n
+    rate = -np.log1p(-np.minimum(found, 1 - 1 / n))  # of the Poisson process that is at zero as often
+    several = float(np.sum(n * (1 - np.exp(-rate) * (1 + rate))))
+    if several < _MISSED:
+        return None
+    return f"no value is above 1, where about {several:.0f} counts would be: presence and absence", RAW_HINT
+
+
+def _too_even(matrix: sparse.spmatrix) -> tuple[str, str] | None:
+    """Where values vary less than counts can: logarithms or roots that were rounded, or clipped counts.
+
+    The counts of a gene vary over locations at least as those of a Poisson process of one rate.
+    """
+    n = matrix.shape[0]
+    if n < _LOCATIONS or matrix.nnz < _VALUES:
+        return None
+    matrix = matrix if matrix.format in ("csr", "csc") else matrix.tocsc()
+    mean = np.asarray(matrix.sum(axis=0, dtype=np.float64)).ravel() / n
+    high = np.flatnonzero(mean >= _HIGH_MEAN)
+    if len(high) < _FEW:
+        return None
+    if len(high) > _LOOKED_AT:
+        high = high[np.linspace(0, len(high) - 1, _LOOKED_AT).astype(int)]
+    few = matrix[:, high].astype(np.float64)
+    square = np.asarray(few.multiply(few).sum(axis=0)).ravel() / n
+    ratio = float(np.median((square - mean[high] ** 2) / mean[high]))
+    if ratio >= _EVEN:
+        return None
+    return (
+        f"values vary less over locations than counts do (variance {ratio:.2g} of the mean in the median gene of "
+        f"{len(high)}): rounded logarithms or roots, or clipped counts",
+        RAW_HINT,
+    )
 
 
 def _two_scales(matrix: sparse.spmatrix) -> tuple[str, str] | None:

@@ -138,3 +138,42 @@ def test_intensities_that_look_like_counts_are_stated(name):
 )
 def test_counts_are_no_intensities(values):
     assert intensity_note(sparse.csr_matrix(values.astype(float))) == ""
+
+
+def deep(n=200, genes=40, seed=0):
+    """Counts with genes of high mean, at locations of different depths, float64 (n, genes)."""
+    rng = np.random.default_rng(seed)
+    return rng.poisson(rng.uniform(0.5, 2, (n, 1)) * rng.gamma(1.0, 15.0, genes)).astype(np.float64)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda x: np.rint(np.log1p(x)),
+        lambda x: np.rint(np.log2(x / x.sum(1, keepdims=True) * 1e4 + 1)),
+        lambda x: np.rint(x**0.5),
+    ],
+    ids=["log", "log of CP10K", "root"],
+)
+@pytest.mark.parametrize("form", [sparse.csr_matrix, sparse.csc_matrix])
+def test_rounded_logarithms_and_roots(change, form):
+    with pytest.raises(BadInputError, match="vary less over locations than counts do"):
+        check_counts(form(change(deep())), "a", whole=True)
+
+
+def test_presence_and_absence():
+    message, hint = said((deep() > 0).astype(float))
+    assert "presence and absence" in message and "raw counts" in hint
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_counts_vary_enough(seed):
+    rng = np.random.default_rng(seed)
+    shallow = (rng.random((400, 60)) < 0.002 * rng.random(60)).astype(float)  # hardly any value above 1 to be expected
+    shallow[rng.integers(0, 400, 60), np.arange(60)] = 1
+    flat = rng.poisson(50.0, (200, 30)).astype(float)  # one rate everywhere: no more than a Poisson process
+    whole = deep(seed=seed)
+    share = whole / whole.sum(1, keepdims=True)
+    rarefied = np.array([rng.multinomial(300, row) for row in share]).astype(float)
+    for counts in (shallow, flat, whole, rarefied):
+        check_counts(sparse.csr_matrix(counts), "a", whole=True)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from focus_cli.core.errors import FileSystemError, FocusError
+from focus_cli.core.errors import FileSystemError, FocusError, MissingResourceError
 from focus_cli.core.storage.temporaries import remove, temporary_sibling
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -63,12 +63,18 @@ def named_faults(temporary: Path) -> Iterator[None]:
     ------
     FileSystemError
         In the place of whatever a library made of it.
+    MissingResourceError
+        If nothing may be written there.
     """
     before = faults_noted()
     try:
         yield
         raise_noted(before)
     except Exception as error:
+        if isinstance(error, PermissionError) and str(temporary) in str(error):
+            raise MissingResourceError(
+                f"cannot write into {temporary.parent}: {os.strerror(error.errno).lower()}", hint="choose another --out"
+            ) from error
         fault = fault_of(error) or (None if isinstance(error, FocusError) else _probe(temporary))
         if fault is None or fault is error:
             raise

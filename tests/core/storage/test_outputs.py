@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import errno
 import json
 import os
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from focus_cli.core.errors import OutputExistsError, UsageError
+from focus_cli.core.errors import MissingResourceError, OutputExistsError, UsageError
 from focus_cli.core.storage import atomic_directory, atomic_file, check_output, kinds
 from focus_cli.core.storage.kinds import ENHANCED, MODEL, PICTURE, REPORT, SAMPLE, Kind
 
@@ -223,3 +224,17 @@ def test_an_output_whose_path_leads_through_itself_is_replaced(tmp_path, monkeyp
         with atomic_directory(Path("s/../s"), overwrite=True, kind=kinds.PART_FOLDER) as made:
             (made / "text").write_text(text)
     assert [p.name for p in tmp_path.iterdir()] == ["s"] and (tmp_path / "s" / "text").read_text() == "two"
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EACCES])
+def test_a_place_where_nobody_may_write_is_named(tmp_path, number, monkeypatch):
+    """As on /sys, where even root may not and `os.access` does not know."""
+
+    def refuse(path, *_, **__):
+        raise PermissionError(number, os.strerror(number), str(path))
+
+    monkeypatch.setattr(Path, "mkdir", lambda self, *a, exist_ok=False, **k: None if exist_ok else refuse(self))
+    expected = pytest.raises(MissingResourceError, match=f"cannot write into .*: {os.strerror(number).lower()}")
+    with expected, atomic_directory(tmp_path / "out", kind=SAMPLE):
+        pass
+    assert not list(tmp_path.iterdir())
