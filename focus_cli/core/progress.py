@@ -4,21 +4,50 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, Protocol, TypeVar
 
-from focus_cli.core.errors import one_line
+from focus_cli.core.errors import FocusError, one_line
 
 T = TypeVar("T")
 _PLAIN_INTERVAL_S = 10.0
+_names: list[tuple[str, str]] = []  # what stands for intermediate paths in messages
 _bars: list[Any] = []  # the display that is on the terminal, if there is one
 
 
 def say(message: str) -> None:
     """Print one line about the work to standard error."""
+    message = _shown(message)
     with suppress(OSError):  # work does not end because nobody can be told of it
         print(one_line(message), file=sys.stderr, flush=True)
+
+
+def _shown(text: str) -> str:
+    for own, users in reversed(_names):
+        text = text.replace(own, users)
+    return text
+
+
+@contextmanager
+def named(names: Mapping[str, str]) -> Iterator[None]:
+    """Name things of the work as the user knows them, in progress and in refusals of the block.
+
+    Parameters
+    ----------
+    names
+        Path of an intermediate file → what the user gave it for.
+    """
+    before = len(_names)
+    _names.extend(names.items())
+    try:
+        yield
+    except FocusError as error:
+        error.message, error.hint = _shown(error.message), None if error.hint is None else _shown(error.hint)
+        error.args = (error.message,)
+        raise
+    finally:
+        del _names[before:]
 
 
 def warn(lines: Iterable[str]) -> None:

@@ -92,7 +92,8 @@ def enhance(
     trained = None if given == SELF else load_model(given)
     if trained is not None and options.histology_only and not trained.image.names:
         raise UsageError("the model was trained without images", hint="use a model trained on samples with an H&E")
-    with scratch_folder() as scratch:
+    shown = {"sample": preparation.reader["image"] if sample is None else sample, "reference": reference}
+    with scratch_folder(names=shown | {"model": "the model of this sample"}) as scratch:
         reference_dir: Path | None = None
 
         def check(subject: Subject) -> None:
@@ -303,7 +304,7 @@ def _reference(
     # A prepared one says its species where the samples and it are put together.
     if reference is None or is_reference(reference):
         return reference
-    build_reference(reference, scratch / "reference", cell_type, seed=seed, orthologues=orthologues)
+    build_reference(reference, scratch / "reference", cell_type, seed=seed, orthologues=orthologues, kept=False)
     return scratch / "reference"
 
 

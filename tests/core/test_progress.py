@@ -8,6 +8,8 @@ import sys
 import pytest
 
 from focus_cli.core import progress
+from focus_cli.core.errors import BadInputError
+from focus_cli.core.storage import scratch_folder
 
 
 @pytest.fixture
@@ -61,3 +63,15 @@ def test_a_terminal_shows_work_within_work_in_one_display(monkeypatch):
     assert shown.count("a word\n") + shown.count("a word\r\n") == 2
     assert shown.rstrip().count("\n") >= 2
     assert not progress._bars
+
+
+def test_intermediate_paths_are_named_as_the_user_knows_them(tmp_path, capsys):
+    with scratch_folder(names={"reference": tmp_path / "cells.h5ad", "sample": None}) as scratch:
+        progress.say(f"reading {scratch / 'reference' / 'cells.h5ad'}")
+    assert capsys.readouterr().err == f"reading {tmp_path / 'cells.h5ad'}/cells.h5ad\n"
+    with pytest.raises(BadInputError) as refused, scratch_folder(names={"reference": "cells.h5ad"}) as scratch:
+        raise BadInputError(f"{scratch / 'reference'} is empty", hint=f"look at {scratch / 'reference'}")
+    assert (refused.value.message, refused.value.hint) == ("cells.h5ad is empty", "look at cells.h5ad")
+    assert str(refused.value) == "cells.h5ad is empty"
+    progress.say(str(scratch))
+    assert capsys.readouterr().err == f"{scratch}\n"

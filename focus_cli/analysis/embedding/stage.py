@@ -104,7 +104,7 @@ def embed(
         say(f"embed: no model given; {NANO} is used")
     trained = load_model(given)
     opened = open_reference(reference) if reference is not None else None
-    with scratch_folder() as scratch:
+    with scratch_folder(names={"sample": image}) as scratch:
         if sample is None:
             stored = _slide(image, trained, scratch, mpp, options, encoding, force)
         else:

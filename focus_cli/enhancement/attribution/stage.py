@@ -106,9 +106,9 @@ def why(
     trained, stored = load_model(given), open_sample(sample)
     _check_asked(stored, trained, reference, options)
     check_memory("why", sample_size(stored.path), reference=reference is not None)
-    with scratch_folder() as scratch:
+    with scratch_folder(names={"reference": reference}) as scratch:
         if reference is not None and Path(reference).is_file():
-            build_reference(reference, scratch / "reference", seed=options.seed)
+            build_reference(reference, scratch / "reference", seed=options.seed, kept=False)
         prepared = scratch / "reference" if is_reference(scratch / "reference") else reference
         opened = open_reference(prepared) if prepared is not None else None
         found = explain(stored, trained, opened, options)
@@ -143,7 +143,7 @@ def explain(stored: StoredSample, model: TrainedModel, reference, options: WhyOp
     data = load_sample_data(stored)
     asked = find_genes(options.genes, data.genes, adopt_names(model.prior, data.genes), reference)
     rows = find_locations(options.locations, data.obs_names, data.info.sample_id)
-    with scratch_folder() as scratch:
+    with scratch_folder(names={"genes.txt": "the requested genes"}) as scratch:
         listed = scratch / "genes.txt"
         listed.write_text("".join(f"{name}\n" for name in asked))
         settings = EnhanceOptions(

@@ -135,6 +135,7 @@ def build_reference(
     seed: int = 0,
     orthologues: str | None = None,
     overwrite: bool = False,
+    kept: bool = True,
 ) -> Reference:
     """Prepare a reference for training and enhancement.
 
@@ -152,6 +153,8 @@ def build_reference(
         Cells kept (drawn by `seed`), which bounds memory and disk: the file is read in blocks, whatever its size.
     orthologues
         Species to take the reference to, "human" or "mouse", by one-to-one orthologues.
+    kept
+        Whether `out` stays; the last line then names it, and `path` otherwise.
 
     Raises
     ------
@@ -179,7 +182,8 @@ def build_reference(
         write_anndata(cells, temporary / keys.CELLS_H5AD)
         write_anndata(prototypes, temporary / keys.PROTOTYPES_H5AD)
         (temporary / keys.REFERENCE_JSON).write_text(json.dumps(info, indent=2, sort_keys=True) + "\n")
-    say(f"reference: {cells.n_obs} cells, {cells.n_vars} genes, {prototypes.n_obs} cell states → {out}")
+    to = f"→ {out}" if kept else f"of {path}"
+    say(f"reference: {cells.n_obs} cells, {cells.n_vars} genes, {prototypes.n_obs} cell states {to}")
     return open_reference(out)
 
 

@@ -218,7 +218,7 @@ def _once(names: GeneNames, labels: pd.Index) -> np.ndarray:
 def _opened(path: Path) -> Iterator[h5py.File]:
     """The file, or a refusal of what is no .h5ad or is damaged."""
     try:
-        with scratch_folder() as scratch:
+        with scratch_folder(names={"cells.h5ad": path}) as scratch:
             with open_hdf5(path) as file:
                 if "obs" not in file and "matrix" in file:
                     raise BadInputError(

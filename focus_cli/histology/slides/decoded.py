@@ -53,12 +53,13 @@ class PlainLevel:
         import imagecodecs
 
         try:
-            if self.mode == "P" or (self.kind == "PNG" and _interlaced(self.path)):  # libpng writes of it on stderr
+            # Straight into one array: Pillow would hold a second copy of four bytes a pixel.
+            if self.kind == "JPEG":
+                pixels = imagecodecs.jpeg_decode(self.path.read_bytes())
+            elif self.mode == "P" or not imagecodecs.SPNG.available or _has_key_colour(self.path):
                 pixels = _decode_with_pillow(self.path)
-            else:
-                # Straight into one array: Pillow would hold a second copy of four bytes a pixel.
-                decode = imagecodecs.jpeg_decode if self.kind == "JPEG" else imagecodecs.png_decode
-                pixels = decode(self.path.read_bytes())
+            else:  # by libspng: libpng writes of damage on stderr
+                pixels = imagecodecs.spng_decode(self.path.read_bytes())
         except Exception as error:  # codecs raise kinds of their own
             raise BadInputError(f"cannot decode {self.path}: {error}", hint=BROKEN_HINT) from error
         if pixels.dtype != np.uint8:
@@ -68,15 +69,20 @@ class PlainLevel:
         return on_white(pixels) if pixels.shape[2] == 4 else pixels
 
 
-def _interlaced(path: Path) -> bool:
-    with path.open("rb") as handle:
-        return handle.read(29)[28:] == b"\x01"
+def _has_key_colour(path: Path) -> bool:
+    """Whether a PNG without alpha has a colour that is transparent, which libspng leaves as it is."""
+    from PIL import Image
+
+    with warnings.catch_warnings(), _pillow_without_bound(), Image.open(path) as image:
+        warnings.simplefilter("ignore")
+        return "transparency" in image.info
 
 
 def _decode_with_pillow(path: Path) -> np.ndarray:
     from PIL import Image
 
-    with _pillow_without_bound(), Image.open(path) as image:
+    with warnings.catch_warnings(), _pillow_without_bound(), Image.open(path) as image:
+        warnings.simplefilter("ignore")
         return np.asarray(image.convert("RGBA"))
 
 

@@ -14,6 +14,7 @@ from scipy import sparse
 
 from focus_cli.core import keys
 from focus_cli.core.errors import BadInputError, MissingResourceError, OutputExistsError, UsageError
+from focus_cli.core.storage import scratch_folder
 from focus_cli.genes.reference import build_reference, is_reference, open_reference
 from focus_cli.genes.reference.cells import load_cells
 from focus_cli.genes.reference.prototypes import log_normalise, variable_genes
@@ -237,3 +238,13 @@ def test_variable_genes_stand_out_among_genes_of_equal_mean():
     chosen = variable_genes(sparse.csr_matrix(flat), 10)
     assert {17, 203} <= set(chosen.tolist())
     assert (np.diff(chosen) > 0).all() and len(chosen) == 10
+
+
+def test_a_reference_for_the_time_of_another_command_names_the_file(tmp_path, capsys):
+    from focus_cli.enhancement.stage import _reference
+
+    path = write_cells(tmp_path / "cells.h5ad")
+    with scratch_folder(names={"reference": path}) as scratch:
+        assert _reference(path, scratch, 0, None, None) == scratch / "reference"
+    said = capsys.readouterr().err
+    assert f"cell states of {path}" in said and str(scratch) not in said and "→" not in said
