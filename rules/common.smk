@@ -3,7 +3,7 @@
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
-from focus_cli.workflow.config import check_config, expand
+from focus_cli.workflow.config import check_config, expand, table_files
 from focus_cli.core.errors import FocusError
 from focus_cli.workflow import manifest
 from focus_cli.workflow.job_resources import Asking
@@ -94,7 +94,7 @@ def of_fold(answer, folds=PLAN.folds):
 
 def files_beside(name):
     row = PLAN.samples[name]
-    return [file for file in (row.image, row.align, row.landmarks) if file]
+    return [*filter(None, (row.image, row.align, row.landmarks)), *table_files(row)]
 
 
 def preprocess_flags(name):

@@ -275,6 +275,25 @@ def test_a_dry_run_gives_every_verb_the_names_as_they_are(repo, tmp_path):
         assert not positional.startswith("-") or positional == "--out"
 
 
+def test_tables_of_counts_and_positions_are_inputs(repo, tmp_path):
+    (tmp_path / "raw").mkdir()
+    for name in ("raw/counts.tsv", "places.csv"):
+        (tmp_path / name).touch()
+    config = write(
+        tmp_path, "", "S1\traw\ttables\tcounts.tsv\tplaces.csv", header="sample\tpath\tplatform\tcounts\tpositions"
+    )
+    done = subprocess.run(
+        [BIN / "snakemake", "-s", repo / "workflows" / "Snakefile", "--configfile", config, "-n", "-p",
+         "results/samples/S1"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    assert re.search(r"input: .*raw, .*raw/counts\.tsv, .*places\.csv", said), said
+    words = commands_of(said)["preprocess", "results/samples/S1"]
+    assert words[words.index("--counts") :][:4] == ["--counts", "counts.tsv", "--positions", "places.csv"]
+
+
 def test_a_real_run_reads_the_folder_that_the_sheet_names(repo, study, tmp_path):
     from focus_cli.core.storage import open_sample
 

@@ -1,16 +1,14 @@
-"""Tables that the user gives: text with one header line, tabs or commas."""
+"""Tables that the user gives: text with one header line, divided by tabs, commas or semicolons."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from focus_cli.core.errors import BadInputError, MissingResourceError
-from focus_cli.core.storage.regular import read_text_bounded
+from focus_cli.core.storage.user_tables import read_user_table
 
 SAMPLE, DONOR = "sample", "donor"
 
@@ -21,7 +19,7 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     Parameters
     ----------
     path
-        ``.tsv``, ``.txt`` or ``.csv``; the separator is what the first line holds more of.
+        ``.tsv``, ``.txt`` or ``.csv``; the separator is the one that divides the header into names.
     columns
         Columns that must be there.
 
@@ -40,14 +38,8 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     path = Path(path)
     if not path.exists():
         raise MissingResourceError(f"no such file: {path}", hint=f"a table with the columns {', '.join(columns)}")
-    try:
-        stream = io.StringIO(read_text_bounded(path), newline="")
-        first = stream.readline()
-        stream.seek(0)
-        rows = list(csv.reader(stream, delimiter="\t" if first.count("\t") >= first.count(",") else ","))
-    except csv.Error as error:
-        raise BadInputError(f"{path} is not a table of text", hint="save it as tab-separated UTF-8") from error
-    header = [name.strip() for name in rows[0]] if rows else []
+    table = read_user_table(path, columns)
+    header = table.header
     for name in columns:
         if name not in header:
             raise BadInputError(
@@ -56,14 +48,13 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
             )
     if len(set(header)) < len(header):
         raise BadInputError(f"{path} has two columns of one name", hint="give each column a name of its own")
-    body = {line: row for line, row in enumerate(rows[1:], start=2) if any(value.strip() for value in row)}
+    body = dict(table.rows)
     for line, row in body.items():
         if len(row) != len(header):
             raise BadInputError(f"{path}, line {line}: {len(row)} fields, the header has {len(header)}")
     if not body:
         raise BadInputError(f"{path} has no rows", hint="a header line, then one row for each entry")
-    values = [[value.strip() for value in row] for row in body.values()]
-    return pd.DataFrame(values, columns=header, index=list(body), dtype=str)
+    return pd.DataFrame(list(body.values()), columns=header, index=list(body), dtype=str)
 
 
 def donor_of(table: pd.DataFrame) -> pd.Series:

@@ -8,6 +8,7 @@ from .paths import input_files as input_files
 from .paths import output_folder as output_folder
 from .sheet import COLUMNS as COLUMNS
 from .sheet import load_samples as load_samples
+from .sheet import table_files as table_files
 from .variables import expand as expand
 
 __all__ = [
@@ -22,4 +23,5 @@ __all__ = [
     "load_config",
     "load_samples",
     "output_folder",
+    "table_files",
 ]

@@ -132,9 +132,9 @@ class SampleRow(Section):
     table: Text | None = None
     """Which table of a SpatialData store."""
     counts: Text | None = None
-    """platform tables: name of the table of counts in path."""
+    """platform tables: the table of counts: its name in path, or a path relative to the sheet."""
     positions: Text | None = None
-    """platform tables: name of the table of positions in path."""
+    """platform tables: the table of positions: its name in path, or a path relative to the sheet."""
     xy: Text | None = None
     """platform tables: columns of x and y, X,Y, where their names do not tell."""
     in_order: bool | None = None

@@ -11,22 +11,23 @@ from pydantic import ValidationError
 
 from focus_cli.core.errors import BadInputError, FocusError, MissingResourceError
 from focus_cli.core.progress import say
-from focus_cli.core.storage.regular import read_text_bounded
+from focus_cli.core.storage.user_tables import read_user_table
 from focus_cli.workflow.config.models import SampleRow
 from focus_cli.workflow.config.variables import check_input_path, expand, in_words
 
 COLUMNS = tuple(SampleRow.model_fields)
+_TABLE_COLUMNS = ("counts", "positions")
 _PATH_COLUMNS = ("path", "image", "align", "landmarks", "reference", "truth", "truth_fine")
 _HINT = "the columns are described in config/README.md"
 
 
 def load_samples(sheet: Path | str, *, check_paths: bool = False) -> list[SampleRow]:
-    """Read the samples sheet: tab-separated, a header, ``#`` for comments, an empty cell for "not given".
+    """Read the samples sheet: a header, ``#`` for comments, an empty cell for "not given".
 
     Parameters
     ----------
     sheet
-        The file; relative paths in it are taken relative to its folder.
+        The file, its cells divided by tabs, commas or semicolons; relative paths are relative to its folder.
     check_paths
         Also look whether the files that it names are there, and say which samples name the same raw data.
 
@@ -45,22 +46,17 @@ def load_samples(sheet: Path | str, *, check_paths: bool = False) -> list[Sample
     sheet = Path(sheet)
     if not sheet.exists():
         raise MissingResourceError(f"no such samples sheet: {sheet}", hint="focus init DIR makes one")
-    text = read_text_bounded(sheet)
-    lines = [
-        (number, [cell.strip() for cell in line.split("\t")])
-        for number, line in enumerate(text.splitlines(), start=1)
-        if line.strip() and not line.lstrip().startswith("#")
-    ]
-    if not lines:
+    table = read_user_table(sheet, COLUMNS)
+    header = table.header
+    if not header:
         raise BadInputError(f"{sheet} is empty", hint=_HINT)
-    header = lines[0][1]
-    problems = [f"line {lines[0][0]}: {said}" for said in _header_problems(header)]
+    problems = [f"line {table.header_line}: {said}" for said in _header_problems(header)]
     rows: dict[int, SampleRow] = {}
     if not problems:
-        if len(lines) == 1:
-            problems.append(f"line {lines[0][0]}: no samples after the header")
+        if not table.rows:
+            problems.append(f"line {table.header_line}: no samples after the header")
         first_seen: dict[str, int] = {}
-        for number, cells in lines[1:]:
+        for number, cells in table.rows:
             found, row = _check_row(header, cells, sheet.parent, check_paths)
             problems += [f"line {number}: {said}" for said in found]
             name = dict(zip(header, cells)).get("sample", "")
@@ -84,8 +80,8 @@ def load_samples(sheet: Path | str, *, check_paths: bool = False) -> list[Sample
 
 
 def _header_problems(header: list[str]) -> list[str]:
-    if len(header) == 1 and ("," in header[0] or " " in header[0]):
-        return ["columns must be separated by tabs"]
+    if len(header) == 1 and " " in header[0]:
+        return ["columns must be separated by tabs, commas or semicolons"]
     problems = []
     for name in header:
         if name not in COLUMNS:
@@ -113,11 +109,42 @@ def _check_row(
             continue
         if check_paths and not os.path.exists(values[name]):
             problems.append(f"{name}: no such file or folder: {values[name]}")
+    for name in _TABLE_COLUMNS:
+        if name in values and "path" in values:
+            values[name], said = _table_file(name, values[name], values["path"], folder, check_paths)
+            problems += said
     try:
         return problems, SampleRow.model_validate(values)
     except ValidationError as invalid:
         said = [in_words(error, str(error["loc"][0])) for error in invalid.errors()]
         return problems + said, None
+
+
+def _table_file(column: str, text: str, raw: str, folder: Path, check_paths: bool) -> tuple[str, list[str]]:
+    """A table of counts or positions: its name in the raw folder as it is, else a path relative to the sheet."""
+    try:
+        text = expand(text)
+        inside = os.path.join(raw_folder(raw), text)
+        path = check_input_path(inside if os.path.exists(inside) else os.path.normpath(folder / text))
+    except FocusError as error:
+        return text, [f"{column}: {error.message}" + (f" ({error.hint})" if error.hint else "")]
+    if path == inside:
+        return text, []
+    if os.path.exists(path):
+        return path, []
+    missing = f"{column}: no such file: {text} (neither in {raw_folder(raw)} nor beside the sheet)"
+    return text, [missing] if check_paths else []
+
+
+def raw_folder(path: str) -> str:
+    """The folder that names of tables are looked for in: the raw data, or where its file lies."""
+    return path if os.path.isdir(path) else os.path.dirname(path)
+
+
+def table_files(row: SampleRow) -> list[str]:
+    """Paths of the tables of counts and positions that a row names: in its folder, else anywhere."""
+    named = [(os.path.join(raw_folder(row.path), name), name) for name in (row.counts, row.positions) if name]
+    return [name if os.path.exists(name) and not os.path.exists(inside) else inside for inside, name in named]
 
 
 def _donors_on_both_sides(rows: Mapping[int, SampleRow]) -> list[str]:

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from focus_cli.core.errors import BadInputError, MissingResourceError, UsageError
-from focus_cli.workflow.config import RunConfig, check_config, expand, load_config, load_samples
+from focus_cli.workflow.config import RunConfig, check_config, expand, load_config, load_samples, table_files
 
 COLUMNS = "sample\tpath\tplatform\timage\tmpp\tbin_um\tdonor\torgan\tspecies\ttruth\ttruth_fine"
 
@@ -230,7 +230,8 @@ def test_missing_inputs_are_told_when_asked_for(tmp_path):
     ("header", "said"),
     [
         ("sample\tpaht", r"unknown column 'paht'; did you mean path\?; .*column path is missing"),
-        ("sample,path", "columns must be separated by tabs"),
+        ("sample path", "columns must be separated by tabs, commas or semicolons"),
+        ("sample,paht", r"unknown column 'paht'; did you mean path\?"),
         ("sample\tpath\tpath", "column path appears twice"),
     ],
 )
@@ -239,10 +240,88 @@ def test_a_wrong_header_is_told_in_words(tmp_path, header, said):
         load_samples(write_sheet(tmp_path, "S1\traw", header=header))
 
 
-def test_sheets_of_spreadsheet_programs_are_read(tmp_path):
+SAVED = {
+    "byte order mark, CRLF": b"\xef\xbb\xbfsample\tpath\tshift_um\r\nS1\traw\t3,4\r\n",
+    "carriage returns": b"sample\tpath\tshift_um\rS1\traw\t3,4\r",
+    "commas": b'sample,path,shift_um\nS1,raw,"3,4"\n',
+    "semicolons, CRLF": b"sample;path;shift_um\r\nS1;raw;3,4\r\n",
+    "stated semicolons": b"sep=;\r\nsample;path;shift_um\r\nS1;raw;3,4\r\n",
+    "quotes": b'"sample"\t"path"\t"shift_um"\n"S1"\t"raw"\t"3,4"\n',
+    "blanks after commas": b'sample, path, shift_um\nS1, raw, "3,4"\n',
+    "empty rows and columns": b"sample\tpath\tshift_um\t\t\nS1\traw\t3,4\t\t\n\t\t\t\t\n\n\n",
+    "empty rows and columns, commas": b'sample,path,shift_um,,\n,,,,\nS1,raw,"3,4",,\n,,,,\n',
+    "cells beyond the header": b"sample\tpath\tshift_um\nS1\traw\t3,4\t\t\n",
+    "a header that is a comment": b"# my samples\n# sample\tpath\tshift_um\nS1\traw\t3,4\n",
+    "blank lines first": b"\n \n# samples\nsample\tpath\tshift_um\nS1\traw\t3,4",
+    "one line break more": b"sample\tpath\tshift_um\nS1\traw\t3,4\n\n",
+}
+
+
+@pytest.mark.parametrize("form", SAVED)
+def test_sheets_of_spreadsheet_programs_are_read(tmp_path, form):
     path = tmp_path / "samples.tsv"
-    path.write_bytes(b"\xef\xbb\xbfsample\tpath\r\nS1\traw\r\n")
-    assert [row.sample for row in load_samples(path)] == ["S1"]
+    path.write_bytes(SAVED[form])
+    assert [(r.sample, r.path, r.shift_um) for r in load_samples(path)] == [("S1", str(tmp_path / "raw"), "3,4")]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b'sample\tpath\nS1\t"raw\n', "line 2: a quotation mark is not closed"),
+        (b"sample,path,shift_um\nS1,raw,3,4\n", "line 2: 4 cells under 3 columns"),
+        (b"sample\tpath\nS1,raw\n", "line 2: sample: must be letters"),
+        ("sample\tpath\nS1\tM\u00fcller\n".encode("cp1252"), "is not UTF-8 text"),
+        ("sample\tpath\nS1\traw\n".encode("utf-16"), "is not UTF-8 text"),
+        (b"sample\tpath\t\nS1\traw\tx\n", "line 1: unknown column ''"),
+    ],
+)
+def test_sheets_that_cannot_be_read_are_refused_with_the_cause(tmp_path, content, said):
+    path = tmp_path / "samples.tsv"
+    path.write_bytes(content)
+    with pytest.raises(BadInputError, match=said):
+        load_samples(path)
+
+
+def test_tables_of_counts_and_positions_are_names_in_the_folder_or_paths(tmp_path):
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "other").mkdir()
+    for name in ("raw/counts.tsv", "other/counts.tsv", "other/places.csv"):
+        (tmp_path / name).touch()
+    lines = (
+        "S1\traw\ttables\tcounts.tsv\tother/places.csv",
+        f"S2\traw\ttables\t{tmp_path}/other/counts.tsv\t${{FOCUS_TEST_TABLES}}/places.csv",
+        "S3\tother/counts.tsv\ttables\t\tplaces.csv",
+    )
+    sheet = write_sheet(tmp_path, *lines, header="sample\tpath\tplatform\tcounts\tpositions")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FOCUS_TEST_TABLES", str(tmp_path / "other"))
+        rows = load_samples(sheet, check_paths=True)
+    other = str(tmp_path / "other" / "places.csv")
+    assert [(row.counts, row.positions) for row in rows] == [
+        ("counts.tsv", other),
+        (str(tmp_path / "other" / "counts.tsv"), other),
+        (None, "places.csv"),
+    ]
+    assert [table_files(row) for row in rows] == [
+        [str(tmp_path / "raw" / "counts.tsv"), other],
+        [str(tmp_path / "other" / "counts.tsv"), other],
+        [other],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("cell", "said"),
+    [
+        ("absent.csv", "line 2: positions: no such file: absent.csv"),
+        ("../{sample}.csv", "line 2: positions: .*wildcard"),
+        ("${FOCUS_TEST_NOWHERE}/a.csv", "line 2: positions: environment variable"),
+    ],
+)
+def test_tables_that_are_not_there_are_told_with_their_line(tmp_path, cell, said):
+    (tmp_path / "raw").mkdir()
+    sheet = write_sheet(tmp_path, f"S1\traw\t{cell}", header="sample\tpath\tpositions")
+    with pytest.raises(BadInputError, match=said):
+        load_samples(sheet, check_paths=True)
 
 
 def test_sheets_without_samples_are_refused(tmp_path):
