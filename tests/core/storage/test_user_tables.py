@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from focus_cli.core.errors import BadInputError
 from focus_cli.analysis.heads.tables import read_table
+from focus_cli.core.errors import BadInputError
 from focus_cli.core.storage.user_tables import read_user_table
 
 FORMS = {
