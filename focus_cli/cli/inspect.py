@@ -129,7 +129,7 @@ def _lines(report: dict):
 
             yield from report_lines(report["gene_names"])[1:]
         if "molecules" in report:
-            yield "molecules", f"{report['molecules']:,} (median {report['median_molecules']:,.0f} in tissue)"
+            yield "molecules", f"{report['molecules']:,} (median {report['median_counts']:,.0f} in tissue)"
         shape = report["footprint"]
         yield "footprint", f"{shape['shape']} of {shape['size_um']:g} µm, {shape['pitch_um']:g} µm apart"
         if "extent_um" in report:

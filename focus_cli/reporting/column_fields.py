@@ -101,7 +101,7 @@ COHORT = {
     "model": ("", "the model that enhances it"),
     "locations": ("", "number of locations"),
     "genes": ("", "number of genes"),
-    "median_molecules": ("molecules", "median over locations"),
+    "median_counts": ("molecules", "median over locations"),
     "median_reliability": ("0 to 1", "median reliability of locations"),
     "abstained": ("fraction", "share of locations whose estimate should not be read"),
     "warnings": ("", "warnings of all its jobs"),

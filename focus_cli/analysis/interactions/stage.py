@@ -139,7 +139,7 @@ def find_interactions(
                 "n_not_in_file": int((~there).sum()),
                 "n_not_measured": int((~var["measured"]).sum()),
                 "n_one_gene": int(var["one_gene"].sum()),
-                "n_too_few_molecules": int((var["measured"] & ~var["one_gene"] & var["p"].isna()).sum()),
+                "n_too_few_counts": int((var["measured"] & ~var["one_gene"] & var["p"].isna()).sum()),
                 "scale_of_X": "√(ligand × receptor), per 10,000 molecules within reach; only of pairs with q < 0.05",
                 "warnings": [NO_SIGNAL, *warnings_of(hidden)],
             },

@@ -172,7 +172,7 @@ def _facts(file, molecules, tested, hidden, niches: Niches, source: str) -> dict
     return {
         **facts_of(hidden),
         "n_tested": len(tested),
-        "n_too_few_molecules": measured - len(tested),
+        "n_too_few_counts": measured - len(tested),
         "n_not_measured": int(len(file.var) - measured),
         "niches_of": source,
         "niche_silhouette": round(niches.silhouette, 4),

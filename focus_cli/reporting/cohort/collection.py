@@ -81,7 +81,7 @@ def _row(sample: SampleJobs, status: Status, out: Path, answers: CohortAnswers) 
         model=sample.model,
         locations=facts.get("locations"),
         genes=facts.get("genes"),
-        median_molecules=facts.get("median_molecules"),
+        median_counts=facts.get("median_counts"),
         median_reliability=facts.get("median_reliability"),
         abstained=facts.get("abstained"),
         warnings=(*facts.get("warnings", ()), *found.warnings),

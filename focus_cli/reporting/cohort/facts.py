@@ -60,7 +60,7 @@ def facts_of_enhanced(path: Path) -> dict[str, Any]:
     Returns
     -------
     dict
-        locations, genes (measured), median_molecules, median_reliability, abstained (share of locations, 0 to 1),
+        locations, genes (measured), median_counts, median_reliability, abstained (share of locations, 0 to 1),
         warnings (list of str); what a file does not hold is left out.
     """
     if not path.is_file():
@@ -76,7 +76,7 @@ def facts_of_enhanced(path: Path) -> dict[str, Any]:
             n_genes = len(var[var.attrs["_index"]])
             facts["genes"] = int(np.sum(var[keys.MEASURED][()])) if keys.MEASURED in var else n_genes
             for name, key, summary in (
-                ("median_molecules", keys.TOTAL_COUNTS, np.nanmedian),
+                ("median_counts", keys.TOTAL_COUNTS, np.nanmedian),
                 ("median_reliability", keys.OBS_RELIABILITY, np.nanmedian),
                 ("abstained", keys.ABSTAIN, np.mean),
             ):

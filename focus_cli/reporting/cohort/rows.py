@@ -16,7 +16,7 @@ class CohortRow:
     ----------
     status, rule, message, log
         How far it is; where and why it stopped, and the log that says so, relative to the page.
-    median_molecules, median_reliability
+    median_counts, median_reliability
         Of its locations.
     abstained
         Share of locations whose estimate should not be read, 0 to 1.
@@ -43,7 +43,7 @@ class CohortRow:
     model: str
     locations: int | None
     genes: int | None
-    median_molecules: float | None
+    median_counts: float | None
     median_reliability: float | None
     abstained: float | None
     warnings: tuple[str, ...]

@@ -182,7 +182,7 @@ def test_the_table_tells_size_trust_scores_and_cost(tmp_path):
     report_cohort(made)
     rows = rows_of(tmp_path)
     first = rows["S1"]
-    assert (first["locations"], first["genes"], first["median_molecules"]) == ("10", "4", "4.5")
+    assert (first["locations"], first["genes"], first["median_counts"]) == ("10", "4", "4.5")
     assert (first["median_reliability"], first["abstained"], first["warnings"]) == ("0.5", "0.1", "the H&E is blurred")
     assert (first["denoise.focus"], first["denoise.best"], first["denoise.method"]) == ("0.5", "0.375", "knn")
     own = next(s for s in cohort.samples if s.sample == "S1").jobs

@@ -15,7 +15,7 @@ READY = 'document.readyState === "complete" && document.getElementById("answers"
 
 def row(sample: str, status: str, share: float, outcome: float | None) -> CohortRow:
     unknown = dict.fromkeys(
-        ("locations", "genes", "median_molecules", "median_reliability", "abstained", "seconds", "memory_mb")
+        ("locations", "genes", "median_counts", "median_reliability", "abstained", "seconds", "memory_mb")
     )
     words = dict.fromkeys(("rule", "message", "log", "platform", "organ", "donor", "group", "split", "model", "report"))
     answers = SampleAnswers(
