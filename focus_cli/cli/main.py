@@ -14,7 +14,7 @@ from focus_cli import __version__
 from focus_cli.cli.endings import leave, quiet_hooks, refusal_of, remove_temporaries
 from focus_cli.cli.group import SuggestingGroup
 from focus_cli.core.distributed.exit_report import leave_verdict
-from focus_cli.core.errors import EXIT_CODE_LINE, EXIT_INTERRUPTED, EXIT_TO_BE_CONTINUED, JOB_VARIABLE, FocusError
+from focus_cli.core.errors import EXIT_CODE_LINE, EXIT_INTERRUPTED, EXIT_PREEMPTED, JOB_VARIABLE, FocusError
 from focus_cli.core.interrupts import end_on_signals, noted_signal
 
 # The verbs in the order of the work. Each module is imported when its verb (or the full help) is asked for,
@@ -152,7 +152,7 @@ def main() -> NoReturn:
             code = EXIT_INTERRUPTED
     code = code if isinstance(code, int) else 0
     # An interruption whose exception was lost counts all the same, unless the state was saved for the next start.
-    if (number := noted_signal()) is not None and code != EXIT_TO_BE_CONTINUED:
+    if (number := noted_signal()) is not None and code != EXIT_PREEMPTED:
         code = 128 + number
     if code > 128 or code == EXIT_INTERRUPTED:
         click.echo("focus: interrupted", err=True)

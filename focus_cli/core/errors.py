@@ -10,7 +10,7 @@ EXIT_MISSING = 4
 EXIT_OUTPUT_EXISTS = 5
 EXIT_INTERNAL = 70
 EXIT_FILE_SYSTEM = 74
-EXIT_TO_BE_CONTINUED = 75
+EXIT_PREEMPTED = 75
 EXIT_INTERRUPTED = 130
 
 # Where a verb is a job of the workflow (the variable is set), its exit code is the last line of what it says.
@@ -80,8 +80,8 @@ class FileSystemError(FocusError):
     exit_code = EXIT_FILE_SYSTEM
 
 
-class ToBeContinued(FocusError):
+class Preempted(FocusError):
     """The work was asked to stop, has saved its state, and the same command with ``--resume`` goes on with it."""
 
-    exit_code = EXIT_TO_BE_CONTINUED
+    exit_code = EXIT_PREEMPTED
     word = "to be continued"

@@ -15,7 +15,7 @@ from focus_cli.core.errors import (
     EXIT_CODE_LINE,
     EXIT_MISSING,
     EXIT_OUTPUT_EXISTS,
-    EXIT_TO_BE_CONTINUED,
+    EXIT_PREEMPTED,
     EXIT_USAGE,
     JOB_VARIABLE,
 )
@@ -32,7 +32,7 @@ _continued: dict[str, set[int]] = {}
 def worth_retrying(logs: Iterable[Path | str], most: int) -> int:
     """How often a job may be tried again after what its logs say of the last try; `most` where they say nothing."""
     codes = [_exit_code(Path(log)) for log in logs]
-    if EXIT_TO_BE_CONTINUED in codes:
+    if EXIT_PREEMPTED in codes:
         return most + _CONTINUATIONS if most else 0
     return min([most, *(_WORTH.get(code, most) for code in codes)])
 
@@ -57,7 +57,7 @@ def look_before_retrying() -> None:
 
 def _retries_of(job) -> int:
     for log in job.log:
-        if _exit_code(Path(log)) == EXIT_TO_BE_CONTINUED:
+        if _exit_code(Path(log)) == EXIT_PREEMPTED:
             _continued.setdefault(str(log), set()).add(job.attempt)
     retries = worth_retrying(job.log, job.rule.restart_times)
     return retries + max((len(_continued.get(str(log), ())) for log in job.log), default=0) if retries else 0

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from writing_verbs import SILENT, Case, cases, environment, make_inputs
 
 from focus_cli.cli.main import VERBS
-from focus_cli.core.errors import EXIT_FILE_SYSTEM, EXIT_TO_BE_CONTINUED
+from focus_cli.core.errors import EXIT_FILE_SYSTEM, EXIT_PREEMPTED
 
 pytestmark = pytest.mark.attack
 
@@ -148,7 +148,7 @@ def test_a_signal_ends_every_verb_with_its_code(made, name, number, moment, tmp_
     done = end(process, number)
     if done.returncode == 0:
         pytest.skip("it was done already")
-    stated = {128 + number} | ({EXIT_TO_BE_CONTINUED} if case.saves else set())
+    stated = {128 + number} | ({EXIT_PREEMPTED} if case.saves else set())
     if moment == "early" and done.returncode == -number:
         pytest.skip("the interpreter was not up yet")
     assert done.returncode in stated, (done.returncode, done.stderr)

@@ -18,7 +18,7 @@ from focus_cli.core.errors import BadInputError
 
 PACKAGE = Path(focus_cli.__file__).parent
 # Calls whose texts a user reads.
-SPEAKING = re.compile(r"(Error|NotRunnable|ToBeContinued|Check)$|^(say|warn)$|^(append|check_memory)$")
+SPEAKING = re.compile(r"(Error|NotRunnable|Preempted|Check)$|^(say|warn)$|^(append|check_memory)$")
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
 # Options of other programs, and of the modules that rules call.
 ELSEWHERE = {"--force-reinstall", "--no-deps", "--upgrade", "--shm-size", "--unlock", "--me", "--cores", "--directory"}

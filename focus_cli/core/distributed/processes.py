@@ -15,7 +15,7 @@ from typing import TypeVar
 import torch
 import torch.distributed as dist
 
-from focus_cli.core.errors import FocusError, MissingResourceError, ToBeContinued, UsageError
+from focus_cli.core.errors import FocusError, MissingResourceError, Preempted, UsageError
 
 T = TypeVar("T")
 
@@ -118,7 +118,7 @@ def started_processes(device: str) -> Iterator[Processes]:
         dist.init_process_group("nccl" if device.startswith("cuda") else "gloo", timeout=PATIENCE)
     try:
         yield Processes(rank, world, device)
-    except ToBeContinued:  # all stop together; after any other error the others may never come
+    except Preempted:  # all stop together; after any other error the others may never come
         if not already:
             dist.destroy_process_group()
         raise

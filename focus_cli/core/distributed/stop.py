@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from focus_cli.core.errors import ToBeContinued
+from focus_cli.core.errors import Preempted
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 
@@ -32,7 +32,7 @@ class StopRequest:
         self._asked = True
         if self.at_once:
             self.at_once = False
-            raise ToBeContinued(
+            raise Preempted(
                 f"asked to stop by {signal.Signals(number).name} before the first step",
                 hint="the same command starts again where the last state was saved",
             )
@@ -49,7 +49,7 @@ def stop_on_signal() -> Iterator[StopRequest]:
 
     Raises
     ------
-    ToBeContinued
+    Preempted
         From wherever the work is, as long as the request says ``at_once``.
     """
     global _heard

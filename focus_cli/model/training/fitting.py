@@ -109,7 +109,7 @@ def fit(
         If no location has molecules, or the samples do not fit together.
     FocusError
         If the loss stops being a number; the last good state is kept.
-    ToBeContinued
+    Preempted
         If a signal asked to stop; the state is kept.
     """
     processes = processes or Processes(device=device)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from focus_cli.core.distributed.parallel import Alone, Replicated
 from focus_cli.core.distributed.processes import Processes
 from focus_cli.core.distributed.stop import StopRequest, stop_on_signal
-from focus_cli.core.errors import FocusError, ToBeContinued
+from focus_cli.core.errors import FocusError, Preempted
 from focus_cli.core.progress import task
 from focus_cli.model.network import FocusNet
 from focus_cli.model.training.checkpoint import save_state
@@ -133,7 +133,7 @@ def run_loop(
         If the processes cannot share the views of a step evenly.
     FocusError
         If the loss stops being a number.
-    ToBeContinued
+    Preempted
         If a signal asked to stop and there is a `state_dir`; the state after the last whole step is in it.
     """
     processes = processes or Processes(device=str(next(net.parameters()).device))
@@ -180,7 +180,7 @@ def run_loop(
             progress.advance()
             if asked and done < config.max_steps:
                 processes.wait()  # until the first has written
-                raise ToBeContinued(
+                raise Preempted(
                     f"{label} was asked to stop after step {done} of {config.max_steps}; its state is in {state_dir}",
                     hint="the same command with --resume goes on",
                 )

@@ -101,7 +101,7 @@ def train(
     ------
     FocusError
         Of the kind that fits; see `focus_cli.core.errors`.
-    ToBeContinued
+    Preempted
         If SIGTERM or SIGUSR1 asked to stop: the state is saved for ``resume``.
     """
     world = int(os.environ.get("WORLD_SIZE", "1"))

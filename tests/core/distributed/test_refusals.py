@@ -8,7 +8,7 @@ import pytest
 
 from focus_cli.core.distributed import exit_report as verdict
 from focus_cli.core.distributed.launch import check_launch, launch
-from focus_cli.core.errors import BadInputError, FocusError, ToBeContinued, UsageError
+from focus_cli.core.errors import BadInputError, FocusError, Preempted, UsageError
 from focus_cli.model.training.config import TrainingConfig, share_of_views
 
 
@@ -66,10 +66,10 @@ def test_views_that_cannot_be_shared_are_refused():
 
 def test_the_first_verdict_stays_and_keeps_its_kind(tmp_path, monkeypatch):
     monkeypatch.setenv(verdict.VARIABLE, str(tmp_path / "v"))
-    assert verdict.leave_verdict(ToBeContinued("the first", "go on"))
+    assert verdict.leave_verdict(Preempted("the first", "go on"))
     assert verdict.leave_verdict(BadInputError("a consequence"))
     told = verdict.read_verdict(tmp_path / "v")
-    assert isinstance(told, ToBeContinued) and (told.message, told.hint) == ("the first", "go on")
+    assert isinstance(told, Preempted) and (told.message, told.hint) == ("the first", "go on")
     assert [p.name for p in tmp_path.iterdir()] == ["v"]
 
 

@@ -9,13 +9,13 @@ import threading
 import pytest
 
 from focus_cli.core.distributed.stop import STOP_SIGNALS, stop_on_signal
-from focus_cli.core.errors import ToBeContinued
+from focus_cli.core.errors import Preempted
 
 
 @pytest.mark.parametrize("number", STOP_SIGNALS)
 def test_a_signal_before_there_is_anything_to_save_stops_at_once(number):
     before = signal.getsignal(number)
-    with pytest.raises(ToBeContinued, match=signal.Signals(number).name), stop_on_signal():
+    with pytest.raises(Preempted, match=signal.Signals(number).name), stop_on_signal():
         os.kill(os.getpid(), number)
     assert signal.getsignal(number) is before
 

@@ -17,7 +17,7 @@ from model.training.tiny_cohort import TINY_NET, TINY_TRAINING, grow, store_tiss
 from safetensors.torch import load_file
 
 from focus_cli.core import keys
-from focus_cli.core.errors import EXIT_TO_BE_CONTINUED, ToBeContinued
+from focus_cli.core.errors import EXIT_PREEMPTED, Preempted
 from focus_cli.model.training import fit
 from focus_cli.model.training import loop as training_loop
 from focus_cli.model.training.checkpoint import checkpoint_path
@@ -81,9 +81,9 @@ def test_a_signal_saves_the_step_in_hand_and_the_successor_ends_alike(data, tmp_
 
     with monkeypatch.context() as patched:
         patched.setattr(training_loop, "compute_losses", signalled)
-        with pytest.raises(ToBeContinued, match="after step 7 of 12") as stopped:
+        with pytest.raises(Preempted, match="after step 7 of 12") as stopped:
             fit([data], TINY_NET, V2, out=tmp_path / "model")
-    assert stopped.value.exit_code == EXIT_TO_BE_CONTINUED == 75
+    assert stopped.value.exit_code == EXIT_PREEMPTED == 75
     assert checkpoint_path(tmp_path / "model").is_dir()
     resumed, its_log = fit([data], TINY_NET, V2, out=tmp_path / "model", resume=True)
     assert weights(resumed) == weights(unbroken) and its_log == log
@@ -120,7 +120,7 @@ def test_a_time_limited_training_goes_on_with_another_number_of_processes(cohort
         time.sleep(random.Random(first).uniform(0, 0.5))
         job.send_signal(signal.SIGTERM)
         said = job.communicate(timeout=120)[1]
-    assert job.returncode == EXIT_TO_BE_CONTINUED, said
+    assert job.returncode == EXIT_PREEMPTED, said
     assert said.count("to be continued") == 1 and "Traceback" not in said
     run(command(cohort, out, tmp_path, "--processes", str(then), "--resume", **settings), repo)
     run(command(cohort, tmp_path / "unbroken", tmp_path, **settings), repo)
