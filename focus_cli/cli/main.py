@@ -13,7 +13,7 @@ import rich_click as click
 from focus_cli import __version__
 from focus_cli.cli.endings import leave, quiet_hooks, refusal_of, remove_temporaries
 from focus_cli.cli.group import SuggestingGroup
-from focus_cli.core.distributed.exit_report import leave_verdict
+from focus_cli.core.distributed.exit_report import write_exit_report
 from focus_cli.core.errors import EXIT_CODE_LINE, EXIT_INTERRUPTED, EXIT_PREEMPTED, JOB_VARIABLE, FocusError
 from focus_cli.core.interrupts import end_on_signals, noted_signal
 
@@ -191,7 +191,7 @@ def _refused(error: Exception) -> int:
     refusal = refusal_of(error)
     if refusal is None:
         raise error
-    if not leave_verdict(refusal):
+    if not write_exit_report(refusal):
         click.echo(f"focus: {refusal.word}: {refusal.message}", err=True)
         if refusal.hint:
             click.echo(f"  hint: {refusal.hint}", err=True)

@@ -84,4 +84,4 @@ class Preempted(FocusError):
     """The work was asked to stop, has saved its state, and the same command with ``--resume`` goes on with it."""
 
     exit_code = EXIT_PREEMPTED
-    word = "to be continued"
+    word = "preempted"

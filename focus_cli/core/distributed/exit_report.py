@@ -1,4 +1,4 @@
-"""Why a run of several processes ended: the first to refuse writes it down, and who started them says it, once."""
+"""Why a run of several processes ended: the first that fails writes an exit report, which the launcher raises once."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ from pathlib import Path
 from focus_cli.core.errors import FocusError
 
 # Set for processes that FOCUS started: the file to write, in a folder that all nodes see.
-VARIABLE = "FOCUS_VERDICT"
+VARIABLE = "FOCUS_EXIT_REPORT"
 
 
-def leave_verdict(error: FocusError) -> bool:
-    """Write a refusal down where this process was started to do so; whether it was.
+def write_exit_report(error: FocusError) -> bool:
+    """Write an error to the file that the launcher named in the environment; whether it named one.
 
-    The first to write stays: what the others met after it are consequences.
+    The first report stays: the errors of the other processes are consequences of it.
     """
-    place = os.environ.get(VARIABLE)
-    if not place:
+    path = os.environ.get(VARIABLE)
+    if not path:
         return False
-    said = {"exit_code": error.exit_code, "message": error.message, "hint": error.hint}
-    written = Path(f"{place}.{uuid.uuid4().hex[:8]}")
+    record = {"exit_code": error.exit_code, "message": error.message, "hint": error.hint}
+    written = Path(f"{path}.{uuid.uuid4().hex[:8]}")
     try:
-        written.write_text(json.dumps(said))
-        os.link(written, place)
+        written.write_text(json.dumps(record))
+        os.link(written, path)
     except FileExistsError:
         pass
     except OSError:
-        return False  # nobody would hear of it
+        return False  # nobody would read it
     finally:
         written.unlink(missing_ok=True)
     return True
 
 
-def read_verdict(place: Path) -> FocusError | None:
-    """The refusal that was written, of its kind; None if there is none."""
+def read_exit_report(path: Path) -> FocusError | None:
+    """The error that was written, as its own class; None if there is none."""
     try:
-        said = json.loads(Path(place).read_text())
+        record = json.loads(Path(path).read_text())
     except FileNotFoundError:
         return None
     kinds = {kind.exit_code: kind for kind in (FocusError, *FocusError.__subclasses__())}
-    return kinds[said["exit_code"]](said["message"], said["hint"])
+    return kinds[record["exit_code"]](record["message"], record["hint"])

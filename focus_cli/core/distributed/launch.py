@@ -10,8 +10,7 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
-from focus_cli.core.distributed import exit_report as verdict
-from focus_cli.core.distributed import slurm
+from focus_cli.core.distributed import exit_report, slurm
 from focus_cli.core.errors import JOB_VARIABLE, FocusError, UsageError
 
 FORWARDED = {signal.SIGTERM: signal.SIGTERM, signal.SIGUSR1: signal.SIGUSR1, signal.SIGHUP: signal.SIGTERM}
@@ -19,7 +18,7 @@ FORWARDED = {signal.SIGTERM: signal.SIGTERM, signal.SIGUSR1: signal.SIGUSR1, sig
 
 def is_launched() -> bool:
     """Whether this process is one of several that `launch` has started."""
-    return verdict.VARIABLE in os.environ
+    return exit_report.VARIABLE in os.environ
 
 
 def check_launch(processes: int, nodes: int) -> None:
@@ -31,7 +30,7 @@ def check_launch(processes: int, nodes: int) -> None:
         Within torchrun, or if Slurm has not given the nodes.
     """
     if "WORLD_SIZE" in os.environ:
-        raise UsageError("--processes and --nodes within torchrun", hint="leave one of both away")
+        raise UsageError("--processes and --nodes within torchrun", hint="use one of the two")
     if nodes > 1:
         slurm.check_allocation(nodes)
 
@@ -44,7 +43,7 @@ def launch(arguments: Sequence[str], out: Path, processes: int, nodes: int = 1) 
     arguments
         What follows the command's name.
     out
-        What they will write; their verdict is left beside it, where all nodes can see it.
+        What they will write; their exit report is written beside it, where all nodes can read it.
     processes
         On each node.
     nodes
@@ -55,9 +54,9 @@ def launch(arguments: Sequence[str], out: Path, processes: int, nodes: int = 1) 
     FocusError
         The refusal of the first process that failed, with its exit code.
     """
-    place = Path(out).absolute().with_name(f".{Path(out).name}.{uuid.uuid4().hex[:8]}.verdict")
-    place.parent.mkdir(parents=True, exist_ok=True)
-    environment = {k: v for k, v in os.environ.items() if k != JOB_VARIABLE} | {verdict.VARIABLE: str(place)}
+    report = Path(out).absolute().with_name(f".{Path(out).name}.{uuid.uuid4().hex[:8]}.exit_report")
+    report.parent.mkdir(parents=True, exist_ok=True)
+    environment = {k: v for k, v in os.environ.items() if k != JOB_VARIABLE} | {exit_report.VARIABLE: str(report)}
     environment.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // processes)))
     environment.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # else a warning of every process
     name, meeting = (uuid.uuid4().hex, "localhost:0") if nodes == 1 else slurm.rendezvous()
@@ -65,10 +64,10 @@ def launch(arguments: Sequence[str], out: Path, processes: int, nodes: int = 1) 
     command = ([] if nodes == 1 else slurm.srun_command(nodes)) + [*agent, *arguments]
     try:
         code = _wait(subprocess.Popen(command, env=environment))
-        if refusal := verdict.read_verdict(place):
+        if refusal := exit_report.read_exit_report(report):
             raise refusal
     finally:
-        place.unlink(missing_ok=True)
+        report.unlink(missing_ok=True)
     if code:
         error = FocusError(f"a training process ended with {_ending(code)}", hint="the lines above say why")
         error.exit_code = code
@@ -76,7 +75,7 @@ def launch(arguments: Sequence[str], out: Path, processes: int, nodes: int = 1) 
 
 
 def _wait(child: subprocess.Popen) -> int:
-    """Wait for the processes, passing on to them what asks them to stop; the exit code, as a shell says it."""
+    """Wait for the processes, forwarding signals to stop; returns the exit code as a shell reports it."""
 
     def forward(number: int, frame) -> None:
         if child.poll() is None:
@@ -85,7 +84,7 @@ def _wait(child: subprocess.Popen) -> int:
     before = {number: signal.signal(number, forward) for number in FORWARDED}
     try:
         code = child.wait()
-    except KeyboardInterrupt:  # the terminal has told them too
+    except KeyboardInterrupt:  # the terminal has signalled them too
         child.wait()
         raise
     finally:

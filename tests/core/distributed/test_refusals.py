@@ -1,4 +1,4 @@
-"""What is refused of a run of several processes, and how a refusal of one of them is told once."""
+"""What is refused of a run of several processes, and how a refusal of one of them is read once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from focus_cli.core.distributed import exit_report as verdict
+from focus_cli.core.distributed import exit_report
 from focus_cli.core.distributed.launch import check_launch, launch
 from focus_cli.core.errors import BadInputError, FocusError, Preempted, UsageError
 from focus_cli.model.training.config import TrainingConfig, share_of_views
@@ -14,7 +14,7 @@ from focus_cli.model.training.config import TrainingConfig, share_of_views
 
 @pytest.fixture
 def no_cluster(monkeypatch):
-    for name in ("WORLD_SIZE", "SLURM_JOB_ID", "SLURM_JOB_NODELIST", verdict.VARIABLE):
+    for name in ("WORLD_SIZE", "SLURM_JOB_ID", "SLURM_JOB_NODELIST", exit_report.VARIABLE):
         monkeypatch.delenv(name, raising=False)
     return monkeypatch
 
@@ -24,8 +24,8 @@ def test_several_nodes_need_an_allocation(no_cluster):
         check_launch(1, 2)
 
 
-@pytest.mark.parametrize("told", [True, False])
-def test_more_nodes_than_the_allocation_has_are_refused(no_cluster, tmp_path, told):
+@pytest.mark.parametrize("read", [True, False])
+def test_more_nodes_than_the_allocation_has_are_refused(no_cluster, tmp_path, read):
     """The nodes are those of the environment, or where it was emptied, those that Slurm knows of the job."""
     program = tmp_path / "scontrol"
     program.write_text(
@@ -40,7 +40,7 @@ esac
     program.chmod(0o755)
     no_cluster.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     no_cluster.setenv("SLURM_JOB_ID", "7")
-    if told:
+    if read:
         no_cluster.setenv("SLURM_JOB_NODELIST", "n[1-2]")
     check_launch(1, 2)
     with pytest.raises(UsageError, match="has 2"):
@@ -64,18 +64,18 @@ def test_views_that_cannot_be_shared_are_refused():
     assert "4" in refused.value.hint
 
 
-def test_the_first_verdict_stays_and_keeps_its_kind(tmp_path, monkeypatch):
-    monkeypatch.setenv(verdict.VARIABLE, str(tmp_path / "v"))
-    assert verdict.leave_verdict(Preempted("the first", "go on"))
-    assert verdict.leave_verdict(BadInputError("a consequence"))
-    told = verdict.read_verdict(tmp_path / "v")
-    assert isinstance(told, Preempted) and (told.message, told.hint) == ("the first", "go on")
+def test_the_first_exit_report_stays_and_keeps_its_kind(tmp_path, monkeypatch):
+    monkeypatch.setenv(exit_report.VARIABLE, str(tmp_path / "v"))
+    assert exit_report.write_exit_report(Preempted("the first", "go on"))
+    assert exit_report.write_exit_report(BadInputError("a consequence"))
+    read = exit_report.read_exit_report(tmp_path / "v")
+    assert isinstance(read, Preempted) and (read.message, read.hint) == ("the first", "go on")
     assert [p.name for p in tmp_path.iterdir()] == ["v"]
 
 
-def test_without_a_place_for_it_there_is_no_verdict(monkeypatch):
-    monkeypatch.delenv(verdict.VARIABLE, raising=False)
-    assert not verdict.leave_verdict(FocusError("told by the process itself"))
+def test_without_a_path_for_it_there_is_no_exit_report(monkeypatch):
+    monkeypatch.delenv(exit_report.VARIABLE, raising=False)
+    assert not exit_report.write_exit_report(FocusError("printed by the process itself"))
 
 
 @pytest.mark.slow

@@ -121,7 +121,7 @@ def test_a_time_limited_training_goes_on_with_another_number_of_processes(cohort
         job.send_signal(signal.SIGTERM)
         said = job.communicate(timeout=120)[1]
     assert job.returncode == EXIT_PREEMPTED, said
-    assert said.count("to be continued") == 1 and "Traceback" not in said
+    assert said.count("preempted") == 1 and "Traceback" not in said
     run(command(cohort, out, tmp_path, "--processes", str(then), "--resume", **settings), repo)
     run(command(cohort, tmp_path / "unbroken", tmp_path, **settings), repo)
     one, two = (load_file(path / keys.WEIGHTS) for path in (out, tmp_path / "unbroken"))
