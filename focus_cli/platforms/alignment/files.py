@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,6 +13,7 @@ import numpy as np
 from focus_cli.core.coordinates import Affine
 from focus_cli.core.errors import BadInputError, MissingResourceError, UsageError
 from focus_cli.core.storage.regular import read_text_bounded
+from focus_cli.core.storage.user_tables import read_user_table
 
 _LARGEST_FILE = 1 << 20  # bytes; a transform or a list of landmarks is small
 MIN_LANDMARKS = 3
@@ -63,7 +63,8 @@ def read_transform(path: Path, align_from: str = "image") -> Affine:
     """
     if align_from not in ALIGN_FROM:
         raise UsageError(f"--align-from {align_from!r} is unknown", hint=f"choose {' or '.join(ALIGN_FROM)}")
-    rows = [re.split(r"[,;\s]+", line.strip(" ,;\t")) for line in _text(path, "--align").splitlines() if line.strip()]
+    lines = [line.replace('"', "").strip(" ,;\t") for line in _text(path, "--align").lstrip("\ufeff").splitlines()]
+    rows = [re.split(r"[,;\s]+", line) for line in lines if line and not line.startswith("#")]
     try:
         matrix = np.array([[float(cell) for cell in row] for row in rows])
         if matrix.shape not in ((2, 3), (3, 3)):
@@ -97,14 +98,9 @@ def read_landmarks(path: Path, mpp: float) -> Landmarks:
     BadInputError
         If columns are missing, a cell is no number, or there are fewer than three landmarks.
     """
-    lines = [line for line in _text(path, "--landmarks").lstrip("\ufeff").splitlines()]
-    delimiter = next((d for d in ("\t", ";", ",") if lines and d in lines[0]), ",")
-    try:
-        reader = csv.reader(lines, delimiter=delimiter)
-        table = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
-    except csv.Error as error:
-        raise BadInputError(f"{path} is not a table of landmarks: {error}", hint="write it as csv") from error
-    header = [cell.strip().lower() for cell in table[0][1]] if table else []
+    _text(path, "--landmarks")  # its own refusals name the option
+    table = read_user_table(path, tuple(Column))
+    header = [name.lower() for name in table.header]
     here = (Column.X, Column.Y) if Column.X in header else (Column.X_UM, Column.Y_UM)
     wanted = (Column.X_IMAGE, Column.Y_IMAGE, *here)
     absent = [str(c) for c in wanted if c not in header]
@@ -114,7 +110,7 @@ def read_landmarks(path: Path, mpp: float) -> Landmarks:
             hint="it needs x_image, y_image, and x, y (the positions' pixels) or x_um, y_um",
         )
     values, numbers = [], []
-    for number, row in table[1:]:
+    for number, row in table.rows:
         try:
             values.append([float(row[header.index(c)]) for c in wanted])
         except (ValueError, IndexError):

@@ -31,6 +31,22 @@ class TestTransform:
         assert read_transform(path, "positions") == TRUTH
 
     @pytest.mark.parametrize(
+        "change",
+        [
+            lambda text: "\ufeff" + text,
+            lambda text: text.replace("\n", "\r\n") + "\r\n\r\n",
+            lambda text: "# from the image\n" + text,
+            lambda text: text.replace("\n", ",\n") + ",,,\n",
+            lambda text: '"' + text.replace(",", '","').replace("\n", '"\n"') + '"',
+        ],
+        ids=["mark", "CRLF", "comment", "commas at the end", "quotes"],
+    )
+    def test_forms_of_spreadsheet_programs(self, tmp_path, change):
+        path = tmp_path / "t.csv"
+        path.write_text(change("\n".join(",".join(map(str, row)) for row in TRUTH.matrix)), newline="")
+        assert read_transform(path, "positions") == TRUTH
+
+    @pytest.mark.parametrize(
         "text",
         [
             "",
@@ -85,6 +101,24 @@ class TestLandmarks:
     def test_positions_in_um_and_other_separators(self, tmp_path):
         text = table(POSITIONS * MPP, TRUTH(POSITIONS), "X_image,y_image,x_um,y_um").replace(",", ";")
         np.testing.assert_allclose(fitted(tmp_path, "\ufeff" + text).transform.matrix, TRUTH.matrix, atol=1e-6)
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda text: "sep=,\n" + text,
+            lambda text: "# clicked by hand\n" + text,
+            lambda text: "#" + text,
+            lambda text: text.replace("\n", ",,\n"),
+            lambda text: text.replace("\n", "\r\n") + ",,,\r\n",
+            lambda text: text.replace(",", "\t").replace("x_image", '"x_image"'),
+        ],
+        ids=["sep", "comment", "header in a comment", "empty columns", "CRLF and an empty row", "tabs and quotes"],
+    )
+    def test_forms_of_spreadsheet_programs(self, tmp_path, change):
+        (tmp_path / "l.csv").write_text(change(table(POSITIONS, TRUTH(POSITIONS))), newline="")
+        found = read_landmarks(tmp_path / "l.csv", MPP)
+        np.testing.assert_allclose(found.positions, POSITIONS)
+        np.testing.assert_allclose(found.image, TRUTH(POSITIONS))
 
     def test_a_stretch_is_found_from_six_on(self, tmp_path):
         truth = TRUTH @ Affine.of([[1.08, 0, 0], [0, 1, 0]])
