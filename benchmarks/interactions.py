@@ -37,8 +37,8 @@ from focus_cli.simulation import simulate
 
 TESTS = {
     "counts": "FOCUS, counts alone",
-    "state": "FOCUS, what the state told without either gene explains",
-    "both": "FOCUS, both (`p` where the model has not met the sample)",
+    "state": "FOCUS, what the state estimated without either gene explains",
+    "both": "FOCUS, both (`p` where the model was not trained on the sample)",
     "shuffled_counts": "counts, shuffled locations",
     "shuffled_x": "estimates treated as data, shuffled locations",
     "ligrec_x": "squidpy `gr.ligrec` on the estimates, domains as clusters",
@@ -274,7 +274,7 @@ def main() -> None:
         )
         print(f"\nNull: {nulls}; seeds {seeds}; {sum(len(p['counts']) for p in null)} null pairs, ", end="")
         print(f"{sum(int(p['true'].sum()) for p in real)} true pairs\n")
-        print("| test | false alarms at 5 % | at 1 % | power at FDR 5 % |\n|---|---|---|---|")
+        print("| test | false positives at 5 % | at 1 % | power at FDR 5 % |\n|---|---|---|---|")
         for name, words in TESTS.items():
             shares = [over_sections([p[name] for p in null], level) for level in (0.05, 0.01)]
             power = np.concatenate([q_values(p[name])[p["true"]] < 0.05 for p in real])
@@ -282,7 +282,7 @@ def main() -> None:
     if not options.quick:
         found = many_tissues(options.work, 12)
         print(f"\nNull: foreign, {len(found)} ordered pairs of six tissues (seed 12), counts alone\n")
-        print("| test | false alarms at 5 % | at 1 % |\n|---|---|---|")
+        print("| test | false positives at 5 % | at 1 % |\n|---|---|---|")
         for name in ("counts", "shuffled_counts"):
             print(
                 f"| {TESTS[name]} | "

@@ -29,8 +29,8 @@ from focus_cli.core.h5ad.spatial_file import SpatialFile
 
 TESTS = {
     "counts": "FOCUS, counts alone",
-    "state": "FOCUS, counts against the state told without the gene",
-    "both": "FOCUS, both (`p` where the model has not met the sample)",
+    "state": "FOCUS, counts against the state estimated without the gene",
+    "both": "FOCUS, both (`p` where the model was not trained on the sample)",
     "seen": "the same state, but the gene was shown",
     "moran_counts": "squidpy, Moran's I on log-normalised counts",
     "moran_x": "squidpy, Moran's I on the estimates (treated as data)",
@@ -94,7 +94,7 @@ def main() -> None:
         flat = np.concatenate(null)
         print(f"\nTrained on: {trained_on}; share of the molecules: {depth}; seeds {seeds}; ", end="")
         print(f"{flat.sum()} null genes, {sum(map(len, power['counts']))} that vary\n")
-        print("| test | false alarms at 5 % | at 1 % | p at its 1 % quantile | power at FDR 5 % |")
+        print("| test | false positives at 5 % | at 1 % | p at its 1 % quantile | power at FDR 5 % |")
         print("|---|---|---|---|---|")
         for name, words in TESTS.items():
             values = np.concatenate(p[name])[flat]
