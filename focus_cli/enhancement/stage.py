@@ -236,7 +236,7 @@ def _check(model, out, refined, options: EnhanceOptions, *, alone: bool) -> None
         if path is None:
             continue
         if Path(path).suffix != ".h5ad":
-            raise UsageError(f"{path} must end in .h5ad")
+            raise UsageError(f"{path} must end in .h5ad", hint="choose a name that ends in .h5ad")
     own = model is not None and Path(model) == SELF
     if options.adapt and (own or options.histology_only):
         raise UsageError(

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import shlex
 import warnings
+import zipfile
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from focus_cli.core.errors import BadInputError, MissingResourceError, UsageError
+from focus_cli.core.errors import BadInputError, FocusError, MissingResourceError, UsageError
 from focus_cli.core.platform_names import EXTENDS, GENERAL, PLATFORMS
 from focus_cli.platforms.sample import Detection, RawSample
+
+_TAR = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst", ".7z", ".rar")
+_MOST_INNER = 20  # folders of a folder that are looked at
 
 
 def _reader(platform: str) -> ModuleType:
@@ -34,6 +39,7 @@ def detect(path: Path) -> Detection:
         If no reader knows it; the message says what each looks for.
     """
     path = Path(path)
+    _refuse_archive(path)
     found = [_reader(p).detect(path) for p in PLATFORMS if path.exists() or p == "legacy_st"]  # DATASET/SECTION
     found = [detection for detection in found if detection is not None]
     if not found and not path.exists():
@@ -46,6 +52,42 @@ def detect(path: Path) -> Detection:
     if len(fitting) == 1:
         return fitting[0]
     raise _choice(path, fitting or found)
+
+
+def _refuse_archive(path: Path) -> None:
+    """Refuse a folder that was packed; a zipped table alone is read as it is."""
+    if not path.is_file():
+        return
+    if zipfile.is_zipfile(path):
+        try:
+            with zipfile.ZipFile(path) as archive:
+                packed = sum(not member.is_dir() for member in archive.infolist()) > 1
+        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError):
+            return
+        tool = "unzip"
+    else:
+        packed = path.name.lower().endswith(_TAR)
+        tool = "tar -xf" if ".tar" in path.name.lower() or path.suffix == ".tgz" else "7z x"
+    if packed:
+        raise BadInputError(
+            f"{path} is an archive of several files",
+            hint=f"unpack it ({tool} {shlex.quote(path.name)}), give the folder",
+        )
+
+
+def _raw_folders(folder: Path) -> list[str]:
+    """Names of the folders in a folder that a platform wrote, of the first few."""
+    found = []
+    for inner in [p for p in sorted(folder.iterdir()) if p.is_dir()][:_MOST_INNER] if folder.is_dir() else []:
+        for platform in PLATFORMS:
+            try:
+                detection = _reader(platform).detect(inner)
+            except (FocusError, OSError):
+                continue
+            if detection is not None and not detection.weak:
+                found.append(inner.name)
+                break
+    return found
 
 
 def _choice(path: Path, found: list[Detection]) -> UsageError:
@@ -67,6 +109,12 @@ def _unknown(path: Path) -> BadInputError:
         return BadInputError(
             f"{path}: no known platform wrote this folder of {len(files)} AnnData files or stores ({listed})",
             hint=f"give one of them, for instance {path / files[0]}",
+        )
+    if inner := _raw_folders(path):
+        listed = ", ".join(inner[:6]) + (", …" if len(inner) > 6 else "")
+        return BadInputError(
+            f"{path} is no raw folder itself, and holds {len(inner)} ({listed})",
+            hint=f"give one of them, for instance {path / inner[0]}",
         )
     tables = _reader("tables").tables_in(path)
     if len(tables) > 1:

@@ -11,14 +11,21 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from focus_cli.core.errors import BadInputError, UsageError
+from focus_cli.core.errors import BadInputError, MissingResourceError, UsageError
 from focus_cli.core.missing import texts
 from focus_cli.platforms.checks import check_unique
+from focus_cli.platforms.formats.matrix import read_matrix
+from focus_cli.platforms.formats.opening import open_table
 from focus_cli.platforms.formats.tables import is_parquet, read_table, read_wide_counts, table_columns
 from focus_cli.platforms.formats.text_matrix import read_text_matrix
 from focus_cli.platforms.position_columns import UM_PER_UNIT, Pair, position_pairs, split_axis
 
 _MOST_KEYS = 50  # columns that are tried as the names of the locations
+_MATRIX_MARKET = b"%%MatrixMarket"
+_LISTS = {
+    "barcodes": re.compile(r"(barcodes?|cells?|spots?)(_?(names?|ids?))?\.(tsv|txt|csv)(\.gz)?", re.IGNORECASE),
+    "features": re.compile(r"(features?|genes?)(_?(names?|ids?))?\.(tsv|txt|csv)(\.gz)?", re.IGNORECASE),
+}
 _NAME_COLUMNS = re.compile(r"(cell|spot|bead|barcode|location|object)?[_ .]?(ids?|names?|barcodes?)?", re.IGNORECASE)
 
 
@@ -163,13 +170,42 @@ def _named_pair(path: Path, columns: Sequence[str]) -> Pair:
 
 
 def read_counts(path: Path) -> tuple[list[str], list[str], sparse.csr_matrix]:
-    """Names of rows and columns, and values (rows, columns), of a table of counts as text or parquet."""
+    """Names of rows and columns, and values (rows, columns), of a table of counts: text, parquet or Matrix Market."""
+    if is_matrix_market(path):
+        return _matrix_market(path)
     if not is_parquet(path):
         return read_text_matrix(path)
     columns = table_columns(path)
     key = next((name for name in columns if name.startswith("__index") or not name), columns[0])
     wide = read_wide_counts(path, [key])
     return wide.keys.iloc[:, 0].tolist(), wide.features, wide.counts
+
+
+def is_matrix_market(path: Path) -> bool:
+    """Whether a file, gzipped or not, is a matrix in the Matrix Market format."""
+    with open_table(path) as stream:
+        return stream.read(len(_MATRIX_MARKET)) == _MATRIX_MARKET
+
+
+def _matrix_market(path: Path) -> tuple[list[str], list[str], sparse.csr_matrix]:
+    """A matrix whose names of locations and genes are two lists beside it.
+
+    Raises
+    ------
+    MissingResourceError
+        If there is no list of them, or more than one.
+    """
+    members = {"matrix": path}
+    for role, names in _LISTS.items():
+        found = [p for p in sorted(path.parent.iterdir()) if names.fullmatch(p.name) and p.is_file()]
+        if len(found) != 1:
+            raise MissingResourceError(
+                f"{path} holds numbers alone, and {len(found) or 'no'} lists of the names of its {role} lie beside it",
+                hint=f"put one list beside it, {role}.tsv, with one name a line in the order of the matrix",
+            )
+        members[role] = found[0]
+    adata, _, _ = read_matrix(path, members=members)
+    return list(adata.obs_names), list(adata.var_names), sparse.csr_matrix(adata.X)
 
 
 def match(counts_file: Path, placed: PlacedTable, *, in_order: bool) -> Matched:

@@ -8,6 +8,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 import pytest
+from raw_folders import write_visium
 
 from focus_cli.core.errors import BadInputError, FocusError, UsageError
 from focus_cli.platforms import detect
@@ -84,3 +85,26 @@ def test_detection_of_nothing_ends_in_one_line(tmp_path):
             pytest.fail(platform)
     with pytest.raises(BadInputError, match="no known platform"):
         detect(tmp_path)
+
+
+def two_sections(folder):
+    for name in ("A", "B"):
+        write_visium(folder / name)
+    return folder
+
+
+def test_a_folder_of_raw_folders_names_them(tmp_path):
+    folder = two_sections(tmp_path / "study")
+    (folder / "notes").mkdir()
+    with pytest.raises(BadInputError, match=r"no raw folder itself, and holds 2 \(A, B\)") as refused:
+        detect(folder)
+    assert str(folder / "A") in refused.value.hint
+    assert detect(folder / "A").platform == "visium"
+
+
+@pytest.mark.parametrize(("kind", "tool"), [("zip", "unzip"), ("tar", "tar -xf"), ("gztar", "tar -xf")])
+def test_a_packed_folder_is_named_as_one(tmp_path, kind, tool):
+    packed = shutil.make_archive(tmp_path / "raw", kind, two_sections(tmp_path / "study"))
+    with pytest.raises(BadInputError, match="is an archive of several files") as refused:
+        detect(packed)
+    assert tool in refused.value.hint and "--platform" not in refused.value.hint

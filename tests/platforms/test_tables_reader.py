@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from mutations import mutate
 from PIL import Image
+from scipy import io, sparse
 
 from focus_cli.core.errors import BadInputError, FocusError, MissingResourceError, UsageError
 from focus_cli.platforms import detect, read
@@ -237,7 +238,7 @@ def test_values_that_are_no_counts(tmp_path):
     with pytest.raises(BadInputError, match="not whole numbers"):
         load(write(tmp_path / "d", COUNTS / 7.0))
     bright = load(write(tmp_path / "e", COUNTS * 1000))
-    assert any("are these intensities" in w for w in bright.warnings)
+    assert any("are these rescaled intensities" in w for w in bright.warnings)
 
 
 def test_no_picture_is_taken_for_the_image(tmp_path):
@@ -252,3 +253,34 @@ def test_a_column_that_comes_twice_is_read_once(tmp_path):
     lines = [line + "," + line.split(",")[0] for line in (folder / "locs.csv").read_text().splitlines()]
     (folder / "locs.csv").write_text("\n".join(lines) + "\n")
     check(load(folder))
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("ending", [".mtx", ".mtx.gz"])
+@pytest.mark.parametrize("lists", ["tsv", "R"])
+def test_counts_as_matrix_market_with_lists_beside_it(tmp_path, turned, ending, lists):
+    folder = write(tmp_path / "a")
+    (folder / "expr.csv").unlink()
+    plain = folder / "plain"
+    io.mmwrite(plain, sparse.coo_matrix(COUNTS.to_numpy() if turned else COUNTS.to_numpy().T))
+    text = (folder / "plain.mtx").read_bytes()
+    (folder / "plain.mtx").unlink()
+    (folder / f"counts{ending}").write_bytes(gzip.compress(text) if ending.endswith("gz") else text)
+    for name, words in (("barcodes", CELLS), ("genes", GENES)):
+        if lists == "tsv":
+            (folder / f"{name}.tsv").write_text("\n".join(words) + "\n")
+        else:
+            pd.Series(words, index=range(1, len(words) + 1), name="x").to_csv(folder / f"{name}.csv")
+    check(load(folder, counts=f"counts{ending}"))
+
+
+@pytest.mark.parametrize("present", [[], ["barcodes.tsv"], ["barcodes.tsv", "cells.csv", "genes.tsv"]])
+def test_a_matrix_without_its_lists_is_named(tmp_path, present):
+    folder = write(tmp_path / "a")
+    io.mmwrite(folder / "counts", sparse.coo_matrix(COUNTS.to_numpy().T))
+    for name in present:
+        (folder / name).write_text("\n".join(GENES if "gene" in name else CELLS) + "\n")
+    words = "no lists of the names of its features" if len(present) == 1 else "lists of the names of its barcodes"
+    with pytest.raises(MissingResourceError, match=words) as caught:
+        load(folder, counts="counts.mtx")
+    assert ".tsv" in caught.value.hint

@@ -281,7 +281,7 @@ def _check(
     if sample is not None and options.resolution_um is not None:
         raise UsageError("--resolution-um is the grid of a slide alone", hint="leave it away: a sample has locations")
     if Path(out).suffix != ".h5ad":
-        raise UsageError(f"{out} must end in .h5ad")
+        raise UsageError(f"{out} must end in .h5ad", hint="choose a name that ends in .h5ad")
     check_output(out, EMBEDDING, inputs=[sample, image, *others], overwrite=overwrite)
 
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from focus_cli.core.errors import MissingResourceError
+from focus_cli.core.errors import BadInputError, MissingResourceError
 from focus_cli.core.storage.regular import require_folder, require_regular
 
 
@@ -35,6 +35,8 @@ def require_files(path: Path, names: Sequence[str], kind: str, verb: str) -> Non
     path = Path(path)
     if not os.path.lexists(path):
         raise MissingResourceError(f"no such {kind}: {path}", hint=hint)
+    if os.path.isfile(path):
+        raise BadInputError(f"{path} is a file, and a {kind} of FOCUS is a folder", hint=hint)
     require_folder(path)
     for name in names:
         if not os.path.lexists(path / name):

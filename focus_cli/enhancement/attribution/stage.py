@@ -181,7 +181,7 @@ def _gene_table(estimate: Estimate, parts: dict[str, np.ndarray]) -> pd.DataFram
 
 def _check(out: Path, picture: Path | None, inputs: list[Path | None], overwrite: bool) -> None:
     if Path(out).suffix != ".h5ad":
-        raise UsageError(f"{out} must end in .h5ad")
+        raise UsageError(f"{out} must end in .h5ad", hint="choose a name that ends in .h5ad")
     check_output(out, WHY, inputs=inputs, outputs=[picture], overwrite=overwrite)
     if picture is not None:
         if Path(picture).suffix != ".png":

@@ -21,7 +21,7 @@ from focus_cli.platforms.sample import Detection, RawSample
 
 NAME = "tables"
 LOOKS_FOR = "--platform tables with --counts FILE and --positions FILE"
-ENDINGS = (*TABLE_ENDINGS, ".parquet")
+ENDINGS = (*TABLE_ENDINGS, ".parquet", ".mtx", ".mtx.gz")
 _CONTROLS = {
     r"blank[-_ ]?\d*$": "Blank",
     r"neg(ative)?[-_ ]?(control|probe|prb)": "Negative Control Probe",
