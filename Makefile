@@ -98,6 +98,7 @@ lint: install
 	$(BIN)/snakefmt --check workflows/Snakefile workflows/benchmark.smk workflow/Snakefile rules
 	$(BIN)/snakemake --lint
 	$(BIN)/lint-imports
+	$(BIN)/mypy
 
 import-graph: install
 	$(BIN)/python docs/hooks/import_graph.py

@@ -70,9 +70,9 @@ def command(
         return
     from focus_cli.core.errors import UsageError
 
-    for name, value in (("SLIDE", slide), ("--encoder", encoder), ("--out", out)):
-        if value is None:
-            raise UsageError(f"{name} is missing", hint="focus features SLIDE --encoder SPEC --out FEATURES.zarr")
+    if slide is None or encoder is None or out is None:
+        missing = next(n for n, v in (("SLIDE", slide), ("--encoder", encoder), ("--out", out)) if v is None)
+        raise UsageError(f"{missing} is missing", hint="focus features SLIDE --encoder SPEC --out FEATURES.zarr")
     from focus_cli.core.progress import say, warn
     from focus_cli.core.storage import check_output
     from focus_cli.core.storage.kinds import FEATURES

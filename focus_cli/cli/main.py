@@ -9,6 +9,7 @@ import warnings
 from typing import Any, NoReturn
 
 import rich_click as click
+from click import exceptions as click_exceptions
 
 from focus_cli import __version__
 from focus_cli.cli.endings import leave, quiet_hooks, refusal_of, remove_temporaries
@@ -127,9 +128,9 @@ def main() -> NoReturn:
     try:
         code = cli.main(prog_name="focus", standalone_mode=False)
         sys.stdout.flush()
-    except click.exceptions.Exit as error:
+    except click_exceptions.Exit as error:
         code = error.exit_code
-    except click.exceptions.NoArgsIsHelpError as error:
+    except click_exceptions.NoArgsIsHelpError as error:
         error.show()
         code = error.exit_code
     except click.ClickException as error:

@@ -171,7 +171,7 @@ def _names_of(options: Sequence[Callable]) -> list[str]:
 
     for option in options:
         option(nothing)
-    return [parameter.name for parameter in nothing.__click_params__]
+    return [parameter.name for parameter in vars(nothing)["__click_params__"]]
 
 
 _ENCODER_OPTIONS = (

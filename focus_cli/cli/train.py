@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import rich_click as click
 
@@ -72,7 +73,7 @@ def command(
 
     SIGTERM and SIGUSR1 end it after the step in hand with exit code 75; the same command with --resume goes on.
     """
-    what = {
+    what: dict[str, Any] = {
         "reference": reference,
         "prior": prior,
         "preset": preset,

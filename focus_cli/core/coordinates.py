@@ -125,7 +125,7 @@ class Coordinates:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Coordinates) and self.links == other.links
 
-    __hash__ = None  # links can be added
+    __hash__ = None  # type: ignore[assignment]  # links can be added
 
     def __repr__(self) -> str:
         return f"Coordinates({', '.join(f'{k.source} → {k.target}' for k in self.links)})"

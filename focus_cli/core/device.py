@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, is_dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 
@@ -32,10 +32,11 @@ def choose_device(name: str) -> str:
 def to_device(value: T, device: torch.device | str) -> T:
     """Move every tensor of a (nested) dataclass or list to `device`; other values stay as they are."""
     if isinstance(value, torch.Tensor):
-        return value.to(device)
+        return cast(T, value.to(device))
     if isinstance(value, list):
         moved: dict[int, object] = {}  # equal entries stay one tensor
-        return [moved.setdefault(id(item), to_device(item, device)) for item in value]
+        return cast(T, [moved.setdefault(id(item), to_device(item, device)) for item in value])
     if is_dataclass(value):
-        return replace(value, **{f.name: to_device(getattr(value, f.name), device) for f in fields(value)})
+        moved_fields = {f.name: to_device(getattr(value, f.name), device) for f in fields(value)}
+        return cast(T, replace(cast(Any, value), **moved_fields))
     return value

@@ -35,7 +35,7 @@ def load_settings(model: type[Settings], stage: str, path: Path | None, override
     UsageError
         If it is no YAML mapping, or a key or value is not known.
     """
-    settings = {}
+    settings: dict[str, Any] = {}
     if path is not None:
         if not Path(path).exists():
             raise MissingResourceError(f"no such config: {path}")

@@ -53,12 +53,12 @@ def split_name(name: str) -> tuple[str, str, str]:
     """Ensembl id, symbol and species of the genome of one name, each "" where it holds none."""
     if _PLAIN.fullmatch(name):  # most names by far
         return "", name, ""
-    if _ID_ALONE.fullmatch(name):
-        return _ID_ALONE.fullmatch(name)[1].upper(), "", ""
+    if found := _ID_ALONE.fullmatch(name):
+        return found[1].upper(), "", ""
     species = ""
     if _ANY_PREFIX.match(name):
-        species, found = next((s, m) for s, pattern in _PREFIX.items() if (m := pattern.match(name)))
-        name = name[found.end() :]
+        species, prefix = next((s, m) for s, pattern in _PREFIX.items() if (m := pattern.match(name)))
+        name = name[prefix.end() :]
     if "ENS" in name.upper():
         if found := _ID_ALONE.fullmatch(name):
             return found[1].upper(), "", species

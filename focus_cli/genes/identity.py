@@ -98,7 +98,7 @@ def read_gene_names(var: pd.DataFrame) -> GeneNames:
         An AnnData's ``var``; its index may hold ids or symbols, its columns either.
     """
     index = split_names(texts(var.index))
-    columns = {}  # by their plain names; of two alike the first
+    columns: dict[str, int] = {}  # by their plain names; of two alike the first
     for i, column in enumerate(var.columns):
         columns.setdefault("".join(c for c in str(column).lower() if c.isalnum()), i)
 
@@ -261,8 +261,8 @@ def resolve(names: GeneNames, table: GeneTable) -> tuple[np.ndarray, np.ndarray]
         _take(rows, evidence, open_, found, kind)
     open_ = np.flatnonzero((rows == UNKNOWN) & (symbol != ""))
     if len(open_):
-        found = [table.by_spelling.get(plain(name), UNKNOWN) for name in symbol[open_].tolist()]
-        _take(rows, evidence, open_, np.array(found, np.int64), Evidence.SPELLING)
+        found = np.array([table.by_spelling.get(plain(name), UNKNOWN) for name in symbol[open_].tolist()], np.int64)
+        _take(rows, evidence, open_, found, Evidence.SPELLING)
     return np.maximum(rows, UNKNOWN), evidence
 
 

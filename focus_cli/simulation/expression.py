@@ -109,7 +109,7 @@ def make_programs(seed: int, n_panel: int) -> Programs:
         own = np.flatnonzero(program == f"state: {state}")
         sign = np.where(rng.random(len(own)) < 0.7, 1, -1)
         strength = sign * rng.uniform(0.5, 1.0, len(own))
-        slopes[k][np.ix_(_RESPONDERS[k], own)] = strength
+        slopes[k][np.ix_(np.array(_RESPONDERS[k]), own)] = strength
     content = MEAN_MOLECULES * n * np.array(RNA_CONTENT)
     log_profile += np.log(content / np.exp(log_profile).sum(axis=1))[:, None]
 

@@ -7,6 +7,8 @@ so that the image tells something of the expression and never all of it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
@@ -53,7 +55,7 @@ class Histology:
         masks = [_soften(tissue.domain == d) for d in range(len(DOMAINS))]
         self._cover = Field(_soften(tissue.inside & ~tissue.lumen), STEP_UM)
         self._eosin, self._diffuse, self._fibrous = (
-            Field(sum(m * np.float32(v) for m, v in zip(masks, table)) * scale, STEP_UM)
+            Field(_mixed(masks, table) * scale, STEP_UM)
             for table, scale in ((_EOSIN, cloud), (_DIFFUSE, 1), (_FIBROUS, 1))
         )
         self._fat = Fat(tissue, cells)
@@ -93,6 +95,11 @@ class Histology:
         eosin = self._eosin.band(y, x) * np.clip(texture, 0.15, None) * cover
         blue = self._diffuse.band(y, x) * np.clip(1 + 0.25 * mottle + 0.10 * grain, 0, None) * cover
         return eosin.astype(np.float32), blue.astype(np.float32)
+
+
+def _mixed(masks: list[np.ndarray], shares: Iterable[float]) -> np.ndarray:
+    """Sum of the masks, each times its share."""
+    return np.add.reduce([m * np.float32(v) for m, v in zip(masks, shares)])
 
 
 def _soften(mask: np.ndarray) -> np.ndarray:

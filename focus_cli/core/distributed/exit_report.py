@@ -41,5 +41,6 @@ def read_exit_report(path: Path) -> FocusError | None:
         record = json.loads(Path(path).read_text())
     except FileNotFoundError:
         return None
-    kinds = {kind.exit_code: kind for kind in (FocusError, *FocusError.__subclasses__())}
-    return kinds[record["exit_code"]](record["message"], record["hint"])
+    kinds: list[type[FocusError]] = [FocusError, *FocusError.__subclasses__()]
+    by_code = {kind.exit_code: kind for kind in kinds}
+    return by_code[record["exit_code"]](record["message"], record["hint"])

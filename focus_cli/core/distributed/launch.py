@@ -79,7 +79,7 @@ def _wait(child: subprocess.Popen) -> int:
 
     def forward(number: int, frame) -> None:
         if child.poll() is None:
-            child.send_signal(FORWARDED[number])
+            child.send_signal(FORWARDED[signal.Signals(number)])
 
     before = {number: signal.signal(number, forward) for number in FORWARDED}
     try:

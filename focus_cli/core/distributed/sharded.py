@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -84,7 +84,7 @@ class Sharded(Alone):
 
     @contextlib.contextmanager
     def _held(self, last: bool) -> Iterator[None]:
-        self.loss.set_requires_gradient_sync(last)
+        cast(Any, self.loss).set_requires_gradient_sync(last)
         yield
 
     def step(self, clip: float) -> None:

@@ -19,9 +19,11 @@ from focus_cli.core.storage.documents import parse_json
 from focus_cli.core.storage.hdf5 import check_sparse, open_hdf5
 
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
     import pandas as pd
 
-    Node = h5py.Group | h5py.Dataset
+    Node: TypeAlias = h5py.Group | h5py.Dataset
 
 
 def open_h5ad(path: Path) -> h5py.File:

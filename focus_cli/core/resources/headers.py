@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from focus_cli.core.errors import FocusError
 from focus_cli.core.storage.documents import read_json_object
@@ -29,6 +29,7 @@ def h5ad_matrix(path: Path) -> Shape | None:
             return None
         found = [_anndata_matrix(file[name]) for name in ("layers/counts", "raw/X", "X") if name in file]
         return max((shape for shape in found if shape), key=lambda shape: shape[2], default=None)
+    return None  # damaged
 
 
 def answered_matrix(path: Path) -> Shape | None:
@@ -39,7 +40,8 @@ def answered_matrix(path: Path) -> Shape | None:
         for name in ("layers/counts", "X"):
             if name in file and (found := _anndata_matrix(file[name])):
                 return found
-        return *(_index_length(file[table]) for table in ("obs", "var")), 0
+        return _index_length(file["obs"]), _index_length(file["var"]), 0
+    return None  # damaged
 
 
 def _index_length(table: Any) -> int:
@@ -55,6 +57,7 @@ def tenx_matrix(path: Path) -> Shape | None:
             return None
         genes, locations = (int(n) for n in file["matrix/shape"][:2])
         return locations, genes, int(file["matrix/data"].shape[0])
+    return None  # damaged
 
 
 def loom_matrix(path: Path) -> Shape | None:
@@ -64,6 +67,7 @@ def loom_matrix(path: Path) -> Shape | None:
             return None
         genes, cells = file["matrix"].shape
         return int(cells), int(genes), int(cells) * int(genes)
+    return None  # damaged
 
 
 def gef_matrix(path: Path, bin_size: int) -> Shape | None:
@@ -82,6 +86,7 @@ def gef_matrix(path: Path, bin_size: int) -> Shape | None:
                 bins = (sides[0] // bin_size + 1) * (sides[1] // bin_size + 1)
                 return min(bins, entries), genes, entries
         return None
+    return None  # damaged
 
 
 def mtx_matrix(path: Path) -> Shape | None:
@@ -151,7 +156,7 @@ def image_pixels(path: Path | None) -> tuple[int, int]:
                 from focus_cli.core.storage.tiff_file import open_tiff_file
 
                 with open_tiff_file(path) as file:
-                    page = file.pages[0]
+                    page = cast(Any, file.pages[0])
                     return page.imagewidth * page.imagelength, 0
     except Exception:  # libraries raise many kinds for a damaged file; the stage itself will say what is wrong
         pass

@@ -73,7 +73,8 @@ def named_faults(temporary: Path) -> Iterator[None]:
     except Exception as error:
         if isinstance(error, PermissionError) and str(temporary) in str(error):
             raise MissingResourceError(
-                f"cannot write into {temporary.parent}: {os.strerror(error.errno).lower()}", hint="choose another --out"
+                f"cannot write into {temporary.parent}: {os.strerror(error.errno or errno.EACCES).lower()}",
+                hint="choose another --out",
             ) from error
         fault = fault_of(error) or (None if isinstance(error, FocusError) else _probe(temporary))
         if fault is None or fault is error:
@@ -83,7 +84,8 @@ def named_faults(temporary: Path) -> Iterator[None]:
 
 def chain_of(error: BaseException) -> Iterator[BaseException]:
     """An exception and all that it came of, the last first."""
-    waiting, seen = [error], set()
+    waiting: list[BaseException | None] = [error]
+    seen: set[int] = set()
     while waiting:
         one = waiting.pop(0)
         if one is None or id(one) in seen:

@@ -107,7 +107,10 @@ def _described(name: str, needed: tuple[str, ...], path: Path, **equal: str) -> 
 
 
 def _folder_kind(name: str, description: str, needed: tuple[str, ...], *parts: str, **equal: str) -> Kind:
-    return Kind(name, True, partial(_described, description, needed, **equal), (description, *parts))
+    def is_one(path: Path) -> bool:
+        return _described(description, needed, path, **equal)
+
+    return Kind(name, True, is_one, (description, *parts))
 
 
 def _focus_of(path: Path) -> tuple[str, dict[str, Any]] | None:

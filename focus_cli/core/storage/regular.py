@@ -13,7 +13,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 from focus_cli.core.errors import BadInputError, FocusError, MissingResourceError
 
@@ -144,7 +144,7 @@ def open_maybe_gzip(path: Path) -> Iterator[IO[bytes]]:
             yield stream
             return
         with gzip.open(stream) as unpacked:
-            yield io.BufferedReader(BoundedStream(unpacked, path), 1 << 16)
+            yield io.BufferedReader(BoundedStream(cast(IO[bytes], unpacked), path), 1 << 16)
 
 
 class BoundedStream(io.RawIOBase):

@@ -171,7 +171,8 @@ def _machine() -> tuple[str, str]:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except (OSError, ValueError):
         boot = ""
-    return tuple(hashlib.sha256(t.encode()).hexdigest()[:8] for t in (f"{platform.node()}\n{namespace}", boot))
+    machine, started = (hashlib.sha256(t.encode()).hexdigest()[:8] for t in (f"{platform.node()}\n{namespace}", boot))
+    return machine, started
 
 
 def _start_of(pid: int) -> int | None:

@@ -198,10 +198,11 @@ class MatrixOnDisk:
         if self.kind == "csc":
             for first, last in self._pieces():
                 cells = self._node["indices"][first:last]
-                yield (
-                    self._node["data"][first:last].astype(np.float32),
-                    lambda ufunc, x, into, c=cells: ufunc.at(into, c, x),
-                )
+
+                def scatter(ufunc: np.ufunc, x: np.ndarray, into: np.ndarray, cells=cells) -> None:
+                    ufunc.at(into, cells, x)
+
+                yield self._node["data"][first:last].astype(np.float32), scatter
             return
         for first, last in self._blocks():
             if self.kind == "dense":

@@ -70,7 +70,8 @@ def choose_source(file: h5py.File, path: Path) -> Source:
     if not candidates:
         raise BadInputError(f"{path}: there is no expression matrix", hint=f"X, raw or {_COUNTS} must hold one")
     stated = stated_log_base(_uns(file), str(path))
-    usable, unusable = [], []
+    usable: list[Source] = []
+    unusable: list[tuple[str, str]] = []
     for name, node, genes in candidates:
         matrix = MatrixOnDisk(node)
         found = matrix.survey()
