@@ -7,8 +7,8 @@
     python benchmarks/same_outputs.py compare before after --renamed focus_own_factors=focus_sample_factors
 
 One section is simulated (Visium, 1.5 mm, 80 genes), the other real (legacy ST, C4 of the breast data, with its H&E and
-single-cell reference; left out without ``FOCUS_DATA``). Every array and column of every .h5ad file is compared bit by bit;
-what describes the run (``uns``) is not.
+single-cell reference; left out without ``FOCUS_DATA``). Every array and column of every .h5ad file is compared bit by
+bit; what describes the run (``uns``) is not.
 """
 
 from __future__ import annotations

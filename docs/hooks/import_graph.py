@@ -98,13 +98,13 @@ def table(found: Counter[tuple[str, str]], below: list[list[str]]) -> str:
     lines = [
         f"{len(found)} arrows between {sum(map(len, below))} packages on {len(below)} levels, no circle.",
         "",
-        "| level | package | imports from (number of imports) |",
+        "| level | package | imports from |",
         "|---|---|---|",
     ]
     for number in range(len(below), 0, -1):
         for name in below[number - 1]:
-            to = sorted(((b, n) for (a, b), n in found.items() if a == name), key=lambda item: (-item[1], item[0]))
-            lines.append(f"| {number} | `{name}` | {', '.join(f'{b} ({n})' for b, n in to) or '–'} |")
+            to = sorted(imported for importer, imported in found if importer == name)
+            lines.append(f"| {number} | `{name}` | {', '.join(to) or '–'} |")
     return "\n".join(lines) + "\n"
 
 
