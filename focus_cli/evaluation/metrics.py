@@ -14,7 +14,7 @@ from scipy.special import gammaln, xlogy
 from scipy.stats import rankdata
 
 # A column whose standard deviation is below this share of its root mean square is flat in float32.
-_FLAT = 1e-5
+FLAT = 1e-5
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def block_moments(truth: np.ndarray, prediction: np.ndarray, blocks: np.ndarray)
 def _spread(square: np.ndarray, mean: np.ndarray, n: np.ndarray) -> np.ndarray:
     """Variance with what is flat at float32 set to exactly 0."""
     variance = square / n - mean**2
-    return np.where(variance > _FLAT**2 * square / n, variance, 0.0)
+    return np.where(variance > FLAT**2 * square / n, variance, 0.0)
 
 
 def pearson(moments: Moments) -> np.ndarray:

@@ -15,6 +15,7 @@ from focus_cli.evaluation.baselines import BASELINES, Inputs, NotRunnable, Secti
 from focus_cli.evaluation.baselines.reference import _mix
 from focus_cli.evaluation.baselines.ridge import block_folds, fit_ridge, random_folds
 from focus_cli.evaluation.baselines.spatial import interpolation_weights
+from focus_cli.evaluation.baselines.transfer import moments
 from focus_cli.evaluation.truth import read_truth
 
 
@@ -209,6 +210,20 @@ def test_spage_averages_cells_that_are_alike(tmp_path, loadings):
     blank.X = sparse.csr_matrix(np.ones(cells.shape, np.float32))
     with pytest.raises(NotRunnable, match="varies in the reference"):
         BASELINES["spage"](inputs_for(tissue, np.arange(20), cells=blank))
+
+
+@pytest.mark.parametrize("value", [0.01, 1.0, 4.6, 9.2, 1e4])
+@pytest.mark.parametrize("n", [7, 600, 20_000])
+def test_rounding_is_no_variation(value, n):
+    """Columns that are zero, constant or off by one float32 step are flat at any level; one row in n is variation."""
+    values = np.full((n, 4), value, np.float32)
+    values[:, 0] = 0
+    values[::2, 2] = np.nextafter(np.float32(value), np.float32(np.inf))
+    values[0, 3] *= 1.02
+    mean, scale = moments(sparse.csr_matrix(values))
+    np.testing.assert_allclose(mean, values.mean(axis=0, dtype=np.float64), rtol=1e-12)
+    assert (scale > 0).tolist() == [False, False, False, True]
+    assert scale[3] == pytest.approx(1 / values[:, 3].std(dtype=np.float64), rel=1e-4)
 
 
 def test_a_reference_without_types_is_projected_on_its_states(tmp_path, loadings):

@@ -43,7 +43,8 @@ def spage(inputs: Inputs) -> Prediction:
 def _correlation(values: sparse.csr_matrix) -> np.ndarray:
     """Correlations of the columns, never made dense over rows; 0 for flat columns."""
     mean, scale = moments(values)
-    gram = np.asarray((values.T @ values).todense(), dtype=np.float64) / values.shape[0]
+    values = values.astype(np.float64)
+    gram = np.asarray((values.T @ values).todense()) / values.shape[0]
     return (gram - np.outer(mean, mean)) * np.outer(scale, scale)
 
 

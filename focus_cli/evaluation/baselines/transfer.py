@@ -8,16 +8,18 @@ import numpy as np
 from scipy import sparse
 
 from focus_cli.evaluation.baselines.ridge import Ridge
+from focus_cli.evaluation.metrics import FLAT
 
 MAX_ROWS = 20_000  # training rows of a transfer; more are drawn from by the seed
 
 
 def moments(values: sparse.csr_matrix) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and 1/standard deviation of each column (0 for a flat one), float64."""
-    mean = np.asarray(values.mean(axis=0, dtype=np.float64)).ravel()
-    square = np.asarray(values.multiply(values).mean(axis=0, dtype=np.float64)).ravel()
+    """Mean and 1/standard deviation of each column (0 for one that is flat up to rounding), float64."""
+    values = values.astype(np.float64)  # squares in float32 differ from the square of the mean by their rounding
+    mean = np.asarray(values.mean(axis=0)).ravel()
+    square = np.asarray(values.multiply(values).mean(axis=0)).ravel()
     std = np.sqrt(np.maximum(square - mean**2, 0))
-    return mean, np.divide(1.0, std, out=np.zeros_like(std), where=std > 1e-6)
+    return mean, np.divide(1.0, std, out=np.zeros_like(std), where=std > FLAT * np.sqrt(square))
 
 
 def standardised(values: sparse.csr_matrix) -> np.ndarray:
