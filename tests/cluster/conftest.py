@@ -1,4 +1,4 @@
-"""A real Slurm for the session, and studies that run on it."""
+"""A real Slurm for each file of tests, and studies that run on it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cluster_runs import CONFIG, ClusterRun
 from local_slurm import LocalSlurm, why_not
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def slurm(tmp_path_factory):
     """A Slurm of three nodes on this machine; the test skips, with the reason, where none can be started."""
     if (reason := why_not()) is not None:

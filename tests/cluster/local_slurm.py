@@ -7,12 +7,14 @@ killed by the accounting daemon, as on clusters without cgroups.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import importlib.util
 import os
 import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,8 @@ from pathlib import Path
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "scontrol", "sinfo")
 SYSTEM_CONF = Path("/etc/slurm/slurm.conf")
 NODES = ("cpu1", "gpu1", "gpu2")
+# Tests of two environments may run at the same time; the system's configuration and the names of nodes are one.
+LOCK = Path(tempfile.gettempdir()) / "focus-tests-slurm.lock"
 
 _CONF = """\
 ClusterName=focustest
@@ -105,9 +109,12 @@ class LocalSlurm:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.conf = folder / "slurm.conf"
+        self._lock = None
 
     def start(self) -> None:
-        """Write the configuration, start the daemons, wait until every node is idle."""
+        """Wait for another test's Slurm, write the configuration, start the daemons, wait until every node is idle."""
+        self._lock = open(LOCK, "w")  # noqa: SIM115 (held until `stop`)
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
         for name in ("state", "log", "run", *(f"spool/{node}" for node in NODES)):
             (self.folder / name).mkdir(parents=True)
         self.folder.chmod(0o755)
@@ -174,6 +181,8 @@ class LocalSlurm:
         if SYSTEM_CONF.is_symlink() and SYSTEM_CONF.readlink() == self.conf:
             SYSTEM_CONF.unlink()
         os.environ.pop("SLURM_CONF", None)
+        if self._lock is not None:
+            self._lock.close()
 
     def ask(self, *command: str) -> str:
         """What a client of Slurm prints."""
