@@ -215,7 +215,7 @@ def main() -> None:
     common = [name for name in spread.index if (spread.loc[name] > 0).sum() > 1]
     print(f"{len(text)} labelled locations of {len(np.unique(donors))} donors, seed {args.seed}; classes: "
           f"{', '.join(f'{name} {int(spread.loc[name].sum())}' for name in spread.index)}", flush=True)  # fmt: skip
-    # Control: labels dealt out anew within each donor mean nothing, and must give one half.
+    # Control: labels permuted within each donor carry no information, and must give one half.
     rng = np.random.default_rng(args.seed)
     dealt = text.copy()
     for donor in np.unique(donors):
@@ -226,7 +226,7 @@ def main() -> None:
     }
     if args.controls:
         nothing = np.where(dealt == args.positive, args.positive, "rest")
-        tasks[f"{args.positive} against the rest, labels dealt out anew within each donor"] = (nothing, [args.positive])
+        tasks[f"{args.positive} against the rest, labels permuted within each donor"] = (nothing, [args.positive])
     weights = None
     for task, (labels, classes) in tasks.items():
         print(f"\n### {task}\n\n{HEADER}\n|---|---:|---:|---:|---:|---:|---:|")

@@ -212,7 +212,7 @@ def run_case(case: str, folds, variants: dict[str, CellTypeOptions], peers: dict
     for name, inside, size in sets:
         lines += [
             "",
-            f"{name}, one fold: the set of types named holds the right one in {inside:.3f}, {size:.2f} types.",
+            f"{name}, one fold: the prediction set contains the correct type in {inside:.3f}, {size:.2f} types.",
         ]
     return "\n".join(lines)
 
@@ -227,7 +227,7 @@ def logistic(folds) -> str:
         model = LogisticRegression(max_iter=500).fit(np.log1p(cells.X.toarray()), cells.obs["cell_type"].astype(str))
         x = sparse.csr_matrix(sample.layers["counts"]).toarray()
         right.append(model.predict(np.log1p(x)) == truth.columns.to_numpy()[truth.to_numpy().argmax(axis=1)])
-    return f"Logistic regression on log1p counts of the reference's cells: {np.concatenate(right).mean():.3f} right."
+    return f"Logistic regression on log1p counts of the reference's cells: {np.concatenate(right).mean():.3f} correct."
 
 
 def main() -> None:

@@ -249,7 +249,7 @@ def seen_by_focus(embedding: Path, names: pd.Index) -> np.ndarray:
 
 
 def calibration(labels: pd.Series, answer: pd.DataFrame) -> dict[str, float]:
-    """Mean confidence beside the share that is right, each domain standing for one label at most.
+    """Mean confidence and the share that is correct; each domain is assigned at most one label.
 
     `off` is the mean distance of the two over fifths of the locations by confidence.
     """
@@ -347,7 +347,7 @@ def markdown(rows: pd.DataFrame) -> str:
             text.append(f"| {method} | " + " | ".join(cells) + " |")
         text.append("")
     if "confidence" in rows:
-        text.append("**Confidence**\n\n| section | method | mean | right | off |\n|---|---|---:|---:|---:|")
+        text.append("**Confidence**\n\n| section | method | mean | correct | off |\n|---|---|---:|---:|---:|")
         for r in rows.dropna(subset=["confidence"]).itertuples():
             text.append(f"| {r.section} | {r.method} | {r.confidence:.2f} | {r.right:.2f} | {r.off:.2f} |")
         text.append("")

@@ -139,7 +139,7 @@ def main() -> None:
         bags, target, _, _ = draw(designs[0], args.seed)
         values = permuted(bags, target, permutations, args.seed, "attention")
         error = np.std(values, ddof=1) / np.sqrt(len(values))
-        print(f"\n{designs[0].name}, outcomes dealt out anew {permutations} times: {np.mean(values):.3f} on average")
+        print(f"\n{designs[0].name}, outcomes permuted {permutations} times: {np.mean(values):.3f} on average")
         print(f"({min(values):.3f} to {max(values):.3f}; standard error {error:.3f})")
 
 

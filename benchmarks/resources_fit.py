@@ -40,7 +40,8 @@ def tables(records: list[dict]) -> str:
         seconds = fit(records, stage, lambda r: r["cpu_seconds"], {})
         lines += [f"\n{stage}", "| unit | bytes | seconds |", "|---|---|---|"]
         lines += [f"| {u} | {memory.get(u, 0):.3g} | {seconds.get(u, 0):.3g} |" for u in COSTS[stage]]
-    lines += ["", "| stage | sample | locations | entries | peak MB | asked MB | asked / peak | s |", "|" + "---|" * 8]
+    head = ("stage", "sample", "locations", "entries", "peak MB", "requested MB", "requested / peak", "s")
+    lines += ["", f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     for r in sorted(records, key=lambda r: (r["stage"], r["work"]["nonzero"])):
         peak, amounts = r["peak_bytes"] / 1e6, r["work"]
         asked = max(MARGIN * sum(amounts.get(u, 0.0) * c.bytes for u, c in COSTS[r["stage"]].items()) / 1e6, FLOOR_MB)

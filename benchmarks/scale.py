@@ -75,7 +75,7 @@ def rows(unit: dict[str, float], locations: float, cells: float) -> list[tuple[s
     table += [(f"{name}, cores", hours(s), s / 3600 * unit["core_price"]) for name, s in cores.items()]
     table += [(f"{name}, one GPU", hours(s), s / 3600 * unit["gpu_price"]) for name, s in gpus.items()]
     needed = cores["draw views for training"] / gpus["train base"]
-    table.append(("cores that keep one GPU busy, base", f"{needed:.0f}", 0.0))
+    table.append(("cores needed to supply one GPU, base", f"{needed:.0f}", 0.0))
     table.append(("planning the DAG", hours(sections * unit["plan_s"]), 0.0))
     return table
 
