@@ -163,6 +163,10 @@ def read(path: Path, platform: str = "auto", **options: Any) -> RawSample:
     for name in sorted(given.keys() - understood):
         flag = "--" + name.replace("_", "-")
         takers = [other for other in PLATFORMS if name in reader_options(other)]
+        if not takers:
+            raise UsageError(
+                f"no platform has an option {name!r}", hint=f"{platform} has {', '.join(sorted(understood))}"
+            )
         raise UsageError(f"{flag} is for {', '.join(takers)}, this is {platform}", hint=f"leave {flag} out")
     # What libraries warn of is how old or odd a file is to them; what matters to the user is in the sample's warnings.
     with warnings.catch_warnings():

@@ -11,7 +11,7 @@ import pytest
 from raw_folders import write_visium
 
 from focus_cli.core.errors import BadInputError, FocusError, UsageError
-from focus_cli.platforms import detect
+from focus_cli.platforms import detect, read
 from focus_cli.platforms.detection import PLATFORMS, _reader
 from focus_cli.simulation import simulate
 from focus_cli.simulation.arrays import PLATFORMS as SIMULATED
@@ -108,3 +108,10 @@ def test_a_packed_folder_is_named_as_one(tmp_path, kind, tool):
     with pytest.raises(BadInputError, match="is an archive of several files") as refused:
         detect(packed)
     assert tool in refused.value.hint and "--platform" not in refused.value.hint
+
+
+def test_an_option_of_no_platform_is_named_with_those_there_are(tmp_path):
+    write_visium(tmp_path / "A")
+    with pytest.raises(UsageError, match="no platform has an option 'mp'") as refused:
+        read(tmp_path / "A", mp=0.5)
+    assert "mpp" in refused.value.hint

@@ -18,7 +18,7 @@ from focus_cli.workflow.config.variables import check_input_path, expand, in_wor
 COLUMNS = tuple(SampleRow.model_fields)
 _TABLE_COLUMNS = ("counts", "positions")
 _PATH_COLUMNS = ("path", "image", "align", "landmarks", "reference", "truth", "truth_fine")
-_HINT = "the columns are described in config/README.md"
+_HINT = "the columns are described in the sheet that focus init writes, and in config/README.md of the repository"
 
 
 def load_samples(sheet: Path | str, *, check_paths: bool = False) -> list[SampleRow]:
