@@ -2,10 +2,10 @@ if RUN.annotate.labels:
 
     rule fit_annotations:
         input:
-            embeddings=of_cohort(PLAN.answers.training_embeddings_of),
+            embeddings=of_cohort(PLAN.analyses.training_embeddings_of),
             labels=PLAN.files["annotate.labels"],
         output:
-            directory(PLAN.answers.head("annotations", "{model}")),
+            directory(PLAN.analyses.head("annotations", "{model}")),
         log:
             f"{OUT}/logs/fit_annotations/{{model}}.log",
         benchmark:
@@ -31,10 +31,10 @@ if RUN.annotate.labels:
 
 rule annotate:
     input:
-        embedding=PLAN.answers.embedding("{sample}"),
-        head=of_sample(PLAN.answers.head_of("annotations")),
+        embedding=PLAN.analyses.embedding("{sample}"),
+        head=of_sample(PLAN.analyses.head_of("annotations")),
     output:
-        PLAN.answers.answer("annotations", "{sample}"),
+        PLAN.analyses.result("annotations", "{sample}"),
     log:
         f"{OUT}/logs/annotate/{{sample}}.log",
     benchmark:

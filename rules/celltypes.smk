@@ -3,7 +3,7 @@ rule celltypes:
         enhanced=PLAN.enhanced("{sample}"),
         reference=SAMPLE_REFERENCE,
     output:
-        PLAN.answers.answer("celltypes", "{sample}"),
+        PLAN.analyses.result("celltypes", "{sample}"),
     log:
         f"{OUT}/logs/celltypes/{{sample}}.log",
     benchmark:

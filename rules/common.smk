@@ -72,24 +72,24 @@ ADAPT_FLAG = flags(adapt=RUN.enhance.adapt)
 REFINE_FLAG = flags(resolution_um=RUN.enhance.resolution_um)
 
 
-def of_sample(answer):
+def of_sample(value_of):
     """What a rule looks up by its sample."""
-    return by("sample", PLAN.samples, answer)
+    return by("sample", PLAN.samples, value_of)
 
 
-def of_model(answer):
+def of_model(value_of):
     """What a rule looks up by its model."""
-    return by("model", PLAN.models, answer)
+    return by("model", PLAN.models, value_of)
 
 
-def of_cohort(answer):
+def of_cohort(value_of):
     """What a rule looks up by a model of all the samples that it enhances."""
-    return by("model", PLAN.answers.cohorts, answer)
+    return by("model", PLAN.analyses.cohorts, value_of)
 
 
-def of_fold(answer, folds=PLAN.folds):
+def of_fold(value_of, folds=PLAN.folds):
     """What a rule looks up by its hold-out."""
-    return by("fold", folds, answer)
+    return by("fold", folds, value_of)
 
 
 def files_beside(name):
@@ -159,7 +159,7 @@ FOLD_REFERENCE_FLAGS = of_fold(flags_of("reference", PLAN.reference_of_fold))
 
 def flags_of_tests(name):
     """Where tests may lean on the estimate: the sample, the model that never met it, and the reference."""
-    given = PLAN.answers.tested_with(name)
+    given = PLAN.analyses.tested_with(name)
     if not given:
         return ""
     sample, model = given

@@ -1,9 +1,9 @@
 # Domains of all samples of a model are found together, so that they mean the same in each.
 rule domains:
     input:
-        of_cohort(PLAN.answers.divided_into_domains),
+        of_cohort(PLAN.analyses.divided_into_domains),
     output:
-        directory(PLAN.answers.folder("domains", "{model}")),
+        directory(PLAN.analyses.folder("domains", "{model}")),
     log:
         f"{OUT}/logs/domains/{{model}}.log",
     benchmark:

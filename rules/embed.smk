@@ -4,7 +4,7 @@ rule embed:
         model=of_sample(PLAN.model_of),
         reference=SAMPLE_REFERENCE,
     output:
-        PLAN.answers.embedding("{sample}"),
+        PLAN.analyses.embedding("{sample}"),
     log:
         f"{OUT}/logs/embed/{{sample}}.log",
     benchmark:

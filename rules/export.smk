@@ -4,9 +4,9 @@
 rule export_anndata:
     input:
         enhanced=PLAN.enhanced("{sample}"),
-        answers=of_sample(PLAN.answers.made_for),
+        analyses=of_sample(PLAN.analyses.made_for),
     output:
-        PLAN.answers.export("{sample}", "anndata"),
+        PLAN.analyses.export("{sample}", "anndata"),
     log:
         f"{OUT}/logs/export_anndata/{{sample}}.log",
     benchmark:
@@ -19,33 +19,33 @@ rule export_anndata:
         runtime=ASK.runtime("export", "sample"),
     params:
         stage_version=1,
-        answers=of_sample(PLAN.answers.of_sample),
+        analyses=of_sample(PLAN.analyses.of_sample),
         kind="anndata",
     shell:
-        "focus export {input.enhanced:q} {params.answers:q} --to {params.kind} --out {output:q} > {log:q} 2>&1"
+        "focus export {input.enhanced:q} {params.analyses:q} --to {params.kind} --out {output:q} > {log:q} 2>&1"
 
 
 use rule export_anndata as export_spatialdata with:
     output:
-        directory(PLAN.answers.export("{sample}", "spatialdata")),
+        directory(PLAN.analyses.export("{sample}", "spatialdata")),
     log:
         f"{OUT}/logs/export_spatialdata/{{sample}}.log",
     benchmark:
         f"{OUT}/benchmarks/export_spatialdata/{{sample}}.tsv"
     params:
         stage_version=1,
-        answers=of_sample(PLAN.answers.of_sample),
+        analyses=of_sample(PLAN.analyses.of_sample),
         kind="spatialdata",
 
 
 use rule export_anndata as export_vitessce with:
     output:
-        directory(PLAN.answers.export("{sample}", "vitessce")),
+        directory(PLAN.analyses.export("{sample}", "vitessce")),
     log:
         f"{OUT}/logs/export_vitessce/{{sample}}.log",
     benchmark:
         f"{OUT}/benchmarks/export_vitessce/{{sample}}.tsv"
     params:
         stage_version=1,
-        answers=of_sample(PLAN.answers.of_sample),
+        analyses=of_sample(PLAN.analyses.of_sample),
         kind="vitessce",

@@ -2,10 +2,10 @@ rule interactions:
     input:
         enhanced=PLAN.enhanced("{sample}"),
         pairs=PLAN.files["interactions.pairs"],
-        tested_with=of_sample(PLAN.answers.tested_with),
+        tested_with=of_sample(PLAN.analyses.tested_with),
         reference=SAMPLE_REFERENCE,
     output:
-        PLAN.answers.answer("interactions", "{sample}"),
+        PLAN.analyses.result("interactions", "{sample}"),
     log:
         f"{OUT}/logs/interactions/{{sample}}.log",
     benchmark:

@@ -1,9 +1,9 @@
 rule fit_outcome:
     input:
-        embeddings=of_cohort(PLAN.answers.training_embeddings_of),
+        embeddings=of_cohort(PLAN.analyses.training_embeddings_of),
         table=PLAN.files["outcome.table"],
     output:
-        directory(PLAN.answers.head("outcomes", "{model}")),
+        directory(PLAN.analyses.head("outcomes", "{model}")),
     log:
         f"{OUT}/logs/fit_outcome/{{model}}.log",
     benchmark:
@@ -32,13 +32,13 @@ rule fit_outcome:
 
 rule outcome:
     input:
-        embeddings=of_cohort(PLAN.answers.embeddings_of),
-        head=PLAN.answers.head("outcomes", "{model}"),
+        embeddings=of_cohort(PLAN.analyses.embeddings_of),
+        head=PLAN.analyses.head("outcomes", "{model}"),
         # A head that was fitted on slides alone is asked about slides alone.
         table=PLAN.files["outcome.table"] if RUN.outcome.covariates else [],
     output:
-        table=PLAN.answers.outcomes("{model}"),
-        attention=directory(PLAN.answers.folder("attention", "{model}")),
+        table=PLAN.analyses.outcomes("{model}"),
+        attention=directory(PLAN.analyses.folder("attention", "{model}")),
     log:
         f"{OUT}/logs/outcome/{{model}}.log",
     benchmark:

@@ -1,11 +1,11 @@
 rule patterns:
     input:
         enhanced=PLAN.enhanced("{sample}"),
-        tested_with=of_sample(PLAN.answers.tested_with),
+        tested_with=of_sample(PLAN.analyses.tested_with),
         reference=SAMPLE_REFERENCE,
-        celltypes=of_sample(PLAN.answers.celltypes_of),
+        celltypes=of_sample(PLAN.analyses.celltypes_of),
     output:
-        PLAN.answers.answer("patterns", "{sample}"),
+        PLAN.analyses.result("patterns", "{sample}"),
     log:
         f"{OUT}/logs/patterns/{{sample}}.log",
     benchmark:
@@ -20,7 +20,7 @@ rule patterns:
         stage_version=1,
         flags=flags(seed=RUN.seed),
         tests=of_sample(flags_of_tests),
-        celltypes=of_sample(flags_of("celltypes", PLAN.answers.celltypes_of)),
+        celltypes=of_sample(flags_of("celltypes", PLAN.analyses.celltypes_of)),
     shell:
         "focus patterns {input.enhanced:q} --out {output:q}"
         " {params.flags} {params.tests} {params.celltypes} > {log:q} 2>&1"

@@ -3,7 +3,7 @@ rule report_sample:
         enhanced=PLAN.enhanced("{sample}"),
         refined=PLAN.refined("{sample}"),
         scores=of_sample(PLAN.scores_of),
-        answers=of_sample(PLAN.answers.made_for),
+        analyses=of_sample(PLAN.analyses.made_for),
         sample=PLAN.sample("{sample}"),
     output:
         report(
@@ -24,10 +24,10 @@ rule report_sample:
     params:
         stage_version=3,
         scores=of_sample(flags_of("scores", PLAN.scores_of)),
-        answers=of_sample(flags_of("answer", PLAN.answers.of_sample)),
+        analyses=of_sample(flags_of("analysis", PLAN.analyses.of_sample)),
     shell:
         "focus report {input.enhanced:q} {input.refined:q} --sample {input.sample:q} --out {output:q}"
-        " {params.scores} {params.answers} > {log:q} 2>&1"
+        " {params.scores} {params.analyses} > {log:q} 2>&1"
 
 
 if RUN.report.together:
@@ -35,8 +35,8 @@ if RUN.report.together:
     rule report_of_all:
         input:
             enhanced=[PLAN.enhanced(name) for name in PLAN.samples],
-            answers=[
-                path for name in PLAN.samples for path in PLAN.answers.made_for(name)
+            analyses=[
+                path for name in PLAN.samples for path in PLAN.analyses.made_for(name)
             ],
         output:
             report(
@@ -56,13 +56,13 @@ if RUN.report.together:
             runtime=60,
         params:
             stage_version=1,
-            answers=each(
-                "answer",
+            analyses=each(
+                "analysis",
                 [
                     path
                     for name in PLAN.samples
-                    for path in PLAN.answers.of_sample(name)
+                    for path in PLAN.analyses.of_sample(name)
                 ],
             ),
         shell:
-            "focus report {input.enhanced:q} --out {output:q} {params.answers} > {log:q} 2>&1"
+            "focus report {input.enhanced:q} --out {output:q} {params.analyses} > {log:q} 2>&1"

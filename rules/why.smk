@@ -4,7 +4,7 @@ rule why:
         model=of_sample(PLAN.model_of),
         reference=SAMPLE_REFERENCE,
     output:
-        PLAN.answers.answer("why", "{sample}"),
+        PLAN.analyses.result("why", "{sample}"),
     log:
         f"{OUT}/logs/why/{{sample}}.log",
     benchmark:

@@ -11,7 +11,7 @@ from focus_cli.cli.options import PATH, overwrite_option
 
 @click.command("export")
 @click.argument("enhanced", type=PATH, metavar="ENHANCED.h5ad")
-@click.argument("answers", nargs=-1, type=PATH, metavar="[ANSWER.h5ad]...")
+@click.argument("analyses", nargs=-1, type=PATH, metavar="[ANALYSIS.h5ad]...")
 @click.option(
     "--to",
     required=True,
@@ -23,12 +23,12 @@ from focus_cli.cli.options import PATH, overwrite_option
     "--genes", metavar="A,B,C", help="vitessce: only these genes.  [default: up to 2,000, reliable ones first]"
 )
 @overwrite_option
-def command(enhanced: Path, answers: tuple[Path, ...], to: str, out: Path, genes: str | None, overwrite: bool) -> None:
+def command(enhanced: Path, analyses: tuple[Path, ...], to: str, out: Path, genes: str | None, overwrite: bool) -> None:
     """Write an enhanced file and what was found in it for other programs.
 
-    Domains, cell types, annotations and other answers become columns beside the estimates: of obs and obsm where they
-    speak of locations, of var where they speak of genes, tables in uns where they speak of pairs. Names are kept; where
-    two are alike, the kind of the answer comes before the name.
+    Domains, cell types, annotations and other analysis results are added to the estimates: values of locations to obs
+    and obsm, values of genes to var, tables of pairs to uns. Names are kept. Where a name is taken, the kind of the
+    analysis result is put before it.
 
     \b
     Examples:
@@ -40,7 +40,7 @@ def command(enhanced: Path, answers: tuple[Path, ...], to: str, out: Path, genes
     from focus_cli.reporting.export import export
 
     wanted = [g.strip() for g in genes.split(",") if g.strip()] if genes else None
-    path = export(enhanced, answers, to, out, genes=wanted, overwrite=overwrite)
+    path = export(enhanced, analyses, to, out, genes=wanted, overwrite=overwrite)
     say(f"export: {path}")
     if to == "vitessce":
         say(f"to look at it: python -m http.server --directory {path} 8000, then open http://localhost:8000")

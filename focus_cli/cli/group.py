@@ -9,7 +9,7 @@ import rich_click as click
 
 
 class SuggestingGroup(click.RichGroup):
-    """As a group of click; ``help NAME`` is ``NAME --help``, and an unknown name is answered with the nearest one."""
+    """A click group in which ``help NAME`` is ``NAME --help`` and an unknown name is refused with the nearest one."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Take ``help`` for what it means where no command is called so."""

@@ -17,7 +17,7 @@ from focus_cli.cli.options import PATH, device_option, gene_table_option, made_o
     required=True,
     help="Table (.csv, .tsv) with the columns ligand and receptor; CellChatDB and CellPhoneDB as in COMMOT.",
 )
-@click.option("--out", type=PATH, required=True, help="Answer to write (.h5ad).")
+@click.option("--out", type=PATH, required=True, help="Analysis result to write (.h5ad).")
 @made_of_options
 @click.option(
     "--reach-um",

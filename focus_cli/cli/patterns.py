@@ -11,9 +11,9 @@ from focus_cli.cli.options import PATH, device_option, gene_table_option, made_o
 
 @click.command("patterns")
 @click.argument("enhanced", metavar="ENHANCED.h5ad", type=PATH)
-@click.option("--out", type=PATH, required=True, help="Answer to write (.h5ad).")
+@click.option("--out", type=PATH, required=True, help="Analysis result to write (.h5ad).")
 @made_of_options
-@click.option("--celltypes", type=PATH, help="Answer of `focus celltypes` that niches are made of.")
+@click.option("--celltypes", type=PATH, help="Analysis result of `focus celltypes` that niches are made of.")
 @click.option(
     "--min-molecules",
     type=click.IntRange(min=5),

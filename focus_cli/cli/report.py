@@ -14,8 +14,8 @@ from focus_cli.core.errors import UsageError
 @click.argument("files", nargs=-1, type=PATH, metavar="FILE.h5ad...")
 @click.option("--out", required=True, type=PATH, help="The HTML file to write.")
 @click.option(
-    "--answer",
-    "answers",
+    "--analysis",
+    "analyses",
     multiple=True,
     type=PATH,
     help="A file of focus domains, celltypes, patterns, interactions, annotate, outcome, why or embed; can be given "
@@ -41,7 +41,7 @@ from focus_cli.core.errors import UsageError
 def command(
     files: tuple[Path, ...],
     out: Path,
-    answers: tuple[Path, ...],
+    analyses: tuple[Path, ...],
     samples: tuple[Path, ...],
     scores: tuple[Path, ...],
     genes: str | None,
@@ -58,8 +58,8 @@ def command(
     \b
     Examples:
         focus report S1.h5ad --out S1.html
-        focus report S1.h5ad --answer domains/S1.h5ad --answer celltypes/S1.h5ad --out S1.html
-        focus report S1.h5ad --sample samples/S1 --answer domains/S1.h5ad --out S1.html
+        focus report S1.h5ad --analysis domains/S1.h5ad --analysis celltypes/S1.h5ad --out S1.html
+        focus report S1.h5ad --sample samples/S1 --analysis domains/S1.h5ad --out S1.html
         focus report S1.h5ad S1.refined.h5ad S2.h5ad --out study.html
         focus report S1.h5ad --scores scores --genes EPCAM,CD3E --out S1.html
     """
@@ -74,7 +74,7 @@ def command(
         out,
         scores=scores,
         genes=wanted,
-        answers=answers,
+        analyses=analyses,
         samples=samples,
         viewer_mb=viewer_mb,
         overwrite=overwrite,

@@ -12,7 +12,7 @@ from focus_cli.cli.options import PATH, device_option, gene_table_option, overwr
 @click.command("why")
 @click.argument("sample", metavar="SAMPLE_DIR", type=PATH)
 @click.option("--gene", "genes", multiple=True, required=True, help="A gene to explain. Repeatable.")
-@click.option("--out", type=PATH, required=True, help="Answer .h5ad to write.")
+@click.option("--out", type=PATH, required=True, help="Analysis result .h5ad to write.")
 @click.option("--model", type=PATH, help="Model folder; by default focus-nano, which is installed.")
 @click.option("--reference", type=PATH, help="Folder made by `focus reference`, or an scRNA-seq .h5ad.")
 @click.option(

@@ -1,4 +1,4 @@
-"""What every field of an answer means, by the kind of the answer."""
+"""What every field of an analysis result means, by the kind of the analysis result."""
 
 from __future__ import annotations
 
@@ -101,8 +101,8 @@ _DRAW = re.compile(rf"obsm/({keys.LOCATION}|{keys.NEIGHBOURHOOD})_sample_(\d+)")
 _SIZE = re.compile(r"var/mean_size_(\w+)")
 
 
-def answer_field(kind: str, place: str) -> tuple[str, str] | None:
-    """Unit and meaning of a field of an answer; None where it is a field of every file, or not known."""
+def analysis_field(kind: str, place: str) -> tuple[str, str] | None:
+    """Unit and meaning of a field of an analysis result; None where it is a field of every file, or not known."""
     if found := FIELDS.get(kind, {}).get(place):
         return found
     if match := _DRAW.fullmatch(place):
@@ -115,12 +115,12 @@ def answer_field(kind: str, place: str) -> tuple[str, str] | None:
 
 
 def joined_field(place: str) -> tuple[str, str] | None:
-    """Unit and meaning of a field of an answer that was joined to an enhanced file by ``focus export``.
+    """Unit and meaning of a field of an analysis result that was joined to an enhanced file by ``focus export``.
 
-    Where two names were alike, the kind of the answer stands before the name.
+    Where two names were alike, the kind of the analysis result stands before the name.
     """
     group, _, name = place.partition("/")
-    if place == "uns/focus_answers":
+    if place == "uns/focus_analyses":
         return "", "provenance of what focus export has joined to the file"
     if group == "uns" and name in KINDS:
         return "", f"table of {KINDS[name].split(', made by ')[1]}"
@@ -131,6 +131,6 @@ def joined_field(place: str) -> tuple[str, str] | None:
             own += [f"{group}/{rest}"] + ([f"layers/{rest}"] if group == "obsm" else [])
         if place == f"obsm/{kind}":
             own.append("X")
-        if found := next(filter(None, (answer_field(kind, one) for one in own)), None):
+        if found := next(filter(None, (analysis_field(kind, one) for one in own)), None):
             return found[0], f"{found[1]} ({KINDS[kind].split(', made by ')[1]})"
     return None

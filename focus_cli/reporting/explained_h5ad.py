@@ -11,7 +11,7 @@ from focus_cli.core import keys
 from focus_cli.core.errors import BadInputError
 from focus_cli.core.h5ad.spatial_file import open_h5ad, plain, read_node
 from focus_cli.core.storage.damage import DAMAGE, damaged
-from focus_cli.reporting import analysis_fields as answer_fields
+from focus_cli.reporting import analysis_fields
 from focus_cli.reporting.context import mapping, told_warnings
 from focus_cli.reporting.facts import NOT_OURS, result, scalars
 from focus_cli.reporting.fields import field_meaning
@@ -21,7 +21,7 @@ from focus_cli.reporting.run_record import provenance
 _KINDS = {
     "enhanced": "enhanced AnnData: FOCUS's estimates beside the raw counts",
     "refined": "refined AnnData: FOCUS's estimates on a grid that is finer than what was measured",
-    **answer_fields.KINDS,
+    **analysis_fields.KINDS,
 }
 USE_ENHANCED = (
     "Values of X are estimates. Test hypotheses (differential expression, correlations) on layers['counts'].",
@@ -35,7 +35,7 @@ USE_REFINED = (
     *USE_ENHANCED[1:],
 )
 
-_USE = {"enhanced": list(USE_ENHANCED), "refined": list(USE_REFINED)} | {k: [v] for k, v in answer_fields.USE.items()}
+_USE = {"enhanced": list(USE_ENHANCED), "refined": list(USE_REFINED)} | {k: [v] for k, v in analysis_fields.USE.items()}
 
 
 def explain_h5ad(path: Path) -> dict[str, Any]:

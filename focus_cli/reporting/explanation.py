@@ -32,7 +32,7 @@ _FOLDERS = {
     keys.MODEL_JSON: ("model", "a trained model, made by focus train"),
     keys.ENCODER_JSON: ("encoder", "an image encoder, made by focus pretrain"),
     keys.HEAD_JSON: ("head", "what was fitted on embeddings, by focus annotate fit or focus outcome fit"),
-    keys.DOMAINS_JSON: ("domains of a cohort", "one answer for each sample, found together by focus domains"),
+    keys.DOMAINS_JSON: ("domains of a cohort", "one analysis result for each sample, found together by focus domains"),
     keys.PRIOR_JSON: ("prior", "a spatial co-expression prior, made by focus prior"),
     SCORES_JSON: ("scores", "scores of an enhanced file beside the baselines, made by focus evaluate"),
 }

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from focus_cli.core import keys
-from focus_cli.reporting.analysis_fields import answer_field, joined_field
+from focus_cli.reporting.analysis_fields import analysis_field, joined_field
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def field_meaning(place: str, *, truth: str = "", kind: str = "") -> Meaning:
     kind
         Kind of the file, or of the folder that it is a part of.
     """
-    if found := answer_field(kind, place):
+    if found := analysis_field(kind, place):
         return Meaning(*found)
     if place in PART_FIELDS.get(kind, {}):
         return PART_FIELDS[kind][place]

@@ -17,7 +17,7 @@ from focus_cli.core.storage import atomic_file, check_output
 from focus_cli.core.storage.kinds import REPORT
 from focus_cli.reporting.analyses.build import categories_of
 from focus_cli.reporting.analyses.compose import compositions
-from focus_cli.reporting.analyses.opened import Answer, pair_answers
+from focus_cli.reporting.analyses.opened import AlignedResult, pair_analyses
 from focus_cli.reporting.genes import RULE_IMPUTED, RULE_MEASURED, refuse_unknown
 from focus_cli.reporting.sample_report import SampleSection, sample_name, sample_section
 from focus_cli.reporting.scores import ScoreSet, read_scores
@@ -35,7 +35,7 @@ def write_report(
     *,
     scores: Sequence[Path] = (),
     genes: Sequence[str] | None = None,
-    answers: Sequence[Path] = (),
+    analyses: Sequence[Path] = (),
     samples: Sequence[Path] = (),
     viewer_mb: float = MEGABYTES,
     overwrite: bool = False,
@@ -56,7 +56,7 @@ def write_report(
         Folders written by ``focus evaluate``.
     genes
         Genes to show besides those that the rules choose.
-    answers
+    analyses
         Files of ``focus domains``, ``celltypes``, … Each is shown with the file of the same sample.
     samples
         Stored samples, whose H&E is shown in place of the thumbnail of the file of the same sample.
@@ -77,26 +77,26 @@ def write_report(
     MissingResourceError
         If a file or a scores folder is not there.
     BadInputError
-        If a file cannot be read as an AnnData with positions, scores cannot be read, or an answer or sample
+        If a file cannot be read as an AnnData with positions, scores cannot be read, or an analysis result or sample
         is of none of the files.
     OutputExistsError
         If `out` exists and `overwrite` is false.
     """
-    files, answers, out = [Path(f) for f in files], [Path(a) for a in answers], Path(out)
+    files, analyses, out = [Path(f) for f in files], [Path(a) for a in analyses], Path(out)
     asked = list(dict.fromkeys(genes or ()))
-    _check([*files, *answers], out, [*samples, *scores], overwrite)
+    _check([*files, *analyses], out, [*samples, *scores], overwrite)
     finer = {picture.sample_id: picture for picture in map(FinerPicture.of, samples) if picture is not None}
     score_sets = [read_scores(folder) for folder in scores]
     with ExitStack() as stack:
         opened, said = [], []
-        for paths, into in ((files, opened), (answers, said)):
+        for paths, into in ((files, opened), (analyses, said)):
             for path in paths:
                 with _reading(path):
                     into.append(stack.enter_context(SpatialFile(path)))
         if asked:
             refuse_unknown(asked, [_gene_names(f) for f in opened])
         pairs = _pair(opened)
-        beside = pair_answers([file for file, _ in pairs], said, sample_name)
+        beside = pair_analyses([file for file, _ in pairs], said, sample_name)
         if unknown := sorted(set(finer) - {sample_name(file) for file, _ in pairs}):
             raise BadInputError(f"--sample {unknown[0]} is not in this report", hint="name its enhanced file too")
         sections = _sections(pairs, beside, asked, finer, viewer_mb * 1e6)
@@ -154,16 +154,16 @@ def _pair(files: list[SpatialFile]) -> list[tuple[SpatialFile, SpatialFile | Non
 
 def _sections(
     pairs: list[tuple[SpatialFile, SpatialFile | None]],
-    beside: list[list[Answer]],
+    beside: list[list[AlignedResult]],
     asked: list[str],
     finer: dict[str, FinerPicture],
     viewer_bytes: float,
 ) -> list[SampleSection]:
     side = next((s for most, s in _SIDES if len(pairs) <= most), _SMALLEST)
-    categories = categories_of([answer for answers in beside for answer in answers])
+    categories = categories_of([analysis for analyses in beside for analysis in analyses])
     sections = []
     with task("reporting", len(pairs)) as running:
-        for i, ((file, refined), answers) in enumerate(zip(pairs, beside), start=1):
+        for i, ((file, refined), analyses) in enumerate(zip(pairs, beside), start=1):
             running.note(sample_name(file))
             with _reading(file.path):
                 sections.append(
@@ -173,7 +173,7 @@ def _sections(
                         anchor=f"s{i}",
                         asked=asked,
                         side=side,
-                        answers=answers,
+                        analyses=analyses,
                         categories=categories,
                         viewer_bytes=viewer_bytes / len(pairs),
                         samples=len(pairs),

@@ -13,7 +13,7 @@ from focus_cli.core.h5ad.matrices import CountSummary, read_columns, summarise_c
 from focus_cli.core.h5ad.spatial_file import SpatialFile
 from focus_cli.core.resources import Size, check_memory
 from focus_cli.reporting.analyses.build import build_panel
-from focus_cli.reporting.analyses.opened import Answer
+from focus_cli.reporting.analyses.opened import AlignedResult
 from focus_cli.reporting.analyses.panel import Panel, Picture
 from focus_cli.reporting.analyses.words import ORDER
 from focus_cli.reporting.charts import Histogram, ends, histogram, short
@@ -100,7 +100,7 @@ def sample_section(
     anchor: str,
     asked: list[str],
     side: int,
-    answers: Sequence[Answer] = (),
+    analyses: Sequence[AlignedResult] = (),
     categories: dict[str, list[str]] | None = None,
     viewer_bytes: float = 0.0,
     samples: int = 1,
@@ -120,10 +120,10 @@ def sample_section(
         Genes to show first.
     side
         Longer side of a map in pixels.
-    answers
+    analyses
         What later verbs say of the file's locations.
     categories
-        All categories of the answers of the page, by column of obs.
+        All categories of the analysis results of the page, by column of obs.
     viewer_bytes
         Room for the layers of the slide viewer; 0 for no viewer.
     samples
@@ -167,7 +167,7 @@ def sample_section(
         warnings=_warnings(file, measured, counts is None, empty, refined),
         run=run_record(focus),
     )
-    section.panels = [build_panel(a, categories or {}) for a in sorted(answers, key=lambda a: _rank(a.kind))]
+    section.panels = [build_panel(a, categories or {}) for a in sorted(analyses, key=lambda a: _rank(a.kind))]
     for panel in section.panels:
         panel.maps = [_picture_map(canvas, p) for p in panel.pictures]
     if not any(panel.kind == "celltypes" for panel in section.panels):

@@ -193,9 +193,9 @@ def sample_layers(file: SpatialFile, totals: np.ndarray) -> list[Layer]:
 
 
 def viewer_genes(file: SpatialFile, shown: np.ndarray, wanted: list[int]) -> np.ndarray:
-    """Columns of the genes of the viewer: those of the page, those that answers speak of, then the most reliable.
+    """Columns of the genes of the viewer: those of the page, those of analysis results, then the most reliable.
 
-    Columns of a matrix lie in chunks of many: of a large file no more is read than the page shows anyway.
+    A chunk of a matrix holds many columns, so of a large file only the genes of the page are read.
     """
     columns = list(dict.fromkeys([*shown.tolist(), *wanted]))
     if len(file.obs) * len(file.var) > _READ:

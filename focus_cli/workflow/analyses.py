@@ -1,4 +1,4 @@
-"""What a run makes of its enhanced samples: which answers, of what, and where they go."""
+"""What a run makes of its enhanced samples: which analysis results, of what, and where they go."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from focus_cli.core.errors import UsageError
 from focus_cli.reporting.cohort import SHARED_RULES
 
-# Answers of one sample, in the order of a report: name of the stage and of its folder.
+# Analysis results of one sample, in the order of a report: name of the stage and of its folder.
 OF_A_SAMPLE = ("domains", "celltypes", "patterns", "interactions", "annotations", "attention", "why")
 # Those that one job finds for all samples of a model, into one folder.
 _TOGETHER = ("domains", "attention")
@@ -34,7 +34,7 @@ class Run(Protocol):
     def training_of(self, sample: str) -> tuple[str, ...]: ...
 
 
-class Answers:
+class Analyses:
     """The files that follow from enhanced samples; none unless the configuration asks for them.
 
     Parameters
@@ -42,7 +42,7 @@ class Answers:
     plan
         The run that they belong to.
     model_of
-        Sample → name of the model that enhances it. Samples of one model share a space, and are answered together.
+        Sample → name of the model that enhances it. Samples of one model share a space and are analysed together.
 
     Raises
     ------
@@ -65,11 +65,11 @@ class Answers:
         return f"{self._plan.out}/embeddings/{sample}.h5ad"
 
     def folder(self, stage: str, model: str) -> str:
-        """Folder with the answers of a stage that works on all samples of a model together."""
+        """Folder with the analysis results of a stage that works on all samples of a model together."""
         return f"{self._plan.out}/{stage}/{model}"
 
-    def answer(self, stage: str, sample: str) -> str:
-        """The answer of a stage that works on one sample."""
+    def result(self, stage: str, sample: str) -> str:
+        """The analysis result of a stage that works on one sample."""
         return f"{self._plan.out}/{stage}/{sample}.h5ad"
 
     def head(self, stage: str, model: str) -> str:
@@ -145,20 +145,20 @@ class Answers:
 
     def celltypes_of(self, sample: str) -> list[str]:
         """Cell types, where the run estimates them for this sample."""
-        return [self.answer("celltypes", sample)] if "celltypes" in self._stages_of(sample) else []
+        return [self.result("celltypes", sample)] if "celltypes" in self._stages_of(sample) else []
 
     def head_of(self, stage: str) -> Callable[[str], str]:
         """Sample → the head that is applied to it."""
         return lambda sample: self.head(stage, self._model_of[sample])
 
     def of_sample(self, sample: str) -> list[str]:
-        """The answers of a sample, as a report or an export takes them."""
+        """The analysis results of a sample, as a report or an export takes them."""
         return [self._file(stage, sample) for stage in self._stages_of(sample)]
 
     def made_for(self, sample: str) -> list[str]:
-        """What a job that takes these answers waits for: the folder in place of a file within it."""
+        """What a job that takes these analysis results waits for: the folder in place of a file within it."""
         return [
-            self.folder(stage, self._model_of[sample]) if stage in _TOGETHER else self.answer(stage, sample)
+            self.folder(stage, self._model_of[sample]) if stage in _TOGETHER else self.result(stage, sample)
             for stage in self._stages_of(sample)
         ]
 
@@ -167,7 +167,7 @@ class Answers:
         return [self.export(sample, kind) for kind in self._config.export.to]
 
     def jobs_of(self, sample: str) -> Iterator[tuple[str, str, list[str]]]:
-        """Rule, name and outputs of every job that a sample's answers need, in their order."""
+        """Rule, name and outputs of every job that a sample's analysis results need, in their order."""
         model = self._model_of[sample]
         if self.embedded:
             yield "embed", sample, [self.embedding(sample)]
@@ -193,7 +193,7 @@ class Answers:
     def _file(self, stage: str, sample: str) -> str:
         if stage in _TOGETHER:
             return f"{self.folder(stage, self._model_of[sample])}/{sample}.h5ad"
-        return self.answer(stage, sample)
+        return self.result(stage, sample)
 
     def _stages_of(self, sample: str) -> list[str]:
         return [stage for stage in self.stages if stage != "celltypes" or self._plan.reference_of(sample)]

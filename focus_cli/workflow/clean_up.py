@@ -38,7 +38,7 @@ def end_leftovers(folder: Path, executor: str, unlock: Sequence[str]) -> None:
     Raises
     ------
     MissingResourceError
-        If Slurm does not answer, or a job does not end.
+        If Slurm does not respond, or a job does not end.
     """
     if executor == "slurm":
         _cancel_slurm_jobs(folder)
@@ -85,7 +85,7 @@ def slurm_jobs(folder: Path) -> list[str]:
     Raises
     ------
     OSError, subprocess.SubprocessError
-        If Slurm does not answer.
+        If Slurm does not respond.
     """
     # The executor names a job by the run's UUID and starts it in the run's folder.
     listed = subprocess.run(
@@ -118,8 +118,8 @@ def _cancel_slurm_jobs(folder: Path) -> None:
             time.sleep(1)
     except (OSError, subprocess.SubprocessError) as error:
         raise MissingResourceError(
-            f"Slurm does not answer: {error}",
-            hint="jobs of the last run may be alive: try squeue --me, and start again when it answers",
+            f"Slurm does not respond: {error}",
+            hint="jobs of the last run may be alive: try squeue --me, and start again when it responds",
         ) from None
 
 

@@ -59,7 +59,7 @@ def cohort_jobs(plan: Plan) -> CohortJobs:
             yield job("score_fold", fold, plan.scores_of_fold(fold))
         for folder in plan.scores_of(sample)[len(plan.folds_of(sample)) :]:
             yield job("score_" + folder.rsplit(".", 1)[1], sample, folder)
-        for rule, name, paths in plan.answers.jobs_of(sample):
+        for rule, name, paths in plan.analyses.jobs_of(sample):
             yield job(rule, name, *paths)
         yield job("report", sample, plan.report(sample))
 

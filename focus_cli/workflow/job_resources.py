@@ -98,7 +98,7 @@ class Asking:
             # A training that only has to be continued asks for what it had.
             return value(name) * (attempt if attempt == 1 else failures(f"{logs}/{name}.log", attempt))
 
-        # Snakemake looks at the signature twice for every job; working it out takes longer than the answer.
+        # Snakemake looks at the signature twice for every job; working it out takes longer than the estimate.
         asked.__signature__ = _SIGNATURE
         return asked
 
@@ -151,7 +151,7 @@ class Asking:
         if stage == "train":
             return self._sizes(plan.models[name]), self._training(bool(plan.reference_of_model(name)))
         if stage in ("domains", "fit_annotations", "fit_outcome", "outcome"):
-            return self._sizes(plan.answers.cohorts[name]), {}
+            return self._sizes(plan.analyses.cohorts[name]), {}
         fold = plan.folds.get(name)
         sample = name if fold is None else fold.sample
         size = self.size_of(sample)
@@ -169,7 +169,7 @@ class Asking:
             return size, {"reference": reference, "training": self._sizes(learnt_from)}
         if stage in ("patterns", "interactions"):
             # Without model and reference they look at counts alone.
-            return size, {"reference": reference and bool(plan.answers.tested_with(name))}
+            return size, {"reference": reference and bool(plan.analyses.tested_with(name))}
         if stage in ("embed", "why"):
             known = {"reference": reference, "preset": config.train.preset, "gpu": bool(config.embed.gpu)}
             return size, known | {"samples": config.embed.samples or 0}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 
-from focus_cli.workflow.analyses import Answers
+from focus_cli.workflow.analyses import Analyses
 from focus_cli.workflow.config import (
     RunConfig,
     SampleRow,
@@ -74,7 +74,7 @@ class Plan:
         self._folds_of: dict[str, list[str]] = {}
         for fold in self.folds.values():
             self._folds_of.setdefault(fold.sample, []).append(fold.id)
-        self.answers = Answers(self, self._model_of)
+        self.analyses = Analyses(self, self._model_of)
 
     # --- where things go: one rule owns one of these, and none lies inside another ------------------
 
@@ -234,6 +234,6 @@ class Plan:
         """What a whole run makes in the end."""
         wanted = [self.enhanced(s) for s in self.samples] + [self.report(s) for s in self.samples]
         wanted += [path for s in self.samples for path in self.refined(s)]
-        wanted += self.answers.targets
+        wanted += self.analyses.targets
         wanted += [self.report_of_all] if self.config.report.together else []
         return wanted + ([self.table] if self.scores else [])

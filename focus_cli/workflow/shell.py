@@ -36,7 +36,7 @@ def one_of(names: Iterable[str]) -> str:
     return "|".join(re.escape(name) for name in sorted(names)) or "(?!)"
 
 
-def by(wildcard: str, names: Iterable[str], answer: Callable[[str], Any]) -> Any:
+def by(wildcard: str, names: Iterable[str], value_of: Callable[[str], Any]) -> Any:
     """What a rule looks up by a wildcard: one pattern where a pattern says it, else a function for Snakemake.
 
     ``by("sample", ["S1", "S2"], lambda name: f"out/{name}.h5ad")`` → ``"out/{sample}.h5ad"``. Snakemake fills in a
@@ -48,7 +48,7 @@ def by(wildcard: str, names: Iterable[str], answer: Callable[[str], Any]) -> Any
         Its name.
     names
         Every value that it takes in this run.
-    answer
+    value_of
         Name → text or list of texts.
 
     Returns
@@ -57,7 +57,7 @@ def by(wildcard: str, names: Iterable[str], answer: Callable[[str], Any]) -> Any
         An empty list where there are no names. The function raises UsageError for a name that is not one of `names`.
     """
     known = list(names)
-    patterns = (_pattern(answer(name), name, wildcard) for name in known)
+    patterns = (_pattern(value_of(name), name, wildcard) for name in known)
     first = next(patterns, [])
     if first is not None and all(pattern == first for pattern in patterns):
         return first
@@ -67,7 +67,7 @@ def by(wildcard: str, names: Iterable[str], answer: Callable[[str], Any]) -> Any
         name = wildcards[wildcard]
         if name not in known:
             raise UsageError(f"no {wildcard} of this run is called {name}")
-        return answer(name)
+        return value_of(name)
 
     return look_up
 

@@ -84,7 +84,7 @@ outcome apply {slide} --head {outcome_attention} --out {out}.tsv --attention {ou
 why {sample} --gene {gene} --model {model} --out {out}.h5ad --device cpu
 export {enhanced} {celltypes} {domains_file} --to anndata --out {out}.h5ad
 export {enhanced} --to vitessce --out {out}
-report {enhanced} --viewer-mb 0 --answer {celltypes} --answer {patterns} --answer {interactions} --answer {domains_file} --answer {why} --scores {scores} --sample {sample} --out {out}.html
+report {enhanced} --viewer-mb 0 --analysis {celltypes} --analysis {patterns} --analysis {interactions} --analysis {domains_file} --analysis {why} --scores {scores} --sample {sample} --out {out}.html
 genes {sample}
 genes {genes} --reference {reference}
 genes {cells}

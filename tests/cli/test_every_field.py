@@ -51,8 +51,8 @@ def written(enhanced_study, tmp_path_factory) -> list[Path]:
     focus("nuclei", sample, "--out", out / "nuclei.parquet")
     focus("prior", sample, "--out", out / "prior")
     focus("corpus", sample, "--out", out / "corpus")
-    answers = (out / "patterns.h5ad", out / "celltypes.h5ad", out / "interactions.h5ad", out / "why.h5ad")
-    focus("export", enhanced, *answers, "--to", "anndata", "--out", out / "exported.h5ad")
+    analyses = (out / "patterns.h5ad", out / "celltypes.h5ad", out / "interactions.h5ad", out / "why.h5ad")
+    focus("export", enhanced, *analyses, "--to", "anndata", "--out", out / "exported.h5ad")
     made = [path for path in out.iterdir() if path.suffix in ("", ".h5ad", ".parquet")]
     return [
         *made, *(out / "domains").glob("*.h5ad"), enhanced, sample, s.reference, s.model, s.study.truth(name),

@@ -89,7 +89,7 @@ class Browser:
         while True:
             while b"\0" not in self._buffer:
                 if not select.select([self._in], [], [], max(0.0, end - time.monotonic()))[0]:
-                    raise TimeoutError(f"no answer to {method}")
+                    raise TimeoutError(f"no response to {method}")
                 read = os.read(self._in, 1 << 20)
                 if not read:
                     raise OSError("the browser ended")

@@ -1,4 +1,4 @@
-"""Answers to an enhanced file with known values, written as the verbs after enhancement write them."""
+"""Analysis results to an enhanced file with known values, written as the verbs after enhancement write them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TYPES = ("epithelium", "stroma", "B cell")
 
 
 def write_all(enhanced: Path, folder: Path, seed: int = 0) -> dict[str, Path]:
-    """One answer of every kind, by kind; what is left of the middle is D1, what is right of it D2 and D10."""
+    """One analysis result of every kind, by kind; what is left of the middle is D1, what is right of it D2 and D10."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
     paths = {}

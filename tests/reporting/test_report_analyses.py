@@ -1,4 +1,4 @@
-"""What a report shows of answers: shares, tables, colours that mean the same, warnings, refusals."""
+"""What a report shows of analysis results: shares, tables, colours that mean the same, warnings, refusals."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from focus_cli.reporting.layers import in_order
 
 
 @pytest.fixture(scope="module")
-def answers(study: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Path]]:
-    folder = tmp_path_factory.mktemp("answers")
+def analyses(study: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Path]]:
+    folder = tmp_path_factory.mktemp("analyses")
     return {s: fake_analyses.write_all(study / f"{s}.h5ad", folder / s, seed=i) for i, s in enumerate(("S1", "S2"))}
 
 
 @pytest.fixture(scope="module")
-def whole(study: Path, answers: dict[str, dict[str, Path]], tmp_path_factory: pytest.TempPathFactory) -> Page:
+def whole(study: Path, analyses: dict[str, dict[str, Path]], tmp_path_factory: pytest.TempPathFactory) -> Page:
     out = tmp_path_factory.mktemp("out") / "report.html"
-    every = [path for sample in answers.values() for path in sample.values()]
-    return Page(write_report([study / "S1.h5ad", study / "S2.h5ad"], out, answers=every))
+    every = [path for sample in analyses.values() for path in sample.values()]
+    return Page(write_report([study / "S1.h5ad", study / "S2.h5ad"], out, analyses=every))
 
 
-def test_every_answer_has_its_part(whole: Page) -> None:
+def test_every_analysis_has_its_part(whole: Page) -> None:
     for title in (
         "Spatial domains",
         "Cell types",
@@ -54,11 +54,11 @@ def test_every_answer_has_its_part(whole: Page) -> None:
     assert "RNA side by side is not signalling" in whole.text and "only two samples" in whole.text
 
 
-def test_shares_are_those_of_the_file(study: Path, answers: dict[str, dict[str, Path]], whole: Page) -> None:
-    share = anndata.read_h5ad(answers["S1"]["domains"]).obs["domain"].value_counts(normalize=True)
+def test_shares_are_those_of_the_file(study: Path, analyses: dict[str, dict[str, Path]], whole: Page) -> None:
+    share = anndata.read_h5ad(analyses["S1"]["domains"]).obs["domain"].value_counts(normalize=True)
     for name, value in share.items():
         assert re.search(rf"{name} {100 * value:.1f} % 0\.\d\d {round(144 * value)}", whole.text)
-    mean = anndata.read_h5ad(answers["S1"]["celltypes"]).obsm["cell_type_proportions"].mean()
+    mean = anndata.read_h5ad(analyses["S1"]["celltypes"]).obsm["cell_type_proportions"].mean()
     assert f"stroma {100 * mean['stroma']:.1f} %" in whole.text
 
 
@@ -79,21 +79,23 @@ def test_several_samples_are_compared_in_the_same_colours(whole: Page) -> None:
     assert in_order({"D10", "D2", "D1", "edge"}) == ["D1", "D2", "D10", "edge"]
 
 
-def test_a_page_without_answers_has_no_empty_parts(study: Path, tmp_path: Path) -> None:
+def test_a_page_without_analyses_has_no_empty_parts(study: Path, tmp_path: Path) -> None:
     page = Page(write_report([study / "S1.h5ad"], tmp_path / "r.html"))
-    assert "answer" not in page.classes and "viewer" in page.classes
+    assert "analysis" not in page.classes and "viewer" in page.classes
 
 
 @pytest.mark.parametrize("kind", ["domains", "celltypes", "annotation", "patterns", "interactions", "why", "embedding"])
-def test_an_answer_that_holds_nothing_is_tolerated(study: Path, tmp_path: Path, kind: str) -> None:
+def test_an_analysis_that_holds_nothing_is_tolerated(study: Path, tmp_path: Path, kind: str) -> None:
     with SpatialFile(study / "S1.h5ad") as file:
         write_answer(tmp_path / "a.h5ad", file, kind, fake_analyses.RECORD)
-    Page(write_report([study / "S1.h5ad"], tmp_path / "r.html", answers=[tmp_path / "a.h5ad"]))
+    Page(write_report([study / "S1.h5ad"], tmp_path / "r.html", analyses=[tmp_path / "a.h5ad"]))
 
 
-def test_an_answer_of_some_locations_says_so(study: Path, answers: dict[str, dict[str, Path]], tmp_path: Path) -> None:
-    anndata.read_h5ad(answers["S1"]["domains"])[:100].write_h5ad(tmp_path / "a.h5ad")
-    page = Page(write_report([study / "S1.h5ad"], tmp_path / "r.html", answers=[tmp_path / "a.h5ad"]))
+def test_an_analysis_of_some_locations_says_so(
+    study: Path, analyses: dict[str, dict[str, Path]], tmp_path: Path
+) -> None:
+    anndata.read_h5ad(analyses["S1"]["domains"])[:100].write_h5ad(tmp_path / "a.h5ad")
+    page = Page(write_report([study / "S1.h5ad"], tmp_path / "r.html", analyses=[tmp_path / "a.h5ad"]))
     assert "says nothing of 44 of the 144 locations" in page.text
 
 
@@ -104,11 +106,11 @@ def test_a_kind_that_is_not_known_yet_is_shown_as_far_as_it_goes(study: Path, tm
             {"grade": np.where(np.arange(n) % 2, "G1", "G3"), "score": np.arange(n)}, index=file.obs.index
         )
         write_answer(tmp_path / "a.h5ad", file, "new_thing", fake_analyses.RECORD, obs=obs)
-    page = Page(write_report([study / "S1.h5ad"], tmp_path / "r.html", answers=[tmp_path / "a.h5ad"]))
+    page = Page(write_report([study / "S1.h5ad"], tmp_path / "r.html", analyses=[tmp_path / "a.h5ad"]))
     assert "New thing" in page.text and "G1 50.0 %" in page.text
 
 
-def test_names_in_answers_are_text(study: Path, tmp_path: Path) -> None:
+def test_names_in_analyses_are_text(study: Path, tmp_path: Path) -> None:
     evil = "</script><script>alert(1)</script><b>"
     with SpatialFile(study / "S1.h5ad") as file:
         obs = pd.DataFrame({"domain": pd.Categorical([evil] * len(file.obs))}, index=file.obs.index)
@@ -117,25 +119,27 @@ def test_names_in_answers_are_text(study: Path, tmp_path: Path) -> None:
         x = np.ones((len(file.obs), 1), np.float32)
         write_answer(tmp_path / "i.h5ad", file, "interactions", fake_analyses.RECORD, var=var, x=x)
     both = [tmp_path / "d.h5ad", tmp_path / "i.h5ad"]
-    page = Page(write_report([study / "S1.h5ad"], tmp_path / "r.html", answers=both))
+    page = Page(write_report([study / "S1.h5ad"], tmp_path / "r.html", analyses=both))
     assert page.tags.count("script") == 2 and "alert(1)</script>" not in page.source and evil in page.text
 
 
-def test_answers_to_other_samples_are_refused(study: Path, answers: dict[str, dict[str, Path]], tmp_path: Path) -> None:
+def test_analyses_to_other_samples_are_refused(
+    study: Path, analyses: dict[str, dict[str, Path]], tmp_path: Path
+) -> None:
     one, out = study / "S1.h5ad", tmp_path / "r.html"
     with pytest.raises(BadInputError, match="is of 'S2', which is not in this report"):
-        write_report([one], out, answers=[answers["S2"]["domains"]])
-    with pytest.raises(BadInputError, match="is 'enhanced', not an answer"):
-        write_report([one], out, answers=[study / "S2.h5ad"])
+        write_report([one], out, analyses=[analyses["S2"]["domains"]])
+    with pytest.raises(BadInputError, match="is 'enhanced', not an analysis result"):
+        write_report([one], out, analyses=[study / "S2.h5ad"])
     with pytest.raises(UsageError, match="twice"):
-        write_report([one], out, answers=[answers["S1"]["domains"]] * 2)
+        write_report([one], out, analyses=[analyses["S1"]["domains"]] * 2)
     with pytest.raises(MissingResourceError):
-        write_report([one], out, answers=[tmp_path / "none.h5ad"])
-    elsewhere = anndata.read_h5ad(answers["S1"]["domains"])
+        write_report([one], out, analyses=[tmp_path / "none.h5ad"])
+    elsewhere = anndata.read_h5ad(analyses["S1"]["domains"])
     elsewhere.obs_names = [f"other-{n}" for n in elsewhere.obs_names]
     elsewhere.write_h5ad(tmp_path / "e.h5ad")
     with pytest.raises(BadInputError, match="shares no location with sample 'S1'"):
-        write_report([one], out, answers=[tmp_path / "e.h5ad"])
+        write_report([one], out, analyses=[tmp_path / "e.h5ad"])
     assert not out.exists()
 
 
@@ -145,10 +149,10 @@ def test_pictures_do_not_depend_on_the_order_of_locations(study: Path, tmp_path:
         (tmp_path / name).mkdir()
         adata = fake_enhanced.enhanced("S1")
         fake_enhanced.write(adata, tmp_path / name / "S1.h5ad")
-        answer = fake_analyses.write_all(tmp_path / name / "S1.h5ad", tmp_path / name / "answers")["domains"]
+        analysis = fake_analyses.write_all(tmp_path / name / "S1.h5ad", tmp_path / name / "analyses")["domains"]
         if turned:
-            anndata.read_h5ad(answer)[::-1].copy().write_h5ad(answer)
-        pages.append(Page(write_report([tmp_path / name / "S1.h5ad"], tmp_path / f"{name}.html", answers=[answer])))
+            anndata.read_h5ad(analysis)[::-1].copy().write_h5ad(analysis)
+        pages.append(Page(write_report([tmp_path / name / "S1.h5ad"], tmp_path / f"{name}.html", analyses=[analysis])))
     drop = re.compile(r'"sha256": "\w+"|"bytes": \d+')
     assert drop.sub("", pages[0].source) == drop.sub("", pages[1].source)
 
@@ -162,8 +166,8 @@ def test_three_colours_follow_the_leading_axes() -> None:
     assert np.isnan(three_colours(values)[3]).all() and np.nanmax(three_colours(values)) <= 1
 
 
-def test_explain_knows_every_kind_of_answer(answers: dict[str, dict[str, Path]]) -> None:
-    for kind, path in answers["S1"].items():
+def test_explain_knows_every_kind_of_analysis(analyses: dict[str, dict[str, Path]]) -> None:
+    for kind, path in analyses["S1"].items():
         told = explain(path)
         assert told["kind"] == kind and f"kind {kind!r}" not in told["what"], told["what"]
         unknown = [f["place"] for f in told["fields"] if "not described" in f["meaning"]]

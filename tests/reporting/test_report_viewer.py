@@ -23,8 +23,8 @@ from focus_cli.reporting.layers import NOTHING, category_layer, number_layer, su
 @pytest.fixture(scope="module")
 def page(study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("viewer")
-    answers = fake_analyses.write_all(study / "S1.h5ad", folder / "answers")
-    return write_report([study / "S1.h5ad"], folder / "r.html", answers=list(answers.values()))
+    analyses = fake_analyses.write_all(study / "S1.h5ad", folder / "analyses")
+    return write_report([study / "S1.h5ad"], folder / "r.html", analyses=list(analyses.values()))
 
 
 def told(page: Path) -> dict:

@@ -1,4 +1,4 @@
-"""What comes after enhancement: off by default, on by config, each answer made of what it needs and nothing else."""
+"""Analyses after enhancement: off by default, enabled by the config, each made of the inputs that it needs."""
 
 from __future__ import annotations
 
@@ -39,45 +39,45 @@ def plan(samples="S1 S2", sheet=None, **config) -> Plan:
 
 def test_nothing_is_made_unless_it_is_asked_for():
     made = plan()
-    assert not made.answers.stages and not made.answers.embedded and not made.answers.targets
-    assert made.answers.of_sample("S1") == made.answers.made_for("S1") == []
+    assert not made.analyses.stages and not made.analyses.embedded and not made.analyses.targets
+    assert made.analyses.of_sample("S1") == made.analyses.made_for("S1") == []
     assert not [job.rule for sample in cohort_jobs(made).samples for job in sample.jobs if job.rule == "embed"]
 
 
 def test_domains_are_found_over_all_samples_of_a_model_and_bring_their_embeddings():
     sheet = {"S1": {"group": "a"}, "S2": {"group": "b"}, "S3": {"group": "a", "split": "test"}}
     made = plan("S1 S2 S3", sheet, train={"scope": "group"}, domains={"enabled": True})
-    assert made.answers.embedded
-    assert made.answers.embeddings_of("a") == ["results/embeddings/S1.h5ad", "results/embeddings/S3.h5ad"]
-    assert made.answers.of_sample("S3") == ["results/domains/a/S3.h5ad"]
-    assert made.answers.made_for("S3") == ["results/domains/a"]
-    assert made.answers.targets == ["results/domains/a", "results/domains/b"]
+    assert made.analyses.embedded
+    assert made.analyses.embeddings_of("a") == ["results/embeddings/S1.h5ad", "results/embeddings/S3.h5ad"]
+    assert made.analyses.of_sample("S3") == ["results/domains/a/S3.h5ad"]
+    assert made.analyses.made_for("S3") == ["results/domains/a"]
+    assert made.analyses.targets == ["results/domains/a", "results/domains/b"]
 
 
 def test_domains_of_enhanced_expression_need_no_embeddings():
     made = plan("S1 S2", domains={"enabled": True, "of": "enhanced"})
-    assert not made.answers.embedded
-    assert made.answers.divided_into_domains("all") == [made.enhanced("S1"), made.enhanced("S2")]
-    assert plan(domains={"enabled": True}).answers.divided_into_domains("all")[0] == "results/embeddings/S1.h5ad"
+    assert not made.analyses.embedded
+    assert made.analyses.divided_into_domains("all") == [made.enhanced("S1"), made.enhanced("S2")]
+    assert plan(domains={"enabled": True}).analyses.divided_into_domains("all")[0] == "results/embeddings/S1.h5ad"
 
 
 def test_heads_learn_from_training_samples_alone_and_speak_of_all():
     made = plan("S1 S2 S3", {"S3": {"split": "test"}}, annotate={"labels": "labels.tsv"})
-    assert made.answers.training_embeddings_of("all") == ["results/embeddings/S1.h5ad", "results/embeddings/S2.h5ad"]
-    assert made.answers.of_sample("S3") == ["results/annotations/S3.h5ad"]
-    assert made.answers.head_of("annotations")("S3") == "results/heads/annotations/all"
+    assert made.analyses.training_embeddings_of("all") == ["results/embeddings/S1.h5ad", "results/embeddings/S2.h5ad"]
+    assert made.analyses.of_sample("S3") == ["results/annotations/S3.h5ad"]
+    assert made.analyses.head_of("annotations")("S3") == "results/heads/annotations/all"
 
 
 def test_a_head_of_the_users_own_is_taken_as_it_is():
     made = plan(annotate={"head": "tumour"})
-    assert made.answers.head_of("annotations")("S1") == "tumour"
-    assert "fit_annotations" not in [rule for rule, _, _ in made.answers.jobs_of("S1")]
+    assert made.analyses.head_of("annotations")("S1") == "tumour"
+    assert "fit_annotations" not in [rule for rule, _, _ in made.analyses.jobs_of("S1")]
 
 
 def test_cell_types_are_for_samples_with_a_reference():
     made = plan(sheet={"S1": {"reference": "cells.h5ad"}}, train={"scope": "self"}, celltypes={"enabled": True})
-    assert made.answers.of_sample("S1") == ["results/celltypes/S1.h5ad"]
-    assert made.answers.of_sample("S2") == []
+    assert made.analyses.of_sample("S1") == ["results/celltypes/S1.h5ad"]
+    assert made.analyses.of_sample("S2") == []
     with pytest.raises(UsageError, match="no sample has a reference"):
         plan(celltypes={"enabled": True})
 
@@ -134,7 +134,7 @@ def test_the_workflow_makes_all_of_it(repo, tmp_path):
         **dict.fromkeys(("preprocess", "enhance", "report_sample", *of_both), 2),
         **dict.fromkeys(("export_anndata", "export_spatialdata", "export_vitessce"), 2),
     }
-    assert "--answer results/domains/all/S1.h5ad --answer results/celltypes/S1.h5ad" in said
+    assert "--analysis results/domains/all/S1.h5ad --analysis results/celltypes/S1.h5ad" in said
     assert "--gene EPCAM" in said and "--outcome responded" in said
 
 
@@ -150,5 +150,5 @@ def test_a_head_without_covariates_is_not_asked_about_them(repo, tmp_path):
 
 def test_tests_lean_on_estimates_only_where_the_model_has_not_met_the_sample():
     made = plan("S1 S2", {"S2": {"split": "test"}}, patterns={"enabled": True})
-    assert made.answers.tested_with("S1") == []
-    assert made.answers.tested_with("S2") == ["results/samples/S2", "results/models/all"]
+    assert made.analyses.tested_with("S1") == []
+    assert made.analyses.tested_with("S2") == ["results/samples/S2", "results/models/all"]

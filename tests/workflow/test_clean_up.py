@@ -76,7 +76,7 @@ def test_a_silent_slurm_stops_the_next_run(folder, tmp_path, monkeypatch):
     (tmp_path / "bin" / "squeue").write_text("#!/bin/sh\necho 'slurm_load_jobs error' >&2\nexit 1\n")
     (tmp_path / "bin" / "squeue").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
-    with pytest.raises(MissingResourceError, match="Slurm does not answer"):
+    with pytest.raises(MissingResourceError, match="Slurm does not respond"):
         end_leftovers(folder, "slurm", unlock(folder))
 
 

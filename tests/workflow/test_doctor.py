@@ -195,14 +195,14 @@ def test_slurm_tells_partitions_gpus_accounting_and_the_allocation(programs, mon
     assert "sacct may be used" in {c.name: c for c in schedulers.slurm()}["slurm accounting"].found
 
 
-def test_a_controller_that_does_not_answer_is_told(programs, monkeypatch):
+def test_a_controller_that_does_not_respond_is_reported(programs, monkeypatch):
     programs(squeue="", scancel="", srun="", sbatch="", sinfo="echo 'Unable to contact slurm controller' >&2; exit 1")
     monkeypatch.setattr(schedulers, "_plugin", lambda names: ("plugin 2.8", ""))
     check = one(schedulers.slurm)
     assert check.status == WARN and "Unable to contact" in check.found
     programs(sinfo="exec /bin/sleep 5")
     monkeypatch.setattr(schedulers, "ask", lambda words: health.check.ask(words, patience_s=0.2))
-    assert "no answer within" in one(schedulers.slurm).found
+    assert "no response within" in one(schedulers.slurm).found
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ BIN = Path(sys.executable).parent
 
 
 @pytest.mark.slow
-def test_raw_folders_become_answers_reports_and_exports(study, repo, tmp_path):
+def test_raw_folders_become_analyses_reports_and_exports(study, repo, tmp_path):
     labels, measured = [], []
     for section in ("S1", "S2"):
         truth = ad.read_h5ad(study.truth(section))

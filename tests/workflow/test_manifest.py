@@ -234,10 +234,10 @@ def test_explain_tells_of_the_results_and_of_a_run(study: Path) -> None:
     assert told["facts"]["runs"] == 2 and "failed, started" in told["fields"][0]["meaning"]
     (last,) = [run for run in runs_of(study / "out") if run["status"] == "succeeded"]
     path = study / "out" / "runs" / f"{last['run']}.json"
-    answer = CliRunner().invoke(explain_command, [str(path), "--verify"])
-    assert answer.exit_code == 0, answer.output
-    assert "unchanged" in answer.output and "second" in answer.output
+    ran = CliRunner().invoke(explain_command, [str(path), "--verify"])
+    assert ran.exit_code == 0, ran.output
+    assert "unchanged" in ran.output and "second" in ran.output
     assert explain_run(study) is None and explain_run(study / "raw.txt") is None
     (study / "sheet.tsv").write_text("changed\n")
-    answer = CliRunner().invoke(explain_command, [str(path), "--verify"])
-    assert answer.exit_code == 3 and "CHANGED" in answer.output
+    ran = CliRunner().invoke(explain_command, [str(path), "--verify"])
+    assert ran.exit_code == 3 and "CHANGED" in ran.output

@@ -258,7 +258,7 @@ def test_what_follows_from_a_name_is_a_pattern_where_one_says_it():
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "value_of",
     [
         {"S1": "a", "S2": "b"}.get,
         {"S1": ["a", "S1"], "S2": ["S2"]}.get,
@@ -266,8 +266,8 @@ def test_what_follows_from_a_name_is_a_pattern_where_one_says_it():
         {"S1": "S1S2", "S2": "S2S2"}.get,
     ],
 )
-def test_what_no_pattern_says_is_looked_up(answer):
-    look_up = by("sample", ["S1", "S2"], answer)
-    assert [look_up({"sample": name}) for name in ("S1", "S2")] == [answer("S1"), answer("S2")]
+def test_what_no_pattern_says_is_looked_up(value_of):
+    look_up = by("sample", ["S1", "S2"], value_of)
+    assert [look_up({"sample": name}) for name in ("S1", "S2")] == [value_of("S1"), value_of("S2")]
     with pytest.raises(UsageError, match="no sample of this run is called S3"):
         look_up({"sample": "S3"})

@@ -1,4 +1,4 @@
-"""An answer as a panel: one function per kind; what is missing in an answer is left out."""
+"""An analysis result as a panel: one function per kind; what is missing in an analysis result is left out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from focus_cli.core import keys
 from focus_cli.core.h5ad.matrices import read_columns
-from focus_cli.reporting.analyses.opened import Answer
+from focus_cli.reporting.analyses.opened import AlignedResult
 from focus_cli.reporting.analyses.panel import Bar, Panel, Picture, Table
 from focus_cli.reporting.analyses.tables import cell, order_of, table_of
 from focus_cli.reporting.analyses.words import HINTS, TITLES
@@ -37,40 +37,40 @@ _DOMAIN_COLUMNS = {"domain", "domain_confidence", "domain_boundary"}
 _NAN = float("nan")
 
 
-def build_panel(answer: Answer, categories: dict[str, list[str]]) -> Panel:
-    """What is shown of one answer.
+def build_panel(analysis: AlignedResult, categories: dict[str, list[str]]) -> Panel:
+    """What is shown of one analysis result.
 
     Parameters
     ----------
-    answer
-        The answer beside its sample.
+    analysis
+        The analysis result beside its sample.
     categories
         Column of obs → all categories in the report, so that a domain has one colour on the whole page.
     """
-    kind = answer.kind
+    kind = analysis.kind
     panel = Panel(
         kind=kind,
         title=TITLES.get(kind, kind.replace("_", " ").capitalize()),
         hint=HINTS.get(kind, ""),
-        file_name=answer.file.path.name,
-        warnings=told_warnings(answer.file.focus),
-        run=run_record(answer.file.focus),
+        file_name=analysis.file.path.name,
+        warnings=told_warnings(analysis.file.focus),
+        run=run_record(analysis.file.focus),
     )
-    if answer.n_unsaid:
+    if analysis.n_missing:
         panel.warnings.append(
-            f"It says nothing of {answer.n_unsaid:,} of the {len(answer.rows):,} locations; they stay empty."
+            f"It lacks {analysis.n_missing:,} of the {len(analysis.rows):,} locations; they stay empty."
         )
-    panel.facts = _settings(answer.file.focus)
-    _BUILD.get(kind, _other)(panel, answer, categories)
+    panel.facts = _settings(analysis.file.focus)
+    _BUILD.get(kind, _other)(panel, analysis, categories)
     return panel
 
 
-def categories_of(answers: list[Answer]) -> dict[str, list[str]]:
-    """Column of obs → every category that occurs in any of the answers, in natural order."""
+def categories_of(analyses: list[AlignedResult]) -> dict[str, list[str]]:
+    """Column of obs → every category that occurs in any of the analysis results, in natural order."""
     found: dict[str, set[str]] = {}
-    for answer in answers:
-        for column in answer.file.obs.columns:
-            values = answer.file.obs[column]
+    for analysis in analyses:
+        for column in analysis.file.obs.columns:
+            values = analysis.file.obs[column]
             if values.dtype == object or str(values.dtype) in ("category", "string", "str"):
                 found.setdefault(column, set()).update(str(v) for v in values.dropna().unique())
     return {column: in_order(names) for column, names in found.items()}
@@ -92,16 +92,18 @@ def _label(key: str) -> str:
     return key.removeprefix("n_").replace("_um", ", µm").replace("_", " ")
 
 
-def _category(answer: Answer, column: str, group: str, name: str, categories: dict[str, list[str]]) -> Layer | None:
-    if column not in answer.file.obs:
+def _category(
+    analysis: AlignedResult, column: str, group: str, name: str, categories: dict[str, list[str]]
+) -> Layer | None:
+    if column not in analysis.file.obs:
         return None
-    return category_layer(group, name, answer.words(answer.file.obs[column]), names=categories.get(column))
+    return category_layer(group, name, analysis.words(analysis.file.obs[column]), names=categories.get(column))
 
 
-def _number(answer: Answer, column: str, group: str, name: str, **how: Any) -> Layer | None:
-    if column not in answer.file.obs:
+def _number(analysis: AlignedResult, column: str, group: str, name: str, **how: Any) -> Layer | None:
+    if column not in analysis.file.obs:
         return None
-    return number_layer(group, name, answer.numbers(answer.file.obs[column]), **how)
+    return number_layer(group, name, analysis.numbers(analysis.file.obs[column]), **how)
 
 
 def _median_by(layer: Layer, values: np.ndarray | None) -> dict[str, float]:
@@ -137,38 +139,38 @@ def _keep(panel: Panel, *layers: Layer | None) -> None:
     panel.layers += [layer for layer in layers if layer is not None]
 
 
-def _domains(panel: Panel, answer: Answer, categories: dict[str, list[str]]) -> None:
-    layer = _category(answer, "domain", panel.title, "Domain", categories)
-    sure = _number(answer, "domain_confidence", panel.title, "Confidence of the domain", span=(0.0, 1.0))
-    edge = _flag(answer, "domain_boundary", panel.title, "Boundary between domains")
-    _keep(panel, layer, sure, edge, *_rest(panel, answer, _DOMAIN_COLUMNS, categories))
+def _domains(panel: Panel, analysis: AlignedResult, categories: dict[str, list[str]]) -> None:
+    layer = _category(analysis, "domain", panel.title, "Domain", categories)
+    sure = _number(analysis, "domain_confidence", panel.title, "Confidence of the domain", span=(0.0, 1.0))
+    edge = _flag(analysis, "domain_boundary", panel.title, "Boundary between domains")
+    _keep(panel, layer, sure, edge, *_rest(panel, analysis, _DOMAIN_COLUMNS, categories))
     if layer is not None:
-        confidence = answer.numbers(answer.file.obs["domain_confidence"]) if sure is not None else None
+        confidence = analysis.numbers(analysis.file.obs["domain_confidence"]) if sure is not None else None
         _groups(panel, layer, confidence, "domain")
         if confidence is not None:
             panel.pictures.append(Picture("Confidence", None, confidence, "cividis", 0.0, 1.0))
 
 
-def _flag(answer: Answer, column: str, group: str, name: str) -> Layer | None:
+def _flag(analysis: AlignedResult, column: str, group: str, name: str) -> Layer | None:
     """Where a column of true and false is true; a column of shares is shown as it is."""
-    if column not in answer.file.obs:
+    if column not in analysis.file.obs:
         return None
-    values = answer.file.obs[column]
+    values = analysis.file.obs[column]
     if values.dtype != bool:
-        return _number(answer, column, group, name, span=(0.0, 1.0), colormap=SHARE)
-    found = category_layer(group, name, [name if v else None for v in answer.words(values)], title=False)
+        return _number(analysis, column, group, name, span=(0.0, 1.0), colormap=SHARE)
+    found = category_layer(group, name, [name if v else None for v in analysis.words(values)], title=False)
     return found
 
 
-def _celltypes(panel: Panel, answer: Answer, categories: dict[str, list[str]]) -> None:
-    main = _category(answer, "cell_type", panel.title, "Most abundant type", categories)
-    sure = _number(answer, "cell_type_confidence", panel.title, "Confidence of the type", span=(0.0, 1.0))
+def _celltypes(panel: Panel, analysis: AlignedResult, categories: dict[str, list[str]]) -> None:
+    main = _category(analysis, "cell_type", panel.title, "Most abundant type", categories)
+    sure = _number(analysis, "cell_type_confidence", panel.title, "Confidence of the type", span=(0.0, 1.0))
     _keep(panel, main)
-    table = answer.file.obsm(keys.TYPES)
+    table = analysis.file.obsm(keys.TYPES)
     if table is not None:
         names = [str(c) for c in getattr(table, "columns", range(np.shape(table)[1]))]
-        shares = answer.numbers(np.asarray(table, dtype=np.float32))
-        ends = [_table_numbers(answer, f"{keys.TYPES}_{end}", shares.shape) for end in ("low", "high")]
+        shares = analysis.numbers(np.asarray(table, dtype=np.float32))
+        ends = [_table_numbers(analysis, f"{keys.TYPES}_{end}", shares.shape) for end in ("low", "high")]
         mean = np.nanmean(shares, axis=0) if len(shares) else np.zeros(len(names))
         order = np.lexsort((np.arange(len(names)), -np.nan_to_num(mean)))
         types = categories.get("cell_type", [])
@@ -191,43 +193,43 @@ def _celltypes(panel: Panel, answer: Answer, categories: dict[str, list[str]]) -
         for i in order[:5]:
             top = max(0.05, float(np.nanpercentile(shares[:, i], 99)))
             panel.pictures.append(Picture(names[i], None, shares[:, i], SHARE, 0.0, top))
-    _keep(panel, sure, *_rest(panel, answer, {"cell_type", "cell_type_confidence"}, categories))
+    _keep(panel, sure, *_rest(panel, analysis, {"cell_type", "cell_type_confidence"}, categories))
     if main is not None:
         panel.pictures.insert(0, Picture("Most abundant type", _colours(main)))
         if not panel.bars:
-            confidence = answer.numbers(answer.file.obs["cell_type_confidence"]) if sure is not None else None
+            confidence = analysis.numbers(analysis.file.obs["cell_type_confidence"]) if sure is not None else None
             panel.pictures.clear()
             _groups(panel, main, confidence, "cell type")
 
 
-def _table_numbers(answer: Answer, key: str, shape: tuple[int, ...]) -> np.ndarray | None:
-    table = answer.file.obsm(key)
+def _table_numbers(analysis: AlignedResult, key: str, shape: tuple[int, ...]) -> np.ndarray | None:
+    table = analysis.file.obsm(key)
     if table is None:
         return None
-    values = answer.numbers(np.asarray(table, dtype=np.float32))
+    values = analysis.numbers(np.asarray(table, dtype=np.float32))
     return values if values.shape == shape else None
 
 
-def _annotation(panel: Panel, answer: Answer, categories: dict[str, list[str]]) -> None:
-    layer = _category(answer, "annotation", panel.title, "Annotation", categories)
-    sure = _number(answer, "annotation_confidence", panel.title, "Confidence of the annotation", span=(0.0, 1.0))
+def _annotation(panel: Panel, analysis: AlignedResult, categories: dict[str, list[str]]) -> None:
+    layer = _category(analysis, "annotation", panel.title, "Annotation", categories)
+    sure = _number(analysis, "annotation_confidence", panel.title, "Confidence of the annotation", span=(0.0, 1.0))
     _keep(panel, layer)
     if layer is not None:
-        confidence = answer.numbers(answer.file.obs["annotation_confidence"]) if sure is not None else None
+        confidence = analysis.numbers(analysis.file.obs["annotation_confidence"]) if sure is not None else None
         _groups(panel, layer, confidence, "class")
-    table = answer.file.obsm("annotation_probability")
+    table = analysis.file.obsm("annotation_probability")
     if table is not None:
-        values = answer.numbers(np.asarray(table, dtype=np.float32))
+        values = analysis.numbers(np.asarray(table, dtype=np.float32))
         names = [str(c) for c in getattr(table, "columns", range(values.shape[1]))]
         for i, name in enumerate(names[:N_TYPES]):
             layer = number_layer(panel.title, f"Probability: {name}", values[:, i], span=(0.0, 1.0), colormap=SHARE)
             _keep(panel, layer)
             if len(names) == 2 and i == 1:
                 panel.pictures.append(Picture(f"Probability of {name}", None, values[:, i], SHARE, 0.0, 1.0))
-    _keep(panel, sure, *_rest(panel, answer, {"annotation", "annotation_confidence"}, categories))
-    _scores(panel, answer.file.focus.get("head_scores"))
-    if "annotation_abstain" in answer.file.obs:
-        share = float(np.mean(answer.file.obs["annotation_abstain"].to_numpy(dtype=float)))
+    _keep(panel, sure, *_rest(panel, analysis, {"annotation", "annotation_confidence"}, categories))
+    _scores(panel, analysis.file.focus.get("head_scores"))
+    if "annotation_abstain" in analysis.file.obs:
+        share = float(np.mean(analysis.file.obs["annotation_abstain"].to_numpy(dtype=float)))
         if share > 0:
             panel.warnings.append(f"The classifier abstains on {share:.0%} of the locations: unlike its training.")
 
@@ -251,25 +253,27 @@ def _scores(panel: Panel, scores: Any) -> None:
     panel.tables.append(Table(title, headings, rows, [False] + [True] * 4))
 
 
-def _rest(panel: Panel, answer: Answer, taken: set[str], categories: dict[str, list[str]]) -> list[Layer | None]:
+def _rest(
+    panel: Panel, analysis: AlignedResult, taken: set[str], categories: dict[str, list[str]]
+) -> list[Layer | None]:
     """Layers of all other columns of obs."""
     found: list[Layer | None] = []
-    for column in answer.file.obs.columns:
+    for column in analysis.file.obs.columns:
         if column in taken or column in (keys.IN_TISSUE, keys.ARRAY_ROW, keys.ARRAY_COL):
             continue
         name = column.replace("_", " ").capitalize()
-        if answer.file.obs[column].dtype == bool:
-            found.append(_flag(answer, column, panel.title, name))
+        if analysis.file.obs[column].dtype == bool:
+            found.append(_flag(analysis, column, panel.title, name))
         elif column in categories:
             if len(categories[column]) <= 60:
-                found.append(_category(answer, column, panel.title, name, categories))
+                found.append(_category(analysis, column, panel.title, name, categories))
         else:
-            found.append(_number(answer, column, panel.title, name))
+            found.append(_number(analysis, column, panel.title, name))
     return found
 
 
-def _table(panel: Panel, answer: Answer, first: str, what: str) -> np.ndarray:
-    var = answer.file.var
+def _table(panel: Panel, analysis: AlignedResult, first: str, what: str) -> np.ndarray:
+    var = analysis.file.var
     rows = order_of(var, list(_TABLE_BY))
     by = next((c for c in _TABLE_BY if c in var), "")
     ranked = f" by {by.replace('_', ' ')}" if by else ""
@@ -279,14 +283,14 @@ def _table(panel: Panel, answer: Answer, first: str, what: str) -> np.ndarray:
     return rows
 
 
-def _patterns(panel: Panel, answer: Answer, categories: dict[str, list[str]]) -> None:
-    rows = _table(panel, answer, "gene", "genes")
-    panel.genes = [str(g) for g in answer.file.var.index[rows[:10]]]
-    niche = _category(answer, "niche", panel.title, "Niche", categories)
+def _patterns(panel: Panel, analysis: AlignedResult, categories: dict[str, list[str]]) -> None:
+    rows = _table(panel, analysis, "gene", "genes")
+    panel.genes = [str(g) for g in analysis.file.var.index[rows[:10]]]
+    niche = _category(analysis, "niche", panel.title, "Niche", categories)
     _keep(panel, niche)
-    made_of = mapping(answer.file.focus.get("niche_composition"))
+    made_of = mapping(analysis.file.focus.get("niche_composition"))
     if made_of:
-        shares = "proportions" in str(answer.file.focus.get("niches_of", "proportions"))
+        shares = "proportions" in str(analysis.file.focus.get("niches_of", "proportions"))
         heading, form = ("largest mean shares", "{} {:.0%}") if shares else ("largest mean scores", "{} {:.2g}")
         rows_of = [
             [n, ", ".join(form.format(*part) for part in _largest(mapping(made_of[n])))] for n in in_order(made_of)
@@ -301,18 +305,18 @@ def _largest(shares: dict[str, Any]) -> list[tuple[str, float]]:
     return sorted(known, key=lambda item: (-item[1], item[0]))[:5]
 
 
-def _interactions(panel: Panel, answer: Answer, categories: dict[str, list[str]]) -> None:
-    rows = _table(panel, answer, "pair", "pairs")
-    var = answer.file.var
+def _interactions(panel: Panel, analysis: AlignedResult, categories: dict[str, list[str]]) -> None:
+    rows = _table(panel, analysis, "pair", "pairs")
+    var = analysis.file.var
     for column in ("ligand", "receptor"):
         if column in var:
             for text in var[column].iloc[rows[:N_PAIRS]]:
                 panel.genes += [g for g in str(text).split("_") if g not in panel.genes]
-    x = answer.file.matrix(None)
+    x = analysis.file.matrix(None)
     if x is None or not len(rows):
         return
     top = rows[:N_PAIRS]
-    values = answer.numbers(read_columns(x, top))
+    values = analysis.numbers(read_columns(x, top))
     for i, row in enumerate(top):
         name = str(var.index[row])
         if not np.nan_to_num(values[:, i]).any():
@@ -323,16 +327,16 @@ def _interactions(panel: Panel, answer: Answer, categories: dict[str, list[str]]
             panel.pictures.append(Picture(name, None, values[:, i], SHARE, 0.0, high if high > 0 else 1.0))
 
 
-def _why(panel: Panel, answer: Answer, categories: dict[str, list[str]]) -> None:
+def _why(panel: Panel, analysis: AlignedResult, categories: dict[str, list[str]]) -> None:
     import h5py
 
-    var, handle = answer.file.var, answer.file.handle
+    var, handle = analysis.file.var, analysis.file.handle
     node = handle.get("layers")
     parts = sorted(node) if isinstance(node, h5py.Group) else []
     genes = list(range(min(N_WHY_GENES, len(var))))
     panel.genes = [str(var.index[g]) for g in genes]
     if parts and genes:
-        stack = {p: answer.numbers(read_columns(answer.file.matrix(p), np.array(genes))) for p in parts}
+        stack = {p: analysis.numbers(read_columns(analysis.file.matrix(p), np.array(genes))) for p in parts}
         weight = {p: float(np.nanmean(np.abs(v))) for p, v in stack.items()}
         total = sum(weight.values()) or 1.0
         panel.bar_headings = ("source", "share of all movement", "mean size")
@@ -356,13 +360,13 @@ def _why(panel: Panel, answer: Answer, categories: dict[str, list[str]]) -> None
                 if i == 0:
                     words = f"{gene}: {part.replace('_', ' ')}"
                     panel.pictures.append(Picture(words, None, stack[part][:, i], SIGNED, -reach, reach))
-    _why_values(panel, answer)
-    _keep(panel, *_rest(panel, answer, set(), categories))
+    _why_values(panel, analysis)
+    _keep(panel, *_rest(panel, analysis, set(), categories))
 
 
-def _why_values(panel: Panel, answer: Answer) -> None:
+def _why_values(panel: Panel, analysis: AlignedResult) -> None:
     """The largest parts of single values, and which neighbours they came from."""
-    table = answer.file.uns(keys.UNS_WHY)
+    table = analysis.file.uns(keys.UNS_WHY)
     if table is None or not {"gene", "location", "signal", "part", "contribution"} <= set(
         getattr(table, "columns", ())
     ):
@@ -377,11 +381,11 @@ def _why_values(panel: Panel, answer: Answer) -> None:
     headings = ["gene", "location", "signal", "part", "contribution, log2"]
     numeric = [False] * 4 + [True]
     panel.tables.append(Table("Single values: their five largest parts", headings, rows, numeric))
-    near = answer.file.obsm(keys.WHY_NEIGHBOURS)
-    pairs = answer.file.focus.get("pairs")
+    near = analysis.file.obsm(keys.WHY_NEIGHBOURS)
+    pairs = analysis.file.focus.get("pairs")
     if near is None or not isinstance(pairs, list) or np.shape(near)[1] != len(pairs):
         return
-    values = answer.numbers(np.asarray(near, dtype=np.float64))
+    values = analysis.numbers(np.asarray(near, dtype=np.float64))
     for i, pair in enumerate(pairs[:N_WHY_GENES]):
         told = mapping(pair)
         layer = number_layer(
@@ -395,11 +399,11 @@ def _why_values(panel: Panel, answer: Answer) -> None:
         _keep(panel, layer)
 
 
-def _embedding(panel: Panel, answer: Answer, categories: dict[str, list[str]]) -> None:
+def _embedding(panel: Panel, analysis: AlignedResult, categories: dict[str, list[str]]) -> None:
     for key, caption in ((keys.LOCATION, "Of the location"), (keys.NEIGHBOURHOOD, "Of its surroundings")):
-        values = answer.file.obsm(key)
+        values = analysis.file.obsm(key)
         if values is not None and np.ndim(values) == 2 and min(np.shape(values)) >= 3:
-            panel.pictures.append(Picture(caption, three_colours(answer.numbers(values))))
+            panel.pictures.append(Picture(caption, three_colours(analysis.numbers(values))))
 
 
 def three_colours(values: np.ndarray) -> np.ndarray:
@@ -418,8 +422,8 @@ def three_colours(values: np.ndarray) -> np.ndarray:
     return out
 
 
-def _other(panel: Panel, answer: Answer, categories: dict[str, list[str]]) -> None:
-    _keep(panel, *_rest(panel, answer, set(), categories))
+def _other(panel: Panel, analysis: AlignedResult, categories: dict[str, list[str]]) -> None:
+    _keep(panel, *_rest(panel, analysis, set(), categories))
     for layer in panel.layers:
         if layer.names and not panel.bars:
             _groups(panel, layer, None, layer.name)
@@ -427,11 +431,11 @@ def _other(panel: Panel, answer: Answer, categories: dict[str, list[str]]) -> No
             values = layer.floor + layer.codes.astype(float) / 254 * (layer.ceiling - layer.floor)
             values[layer.codes == 255] = np.nan
             panel.pictures.append(Picture(layer.name, None, values, layer.colormap, layer.low, layer.high))
-    if len(answer.file.var):
-        _table(panel, answer, "name", "rows")
+    if len(analysis.file.var):
+        _table(panel, analysis, "name", "rows")
 
 
-_BUILD: dict[str, Callable[[Panel, Answer, dict[str, list[str]]], None]] = {
+_BUILD: dict[str, Callable[[Panel, AlignedResult, dict[str, list[str]]], None]] = {
     "domains": _domains,
     "celltypes": _celltypes,
     "annotation": _annotation,

@@ -14,7 +14,7 @@ _FEWEST = 2  # samples that a comparison needs
 
 
 def compositions(sections: Sequence[Any]) -> list[Composition]:
-    """One comparison for each kind of answer that two or more samples have."""
+    """One comparison for each kind of analysis result that two or more samples have."""
     found = []
     for kind in _KINDS:
         rows = [(s.sample_id, {b.name: b for b in p.bars}) for s in sections for p in s.panels if p.kind == kind]

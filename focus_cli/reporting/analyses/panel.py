@@ -1,4 +1,4 @@
-"""What a report shows of one answer; filled by one module per kind, drawn by one template."""
+"""What a report shows of one analysis result; filled by one module per kind, drawn by one template."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Panel:
     maps: list[Any] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     layers: list[Layer] = field(default_factory=list)
-    genes: list[str] = field(default_factory=list)  # worth seeing because of this answer
+    genes: list[str] = field(default_factory=list)  # worth seeing because of this analysis result
     run: RunRecord | None = None
 
 

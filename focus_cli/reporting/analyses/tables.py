@@ -1,4 +1,4 @@
-"""Tables of genes or pairs of genes from an answer's var: the most certain first."""
+"""Tables of genes or pairs of genes from an analysis result's var: the most certain first."""
 
 from __future__ import annotations
 

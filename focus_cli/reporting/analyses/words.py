@@ -1,4 +1,4 @@
-"""What each kind of answer is called on the page, and what must be said of it."""
+"""What each kind of analysis result is called on the page, and what must be said of it."""
 
 from __future__ import annotations
 

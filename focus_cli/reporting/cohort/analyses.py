@@ -1,4 +1,4 @@
-"""What the answers of one sample say, in a few numbers: what it consists of, its outcome, what tests found."""
+"""What the analysis results of one sample say, in a few numbers: what it consists of, its outcome, what tests found."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ class Significant:
 
 
 @dataclass(frozen=True)
-class SampleAnswers:
-    """All that was found of one sample; a kind of answer that is not there is left out.
+class SampleAnalyses:
+    """All that was found of one sample; a kind of analysis result that is not there is left out.
 
     Attributes
     ----------
@@ -89,8 +89,8 @@ class SampleAnswers:
     warnings: tuple[str, ...] = ()
 
 
-class CohortAnswers:
-    """The answers of the samples of a run; what samples share is read once.
+class CohortAnalyses:
+    """The analysis results of the samples of a run; what samples share is read once.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ class CohortAnswers:
         self._out = out
         self._shared: dict[Path, Any] = {}
 
-    def of(self, sample: str, jobs: Iterable[Job]) -> SampleAnswers:
+    def of(self, sample: str, jobs: Iterable[Job]) -> SampleAnalyses:
         """What the jobs of a sample have found so far; no file can stop this."""
         found: dict[str, Any] = {}
         warnings = []
@@ -120,7 +120,7 @@ class CohortAnswers:
                 warnings.append(f"{path.relative_to(self._out)} cannot be read: {why}")
             else:
                 found |= {} if said is None else {stage: said}
-        return SampleAnswers(
+        return SampleAnalyses(
             shares={stage: told for stage, told in found.items() if isinstance(told, Shares)},
             outcome=found.get("outcome"),
             tests={stage: told for stage, told in found.items() if isinstance(told, Significant)},
@@ -134,11 +134,11 @@ class CohortAnswers:
         return self._shared[path]
 
 
-# --- one reader for each kind of answer -------------------------------------------------------------
+# --- one reader for each kind of analysis result -------------------------------------------------------------
 
 
-def _domains(answers: CohortAnswers, path: Path, sample: str) -> Shares | None:
-    said = answers.once(path, read_json_object)
+def _domains(analyses: CohortAnalyses, path: Path, sample: str) -> Shares | None:
+    said = analyses.once(path, read_json_object)
     mine = said["samples"].get(sample)
     if mine is None:
         return None
@@ -147,7 +147,7 @@ def _domains(answers: CohortAnswers, path: Path, sample: str) -> Shares | None:
     return Shares(share, tuple(share), None if sure is None else float(sure), note)
 
 
-def _celltypes(_: CohortAnswers, path: Path, sample: str) -> Shares:
+def _celltypes(_: CohortAnalyses, path: Path, sample: str) -> Shares:
     import numpy as np
 
     with _opened(path) as file:
@@ -161,15 +161,15 @@ def _celltypes(_: CohortAnswers, path: Path, sample: str) -> Shares:
     return Shares(_checked(share), tuple(labels))
 
 
-def _annotations(_: CohortAnswers, path: Path, sample: str) -> Shares:
+def _annotations(_: CohortAnalyses, path: Path, sample: str) -> Shares:
     with _opened(path) as file:
         count = _counts(file, "annotation")
     total = sum(count.values())
     return Shares({name: n / total for name, n in count.items()}, tuple(count))
 
 
-def _outcome(answers: CohortAnswers, path: Path, sample: str) -> Outcome | None:
-    row = answers.once(path, _rows_by_sample).get(sample)
+def _outcome(analyses: CohortAnalyses, path: Path, sample: str) -> Outcome | None:
+    row = analyses.once(path, _rows_by_sample).get(sample)
     if row is None:
         return None
     column = next(name for name in ("probability", "relative_hazard", "score") if row.get(name))
@@ -177,7 +177,7 @@ def _outcome(answers: CohortAnswers, path: Path, sample: str) -> Outcome | None:
     return Outcome(_finite(row[column]), column.replace("_", " "), None if math.isnan(unlike) else unlike)
 
 
-def _tests(_: CohortAnswers, path: Path, sample: str) -> Significant:
+def _tests(_: CohortAnalyses, path: Path, sample: str) -> Significant:
     import numpy as np
 
     with _opened(path) as file:
@@ -190,7 +190,7 @@ def _only(job: Job) -> str:
 
 
 # Rule → stage, the file that says it, and how that is read.
-_READ: dict[str, tuple[str, Callable[[Job], str], Callable[[CohortAnswers, Path, str], Any]]] = {
+_READ: dict[str, tuple[str, Callable[[Job], str], Callable[[CohortAnalyses, Path, str], Any]]] = {
     "domains": ("domains", lambda job: f"{job.outputs[0]}/{keys.DOMAINS_JSON}", _domains),
     "celltypes": ("celltypes", _only, _celltypes),
     "annotate": ("annotations", _only, _annotations),

@@ -48,7 +48,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class BarColumn:
-    """One kind of answer in all samples.
+    """One kind of analysis result in all samples.
 
     Attributes
     ----------
@@ -71,7 +71,7 @@ class BarColumn:
 
 @dataclass(frozen=True)
 class Found:
-    """The card of a cohort's answers.
+    """The card of a cohort's analysis results.
 
     Attributes
     ----------
@@ -90,20 +90,20 @@ class Found:
 
 
 def found_of(rows: Sequence[CohortRow]) -> Found | None:
-    """What the card shows; None where no sample has an answer."""
+    """What the card shows; None where no sample has an analysis result."""
     columns = [_column(rows, stage, title) for stage, title in SHARES.items() if _any(rows, "shares", stage)]
     tests = [(stage, what) for stage, what in TESTS.items() if _any(rows, "tests", stage)]
-    stated = dict.fromkeys(row.answers.outcome.what for row in rows if row.answers.outcome)
-    apart = len({row.model for row in rows if "domains" in row.answers.shares}) > 1
+    stated = dict.fromkeys(row.analyses.outcome.what for row in rows if row.analyses.outcome)
+    apart = len({row.model for row in rows if "domains" in row.analyses.shares}) > 1
     return Found(columns, " or ".join(stated), tests, apart) if columns or tests or stated else None
 
 
 def _any(rows: Sequence[CohortRow], kind: str, stage: str) -> bool:
-    return any(stage in getattr(row.answers, kind) for row in rows)
+    return any(stage in getattr(row.analyses, kind) for row in rows)
 
 
 def _column(rows: Sequence[CohortRow], stage: str, title: str) -> BarColumn:
-    told = {row.sample: row.answers.shares[stage] for row in rows if stage in row.answers.shares}
+    told = {row.sample: row.analyses.shares[stage] for row in rows if stage in row.analyses.shares}
     total: dict[str, float] = {}
     for shares in told.values():
         for name, value in shares.share.items():
@@ -142,27 +142,27 @@ def _bar(shares: Shares, code: dict[str, int]) -> Bar:
 
 
 def columns_of(rows: Sequence[CohortRow]) -> list[str]:
-    """Columns that the answers add to the table: one for each name, in natural order, then those of every run."""
+    """Columns that the analysis results add to the table: one per name in natural order, then those of every run."""
     names = [
         f"{stage}.{name}"
         for stage in SHARES
-        for name in in_order({name for row in rows if stage in row.answers.shares for name in _plain(row, stage)})
+        for name in in_order({name for row in rows if stage in row.analyses.shares for name in _plain(row, stage)})
     ]
     return [*names, "outcome", *(f"{stage}.{part}" for stage in TESTS for part in ("found", "tested"))]
 
 
 def cells_of(row: CohortRow) -> dict[str, Any]:
-    """What the answers of a sample add to its line of the table."""
+    """What the analysis results of a sample add to its line of the table."""
     said: dict[str, Any] = {
-        f"{stage}.{name}": value for stage in row.answers.shares for name, value in _plain(row, stage).items()
+        f"{stage}.{name}": value for stage in row.analyses.shares for name, value in _plain(row, stage).items()
     }
-    if row.answers.outcome:
-        said["outcome"] = row.answers.outcome.value
-    for stage, tests in row.answers.tests.items():
+    if row.analyses.outcome:
+        said["outcome"] = row.analyses.outcome.value
+    for stage, tests in row.analyses.tests.items():
         said |= {f"{stage}.found": tests.found, f"{stage}.tested": tests.tested}
     return said
 
 
 def _plain(row: CohortRow, stage: str) -> dict[str, float]:
     """Shares by names without tabs and line breaks, which would end a cell."""
-    return {" ".join(name.split()): value for name, value in row.answers.shares[stage].share.items()}
+    return {" ".join(name.split()): value for name, value in row.analyses.shares[stage].share.items()}

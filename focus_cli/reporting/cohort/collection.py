@@ -8,7 +8,7 @@ from typing import Any
 from focus_cli.core.errors import BadInputError, MissingResourceError
 from focus_cli.core.progress import track
 from focus_cli.core.storage.documents import read_json_object
-from focus_cli.reporting.cohort.analyses import CohortAnswers
+from focus_cli.reporting.cohort.analyses import CohortAnalyses
 from focus_cli.reporting.cohort.facts import cost_of, facts_of_enhanced, facts_of_sample, scores_of
 from focus_cli.reporting.cohort.jobs import CohortJobs, Job, SampleJobs, from_json
 from focus_cli.reporting.cohort.page import write_page, write_table
@@ -53,8 +53,8 @@ def write_cohort(out: Path, *, running: bool | None = None) -> list[Path]:
     if running is None:
         running = any((folder / ".snakemake" / "locks").glob("*"))
     status = statuses(cohort, out, running=running)
-    answers = CohortAnswers(out)
-    rows = [_row(sample, status[sample.sample], out, answers) for sample in track(cohort.samples, "cohort")]
+    analyses = CohortAnalyses(out)
+    rows = [_row(sample, status[sample.sample], out, analyses) for sample in track(cohort.samples, "cohort")]
     shared = _shared(cohort, out)
     write_table(rows, out / TABLE)
     together = cohort.report if cohort.report and (out / cohort.report).exists() else ""
@@ -62,10 +62,10 @@ def write_cohort(out: Path, *, running: bool | None = None) -> list[Path]:
     return [out / PAGE, out / TABLE]
 
 
-def _row(sample: SampleJobs, status: Status, out: Path, answers: CohortAnswers) -> CohortRow:
+def _row(sample: SampleJobs, status: Status, out: Path, analyses: CohortAnalyses) -> CohortRow:
     stored, enhanced, report = (out / f"{part}" for part in _paths(sample))
     facts: dict[str, Any] = facts_of_sample(stored) | facts_of_enhanced(enhanced)
-    found = answers.of(sample.sample, sample.jobs)
+    found = analyses.of(sample.sample, sample.jobs)
     cost = cost_of(sample.jobs, out)
     return CohortRow(
         sample=sample.sample,
@@ -86,7 +86,7 @@ def _row(sample: SampleJobs, status: Status, out: Path, answers: CohortAnswers) 
         abstained=facts.get("abstained"),
         warnings=(*facts.get("warnings", ()), *found.warnings),
         scores=tuple(scores_of(out, sample.sample, sample.scores)),
-        answers=found,
+        analyses=found,
         seconds=cost[0] if cost else None,
         memory_mb=cost[1] if cost else None,
         report=str(report.relative_to(out)) if report.exists() else "",

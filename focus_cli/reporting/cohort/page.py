@@ -23,8 +23,8 @@ _MOST_SHARED = 40
 
 
 def write_table(rows: Sequence[CohortRow], path: Path) -> None:
-    """Write the rows tab-separated; of each hold-out NAME.focus, NAME.best and NAME.method, then the answers."""
-    plain = [f.name for f in fields(CohortRow) if f.name not in ("scores", "warnings", "answers")]
+    """Write the rows tab-separated: plain columns, NAME.focus, NAME.best and NAME.method per hold-out, analysis results."""
+    plain = [f.name for f in fields(CohortRow) if f.name not in ("scores", "warnings", "analyses")]
     names = _score_names(rows)
     columns = [*plain, "warnings", *(f"{name}.{part}" for name in names for part in ("focus", "best", "method"))]
     columns += columns_of(rows)
@@ -44,7 +44,7 @@ def write_table(rows: Sequence[CohortRow], path: Path) -> None:
 
 
 def write_page(rows: Sequence[CohortRow], shared: Sequence[SharedJob], path: Path, *, together: str = "") -> None:
-    """Write the page: self-contained, sorted and filtered in the browser, about 1 kB per sample, 3 kB with answers.
+    """Write the page: self-contained, sorted and filtered in the browser; 1 kB per sample, 3 kB with analysis results.
 
     Parameters
     ----------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from focus_cli.reporting.cohort.analyses import SampleAnswers
+from focus_cli.reporting.cohort.analyses import SampleAnalyses
 from focus_cli.reporting.cohort.facts import Score
 
 
@@ -22,7 +22,7 @@ class CohortRow:
         Share of locations whose estimate should not be read, 0 to 1.
     scores
         FOCUS beside the best baseline, one for each hold-out or truth.
-    answers
+    analyses
         What was found of it after enhancement.
     seconds, memory_mb
         Of all of its own jobs together, and of the largest.
@@ -48,7 +48,7 @@ class CohortRow:
     abstained: float | None
     warnings: tuple[str, ...]
     scores: tuple[Score, ...]
-    answers: SampleAnswers
+    analyses: SampleAnalyses
     seconds: float | None
     memory_mb: float | None
     report: str

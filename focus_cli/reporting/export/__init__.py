@@ -1,4 +1,4 @@
-"""An enhanced file and its answers as one thing for other programs: AnnData, SpatialData, Vitessce."""
+"""An enhanced file and its analysis results as one thing for other programs: AnnData, SpatialData, Vitessce."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""One .h5ad: the enhanced file as it is, with the answers beside it.
+"""One .h5ad: the enhanced file as it is, with the analysis results beside it.
 
 The dense matrices are copied byte for byte with the file; only tables are written again, so that the memory this takes
 does not grow with the number of genes.
@@ -19,7 +19,7 @@ from focus_cli.core.storage.hdf5 import open_hdf5
 from focus_cli.core.storage.kinds import EXPORTED_H5AD
 from focus_cli.reporting.export.joined import Additions
 
-UNS_ANSWERS = "focus_answers"
+UNS_ANALYSES = "focus_analyses"
 
 
 def write_anndata(
@@ -32,7 +32,7 @@ def write_anndata(
     record
         Provenance of the export.
     provenances
-        Kind → what its answer says of its making.
+        Kind → what its analysis result says of its making.
     """
     with atomic_file(out, overwrite, kind=EXPORTED_H5AD) as temporary:
         shutil.copyfile(file.path, temporary)
@@ -44,24 +44,24 @@ def write_anndata(
 
 
 def add_to(handle: Any, found: Additions, record: dict[str, Any], provenances: dict[str, Any]) -> None:
-    """Add answers to an open AnnData, of HDF5 or zarr."""
+    """Add analysis results to an open AnnData, of HDF5 or zarr."""
     write_elements(handle, "", {"obs": found.obs, "var": found.var})
     write_elements(handle, "obsm", found.obsm)
     write_elements(handle, "uns", found.uns)
-    if found.told:
-        write_elements(handle, "uns", {UNS_ANSWERS: answers_told(found, provenances)})
+    if found.parts:
+        write_elements(handle, "uns", {UNS_ANALYSES: analysis_records(found, provenances)})
     write_elements(handle, f"uns/{keys.UNS}", {"provenance": json.dumps(record, sort_keys=True, default=str)})
 
 
-def answers_told(found: Additions, provenances: dict[str, Any]) -> dict[str, dict[str, str]]:
-    """Kind of answer → what it added and how it was made, as JSON text."""
+def analysis_records(found: Additions, provenances: dict[str, Any]) -> dict[str, dict[str, str]]:
+    """Kind of analysis result → what it added and how it was made, as JSON text."""
     return {
         kind: {"parts": json.dumps(parts), "provenance": json.dumps(provenances.get(kind, {}), sort_keys=True)}
-        for kind, parts in sorted(found.told.items())
+        for kind, parts in sorted(found.parts.items())
     }
 
 
-def focus_told(file: SpatialFile, record: dict[str, Any]) -> dict[str, Any]:
+def focus_record(file: SpatialFile, record: dict[str, Any]) -> dict[str, Any]:
     """``uns["focus"]`` of the enhanced file as it is stored, with the provenance of the export."""
-    told = file.uns(keys.UNS) or {}
-    return {**told, "provenance": json.dumps(record, sort_keys=True, default=str)}
+    stored = file.uns(keys.UNS) or {}
+    return {**stored, "provenance": json.dumps(record, sort_keys=True, default=str)}

@@ -1,8 +1,7 @@
-"""An enhanced file and its answers joined: what each answer adds, and under which name.
+"""Join analysis results to their enhanced file.
 
-Everything that an answer says of locations becomes a column of obs or an element of obsm; what it says of genes,
-columns of var; its tables of pairs, elements of uns. Names stay as they are unless two would be alike: then the
-kind of the answer comes before them.
+Values of locations become columns of obs or elements of obsm, values of genes columns of var, and tables of pairs elements
+of uns. Names are kept. Where a name is taken, the kind of the analysis result is put before it.
 """
 
 from __future__ import annotations
@@ -23,40 +22,40 @@ from focus_cli.core.h5ad.spatial_file import SpatialFile, read_node
 if TYPE_CHECKING:
     import pandas as pd
 
-_NO_ANSWERS = ("enhanced", "refined", "other")
+_NOT_ANALYSES = ("enhanced", "refined", "other")
 _POSITIONS = (keys.SPATIAL, keys.SPATIAL_UM)
 
 
 @dataclass
 class Additions:
-    """What answers add to an enhanced file.
+    """What analysis results add to an enhanced file.
 
     Attributes
     ----------
     obs, var
-        The tables of the enhanced file with the columns of the answers.
+        The tables of the enhanced file with the columns of the analysis results.
     obsm
         Key → array or table, rows in the order of the enhanced file.
     uns
         Key → element.
-    told
-        Kind of answer → the names under which its parts stand.
+    parts
+        Kind of analysis result → the names under which its parts stand.
     """
 
     obs: pd.DataFrame
     var: pd.DataFrame
     obsm: dict[str, Any] = field(default_factory=dict)
     uns: dict[str, Any] = field(default_factory=dict)
-    told: dict[str, list[str]] = field(default_factory=dict)
+    parts: dict[str, list[str]] = field(default_factory=dict)
 
 
-def join_answers(file: SpatialFile, answers: Iterable[SpatialFile]) -> Additions:
-    """Collect what `answers` say of the locations and genes of `file`.
+def join_analyses(file: SpatialFile, analyses: Iterable[SpatialFile]) -> Additions:
+    """Collect the values that `analyses` hold of the locations and genes of `file`.
 
     Raises
     ------
     BadInputError
-        If a file is no answer, is of another sample, or says nothing of some location.
+        If a file is not an analysis result, is of another sample, or lacks some location.
     """
     taken = {
         "obs": set(file.obs.columns),
@@ -65,44 +64,45 @@ def join_answers(file: SpatialFile, answers: Iterable[SpatialFile]) -> Additions
         "uns": set(file.handle.get("uns", ())),
     }
     found = Additions(file.obs.copy(), file.var.copy())
-    for answer in answers:
-        kind = answer.kind
-        if kind in _NO_ANSWERS:
+    for analysis in analyses:
+        kind = analysis.kind
+        if kind in _NOT_ANALYSES:
             raise BadInputError(
-                f"{answer.path} is {kind!r}, not an answer", hint="name one enhanced file, then answers to it"
+                f"{analysis.path} is {kind!r}, not an analysis result",
+                hint="name one enhanced file, then its analysis results",
             )
-        mine, theirs = (f.focus.get("sample_id") for f in (file, answer))
+        mine, theirs = (f.focus.get("sample_id") for f in (file, analysis))
         if mine and theirs and mine != theirs:
             raise BadInputError(
-                f"{answer.path} is of sample {theirs!r}, not {mine!r}", hint="name answers to this file"
+                f"{analysis.path} is of sample {theirs!r}, not {mine!r}", hint="name analysis results of this sample"
             )
-        rows = same_locations(answer, file)
-        told = found.told.setdefault(kind, [])
+        rows = same_locations(analysis, file)
+        parts = found.parts.setdefault(kind, [])
 
-        def named(group: str, name: str, kind: str = kind, told: list[str] = told) -> str:
+        def named(group: str, name: str, kind: str = kind, parts: list[str] = parts) -> str:
             free = name if name not in taken[group] else f"{kind}_{name}"
             number = 2
             while free in taken[group]:
                 free, number = f"{kind}_{name}_{number}", number + 1
             taken[group].add(free)
-            told.append(f"{group}/{free}")
+            parts.append(f"{group}/{free}")
             return free
 
-        for column in answer.obs.columns:
-            if column not in file.obs or not _same(file.obs[column], answer.obs[column].iloc[rows]):
-                found.obs[named("obs", column)] = _plain(answer.obs[column].iloc[rows])
-        for key in sorted(answer.handle.get("obsm", ())):
+        for column in analysis.obs.columns:
+            if column not in file.obs or not _same(file.obs[column], analysis.obs[column].iloc[rows]):
+                found.obs[named("obs", column)] = _plain(analysis.obs[column].iloc[rows])
+        for key in sorted(analysis.handle.get("obsm", ())):
             if key not in _POSITIONS:
-                found.obsm[named("obsm", key)] = _rows_of(answer.obsm(key), rows, file.obs.index)
-        _join_var(found, file, answer, rows, named)
-        for key in sorted(answer.handle.get("uns", ())):
+                found.obsm[named("obsm", key)] = _rows_of(analysis.obsm(key), rows, file.obs.index)
+        _join_var(found, file, analysis, rows, named)
+        for key in sorted(analysis.handle.get("uns", ())):
             if key not in (keys.UNS, keys.UNS_SPATIAL, keys.UNS_COLUMNS):
-                found.uns[named("uns", key)] = answer.uns(key)
+                found.uns[named("uns", key)] = analysis.uns(key)
     return found
 
 
-def _join_var(found: Additions, file: SpatialFile, answer: SpatialFile, rows: np.ndarray, named: Any) -> None:
-    kind, var = answer.kind, answer.var
+def _join_var(found: Additions, file: SpatialFile, analysis: SpatialFile, rows: np.ndarray, named: Any) -> None:
+    kind, var = analysis.kind, analysis.var
     if not len(var):
         return
     genes = file.var.index.get_indexer(var.index)
@@ -112,14 +112,16 @@ def _join_var(found: Additions, file: SpatialFile, answer: SpatialFile, rows: np
             name = named("var", column if column.startswith(kind) else f"{kind}_{column}")
             found.var[name] = _plain(var[column].reindex(file.var.index))
     found.uns[named("uns", kind)] = var.rename_axis(None)
-    nodes = {kind: answer.handle.get("X")}
-    nodes |= {f"{kind}_{layer}": answer.handle[f"layers/{layer}"] for layer in sorted(answer.handle.get("layers", ()))}
+    nodes = {kind: analysis.handle.get("X")}
+    nodes |= {
+        f"{kind}_{layer}": analysis.handle[f"layers/{layer}"] for layer in sorted(analysis.handle.get("layers", ()))
+    }
     for key, node in nodes.items():
         if node is not None and node.attrs.get("encoding-type") != "null":
             if isinstance(node, h5py.Dataset):
                 values = read_columns(node, np.arange(len(var)))
             else:
-                values = read_node(node, answer.path)
+                values = read_node(node, analysis.path)
             found.obsm[named("obsm", key)] = _rows_of(values, rows, file.obs.index)
 
 

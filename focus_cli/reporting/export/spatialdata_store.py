@@ -1,4 +1,4 @@
-"""A SpatialData store: the picture, the outlines of the locations, and a table with the answers.
+"""A SpatialData store: the picture, the outlines of the locations, and a table with the analysis results.
 
 Coordinate systems: ``global``, full-resolution pixels as obsm["spatial"] has them, and ``um`` where the scale is known.
 Dense matrices go from file to store block by block.
@@ -19,7 +19,7 @@ from focus_cli.core.h5ad.spatial_file import SpatialFile, read_node
 from focus_cli.core.storage import atomic_directory
 from focus_cli.core.storage.column_names import make_storable
 from focus_cli.core.storage.kinds import SPATIALDATA
-from focus_cli.reporting.export.anndata_file import UNS_ANSWERS
+from focus_cli.reporting.export.anndata_file import UNS_ANALYSES
 from focus_cli.reporting.export.geometry import outline, picture
 from focus_cli.reporting.export.joined import Additions, sample_name
 
@@ -104,7 +104,7 @@ def _table(
     import pandas as pd
     from spatialdata import sanitize_table
 
-    from focus_cli.reporting.export.anndata_file import answers_told, focus_told
+    from focus_cli.reporting.export.anndata_file import analysis_records, focus_record
 
     obs = found.obs.copy()
     obs[_REGION] = pd.Categorical([region] * len(obs))
@@ -118,11 +118,11 @@ def _table(
         table.varm[key] = read_node(file.handle[f"varm/{key}"], file.path)
     for key, value in sorted(found.obsm.items()):
         table.obsm[key] = value
-    table.uns[keys.UNS] = focus_told(file, record)
+    table.uns[keys.UNS] = focus_record(file, record)
     for key, value in sorted(found.uns.items()):
         table.uns[key] = value
-    if found.told:
-        table.uns[UNS_ANSWERS] = answers_told(found, provenances)
+    if found.parts:
+        table.uns[UNS_ANALYSES] = analysis_records(found, provenances)
     make_storable(table)
     sanitize_table(table)
     return table

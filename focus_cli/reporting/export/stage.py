@@ -1,4 +1,4 @@
-"""Export: one enhanced file and its answers, in the format of another program."""
+"""Export: one enhanced file and its analysis results, in the format of another program."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from focus_cli.core.resources import answered_size, check_memory
 from focus_cli.core.storage import check_output
 from focus_cli.core.storage.kinds import EXPORTED_H5AD, SPATIALDATA, VITESSCE
 from focus_cli.reporting.export.anndata_file import write_anndata
-from focus_cli.reporting.export.joined import join_answers
+from focus_cli.reporting.export.joined import join_analyses
 
 FORMATS = {"anndata": ".h5ad", "spatialdata": ".zarr", "vitessce": ""}  # format → ending of the output; none: a folder
 
@@ -24,20 +24,20 @@ _KINDS = {"anndata": EXPORTED_H5AD, "spatialdata": SPATIALDATA, "vitessce": VITE
 
 def export(
     enhanced: Path,
-    answers: Sequence[Path],
+    analyses: Sequence[Path],
     to: str,
     out: Path,
     *,
     genes: Sequence[str] | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Write an enhanced file and its answers for another program.
+    """Write an enhanced file and its analysis results for another program.
 
     Parameters
     ----------
     enhanced
         File of ``focus enhance``, or a refined one.
-    answers
+    analyses
         Files of later verbs on the same locations.
     to
         ``"anndata"``, ``"spatialdata"`` or ``"vitessce"``.
@@ -58,21 +58,21 @@ def export(
     UsageError
         If the format is not known, `out` has the wrong ending, a file is named twice, or a gene is not in the file.
     BadInputError
-        If an answer is of another sample or says nothing of some location.
+        If an analysis result is of another sample or says nothing of some location.
     MissingResourceError
         If a file or a library is not there.
     OutputExistsError
         If `out` exists and `overwrite` is false.
     """
-    enhanced, answers, out = Path(enhanced), [Path(a) for a in answers], Path(out)
-    _check(enhanced, answers, to, out, genes, overwrite)
+    enhanced, analyses, out = Path(enhanced), [Path(a) for a in analyses], Path(out)
+    _check(enhanced, analyses, to, out, genes, overwrite)
     check_memory("export", answered_size(enhanced))
     with ExitStack() as stack:
         file = stack.enter_context(SpatialFile(enhanced))
-        opened = [stack.enter_context(SpatialFile(a)) for a in answers]
-        found = join_answers(file, opened)
-        provenances = {answer.kind: answer.focus.get("provenance", {}) for answer in opened}
-        inputs = {"enhanced": enhanced} | {f"answer:{i + 1}:{a.kind}": a.path for i, a in enumerate(opened)}
+        opened = [stack.enter_context(SpatialFile(a)) for a in analyses]
+        found = join_analyses(file, opened)
+        provenances = {analysis.kind: analysis.focus.get("provenance", {}) for analysis in opened}
+        inputs = {"enhanced": enhanced} | {f"analysis:{i + 1}:{a.kind}": a.path for i, a in enumerate(opened)}
         record = describe_run("export", {"to": to, "genes": list(genes) if genes else None}, inputs)
         if to == "anndata":
             write_anndata(out, file, found, record, provenances, overwrite)
@@ -88,7 +88,7 @@ def export(
 
 
 def _check(
-    enhanced: Path, answers: list[Path], to: str, out: Path, genes: Sequence[str] | None, overwrite: bool
+    enhanced: Path, analyses: list[Path], to: str, out: Path, genes: Sequence[str] | None, overwrite: bool
 ) -> None:
     if to not in FORMATS:
         raise UsageError(f"--to {to} is not known", hint=f"one of: {', '.join(FORMATS)}")
@@ -100,10 +100,10 @@ def _check(
     if genes and to != "vitessce":
         raise UsageError(f"--genes has no meaning with --to {to}", hint="all genes are written")
     seen: set[str] = set()
-    for path in (enhanced, *answers):
+    for path in (enhanced, *analyses):
         if os.path.realpath(path) in seen:
             raise UsageError(f"{path} is given twice", hint="name each file once")
         seen.add(os.path.realpath(path))
-    check_output(out, _KINDS[to], inputs=[enhanced, *answers], overwrite=overwrite)
+    check_output(out, _KINDS[to], inputs=[enhanced, *analyses], overwrite=overwrite)
     if to == "spatialdata" and importlib.util.find_spec("spatialdata") is None:
         raise MissingResourceError("--to spatialdata needs a library", hint="pip install 'focus-st[spatialdata]'")

@@ -91,7 +91,7 @@ def _columns(file: SpatialFile, genes: list[str] | None) -> np.ndarray:
 
 
 def _shares(file: SpatialFile, found: Additions) -> Any:
-    """Shares of cell types: of the answer where there is one, else of the enhanced file."""
+    """Shares of cell types: of the analysis result where there is one, else of the enhanced file."""
     for table in (found.obsm.get(keys.TYPES), file.obsm(keys.PROPORTIONS)):
         if table is not None and hasattr(table, "columns"):
             return table

@@ -41,7 +41,7 @@ def ask(words: Sequence[str], patience_s: float = _PATIENCE_S) -> tuple[int, str
     try:
         done = subprocess.run(list(words), capture_output=True, text=True, timeout=patience_s, check=False)
     except subprocess.TimeoutExpired:
-        return 124, f"no answer within {patience_s:.0f} s"
+        return 124, f"no response within {patience_s:.0f} s"
     except OSError as error:
         return 127, str(error.strerror)
     return done.returncode, (done.stdout if done.returncode == 0 else done.stderr or done.stdout).strip()

@@ -1,4 +1,4 @@
-"""Schedulers: whose commands are here, whether they answer, and whether Snakemake can talk to them."""
+"""Schedulers: whose commands are here, whether they respond, and whether Snakemake can talk to them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from importlib import metadata
 from focus_cli.workflow.health.check import PASS, WARN, Check, ask
 
 _PLUGIN = "snakemake-executor-plugin-"
-# Scheduler → commands that a run needs, the plugins of which one will do, a question that shows that it answers.
+# Scheduler → commands that a run needs, the plugins of which one will do, a query that shows that it responds.
 _OTHERS = {
     "lsf": (("bsub", "bjobs", "bkill"), ("lsf",), ["bqueues", "-w"]),
     "sge": (("qsub", "qstat", "qdel"), ("cluster-generic",), ["qhost"]),
@@ -59,11 +59,11 @@ def _other(name: str, commands: tuple[str, ...], plugins: tuple[str, ...], quest
     code, said = ask(question)
     if code != 0:
         return Check(name, WARN, f"{plugin}; {' '.join(question)}: {_first(said)}", "ask the administrator")
-    return Check(name, PASS, f"commands found and answered, {plugin}")
+    return Check(name, PASS, f"commands found and working, {plugin}")
 
 
 def _first(said: str) -> str:
-    return (said.splitlines() or ["no answer"])[0]
+    return (said.splitlines() or ["no output"])[0]
 
 
 def slurm() -> Iterator[Check]:
@@ -76,7 +76,7 @@ def slurm() -> Iterator[Check]:
         yield Check("slurm", WARN, "commands found, no Snakemake executor", 'pip install "focus-st[slurm]"')
     code, said = ask(["sinfo", "--noheader", "--format=%P|%a|%D|%G|%l"])
     if code != 0:
-        yield Check("slurm", WARN, f"sinfo: {_first(said)}", "ask the administrator: the controller does not answer")
+        yield Check("slurm", WARN, f"sinfo: {_first(said)}", "ask the administrator: the controller does not respond")
         return
     partitions = [_partition(line) for line in dict.fromkeys(said.splitlines())]
     if not partitions:
@@ -100,7 +100,7 @@ def _partition(line: str) -> str:
 def _accounting() -> Check:
     code, said = ask(["sacct", "--noheader", "--allocations", "--starttime=now-1minutes"])
     if code == 0:
-        return Check("slurm accounting", PASS, "sacct answers: slurm-status-command: sacct may be used")
+        return Check("slurm accounting", PASS, "sacct responds: slurm-status-command: sacct may be used")
     why = "no sacct" if code == 127 else _first(said)
     return Check("slurm accounting", PASS, f"{why}: keep slurm-status-command: squeue in the profile")
 

@@ -60,13 +60,13 @@ def has_token() -> bool:
 
 
 def is_reachable() -> bool:
-    """Whether the hub answers within three seconds, the look-up of its name included."""
-    answered = threading.Event()
+    """Whether the hub responds within three seconds, the look-up of its name included."""
+    responded = threading.Event()
 
     def connect() -> None:
         try:
             socket.create_connection(_HUB, timeout=_PATIENCE_S).close()
-            answered.set()
+            responded.set()
         except OSError:
             return
 
@@ -74,4 +74,4 @@ def is_reachable() -> bool:
     thread = threading.Thread(target=connect, daemon=True)
     thread.start()
     thread.join(_PATIENCE_S)
-    return answered.is_set()
+    return responded.is_set()

@@ -1,4 +1,4 @@
-"""The answers of a cohort side by side: what the page and the table say is what the files say, damaged or hostile."""
+"""Analysis results of a cohort: the page and the table show the values of the files, damaged and hostile ones included."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 
 from focus_cli.core import keys
 from focus_cli.core.storage import write_anndata
-from focus_cli.reporting.cohort.analyses import CohortAnswers
+from focus_cli.reporting.cohort.analyses import CohortAnalyses
 from focus_cli.reporting.layers import colours_of
 from focus_cli.workflow.cohort import cohort_jobs, record_cohort, write_cohort
 from focus_cli.workflow.config import SampleRow, check_config
@@ -41,8 +41,8 @@ def plan(out: Path, names: str = "S1 S2", scope: str = "all", **config) -> Plan:
     return Plan(check_config({"output": str(out), "train": {"scope": scope}, **(config or EVERYTHING)}), rows)
 
 
-def write_answer(path: Path, n: int, *, obs=None, var=None, types=None) -> None:
-    """An answer of `n` locations, as focus writes it."""
+def write_result(path: Path, n: int, *, obs=None, var=None, types=None) -> None:
+    """An analysis result of `n` locations, as focus writes it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     index = [f"spot{i}" for i in range(n)]
     adata = anndata.AnnData(obs=pd.DataFrame(obs or {}, index=index), var=pd.DataFrame(var or {}).rename(index=str))
@@ -54,12 +54,12 @@ def write_answer(path: Path, n: int, *, obs=None, var=None, types=None) -> None:
 def write_types(path: Path, mean: dict[str, float], *, label: list[str] | None = None) -> None:
     """Two locations whose proportions have these means."""
     table = {name: np.array([0.5 * value, 1.5 * value], dtype=np.float32) for name, value in mean.items()}
-    write_answer(path, 2, obs={"cell_type": pd.Categorical(label or [list(mean)[-1]] * 2)}, types=table)
+    write_result(path, 2, obs={"cell_type": pd.Categorical(label or [list(mean)[-1]] * 2)}, types=table)
 
 
 def write_labels(path: Path, count: dict[str, int]) -> None:
     labels = [name for name, n in count.items() for _ in range(n)]
-    write_answer(path, len(labels), obs={"annotation": pd.Categorical(labels, categories=["never", *count])})
+    write_result(path, len(labels), obs={"annotation": pd.Categorical(labels, categories=["never", *count])})
 
 
 def write_domains(folder: Path, shares: dict[str, dict[str, float]]) -> None:
@@ -70,13 +70,13 @@ def write_domains(folder: Path, shares: dict[str, dict[str, float]]) -> None:
 
 
 def write_everything(out: Path) -> None:
-    """All answers of S1 and S2."""
+    """All analysis results of S1 and S2."""
     write_domains(out / "domains" / "all", DOMAINS)
     for name in ("S1", "S2"):
         write_types(out / "celltypes" / f"{name}.h5ad", TYPES[name])
         write_labels(out / "annotations" / f"{name}.h5ad", LABELS[name])
-    write_answer(out / "patterns" / "S1.h5ad", 2, var={"q": [0.001, 0.049, 0.05, 0.9]})
-    write_answer(out / "interactions" / "S1.h5ad", 2, var={"q": [0.5, 0.04, np.nan]})
+    write_result(out / "patterns" / "S1.h5ad", 2, var={"q": [0.001, 0.049, 0.05, 0.9]})
+    write_result(out / "interactions" / "S1.h5ad", 2, var={"q": [0.5, 0.04, np.nan]})
     (out / "outcomes").mkdir()
     (out / "outcomes" / "all.tsv").write_text(
         "sample\tlocations\tscore\tprobability\tunlike_training\nS2\t9\t0.85\t0.700567\t0.62\nS1\t9\t-1\t0.25\t0\n"
@@ -117,7 +117,7 @@ class Card(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         told = dict(attrs)
-        self._inside = self._inside or told.get("id") == "answers"
+        self._inside = self._inside or told.get("id") == "analyses"
         if not self._inside:
             return
         if tag in ("th", "td"):
@@ -332,13 +332,13 @@ def test_hostile_names_are_text(tmp_path):
 # --- when there is a card ------------------------------------------------------------------------------
 
 
-def test_without_answers_there_is_no_card(tmp_path):
+def test_without_analyses_there_is_no_card(tmp_path):
     page, table = written(plan(tmp_path), tmp_path)
-    assert "What was found" not in page and 'id="answers"' not in page
+    assert "What was found" not in page and 'id="analyses"' not in page
     assert table["S1"]["outcome"] == table["S1"]["patterns.found"] == ""
 
 
-def test_answers_that_the_run_does_not_ask_for_are_not_told(tmp_path):
+def test_analyses_that_the_run_does_not_ask_for_are_not_told(tmp_path):
     write_everything(tmp_path)
     page, table = written(plan(tmp_path, patterns={"enabled": True}), tmp_path)
     assert Card(page).bars["S1"] == [] and table["S1"]["patterns.found"] == "2" and table["S1"]["outcome"] == ""
@@ -374,9 +374,9 @@ def test_the_page_of_all_samples_is_linked_where_it_was_asked_for_and_made(tmp_p
 def test_what_samples_share_is_read_once(tmp_path, monkeypatch):
     write_everything(tmp_path)
     read = []
-    monkeypatch.setattr(json, "loads", lambda text, loads=json.loads: read.append(text) or loads(text))
-    answers, cohort = CohortAnswers(tmp_path), cohort_jobs(plan(tmp_path))
-    assert all("domains" in answers.of(s.sample, s.jobs).shares for s in cohort.samples)
+    monkeypatch.setattr(json, "loads", lambda text, loads=json.loads, **how: read.append(text) or loads(text, **how))
+    analyses, cohort = CohortAnalyses(tmp_path), cohort_jobs(plan(tmp_path))
+    assert all("domains" in analyses.of(s.sample, s.jobs).shares for s in cohort.samples)
     assert len(read) == 1
 
 
@@ -391,10 +391,10 @@ def test_a_sample_stays_light(tmp_path):
     for name in names:
         write_types(tmp_path / "celltypes" / f"{name}.h5ad", mean)
         for stage in ("patterns", "interactions"):
-            write_answer(tmp_path / stage / f"{name}.h5ad", 2, var={"q": [0.001, 0.9]})
+            write_result(tmp_path / stage / f"{name}.h5ad", 2, var={"q": [0.001, 0.9]})
     scores = "".join(f"{name}\t0.123456\t0.25\n" for name in names)
     (tmp_path / "outcomes" / "all.tsv").write_text("sample\tprobability\tunlike_training\n" + scores)
     page, _ = written(plan(tmp_path, " ".join(names)), tmp_path)
-    card = page[page.index('id="answers"') : page.index("</table>", page.index('id="answers"'))]
+    card = page[page.index('id="analyses"') : page.index("</table>", page.index('id="analyses"'))]
     assert sum(len(bar) for bar in Card(page).bars[names[0]]) == 22
     assert len(card.encode()) < 1750 * len(names)

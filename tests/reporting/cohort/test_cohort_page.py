@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from browser import Browser
 
-from focus_cli.reporting.cohort.analyses import Outcome, SampleAnswers, Shares
+from focus_cli.reporting.cohort.analyses import Outcome, SampleAnalyses, Shares
 from focus_cli.reporting.cohort.page import CohortRow, write_page
 
-READY = 'document.readyState === "complete" && document.getElementById("answers") !== null'
+READY = 'document.readyState === "complete" && document.getElementById("analyses") !== null'
 
 
 def row(sample: str, status: str, share: float, outcome: float | None) -> CohortRow:
@@ -18,12 +18,12 @@ def row(sample: str, status: str, share: float, outcome: float | None) -> Cohort
         ("locations", "genes", "median_counts", "median_reliability", "abstained", "seconds", "memory_mb")
     )
     words = dict.fromkeys(("rule", "message", "log", "platform", "organ", "donor", "group", "split", "model", "report"))
-    answers = SampleAnswers(
+    analyses = SampleAnalyses(
         {"domains": Shares({"D1": share, "D2": 1 - share}, ("D1", "D2"), 0.9, "2 domains")},
         None if outcome is None else Outcome(outcome, "probability"),
     )
     return CohortRow(
-        sample=sample, status=status, warnings=(), scores=(), answers=answers, enhanced="", **unknown,
+        sample=sample, status=status, warnings=(), scores=(), analyses=analyses, enhanced="", **unknown,
         **dict.fromkeys(words, ""),
     )  # fmt: skip
 
@@ -39,7 +39,7 @@ def page(tmp_path: Path):
 def seen(page: Browser) -> list[list[str]]:
     """Samples in the rows that are shown, of both tables."""
     rows = 'Array.from(document.querySelectorAll("#%s tbody tr")).filter(r => r.offsetHeight)'
-    return [page.run(f"{rows % table}.map(r => r.cells[0].innerText)") for table in ("samples", "answers")]
+    return [page.run(f"{rows % table}.map(r => r.cells[0].innerText)") for table in ("samples", "analyses")]
 
 
 def search(page: Browser, words: str) -> None:
@@ -64,11 +64,11 @@ def test_a_row_that_is_hidden_in_one_table_is_hidden_in_the_other(page):
 
 
 def test_both_tables_keep_one_order(page):
-    click(page, "answers", "outcome")
+    click(page, "analyses", "outcome")
     assert seen(page) == [["S3", "S1", "S2"]] * 2, "what is not known comes last"
-    click(page, "answers", "outcome")
+    click(page, "analyses", "outcome")
     assert seen(page) == [["S1", "S3", "S2"]] * 2
-    click(page, "answers", "domains")
+    click(page, "analyses", "domains")
     assert seen(page) == [["S1", "S3", "S2"]] * 2, "a bar has no order"
     click(page, "samples", "sample")
     assert seen(page) == [["S1", "S2", "S3"]] * 2
@@ -76,13 +76,13 @@ def test_both_tables_keep_one_order(page):
 
 def test_a_bar_is_as_wide_as_its_share_in_the_colour_of_the_legend(page):
     found = page.run(
-        """Array.from(document.querySelectorAll("#answers tbody tr")).map(function (row) {
+        """Array.from(document.querySelectorAll("#analyses tbody tr")).map(function (row) {
           var parts = Array.from(row.querySelectorAll("i")), whole = parts[0].parentNode.clientWidth;
           return parts.map(p => [p.clientWidth / whole, getComputedStyle(p).backgroundColor]);
         })"""
     )
     legend = page.run(
-        'Array.from(document.querySelectorAll("#answers thead i")).map(i => getComputedStyle(i).backgroundColor)'
+        'Array.from(document.querySelectorAll("#analyses thead i")).map(i => getComputedStyle(i).backgroundColor)'
     )
     assert [[width for width, _ in bar] for bar in found] == [
         [pytest.approx(share, abs=0.02), pytest.approx(1 - share, abs=0.02)] for share in (0.25, 0.5, 0.75)

@@ -1,4 +1,4 @@
-"""An enhanced file and one answer of every kind, as the tests of the report make them."""
+"""An enhanced file and one analysis result of every kind, as the tests of the report make them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import fake_enhanced
 
 @pytest.fixture(scope="session")
 def given(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Path]]:
-    """The enhanced file, and its answers by kind; not to be changed."""
+    """The enhanced file, and its analysis results by kind; not to be changed."""
     folder = tmp_path_factory.mktemp("export")
     fake_enhanced.write(fake_enhanced.enhanced("S1"), folder / "S1.h5ad")
-    return folder / "S1.h5ad", fake_analyses.write_all(folder / "S1.h5ad", folder / "answers")
+    return folder / "S1.h5ad", fake_analyses.write_all(folder / "S1.h5ad", folder / "analyses")

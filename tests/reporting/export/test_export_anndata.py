@@ -1,4 +1,4 @@
-"""The joined AnnData: everything of the enhanced file, everything of the answers, each in its place."""
+"""The joined AnnData: everything of the enhanced file, everything of the analysis results, each in its place."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from focus_cli.reporting.export import export
 
 @pytest.fixture(scope="module")
 def joined(given, tmp_path_factory: pytest.TempPathFactory) -> anndata.AnnData:
-    enhanced, answers = given
+    enhanced, analyses = given
     return anndata.read_h5ad(
-        export(enhanced, list(answers.values()), "anndata", tmp_path_factory.mktemp("out") / "a.h5ad")
+        export(enhanced, list(analyses.values()), "anndata", tmp_path_factory.mktemp("out") / "a.h5ad")
     )
 
 
@@ -38,22 +38,22 @@ def test_the_enhanced_file_is_in_it_untouched(given, joined: anndata.AnnData) ->
     assert joined.uns["focus"]["mpp"] == before.uns["focus"]["mpp"]
 
 
-def test_answers_are_in_it_value_by_value(given, joined: anndata.AnnData) -> None:
-    answers = {kind: anndata.read_h5ad(path) for kind, path in given[1].items()}
-    assert joined.obs["domain"].tolist() == answers["domains"].obs["domain"].tolist()
+def test_analyses_are_in_it_value_by_value(given, joined: anndata.AnnData) -> None:
+    analyses = {kind: anndata.read_h5ad(path) for kind, path in given[1].items()}
+    assert joined.obs["domain"].tolist() == analyses["domains"].obs["domain"].tolist()
     assert joined.obs["annotation"].isna().sum() == 5
     shares = joined.obsm["cell_type_proportions"]
     assert list(shares.columns) == list(fake_analyses.TYPES)
-    assert np.array_equal(shares, answers["celltypes"].obsm["cell_type_proportions"])
+    assert np.array_equal(shares, analyses["celltypes"].obsm["cell_type_proportions"])
     # Genes: columns of var, under the name of what was asked; genes that were not tested have none.
     assert joined.var["patterns_q"].notna().sum() == 8
     assert joined.var.loc["GENE0", "patterns_statistic"] == pytest.approx(0.8)
     # Pairs: a table, and local scores whose columns are its rows.
-    assert list(joined.uns["interactions"].index) == list(answers["interactions"].var_names)
-    assert np.array_equal(joined.obsm["interactions"], answers["interactions"].X)
+    assert list(joined.uns["interactions"].index) == list(analyses["interactions"].var_names)
+    assert np.array_equal(joined.obsm["interactions"], analyses["interactions"].X)
     parts = sum(joined.obsm[f"why_{part}"] for part in ("image", "neighbours", "prior"))
     assert np.allclose(parts, joined.obsm["why"], atol=1e-5)
-    told = json.loads(joined.uns["focus_answers"]["domains"]["parts"])
+    told = json.loads(joined.uns["focus_analyses"]["domains"]["parts"])
     assert "obs/domain" in told and json.loads(joined.uns["focus"]["provenance"])["command"] == "export"
 
 
@@ -75,8 +75,8 @@ def test_names_that_clash_are_told_apart_and_order_does_not_matter(given, tmp_pa
 
 
 def test_same_inputs_give_the_same_bytes(given, tmp_path: Path) -> None:
-    enhanced, answers = given
-    one, two = (export(enhanced, list(answers.values()), "anndata", tmp_path / f"{i}.h5ad") for i in (1, 2))
+    enhanced, analyses = given
+    one, two = (export(enhanced, list(analyses.values()), "anndata", tmp_path / f"{i}.h5ad") for i in (1, 2))
     assert one.read_bytes() == two.read_bytes()
 
 
@@ -89,16 +89,16 @@ def test_scanpy_takes_it(joined: anndata.AnnData) -> None:
 
 
 def test_what_cannot_be_joined_is_refused(given, tmp_path: Path) -> None:
-    enhanced, answers = given
+    enhanced, analyses = given
     other = tmp_path / "S2.h5ad"
     fake_enhanced.write(fake_enhanced.enhanced("S2"), other)
     out = tmp_path / "o.h5ad"
     with pytest.raises(BadInputError, match="'S1', not 'S2'"):
-        export(other, [answers["domains"]], "anndata", out)
-    with pytest.raises(BadInputError, match="not an answer"):
+        export(other, [analyses["domains"]], "anndata", out)
+    with pytest.raises(BadInputError, match="not an analysis result"):
         export(enhanced, [other], "anndata", out)
     few = tmp_path / "few.h5ad"
-    anndata.read_h5ad(answers["domains"])[:20].write_h5ad(few)
+    anndata.read_h5ad(analyses["domains"])[:20].write_h5ad(few)
     with pytest.raises(BadInputError, match="says nothing of 124"):
         export(enhanced, [few], "anndata", out)
     with pytest.raises(MissingResourceError):
@@ -108,7 +108,7 @@ def test_what_cannot_be_joined_is_refused(given, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="not known"):
         export(enhanced, [], "loom", out)
     with pytest.raises(UsageError, match="twice"):
-        export(enhanced, [answers["domains"], answers["domains"]], "anndata", out)
+        export(enhanced, [analyses["domains"], analyses["domains"]], "anndata", out)
     with pytest.raises(UsageError, match="which is read"):
         export(enhanced, [], "anndata", enhanced, overwrite=True)
     with pytest.raises(UsageError, match="--genes has no meaning"):
@@ -121,13 +121,13 @@ def test_what_cannot_be_joined_is_refused(given, tmp_path: Path) -> None:
 
 
 def test_the_verb(given, tmp_path: Path) -> None:
-    enhanced, answers = given
+    enhanced, analyses = given
     code = "from focus_cli.cli.main import main; main()"
 
     def focus(*words: object) -> subprocess.CompletedProcess[str]:
         return subprocess.run([sys.executable, "-c", code, *map(str, words)], capture_output=True, text=True)
 
-    ran = focus("export", enhanced, answers["domains"], "--to", "anndata", "--out", tmp_path / "o.h5ad")
+    ran = focus("export", enhanced, analyses["domains"], "--to", "anndata", "--out", tmp_path / "o.h5ad")
     assert ran.returncode == 0, ran.stderr
     assert "domain" in anndata.read_h5ad(tmp_path / "o.h5ad").obs
     ran = focus("export", enhanced, "--to", "loom", "--out", tmp_path / "o.loom")

@@ -16,11 +16,11 @@ spatialdata = pytest.importorskip("spatialdata")
 
 @pytest.fixture(scope="module")
 def store(given, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    enhanced, answers = given
-    return export(enhanced, list(answers.values()), "spatialdata", tmp_path_factory.mktemp("out") / "S1.zarr")
+    enhanced, analyses = given
+    return export(enhanced, list(analyses.values()), "spatialdata", tmp_path_factory.mktemp("out") / "S1.zarr")
 
 
-def test_values_and_answers_come_back(given, store: Path) -> None:
+def test_values_and_analyses_come_back(given, store: Path) -> None:
     before, read = anndata.read_h5ad(given[0]), spatialdata.read_zarr(store)
     table = read.tables["table"]
     assert np.allclose(np.asarray(table.X), before.X)

@@ -17,8 +17,8 @@ from focus_cli.reporting.export.vitessce_config import Source, page, view_config
 
 @pytest.fixture(scope="module")
 def folder(given, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    enhanced, answers = given
-    return export(enhanced, list(answers.values()), "vitessce", tmp_path_factory.mktemp("out") / "v")
+    enhanced, analyses = given
+    return export(enhanced, list(analyses.values()), "vitessce", tmp_path_factory.mktemp("out") / "v")
 
 
 def test_values_and_groups(given, folder: Path) -> None:
