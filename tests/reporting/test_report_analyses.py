@@ -96,7 +96,7 @@ def test_an_analysis_of_some_locations_says_so(
 ) -> None:
     anndata.read_h5ad(analyses["S1"]["domains"])[:100].write_h5ad(tmp_path / "a.h5ad")
     page = Page(write_report([study / "S1.h5ad"], tmp_path / "r.html", analyses=[tmp_path / "a.h5ad"]))
-    assert "says nothing of 44 of the 144 locations" in page.text
+    assert "lacks 44 of the 144 locations" in page.text
 
 
 def test_a_kind_that_is_not_known_yet_is_shown_as_far_as_it_goes(study: Path, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ _MOST_SHARED = 40
 
 
 def write_table(rows: Sequence[CohortRow], path: Path) -> None:
-    """Write the rows tab-separated: plain columns, NAME.focus, NAME.best and NAME.method per hold-out, analysis results."""
+    """Write the rows tab-separated: plain columns; NAME.focus, .best and .method per hold-out; analysis results."""
     plain = [f.name for f in fields(CohortRow) if f.name not in ("scores", "warnings", "analyses")]
     names = _score_names(rows)
     columns = [*plain, "warnings", *(f"{name}.{part}" for name in names for part in ("focus", "best", "method"))]

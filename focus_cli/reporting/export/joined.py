@@ -1,7 +1,7 @@
 """Join analysis results to their enhanced file.
 
-Values of locations become columns of obs or elements of obsm, values of genes columns of var, and tables of pairs elements
-of uns. Names are kept. Where a name is taken, the kind of the analysis result is put before it.
+Values of locations become columns of obs or elements of obsm; values of genes, columns of var; tables of pairs,
+elements of uns. Names are kept. Where a name is taken, the kind of the analysis result is put before it.
 """
 
 from __future__ import annotations

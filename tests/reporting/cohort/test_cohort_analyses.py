@@ -1,4 +1,4 @@
-"""Analysis results of a cohort: the page and the table show the values of the files, damaged and hostile ones included."""
+"""Analysis results of a cohort: the page and the table show the values of the files, also where files are damaged."""
 
 from __future__ import annotations
 
