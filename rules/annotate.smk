@@ -14,8 +14,8 @@ if RUN.annotate.labels:
             "../workflows/envs/focus.yaml"
         threads: RUN.annotate.threads
         resources:
-            mem_mb=ASK.mem_mb("fit_annotations", "model"),
-            runtime=ASK.runtime("fit_annotations", "model"),
+            mem_mb=RESOURCES.mem_mb("fit_annotations", "model"),
+            runtime=RESOURCES.runtime("fit_annotations", "model"),
         params:
             stage_version=1,
             flags=flags(
@@ -43,8 +43,8 @@ rule annotate:
         "../workflows/envs/focus.yaml"
     threads: RUN.annotate.threads
     resources:
-        mem_mb=ASK.mem_mb("annotate", "sample"),
-        runtime=ASK.runtime("annotate", "sample"),
+        mem_mb=RESOURCES.mem_mb("annotate", "sample"),
+        runtime=RESOURCES.runtime("annotate", "sample"),
     params:
         stage_version=1,
     shell:

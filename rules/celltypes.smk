@@ -12,8 +12,8 @@ rule celltypes:
         "../workflows/envs/focus.yaml"
     threads: RUN.celltypes.threads
     resources:
-        mem_mb=ASK.mem_mb("celltypes", "sample"),
-        runtime=ASK.runtime("celltypes", "sample"),
+        mem_mb=RESOURCES.mem_mb("celltypes", "sample"),
+        runtime=RESOURCES.runtime("celltypes", "sample"),
     params:
         stage_version=1,
         flags=flags(

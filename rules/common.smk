@@ -6,7 +6,7 @@ from snakemake.utils import validate
 from focus_cli.workflow.config import check_config, expand, table_files
 from focus_cli.core.errors import FocusError
 from focus_cli.workflow import manifest
-from focus_cli.workflow.job_resources import Asking
+from focus_cli.workflow.job_resources import JobResources
 from focus_cli.workflow.run_lock import keep_alive, release
 from focus_cli.workflow.cohort import begin_cohort, report_cohort
 from focus_cli.workflow.clean_up import sweep
@@ -46,7 +46,7 @@ wildcard_constraints:
 
 
 OUT = PLAN.out
-ASK = Asking(PLAN)
+RESOURCES = JobResources(PLAN)
 SETTINGS = [PLAN.files["train.settings"]] if RUN.train.settings else []
 GENES = RUN.enhance.genes
 GENES_FILE = [PLAN.files["enhance.genes"]] if "enhance.genes" in PLAN.files else []

@@ -12,8 +12,8 @@ rule domains:
         "../workflows/envs/focus.yaml"
     threads: RUN.domains.threads
     resources:
-        mem_mb=ASK.mem_mb("domains", "model"),
-        runtime=ASK.runtime("domains", "model"),
+        mem_mb=RESOURCES.mem_mb("domains", "model"),
+        runtime=RESOURCES.runtime("domains", "model"),
     params:
         stage_version=1,
         flags=flags(

@@ -13,8 +13,8 @@ rule embed:
         "../workflows/envs/focus.yaml"
     threads: RUN.embed.threads
     resources:
-        mem_mb=ASK.mem_mb("embed", "sample"),
-        runtime=ASK.runtime("embed", "sample"),
+        mem_mb=RESOURCES.mem_mb("embed", "sample"),
+        runtime=RESOURCES.runtime("embed", "sample"),
         gpu=RUN.embed.gpu,
     params:
         stage_version=1,

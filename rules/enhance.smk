@@ -15,8 +15,8 @@ rule enhance:
         "../workflows/envs/focus.yaml"
     threads: RUN.enhance.threads
     resources:
-        mem_mb=ASK.mem_mb("enhance", "sample"),
-        runtime=ASK.runtime("enhance", "sample"),
+        mem_mb=RESOURCES.mem_mb("enhance", "sample"),
+        runtime=RESOURCES.runtime("enhance", "sample"),
         gpu=RUN.enhance.gpu,
     params:
         stage_version=4,
@@ -51,8 +51,8 @@ rule enhance_fold:
         "../workflows/envs/focus.yaml"
     threads: RUN.enhance.threads
     resources:
-        mem_mb=ASK.mem_mb("enhance_fold", "fold"),
-        runtime=ASK.runtime("enhance_fold", "fold"),
+        mem_mb=RESOURCES.mem_mb("enhance_fold", "fold"),
+        runtime=RESOURCES.runtime("enhance_fold", "fold"),
         gpu=RUN.enhance.gpu,
     params:
         stage_version=4,
@@ -75,8 +75,8 @@ use rule enhance_fold as refine_fold with:
     wildcard_constraints:
         fold=one_of(REFINE_FOLDS),
     resources:
-        mem_mb=ASK.mem_mb("refine_fold", "fold"),
-        runtime=ASK.runtime("refine_fold", "fold"),
+        mem_mb=RESOURCES.mem_mb("refine_fold", "fold"),
+        runtime=RESOURCES.runtime("refine_fold", "fold"),
         gpu=RUN.enhance.gpu,
     params:
         stage_version=4,

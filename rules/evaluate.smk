@@ -15,8 +15,8 @@ rule score_fold:
         "../workflows/envs/focus.yaml"
     threads: RUN.evaluate.threads
     resources:
-        mem_mb=ASK.mem_mb("score_fold", "fold"),
-        runtime=ASK.runtime("score_fold", "fold"),
+        mem_mb=RESOURCES.mem_mb("score_fold", "fold"),
+        runtime=RESOURCES.runtime("score_fold", "fold"),
     params:
         stage_version=2,
         training=of_fold(flags_of("training", PLAN.training_of_fold)),
@@ -45,8 +45,8 @@ rule score_truth:
         "../workflows/envs/focus.yaml"
     threads: RUN.evaluate.threads
     resources:
-        mem_mb=ASK.mem_mb("score", "sample"),
-        runtime=ASK.runtime("score", "sample"),
+        mem_mb=RESOURCES.mem_mb("score", "sample"),
+        runtime=RESOURCES.runtime("score", "sample"),
     params:
         stage_version=2,
         training=of_sample(flags_of("training", training_of_sample)),

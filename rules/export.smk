@@ -15,8 +15,8 @@ rule export_anndata:
         "../workflows/envs/focus.yaml"
     threads: RUN.export.threads
     resources:
-        mem_mb=ASK.mem_mb("export", "sample"),
-        runtime=ASK.runtime("export", "sample"),
+        mem_mb=RESOURCES.mem_mb("export", "sample"),
+        runtime=RESOURCES.runtime("export", "sample"),
     params:
         stage_version=1,
         analyses=of_sample(PLAN.analyses.of_sample),

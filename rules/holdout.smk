@@ -14,8 +14,8 @@ rule hold_out:
         "../workflows/envs/focus.yaml"
     threads: RUN.evaluate.threads
     resources:
-        mem_mb=ASK.mem_mb("hold_out", "fold"),
-        runtime=ASK.runtime("hold_out", "fold"),
+        mem_mb=RESOURCES.mem_mb("hold_out", "fold"),
+        runtime=RESOURCES.runtime("hold_out", "fold"),
     params:
         stage_version=1,
         reference=FOLD_REFERENCE_FLAGS,

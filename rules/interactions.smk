@@ -14,8 +14,8 @@ rule interactions:
         "../workflows/envs/focus.yaml"
     threads: RUN.interactions.threads
     resources:
-        mem_mb=ASK.mem_mb("interactions", "sample"),
-        runtime=ASK.runtime("interactions", "sample"),
+        mem_mb=RESOURCES.mem_mb("interactions", "sample"),
+        runtime=RESOURCES.runtime("interactions", "sample"),
     params:
         stage_version=1,
         flags=flags(seed=RUN.seed),

@@ -12,8 +12,8 @@ rule fit_outcome:
         "../workflows/envs/focus.yaml"
     threads: RUN.outcome.threads
     resources:
-        mem_mb=ASK.mem_mb("fit_outcome", "model"),
-        runtime=ASK.runtime("fit_outcome", "model"),
+        mem_mb=RESOURCES.mem_mb("fit_outcome", "model"),
+        runtime=RESOURCES.runtime("fit_outcome", "model"),
     params:
         stage_version=1,
         flags=flags(
@@ -47,8 +47,8 @@ rule outcome:
         "../workflows/envs/focus.yaml"
     threads: RUN.outcome.threads
     resources:
-        mem_mb=ASK.mem_mb("outcome", "model"),
-        runtime=ASK.runtime("outcome", "model"),
+        mem_mb=RESOURCES.mem_mb("outcome", "model"),
+        runtime=RESOURCES.runtime("outcome", "model"),
     params:
         stage_version=1,
         flags=flags(

@@ -14,8 +14,8 @@ rule patterns:
         "../workflows/envs/focus.yaml"
     threads: RUN.patterns.threads
     resources:
-        mem_mb=ASK.mem_mb("patterns", "sample"),
-        runtime=ASK.runtime("patterns", "sample"),
+        mem_mb=RESOURCES.mem_mb("patterns", "sample"),
+        runtime=RESOURCES.runtime("patterns", "sample"),
     params:
         stage_version=1,
         flags=flags(seed=RUN.seed),

@@ -13,8 +13,8 @@ rule preprocess:
         "../workflows/envs/focus.yaml"
     threads: RUN.preprocess.threads
     resources:
-        mem_mb=ASK.mem_mb("preprocess", "sample"),
-        runtime=ASK.runtime("preprocess", "sample"),
+        mem_mb=RESOURCES.mem_mb("preprocess", "sample"),
+        runtime=RESOURCES.runtime("preprocess", "sample"),
         gpu=RUN.preprocess.gpu,
     params:
         stage_version=2,

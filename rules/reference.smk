@@ -11,8 +11,8 @@ rule build_reference:
         "../workflows/envs/focus.yaml"
     threads: RUN.reference.threads
     resources:
-        mem_mb=ASK.mem_mb("reference", "reference"),
-        runtime=ASK.runtime("reference", "reference"),
+        mem_mb=RESOURCES.mem_mb("reference", "reference"),
+        runtime=RESOURCES.runtime("reference", "reference"),
     params:
         stage_version=1,
         flags=flags(cell_type=RUN.reference.cell_type),

@@ -19,8 +19,8 @@ rule report_sample:
         "../workflows/envs/focus.yaml"
     threads: RUN.report.threads
     resources:
-        mem_mb=ASK.mem_mb("report", "sample"),
-        runtime=ASK.runtime("report", "sample"),
+        mem_mb=RESOURCES.mem_mb("report", "sample"),
+        runtime=RESOURCES.runtime("report", "sample"),
     params:
         stage_version=3,
         scores=of_sample(flags_of("scores", PLAN.scores_of)),
@@ -52,7 +52,7 @@ if RUN.report.together:
             "../workflows/envs/focus.yaml"
         threads: RUN.report.threads
         resources:
-            mem_mb=ASK.of_all("report"),
+            mem_mb=RESOURCES.of_all("report"),
             runtime=60,
         params:
             stage_version=1,

@@ -12,8 +12,8 @@ rule pack:
         "../workflows/envs/focus.yaml"
     threads: 1
     resources:
-        mem_mb=ASK.mem_mb("pack", "sample"),
-        runtime=ASK.runtime("pack", "sample"),
+        mem_mb=RESOURCES.mem_mb("pack", "sample"),
+        runtime=RESOURCES.runtime("pack", "sample"),
     params:
         stage_version=1,
     shell:
@@ -36,8 +36,8 @@ rule train:
     threads: RUN.train.threads
     resources:
         **SEVERAL_NODES,
-        mem_mb=ASK.mem_mb("train", "model"),
-        runtime=ASK.runtime("train", "model"),
+        mem_mb=RESOURCES.mem_mb("train", "model"),
+        runtime=RESOURCES.runtime("train", "model"),
         gpu=RUN.train.gpu,
     params:
         stage_version=3,
@@ -63,8 +63,8 @@ rule train_fold:
     threads: RUN.train.threads
     resources:
         **SEVERAL_NODES,
-        mem_mb=ASK.mem_mb("train_fold", "fold"),
-        runtime=ASK.runtime("train_fold", "fold"),
+        mem_mb=RESOURCES.mem_mb("train_fold", "fold"),
+        runtime=RESOURCES.runtime("train_fold", "fold"),
         gpu=RUN.train.gpu,
     params:
         stage_version=3,

@@ -13,8 +13,8 @@ rule why:
         "../workflows/envs/focus.yaml"
     threads: RUN.why.threads
     resources:
-        mem_mb=ASK.mem_mb("why", "sample"),
-        runtime=ASK.runtime("why", "sample"),
+        mem_mb=RESOURCES.mem_mb("why", "sample"),
+        runtime=RESOURCES.runtime("why", "sample"),
     params:
         stage_version=1,
         reference=SAMPLE_REFERENCE_FLAGS,

@@ -1,4 +1,4 @@
-"""What each job asks of the scheduler: what the config says, else an estimate from the samples it works on."""
+"""Resources of each job: the values of the config, else an estimate from the samples that the job reads."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from focus_cli.workflow.config.stages import Stage
 from focus_cli.workflow.plan import Plan
 from focus_cli.workflow.retries import failures
 
-# Of the shipped presets, where neither the config nor its file of settings says another number.
+# Default of the shipped presets, where neither the config nor its settings file states a number.
 DEFAULT_STEPS = 1000
 _DEFAULT_LAYERS = 4
 _needs = cache(needs)  # samples of one size need the same
 
 
-class Asking:
-    """Memory and time of the jobs of one run. Every size is looked up once, by headers alone.
+class JobResources:
+    """Memory and time of the jobs of one run. Every size is read once, from headers alone.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ class Asking:
         stage
             One of those of `focus_cli.core.resources.estimates`, or score_fold.
         wildcard
-            Whose value names what the job works on: a sample, model, fold or reference.
+            Wildcard that names the job's input: a sample, model, fold or reference.
         """
         fixed = self._stages[stage].mem_mb
         return self._growing(lambda name: fixed or self.needs_of(stage, name).mem_mb, stage, wildcard)
@@ -84,23 +84,23 @@ class Asking:
         """For Snakemake: memory in MB of a job that takes all samples of the run, more at every attempt."""
         fixed = self._stages[stage].mem_mb
 
-        def asked(wildcards, attempt):
+        def requested(wildcards, attempt):
             return (fixed or needs(stage, self._sizes(self.plan.samples)).mem_mb) * attempt
 
-        return asked
+        return requested
 
     def _growing(self, value: Callable[[str], int], stage: str, wildcard: str) -> Callable[..., int]:
-        """A resource for Snakemake: `value` of the wildcard, as many times as the job was tried in vain."""
+        """A resource for Snakemake: `value` of the wildcard, times the number of failed attempts."""
         logs = f"{self.plan.out}/logs/{stage}"
 
-        def asked(wildcards, attempt):
+        def requested(wildcards, attempt):
             name = wildcards[wildcard]
-            # A training that only has to be continued asks for what it had.
+            # A training that was preempted requests the same resources again.
             return value(name) * (attempt if attempt == 1 else failures(f"{logs}/{name}.log", attempt))
 
-        # Snakemake looks at the signature twice for every job; working it out takes longer than the estimate.
-        asked.__signature__ = _SIGNATURE
-        return asked
+        # Snakemake inspects the signature twice for every job, which takes longer than the estimate.
+        requested.__signature__ = _SIGNATURE
+        return requested
 
     def _size_of(self, sample: str) -> Size:
         return sample_size(self.plan.samples[sample], stored=self.plan.sample(sample))
@@ -110,7 +110,7 @@ class Asking:
 
     @cached_property
     def _steps(self) -> int:
-        """Steps of training: the config's, else those of its file of settings, else the default."""
+        """Training steps: of the config, else of its settings file, else the default."""
         train = self.plan.config.train
         if train.max_steps is not None or train.settings is None:
             return train.max_steps or DEFAULT_STEPS
@@ -121,7 +121,7 @@ class Asking:
 
     @cached_property
     def _genes(self) -> int | None:
-        """Genes that are written where it is not the panel: those of a list, or all that the references add."""
+        """Number of genes written where these are not the panel: those of a list, or all genes of the references."""
         genes = self.plan.config.enhance.genes
         if genes == "measured":
             return None
@@ -139,7 +139,7 @@ class Asking:
         return _needs(kind, size, threads=self._stages[stage].threads, **options)
 
     def _work(self, stage: str, name: str) -> tuple[Size | tuple[Size, ...], dict[str, Any]]:
-        """What a job works on, and the options of `needs` that matter to it."""
+        """Sizes of a job's inputs, and the options of `needs` that affect it."""
         plan, config = self.plan, self.plan.config
         if stage == "reference":
             return sample_size(plan.references[name]), {}
@@ -165,10 +165,10 @@ class Asking:
             fine = fold.truth_bin_um if stage == "refine_fold" else None
             return size, self._enhancing(reference, fold.fold.n_genes, fine)
         if stage in ("score", "score_fold"):
-            learnt_from = plan.training_of(sample) if fold is None else fold.others
-            return size, {"reference": reference, "training": self._sizes(learnt_from)}
+            training = plan.training_of(sample) if fold is None else fold.others
+            return size, {"reference": reference, "training": self._sizes(training)}
         if stage in ("patterns", "interactions"):
-            # Without model and reference they look at counts alone.
+            # Without a model and a reference they read counts alone.
             return size, {"reference": reference and bool(plan.analyses.tested_with(name))}
         if stage in ("embed", "why"):
             known = {"reference": reference, "preset": config.train.preset, "gpu": bool(config.embed.gpu)}

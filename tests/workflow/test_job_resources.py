@@ -1,4 +1,4 @@
-"""What jobs ask of the scheduler: the config's word, else an estimate, and more at every attempt."""
+"""Resources of jobs: the values of the config, else an estimate, growing with every attempt."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from focus_cli.core.resources import needs, sample_size
 from focus_cli.workflow.config import SampleRow, check_config
-from focus_cli.workflow.job_resources import DEFAULT_STEPS, Asking
+from focus_cli.workflow.job_resources import DEFAULT_STEPS, JobResources
 from focus_cli.workflow.plan import Plan
 
 NAMES = {"model": "all", "sample": "S1", "fold": "S1.denoise", "reference": "cells"}
@@ -17,47 +17,49 @@ JOBS = [
 ]  # fmt: skip
 
 
-def asking(n: int = 2, **config) -> Asking:
+def resources(n: int = 2, **config) -> JobResources:
     values = {"reference": {"path": "cells.h5ad"}, "evaluate": {"folds": [{"task": "denoise"}]}}
-    for stage, said in config.items():
-        values[stage] = {**values.get(stage, {}), **said}
+    for stage, options in config.items():
+        values[stage] = {**values.get(stage, {}), **options}
     rows = [SampleRow(sample=f"S{i + 1}", path="raw", platform="visium") for i in range(n)]
-    return Asking(Plan(check_config(values), rows))
+    return JobResources(Plan(check_config(values), rows))
 
 
 @pytest.mark.parametrize(("stage", "wildcard"), JOBS)
 def test_every_job_has_an_estimate_before_its_inputs_exist_and_it_grows_by_attempt(stage, wildcard):
-    ask = asking()
-    for asked in (ask.mem_mb(stage, wildcard), ask.runtime(stage, wildcard)):
-        first = asked(NAMES, attempt=1)
+    job_resources = resources()
+    for requested in (job_resources.mem_mb(stage, wildcard), job_resources.runtime(stage, wildcard)):
+        first = requested(NAMES, attempt=1)
         assert first > 0 and isinstance(first, int)
-        assert asked(NAMES, attempt=3) == 3 * first
+        assert requested(NAMES, attempt=3) == 3 * first
 
 
-def test_what_the_config_says_is_asked_for():
-    ask = asking(train={"mem_mb": 5000, "runtime": 30})
-    assert ask.mem_mb("train", "model")(NAMES, attempt=2) == 10_000
-    assert ask.runtime("train_fold", "fold")(NAMES, attempt=1) == 30
-    assert ask.mem_mb("enhance", "sample")(NAMES, attempt=1) == asking().mem_mb("enhance", "sample")(NAMES, attempt=1)
+def test_values_of_the_config_are_requested():
+    made = resources(train={"mem_mb": 5000, "runtime": 30})
+    assert made.mem_mb("train", "model")(NAMES, attempt=2) == 10_000
+    assert made.runtime("train_fold", "fold")(NAMES, attempt=1) == 30
+    assert made.mem_mb("enhance", "sample")(NAMES, attempt=1) == resources().mem_mb("enhance", "sample")(
+        NAMES, attempt=1
+    )
 
 
 def test_a_model_of_more_samples_needs_more():
-    few, many = (asking(n).mem_mb("train", "model")(NAMES, attempt=1) for n in (2, 40))
+    few, many = (resources(n).mem_mb("train", "model")(NAMES, attempt=1) for n in (2, 40))
     assert many > few
 
 
 def test_estimates_are_those_of_the_stage_itself():
-    ask = asking(1, train={"max_steps": 50})
-    size = sample_size(ask.plan.samples["S1"])
+    made = resources(1, train={"max_steps": 50})
+    size = sample_size(made.plan.samples["S1"])
     expected = needs("train", [size], threads=1, preset="nano", steps=50, reference=True)
-    assert ask.mem_mb("train", "model")(NAMES, attempt=1) == expected.mem_mb
-    assert ask.runtime("train", "model")(NAMES, attempt=1) == expected.runtime_min
+    assert made.mem_mb("train", "model")(NAMES, attempt=1) == expected.mem_mb
+    assert made.runtime("train", "model")(NAMES, attempt=1) == expected.runtime_min
 
 
 def test_steps_come_from_the_settings_where_the_config_gives_none(tmp_path):
     (tmp_path / "s.yaml").write_text("max_steps: 200000\n")
-    said = asking(train={"settings": str(tmp_path / "s.yaml")}).runtime("train", "model")(NAMES, attempt=1)
-    assert said > asking().runtime("train", "model")(NAMES, attempt=1)
+    runtime = resources(train={"settings": str(tmp_path / "s.yaml")}).runtime("train", "model")(NAMES, attempt=1)
+    assert runtime > resources().runtime("train", "model")(NAMES, attempt=1)
 
 
 def test_the_default_number_of_steps_is_that_of_training():
