@@ -1,6 +1,6 @@
 """Imported once by the process that others are forked from: all that any verb imports, and what it loads of its own.
 
-No thread may be started here: a process forked from one with threads can wait for ever.
+No verb is run here, as it would start threads: a process forked from one with threads can wait for ever.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ for _module in pkgutil.walk_packages(focus_cli.__path__, "focus_cli."):
         importlib.import_module(_module.name)
 importlib.import_module("PIL.Image").init()
 
+from focus_cli.analysis.annotation import fitting as _annotation  # noqa: E402
 from focus_cli.analysis.celltypes import stage as _celltypes  # noqa: E402
 from focus_cli.genes.table import SPECIES, load_table  # noqa: E402
 
@@ -31,11 +32,12 @@ for _species in SPECIES:
     for _part in ("by_id", "by_symbol", "by_previous", "by_alias", "by_spelling", "known_names"):
         getattr(_table, _part)
 
+# What is attacked is the reading; learning would be most of the time.
+_annotation.STRENGTHS = _annotation.STRENGTHS[:2]
 _learn = _celltypes.learn
 
 
 def _learn_little(features, truth, seed, steps, advance):
-    """What is attacked is the reading; learning would be most of the time."""
     return _learn(features, truth, seed, min(steps, 20), advance)
 
 

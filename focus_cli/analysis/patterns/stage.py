@@ -28,6 +28,7 @@ from focus_cli.core.storage.kinds import PATTERNS
 KIND = "patterns"
 NICHE_SPACINGS = 2.5
 MIN_MOLECULES = 20
+_LARGEST = 1e15  # squares of it are still numbers in single precision
 
 
 @dataclass(frozen=True)
@@ -146,6 +147,7 @@ def _composition(file: SpatialFile, celltypes: Path | None) -> tuple[pd.DataFram
                 raise BadInputError(
                     f"{celltypes} has no table obsm[{keys.TYPES!r}]", hint="name a file of focus celltypes"
                 )
+            _check_finite(table, f"obsm[{keys.TYPES!r}] of {celltypes}")
             return table.iloc[same_locations(answer, file)].set_axis(file.obs.index, axis=0), keys.TYPES
     values = file.obsm(keys.LATENT)
     if values is None or not np.shape(values)[1]:
@@ -153,8 +155,19 @@ def _composition(file: SpatialFile, celltypes: Path | None) -> tuple[pd.DataFram
             f"{file.path} has no obsm[{keys.LATENT!r}], of which niches are made",
             hint="give --celltypes, or a file written by focus enhance",
         )
+    _check_finite(values, f"obsm[{keys.LATENT!r}] of {file.path}")
     parts = [f"factor {i + 1}" for i in range(np.shape(values)[1])]
     return pd.DataFrame(np.asarray(values), index=file.obs.index, columns=parts), keys.LATENT
+
+
+def _check_finite(values: pd.DataFrame | np.ndarray, name: str) -> None:
+    """Refuse what no distance can be taken of: no numbers, missing, infinite, or so large that squares overflow."""
+    try:
+        usable = bool((np.abs(np.asarray(values, np.float64)) < _LARGEST).all())
+    except (TypeError, ValueError):
+        usable = False
+    if not usable:
+        raise BadInputError(f"{name} holds values that are no finite numbers", hint="write the file again")
 
 
 def _niches(file: SpatialFile, composition: pd.DataFrame, options: PatternOptions) -> Niches:

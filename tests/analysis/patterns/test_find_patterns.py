@@ -17,6 +17,7 @@ from focus_cli.analysis.patterns.stage import PatternOptions, find_patterns
 from focus_cli.analysis.patterns.state_test import state_test
 from focus_cli.analysis.significance.states import HiddenGeneStates, MadeOf, deal, infer_hidden
 from focus_cli.analysis.significance.umis import Molecules, read_molecules
+from focus_cli.core import keys
 from focus_cli.core.errors import BadInputError, OutputExistsError, UsageError
 from focus_cli.core.h5ad.spatial_file import SpatialFile
 
@@ -178,6 +179,18 @@ def test_refusals(enhanced_study, tmp_path: Path) -> None:
     with pytest.raises(OutputExistsError):
         find_patterns(enhanced, out)
     assert out.read_text() == "mine"
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e30])
+def test_latent_states_that_are_no_numbers_are_refused(enhanced_study, tmp_path: Path, value: float) -> None:
+    changed = tmp_path / "changed.h5ad"
+    shutil.copy(enhanced_study.enhanced["S1"], changed)
+    with h5py.File(changed, "r+") as file:
+        latent = file[f"obsm/{keys.LATENT}"]
+        latent[1, 0] = value
+    with pytest.raises(BadInputError, match="no finite numbers"):
+        find_patterns(changed, tmp_path / "out.h5ad")
+    assert not (tmp_path / "out.h5ad").exists()
 
 
 def _renamed(path: Path, out: Path) -> Path:
