@@ -99,6 +99,7 @@ lint: install
 	$(BIN)/snakemake --lint
 	$(BIN)/lint-imports
 	$(BIN)/mypy
+	$(BIN)/python docs/hooks/prose.py
 
 import-graph: install
 	$(BIN)/python docs/hooks/import_graph.py

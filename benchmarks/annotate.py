@@ -135,7 +135,7 @@ def controls(cohort: Cohort) -> dict[str, Callable[[str], np.ndarray]]:
         return cohort.stack(cohort.around(cohort.axes(cohort.raw, out, width)))
 
     ways = {
-        "molecules of the location alone": lambda out: cohort.stack(cohort.depth),
+        "counts of the location alone": lambda out: cohort.stack(cohort.depth),
         f"raw counts, {width} axes + neighbours": few,
     }
     if cohort.training:

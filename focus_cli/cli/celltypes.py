@@ -32,7 +32,7 @@ from focus_cli.cli.options import PATH, gene_table_option, overwrite_option, see
     is_flag=True,
     help="The reference was measured in the same way as the sample: genes need no gains.",
 )
-@click.option("--alone", is_flag=True, help="Judge each location by its own counts; do not hear its neighbours.")
+@click.option("--alone", is_flag=True, help="Estimate each location from its own counts, without its neighbours.")
 @click.option(
     "--max-genes",
     type=click.IntRange(min=10),

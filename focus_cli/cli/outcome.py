@@ -48,7 +48,7 @@ def command() -> None:
     type=click.IntRange(min=0),
     default=10,
     show_default=True,
-    help="Repeat all of it so often with outcomes dealt out anew: it must give chance.",
+    help="Number of repetitions with permuted outcomes, which must score at chance.",
 )
 @seed_option
 @overwrite_option

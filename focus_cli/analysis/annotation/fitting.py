@@ -32,7 +32,7 @@ class Fitted:
 def folds_of(groups: np.ndarray, limit: int) -> np.ndarray:
     """Number of the fold of each location: a group is never divided, at most `limit` folds, int64 (n,).
 
-    Groups are dealt out largest first to the fold that holds least, so folds do not depend on the order of rows.
+    Groups are assigned, largest first, to the smallest fold, so folds do not depend on the order of rows.
     """
     names, sizes = np.unique(groups, return_counts=True)
     n = min(limit, len(names))

@@ -116,7 +116,7 @@ def judge(crossed: Crossed, target: Target, seed: int) -> dict[str, Any]:
 
 
 def permuted(bags: Bags, target: Target, n: int, seed: int, pooling: str) -> list[float]:
-    """The same whole procedure with outcomes dealt out anew among the donors, `n` times.
+    """Scores of the whole procedure with outcomes permuted among the donors, `n` times.
 
     It must give one half on average; more says that something of the outcome leaks into the slides' scores.
     """

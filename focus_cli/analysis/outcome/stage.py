@@ -63,7 +63,7 @@ def fit_outcome(
     pooling
         ``"attention"`` or ``"mean"``: what the head is; both are measured.
     permutations
-        How often the whole is repeated with outcomes dealt out anew.
+        Number of repetitions with permuted outcomes.
 
     Returns
     -------
@@ -319,7 +319,7 @@ def format_scores(told: dict[str, Any]) -> str:
         lines.append(f"hazard ratio of one standard deviation of the slides' score{beside}: {shown(hazard)}")
     if chance := scores.get("permuted"):
         lines.append(
-            f"outcomes dealt out anew {len(chance['values'])} times: {scores['measure']} {chance['mean']:.3f} on "
+            f"outcomes permuted {len(chance['values'])} times: {scores['measure']} {chance['mean']:.3f} on "
             f"average (chance is 0.5), p = {chance['p']:.2g}"
         )
     best = scores["arms"][told["pooling"]]

@@ -1,4 +1,4 @@
-"""What starts the training processes of one node: torchrun's own engine, which hears time limits and fails quietly.
+"""What starts the training processes of one node: torchrun's engine, with handling of time limits.
 
 ``python -m focus_cli.core.distributed.agent NODES PROCESSES RUN_ID HOST:PORT ARGUMENT…`` starts PROCESSES times
 ``python -m focus_cli ARGUMENT…``. It ends with the exit code of the first process that failed. SIGTERM, SIGUSR1 and

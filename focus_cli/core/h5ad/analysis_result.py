@@ -54,7 +54,7 @@ def write_answer(
     record
         Provenance, of `focus_cli.core.provenance.describe_run`.
     obs, var
-        Columns of locations (indexed as `file`) and of whatever else is spoken of: genes, pairs of genes.
+        Columns of locations (indexed as `file`) and of other units: genes, pairs of genes.
     x, layers
         Values, locations × rows of `var`; None: there are none.
     obsm

@@ -66,7 +66,7 @@ def _interval(lo: float, hi: float, spec: str = ".3f") -> str:
 
 
 def _floors_table(reached) -> str:
-    head = ["case", "against", "asked", "ours", "theirs", "reached", "95 % interval", "kept"]
+    head = ["case", "against", "target", "FOCUS", "other", "reached", "95 % interval", "met"]
     rows = [
         [
             f.case, f.other, f.asked, _text(f.ours), _text(f.theirs), _text(f.reached, ".2f"),

@@ -106,7 +106,7 @@ class Outcome(Stage):
     covariates: list[Name] = Field([])
     """Columns of the table to set beside the slides."""
     permutations: int | None = Field(None, ge=0)
-    """How often all of it is repeated with outcomes dealt out anew; ten times where not given."""
+    """Number of repetitions with permuted outcomes; ten if not given."""
 
     @model_validator(mode="after")
     def _asks_one_thing(self) -> Outcome:
