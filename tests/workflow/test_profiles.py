@@ -1,7 +1,9 @@
-"""The profiles of schedulers that are not Slurm: Snakemake takes them, and what they say to the scheduler is right."""
+"""The profiles of all schedulers name options that the executor has; Snakemake accepts those without Slurm."""
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
 import importlib.util
 import os
 import re
@@ -59,6 +61,18 @@ def snakemake(folder: Path, profile: str, *options: str, path: str = "") -> subp
     environment = os.environ | {"PATH": f"{path}:{Path(sys.executable).parent}:{os.environ['PATH']}"}
     words = [sys.executable, "-m", "snakemake", "--profile", str(PROFILES / profile), *options]
     return subprocess.run(words, cwd=folder, capture_output=True, text=True, env=environment, timeout=120)
+
+
+@pytest.mark.parametrize("name", sorted(folder.name for folder in PROFILES.iterdir() if folder.name != "local"))
+def test_a_profile_names_options_that_the_installed_executor_has(name):
+    profile = yaml.safe_load((PROFILES / name / "config.yaml").read_text())
+    module = f"snakemake_executor_plugin_{profile['executor'].replace('-', '_')}"
+    if importlib.util.find_spec(module) is None:
+        pytest.skip(f"{module.replace('_', '-')} is not installed")
+    known = {field.name for field in dataclasses.fields(importlib.import_module(module).ExecutorSettings)}
+    prefix = f"{profile['executor']}-"
+    named = {key.removeprefix(prefix).replace("-", "_") for key in profile if key.startswith(prefix)}
+    assert named and named <= known
 
 
 def test_every_profile_is_installed_with_the_package():
