@@ -16,7 +16,7 @@ from pathlib import Path
 REPO = Path(__file__).resolve().parents[2]
 VOCABULARY = Path(__file__).with_name("prose.txt")
 PAGES = ("*.md", "config/*.md", "docs/**/*.md", "benchmarks/**/*.md")
-TEMPLATES = ("focus_cli/**/*.j2",)
+TEMPLATES = ("focus_cli/**/*.html.j2",)
 CODE = ("focus_cli/**/*.py",)
 UNEDITED = ("model", "output", "training", "reliability", "histology", "pretraining", "corpus", "architecture")
 
