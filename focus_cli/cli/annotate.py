@@ -92,7 +92,7 @@ def fit(
     type=click.FloatRange(min=0, min_open=True),
     default=1.0,
     show_default=True,
-    help="Novelty above which a location is not annotated; inf annotates all.",
+    help="Out-of-distribution score above which a location is not annotated; inf annotates all.",
 )
 @overwrite_option
 def apply(embedding: Path, head: Path, out: Path, abstain_above: float, overwrite: bool) -> None:

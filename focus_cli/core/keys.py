@@ -7,7 +7,7 @@ ARRAY_COL = "array_col"  # column on the capture array
 TOTAL_COUNTS = "total_counts"  # molecules over the measured panel
 EXPOSURE = "exposure"  # molecules at which X and mean_counts are stated: those counted, else those expected
 OBS_RELIABILITY = "reliability"  # 0..1, how far the estimate of this location can be trusted
-NOVELTY = "novelty"  # distance of the image to tissue met in training; above 1 it is unlike any of it
+OOD_SCORE = "ood_score"  # out-of-distribution score of the image; above 1 the tissue is unlike the training tissue
 PARENT = "parent"  # refined files: the measured location that covers (or is nearest to) this one
 
 # --- var -----------------------------------------------------------------------------------------

@@ -38,7 +38,7 @@ class Outputs:
     exposure: np.ndarray
     counted: np.ndarray  # bool: the location has molecules of its own
     blind: np.ndarray  # bool: neither molecules nor an image that the model can read
-    novelty: np.ndarray | None  # of the image, see `Familiarity.novelty`
+    ood_score: np.ndarray | None  # of the image, see `OodReference.score`
     counts: sparse.csr_matrix | None
     panel_var: pd.DataFrame
     uns_spatial: dict | None
@@ -92,8 +92,8 @@ def write_enhanced(
     obs[keys.EXPOSURE] = outputs.exposure.astype(np.float32)
     obs[keys.OBS_RELIABILITY] = location_reliability(outputs.latents)
     obs[keys.ABSTAIN] = (obs[keys.OBS_RELIABILITY] < ABSTAIN) | outputs.blind
-    if outputs.novelty is not None:
-        obs[keys.NOVELTY] = outputs.novelty
+    if outputs.ood_score is not None:
+        obs[keys.OOD_SCORE] = outputs.ood_score
     adata = AnnData(obs=obs, var=_var(genes, outputs.panel_var))
     level_sd = decoder.level_sd * calibration.levels.value
     adata.var[keys.LEVEL_SD] = level_sd.numpy()

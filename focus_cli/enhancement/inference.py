@@ -28,7 +28,7 @@ from focus_cli.model.conditioning import (
     ablate_reference,
     ablate_sample,
     load_sample_data,
-    novelty_of,
+    ood_score_of,
     parse_ablations,
     state_latents,
     without_counts,
@@ -149,7 +149,7 @@ class Inference:
 
     def write_locations(self, out: Path, record: dict, overwrite: bool) -> None:
         """The same locations, every chosen gene."""
-        novelty = novelty_of(self.data, self.model.image.familiarity, self.data.xy_um)
+        ood_score = ood_score_of(self.data, self.model.image.ood_reference, self.data.xy_um)
         self._write(
             out,
             record,
@@ -160,8 +160,8 @@ class Inference:
             xy_um=self.data.xy_um,
             exposure=self.depth.of_locations(),
             counted=self.data.exposure > 0,
-            blind=self._blind(self.data.exposure, novelty),
-            novelty=novelty,
+            blind=self._blind(self.data.exposure, ood_score),
+            ood_score=ood_score,
             counts=None if self.options.histology_only else self.data.counts,
             latents=self.latents,
         )
@@ -173,7 +173,7 @@ class Inference:
         latents = self.section.infer(self.view, xy_um, "refining")
         if self.own_field is not None:
             latents = self.own_field.extend(latents, xy_um, self.options.seed)
-        novelty = novelty_of(self.data, self.model.image.familiarity, xy_um)
+        ood_score = ood_score_of(self.data, self.model.image.ood_reference, xy_um)
         self._write(
             out,
             record,
@@ -184,8 +184,8 @@ class Inference:
             xy_um=xy_um,
             exposure=self.depth.at(xy_um, self.data.features(xy_um)) * places.area_share,
             counted=np.zeros(len(xy_um), bool),
-            blind=self._blind(self.data.exposure[parent], novelty),
-            novelty=novelty,
+            blind=self._blind(self.data.exposure[parent], ood_score),
+            ood_score=ood_score,
             counts=None,
             latents=latents,
             resolution_um=places.size_um,
@@ -196,9 +196,9 @@ class Inference:
             return read_points(Path(self.options.points), self.data)
         return refined_grid(self.data, self.options.resolution_um)
 
-    def _blind(self, exposure: np.ndarray, novelty: np.ndarray | None) -> np.ndarray:
+    def _blind(self, exposure: np.ndarray, ood_score: np.ndarray | None) -> np.ndarray:
         """Whether there are neither molecules nor an image that the model can read."""
-        unread = np.full(len(exposure), self.data.raster is None) if novelty is None else novelty > 1
+        unread = np.full(len(exposure), self.data.raster is None) if ood_score is None else ood_score > 1
         return (exposure == 0) & unread
 
     def _write(self, out: Path, record: dict, overwrite: bool, **rows) -> None:

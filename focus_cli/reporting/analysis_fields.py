@@ -71,7 +71,7 @@ FIELDS: dict[str, dict[str, tuple[str, str]]] = {
         "obs/annotation": ("", "the likeliest class"),
         "obs/annotation_confidence": ("0 to 1", "its calibrated probability"),
         "obs/annotation_abstain": ("true or false", "true where the location is unlike the training: do not read it"),
-        "obs/annotation_novelty": ("ratio", "distance to the training; above 1 the classifier abstains"),
+        "obs/annotation_ood_score": ("ratio", "distance to the training; above 1 the classifier abstains"),
         f"obsm/{keys.ANNOTATION_PROBABILITY}": ("fraction", "calibrated probability of each class; rows sum to 1"),
     },
     "outcome": {

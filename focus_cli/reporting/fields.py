@@ -41,7 +41,7 @@ FIELDS: dict[str, Meaning] = {
         "molecules", "over the measured panel: those counted, else those to be expected; X and mean_counts refer to it"
     ),
     f"obs/{keys.OBS_RELIABILITY}": Meaning("0 to 1", "how far the estimate of this location can be trusted"),
-    f"obs/{keys.NOVELTY}": Meaning(
+    f"obs/{keys.OOD_SCORE}": Meaning(
         "ratio", "distance of the image here to tissue met in training; above 1 it is unlike any of it"
     ),
     f"obs/{keys.ABSTAIN}": Meaning("true or false", "true where the estimate of the location should not be read"),

@@ -60,7 +60,7 @@ def write_overview(path: Path, out: Path, *, genes: list[str] | None = None, ove
             axis.set_title(title, fontsize=10)
             if values is None:
                 continue
-            low, high = (0.0, 2.0) if title.startswith("Novelty") else limits(values)
+            low, high = (0.0, 2.0) if title.startswith("Out-of-distribution") else limits(values)
             axis.imshow(canvas.paint(values, colormap, low, high), extent=(0, 1, 1, 0), aspect="auto")
             bar = plt.cm.ScalarMappable(plt.Normalize(low, high), colormap)
             figure.colorbar(bar, ax=axis, fraction=0.04, pad=0.02).ax.tick_params(labelsize=7)
@@ -73,10 +73,12 @@ def write_overview(path: Path, out: Path, *, genes: list[str] | None = None, ove
 
 
 def _judgement(file: SpatialFile) -> list[tuple[str, np.ndarray, str, str]]:
-    if keys.NOVELTY not in file.obs:
+    if keys.OOD_SCORE not in file.obs:
         return []
-    novelty = file.obs[keys.NOVELTY].to_numpy(float)
-    return [("Novelty of the tissue", novelty, "RdYlBu_r", f"above 1 ({(novelty > 1).mean():.0%}): unlike training")]
+    ood_score = file.obs[keys.OOD_SCORE].to_numpy(float)
+    return [
+        ("Out-of-distribution score", ood_score, "RdYlBu_r", f"above 1 ({(ood_score > 1).mean():.0%}): unlike training")
+    ]
 
 
 def _genes(file: SpatialFile, asked: list[str] | None) -> list[tuple[str, np.ndarray, str, str]]:
@@ -86,8 +88,8 @@ def _genes(file: SpatialFile, asked: list[str] | None) -> list[tuple[str, np.nda
         columns = reliable_genes(file, N_GENES)
     values = read_expression(file, columns)
     unknown = np.zeros(len(file.obs), bool)
-    if keys.NOVELTY in file.obs:  # what the model cannot know is not drawn
-        unknown = file.obs[keys.NOVELTY].to_numpy(float) > 1
+    if keys.OOD_SCORE in file.obs:  # what the model cannot know is not drawn
+        unknown = file.obs[keys.OOD_SCORE].to_numpy(float) > 1
     panels = []
     for name, column in zip(file.var.index[columns], values.T):
         panels.append((name, np.where(unknown, np.nan, column), EXPRESSION, ""))

@@ -157,7 +157,7 @@ def sample_section(
         aspect=f"{geometry.frame.columns} / {geometry.frame.rows}",
         scale_bar=geometry.scale_bar,
         squares=geometry.square,
-        overview=_overview(canvas, totals, trust, _column(file.obs, keys.NOVELTY), geometry),
+        overview=_overview(canvas, totals, trust, _column(file.obs, keys.OOD_SCORE), geometry),
         quality=_quality(file, summary, totals, trust, measured),
         alignment=alignment_facts(focus),
         orientations=orientation_table(focus),
@@ -266,7 +266,7 @@ def _map(
 
 
 def _overview(
-    canvas: Canvas, totals: np.ndarray, trust: np.ndarray | None, novelty: np.ndarray | None, geometry: Geometry
+    canvas: Canvas, totals: np.ndarray, trust: np.ndarray | None, ood_score: np.ndarray | None, geometry: Geometry
 ) -> list[Map]:
     maps = [Map("H&E", "")] if geometry.tissue else []
     if totals.any():
@@ -275,9 +275,9 @@ def _overview(
         maps.append(_map(canvas, np.zeros(len(totals)), "Locations (no counts)", EXPRESSION))
     if trust is not None:
         maps.append(_map(canvas, trust, "Reliability of locations", UNCERTAINTY))
-    if novelty is not None:
-        note = f"{np.mean(novelty > 1):.0%} of the tissue is unlike any in training (above 1)"
-        maps.append(_map(canvas, novelty, "Novelty of the tissue", UNCERTAINTY, note, floor=0.0))
+    if ood_score is not None:
+        note = f"{np.mean(ood_score > 1):.0%} of the tissue is unlike any in training (above 1)"
+        maps.append(_map(canvas, ood_score, "Out-of-distribution score", UNCERTAINTY, note, floor=0.0))
     return maps
 
 

@@ -179,7 +179,7 @@ def sample_layers(file: SpatialFile, totals: np.ndarray) -> list[Layer]:
         found.append(number_layer("Sample", "Molecules", totals, unit="molecules", colormap=EXPRESSION))
     for column, name, note in (
         (keys.OBS_RELIABILITY, "Reliability", "0 to 1: how far the estimate of a location can be trusted"),
-        (keys.NOVELTY, "Novelty of the tissue", "above 1 the tissue is unlike any that the model was trained on"),
+        (keys.OOD_SCORE, "Out-of-distribution score", "above 1 the tissue is unlike any that the model was trained on"),
     ):
         if column in file.obs:
             span = (0.0, 1.0) if column == keys.OBS_RELIABILITY else (0.0, 2.0)

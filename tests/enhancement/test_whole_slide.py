@@ -70,7 +70,7 @@ def test_it_says_what_the_sample_says_of_the_same_places(world, slide, tmp_path)
 
 
 def test_training_tissue_is_known_and_another_kind_is_not(world, slide, tmp_path):
-    assert slide.obs[keys.NOVELTY].median() < 1
+    assert slide.obs[keys.OOD_SCORE].median() < 1
     # The same colours in stripes of 20 µm: no tissue of the training is like that.
     pixels = np.asarray(Image.open(world.image).convert("RGB")).copy()
     tissue = pixels.mean(axis=2) < 225
@@ -80,8 +80,8 @@ def test_training_tissue_is_known_and_another_kind_is_not(world, slide, tmp_path
     reader = {"image": tmp_path / "stripes.png", "mpp": world.stored.info.image.mpp}
     enhance(None, tmp_path / "stripes.h5ad", model=world.model, options=SLIDE, preparation=Preparation(reader))
     strange = anndata.read_h5ad(tmp_path / "stripes.h5ad")
-    assert strange.obs[keys.NOVELTY].median() > 1.5
-    assert strange.obs[keys.ABSTAIN][strange.obs[keys.NOVELTY] > 1].all()
+    assert strange.obs[keys.OOD_SCORE].median() > 1.5
+    assert strange.obs[keys.ABSTAIN][strange.obs[keys.OOD_SCORE] > 1].all()
 
 
 def test_the_command_draws_an_overview(world, tmp_path):

@@ -16,7 +16,7 @@ from focus_cli.analysis.annotation.head import Head
 from focus_cli.analysis.annotation.labels import ABSTAINED, Labelled, lay_on, read_labels, scored_over
 from focus_cli.analysis.heads.embeddings import embedding_of, require_space
 from focus_cli.analysis.heads.folder import HeadDocument, read_head, write_head
-from focus_cli.analysis.heads.ood import Familiarity, learn_familiarity
+from focus_cli.analysis.heads.ood import OodSupport, fit_ood_support
 from focus_cli.core import keys
 from focus_cli.core.errors import BadInputError
 from focus_cli.core.h5ad.analysis_result import write_answer
@@ -101,7 +101,7 @@ def fit_annotation(
         )
     fitted = fit_head(data.features[seen], data.labels[seen], data.donors[seen], data.blocks[seen])
     head = fitted.head
-    familiar = learn_familiarity(head.standardise(data.features[seen]), left_out[seen], seed)
+    ood = fit_ood_support(head.standardise(data.features[seen]), left_out[seen], seed)
     told = {
         "classes": list(head.classes),
         "space": data.space,
@@ -109,7 +109,7 @@ def fit_annotation(
         "temperature": head.temperature,
         "calibrated_on": fitted.calibrated_on,
         "strength": fitted.strength,
-        "border": familiar.border,
+        "border": ood.border,
         "labels": _label_counts(_part(data, seen)),
         "left_out": {"by": leave_out_by, "folds": min(OUTER_FOLDS, len(np.unique(left_out)))},
         "scores": class_scores(held, data.labels, data.blocks, seed),
@@ -126,7 +126,7 @@ def fit_annotation(
             seed,
         ),
     }
-    write_head(out, KIND, told, {**head.arrays(), "support": familiar.support}, overwrite=overwrite)
+    write_head(out, KIND, told, {**head.arrays(), "support": ood.support}, overwrite=overwrite)
     return told
 
 
@@ -149,7 +149,8 @@ def apply_annotation(
     Parameters
     ----------
     abstain_above
-        Novelty above which a location is not annotated; 1 is the border of the fit, infinity annotates all.
+        Out-of-distribution score above which a location is not annotated. 1 is the border of the fit; infinity
+        annotates all locations.
 
     Returns
     -------
@@ -163,24 +164,24 @@ def apply_annotation(
     """
     check_output(out, ANNOTATION, inputs=[embedding, head], overwrite=overwrite)
     check_memory("annotate", answered_size(embedding))
-    told, model, familiar = load_head(head)
+    told, model, ood = load_head(head)
     with SpatialFile(embedding) as file:
         data = embedding_of(file)
         require_space(data, told["space"], told["widths"], head)
         probability = np.empty((len(data.names), len(model.classes)), np.float32)
-        novelty = np.empty(len(data.names), np.float32)
+        ood_score = np.empty(len(data.names), np.float32)
         for start in range(0, len(data.names), _ROWS):
             rows = slice(start, start + _ROWS)
             probability[rows] = np.exp(model.log_probability(data.features[rows]))
-            novelty[rows] = familiar.novelty(model.standardise(data.features[rows]))
-        abstains = novelty > abstain_above
+            ood_score[rows] = ood.score(model.standardise(data.features[rows]))
+        abstains = ood_score > abstain_above
         best = np.asarray(model.classes, dtype=object)[probability.argmax(axis=1)]
         categories = [*model.classes, *([ABSTAINED] if abstains.any() else [])]
         obs = pd.DataFrame(
             {
                 "annotation": pd.Categorical(np.where(abstains, ABSTAINED, best), categories=categories),
                 "annotation_confidence": probability.max(axis=1),
-                "annotation_novelty": novelty,
+                "annotation_ood_score": ood_score,
                 "annotation_abstain": abstains,
             },
             index=data.names,
@@ -210,7 +211,7 @@ def apply_annotation(
     return obs["annotation"].value_counts(sort=False)
 
 
-def load_head(path: Path) -> tuple[dict[str, Any], Head, Familiarity]:
+def load_head(path: Path) -> tuple[dict[str, Any], Head, OodSupport]:
     """Read a head's folder.
 
     Raises
@@ -228,13 +229,13 @@ def load_head(path: Path) -> tuple[dict[str, Any], Head, Familiarity]:
         if not (arrays["scale"] > 0).all():
             raise ValueError("scale")
         model = Head(tuple(told["classes"]), *(arrays[name] for name in shapes), float(told["temperature"]))
-        familiar = Familiarity(arrays["support"], float(told["border"]))
+        ood = OodSupport(arrays["support"], float(told["border"]))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadInputError(
             f"{path} is damaged: {keys.HEAD_JSON} and the arrays do not agree ({error})",
             hint="fit it again with focus annotate fit",
         ) from error
-    return told, model, familiar
+    return told, model, ood
 
 
 def format_scores(told: dict[str, Any]) -> str:

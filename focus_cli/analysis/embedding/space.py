@@ -125,7 +125,7 @@ def _expression_axes(model: TrainedModel) -> np.ndarray:
 
 def _image_axes(model: TrainedModel) -> tuple[np.ndarray, np.ndarray]:
     """Principal axes of the tissue met in training, taken from the landmarks' whitening."""
-    met = model.image.familiarity
+    met = model.image.ood_reference
     if met is None:
         return np.zeros(0, np.float32), np.zeros((0, 0), np.float32)
     length = np.linalg.norm(met.whitening.astype(np.float64), axis=0)  # one over an axis' standard deviation

@@ -26,7 +26,7 @@ from focus_cli.model.checkpoints import NANO, shipped_model
 from focus_cli.model.conditioning import (
     SampleData,
     load_sample_data,
-    novelty_of,
+    ood_score_of,
     state_latents,
     without_counts,
     without_image,
@@ -187,8 +187,8 @@ def represent(stored: StoredSample, model: TrainedModel, path: Path, reference, 
     if mode != "histology":
         obs[keys.TOTAL_COUNTS] = seen.exposure
     obs[keys.OBS_RELIABILITY] = space.known(latents.sd)
-    if (novelty := novelty_of(seen, model.image.familiarity, seen.xy_um)) is not None:
-        obs[keys.NOVELTY] = novelty
+    if (ood_score := ood_score_of(seen, model.image.ood_reference, seen.xy_um)) is not None:
+        obs[keys.OOD_SCORE] = ood_score
     return Embedding(
         mode=mode,
         space=space,

@@ -1,1 +1,1 @@
-"""What heads on frozen representations share: embeddings of one space, the user's tables, folders, familiarity."""
+"""What heads on frozen representations share: embeddings, the user's tables, folders, out-of-distribution scores."""

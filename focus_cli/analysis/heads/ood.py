@@ -17,7 +17,7 @@ LIMIT = 4_000  # locations that are kept: 4,000 × 64 values are 1 MB
 
 
 @dataclass(frozen=True)
-class Familiarity:
+class OodSupport:
     """Locations of the fit, and the border around them.
 
     Attributes
@@ -31,7 +31,7 @@ class Familiarity:
     support: np.ndarray
     border: float
 
-    def novelty(self, features: np.ndarray) -> np.ndarray:
+    def score(self, features: np.ndarray) -> np.ndarray:
         """Distance in units of the border, float32 (n,); above 1 the location is unlike any of the fit."""
         return (_distance(self.support, features) / self.border).astype(np.float32)
 
@@ -57,7 +57,7 @@ def spread_over(groups: np.ndarray, limit: int, rng: np.random.Generator) -> np.
     return np.sort(order[np.lexsort((np.arange(len(order)), turn))[:limit]])
 
 
-def learn_familiarity(features: np.ndarray, groups: np.ndarray, seed: int) -> Familiarity:
+def fit_ood_support(features: np.ndarray, groups: np.ndarray, seed: int) -> OodSupport:
     """Keep locations of the fit and measure the border.
 
     Parameters
@@ -77,4 +77,4 @@ def learn_familiarity(features: np.ndarray, groups: np.ndarray, seed: int) -> Fa
             distances.append(_distance(support[mine != group], support[mine == group]))
     far = np.concatenate(distances) if distances else _distance(support, support)
     border = float(np.quantile(far, QUANTILE, method="higher"))
-    return Familiarity(support, max(border, float(np.finfo(np.float32).tiny)))
+    return OodSupport(support, max(border, float(np.finfo(np.float32).tiny)))

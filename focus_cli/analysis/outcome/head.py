@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from focus_cli.analysis.heads.folder import HeadDocument, read_head
-from focus_cli.analysis.heads.ood import Familiarity
+from focus_cli.analysis.heads.ood import OodSupport
 from focus_cli.analysis.outcome.bags import Axes
 from focus_cli.analysis.outcome.linear import Linear
 from focus_cli.analysis.outcome.scorer import Scorer, raw_score
@@ -56,7 +56,7 @@ class OutcomeHead:
         From a score to a calibrated log hazard or log odds, fitted on scores of donors that were left out.
     together
         Slide score and covariates in one regression, or None.
-    familiar
+    ood
         Locations of the fit.
     """
 
@@ -68,7 +68,7 @@ class OutcomeHead:
     slope: float
     intercept: float
     together: Linear | None
-    familiar: Familiarity
+    ood: OodSupport
 
     def raw(self, features: np.ndarray) -> float:
         """Score of one slide's locations (n, D), about the mean of the donors of training."""
@@ -110,10 +110,10 @@ class OutcomeHead:
         return attention.astype(np.float32), (each + intercept - self.centre).astype(np.float32)
 
 
-def head_arrays(scorer: Scorer, together: Linear | None, familiar: Familiarity) -> dict[str, np.ndarray]:
+def head_arrays(scorer: Scorer, together: Linear | None, ood: OodSupport) -> dict[str, np.ndarray]:
     """What goes into ``head.safetensors``."""
     arrays = {"mean": scorer.axes.mean, "scale": scorer.axes.scale, "axes": scorer.axes.axes}
-    arrays["support"] = familiar.support
+    arrays["support"] = ood.support
     if scorer.net is not None:
         arrays |= {f"net.{name}": getattr(scorer.net, name).detach().numpy() for name in _NET}
     for prefix, linear in (("linear", scorer.linear), ("together", together)):
@@ -158,7 +158,7 @@ def load_head(path: Path) -> OutcomeHead:
             None if net is not None else linear("linear", n_axes),
             *(float(told[name]) for name in ("centre", "slope", "intercept")),
             linear("together", 1 + len(told["covariates"])) if told["covariates"] else None,
-            Familiarity(arrays["support"], float(told["border"])),
+            OodSupport(arrays["support"], float(told["border"])),
         )
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
         raise BadInputError(

@@ -11,7 +11,7 @@ import pandas as pd
 
 from focus_cli.analysis.heads.embeddings import Embedding, read_cohort, require_space
 from focus_cli.analysis.heads.folder import write_head
-from focus_cli.analysis.heads.ood import Familiarity, learn_familiarity
+from focus_cli.analysis.heads.ood import OodSupport, fit_ood_support
 from focus_cli.analysis.heads.tables import SAMPLE, read_table
 from focus_cli.analysis.outcome.bags import LIMIT, on_tissue, read_bags
 from focus_cli.analysis.outcome.head import KIND, OutcomeHead, head_arrays, load_head
@@ -106,7 +106,7 @@ def fit_outcome(
     scorer = fit_scorer(bags.features, target, pooling, seed)
     slope, intercept = _calibration(scorer, target)
     together = fit_together(scorer, numbers, target) if numbers.shape[1] else None
-    familiar = _familiarity(bags.features, scorer, seed)
+    ood = _ood_support(bags.features, scorer, seed)
     told = {
         "space": bags.space,
         "widths": bags.widths,
@@ -115,7 +115,7 @@ def fit_outcome(
         "centre": scorer.centre,
         "slope": slope,
         "intercept": intercept,
-        "border": familiar.border,
+        "border": ood.border,
         "target": {
             "kind": "survival" if target.survival else "class",
             "column": event if target.survival else outcome,
@@ -132,7 +132,7 @@ def fit_outcome(
             seed,
         ),
     }
-    write_head(out, KIND, told, head_arrays(scorer, together, familiar), overwrite=overwrite)
+    write_head(out, KIND, told, head_arrays(scorer, together, ood), overwrite=overwrite)
     return told
 
 
@@ -176,11 +176,11 @@ def _calibration(scorer: Scorer, target: Target) -> tuple[float, float]:
     return slope, intercept
 
 
-def _familiarity(bags: Bags, scorer: Scorer, seed: int) -> Familiarity:
+def _ood_support(bags: Bags, scorer: Scorer, seed: int) -> OodSupport:
     rng = np.random.default_rng([seed, 2])
     kept = [bag[np.sort(rng.choice(len(bag), min(_SUPPORT, len(bag)), replace=False))] for bag in bags]
     groups = np.concatenate([np.full(len(bag), i) for i, bag in enumerate(kept)])
-    return learn_familiarity(scorer.axes.standardise(np.concatenate(kept)), groups, seed)
+    return fit_ood_support(scorer.axes.standardise(np.concatenate(kept)), groups, seed)
 
 
 def apply_outcome(
@@ -264,7 +264,7 @@ def _score(
     row: dict[str, Any] = {"sample": embedding.sample, "locations": len(features), "score": model.calibrated(raw)}
     row["relative_hazard" if survival else "probability"] = _natural(row["score"], survival)
     few = features[np.linspace(0, len(features) - 1, min(len(features), LIMIT)).astype(np.int64)]
-    row["unlike_training"] = float((model.familiar.novelty(model.axes.standardise(few)) > 1).mean())
+    row["unlike_training"] = float((model.ood.score(model.axes.standardise(few)) > 1).mean())
     if covariates is not None:
         if embedding.sample not in covariates.index:
             raise BadInputError(f"{table} says nothing of sample {embedding.sample}")

@@ -21,7 +21,7 @@ _NUMBERS = (
     keys.TOTAL_COUNTS,
     keys.EXPOSURE,
     keys.OBS_RELIABILITY,
-    keys.NOVELTY,
+    keys.OOD_SCORE,
     keys.ABSTAIN,
     keys.MEASURED,
     keys.LEVEL_SD,

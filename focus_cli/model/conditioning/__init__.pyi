@@ -5,7 +5,7 @@ from .ablation import parse_ablations as parse_ablations
 from .handle import LoadedOneByOne as LoadedOneByOne
 from .handle import SampleHandle as SampleHandle
 from .labels import label_codes as label_codes
-from .ood import novelty_of as novelty_of
+from .ood import ood_score_of as ood_score_of
 from .sample import SampleData as SampleData
 from .sample import load_sample_data as load_sample_data
 from .sample import without_counts as without_counts
@@ -25,7 +25,7 @@ __all__ = [
     "label_codes",
     "load_sample_data",
     "make_view",
-    "novelty_of",
+    "ood_score_of",
     "parse_ablations",
     "state_latents",
     "without_counts",

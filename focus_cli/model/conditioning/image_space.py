@@ -10,7 +10,7 @@ import numpy as np
 from scipy.linalg import block_diag
 
 from focus_cli.core.errors import BadInputError
-from focus_cli.model.conditioning.ood import Familiarity
+from focus_cli.model.conditioning.ood import OodReference
 from focus_cli.model.conditioning.sample import SampleData
 
 MAX_AXES = 128  # of one encoder; wider ones are put on their leading principal components
@@ -29,14 +29,14 @@ class ImageSpace:
         float32, raw features × F; None where features are taken as they are.
     encoder
         What the learned encoder of the training samples says of itself, with the pitch of its raster; None without one.
-    familiarity
+    ood_reference
         Of the tissue that the model was trained on, or None.
     """
 
     names: tuple[str, ...] = ()
     encoder: dict[str, Any] | None = None
     axes: np.ndarray | None = None
-    familiarity: Familiarity | None = None
+    ood_reference: OodReference | None = None
 
     @property
     def n_features(self) -> int:

@@ -26,7 +26,7 @@ _FLOOR = 1e-3  # of the largest variance: directions without any are noise
 
 
 @dataclass(frozen=True)
-class Familiarity:
+class OodReference:
     """Landmarks of the tissue that was met.
 
     Attributes
@@ -51,7 +51,7 @@ class Familiarity:
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @classmethod
-    def of(cls, arrays: dict[str, np.ndarray]) -> Familiarity:
+    def of(cls, arrays: dict[str, np.ndarray]) -> OodReference:
         """From what `arrays` returned.
 
         Raises
@@ -64,7 +64,7 @@ class Familiarity:
             raise ValueError("the landmarks of known tissue do not fit their axes")
         return made
 
-    def novelty(self, features: np.ndarray) -> np.ndarray:
+    def score(self, features: np.ndarray) -> np.ndarray:
         """Distance to known tissue in units of the border: above 1 the tissue is unlike anything in training.
 
         Parameters
@@ -83,11 +83,11 @@ class Familiarity:
 
 
 def tissue_around(data: SampleData, xy_um: np.ndarray) -> np.ndarray:
-    """Image features averaged over the tissue around places (n × 2, µm), float32 (n, F): what novelty is asked of."""
+    """Mean image features of the tissue around positions (n × 2, µm), for `OodReference.score`: float32 (n, F)."""
     return data.features_within(xy_um, centre_and_ring(REACH_UM))
 
 
-def novelty_of(data: SampleData, familiarity: Familiarity | None, xy_um: np.ndarray) -> np.ndarray | None:
+def ood_score_of(data: SampleData, ood_reference: OodReference | None, xy_um: np.ndarray) -> np.ndarray | None:
     """How far the tissue at places (n × 2, µm) is from any in training, float32 (n,).
 
     Returns
@@ -95,21 +95,21 @@ def novelty_of(data: SampleData, familiarity: Familiarity | None, xy_um: np.ndar
     np.ndarray or None
         None where the model knows no tissue, or the sample has no image.
     """
-    if familiarity is None or data.raster is None:
+    if ood_reference is None or data.raster is None:
         return None
-    novelty = np.empty(len(xy_um), np.float32)
+    ood_score = np.empty(len(xy_um), np.float32)
     for start in range(0, len(xy_um), _ROWS):
         rows = slice(start, start + _ROWS)
-        novelty[rows] = familiarity.novelty(tissue_around(data, xy_um[rows]))
-    return novelty
+        ood_score[rows] = ood_reference.score(tissue_around(data, xy_um[rows]))
+    return ood_score
 
 
-def fit_familiarity(samples: Sequence[SampleData], seed: int = 0) -> Familiarity | None:
+def fit_ood_reference(samples: Sequence[SampleData], seed: int = 0) -> OodReference | None:
     """Choose landmarks from the measured locations of samples with an image, each sample alike.
 
     Returns
     -------
-    Familiarity or None
+    OodReference or None
         None where there are fewer than twice `NEIGHBOURS` locations.
     """
     rng = np.random.default_rng([seed, 8])
@@ -128,7 +128,7 @@ def fit_familiarity(samples: Sequence[SampleData], seed: int = 0) -> Familiarity
     # Locations of the other half: a landmark is no stranger to itself.
     distance, _ = cKDTree(known).query(other, k=np.arange(1, NEIGHBOURS + 1))
     border = max(float(np.quantile(distance.mean(axis=1), QUANTILE)), 1e-6)
-    return Familiarity(*(a.astype(np.float32) for a in (centre, whitening, known, np.array([border]))))
+    return OodReference(*(a.astype(np.float32) for a in (centre, whitening, known, np.array([border]))))
 
 
 def _draw(data: SampleData, most: int, rng: np.random.Generator) -> np.ndarray:

@@ -21,19 +21,19 @@ from focus_cli.core.storage.schema import validated
 from focus_cli.core.storage.tensors import Expected, read_tensors
 from focus_cli.core.storage.training_state import StateDocument, optimiser_state
 from focus_cli.model.conditioning.image_space import ImageSpace
-from focus_cli.model.conditioning.ood import Familiarity
+from focus_cli.model.conditioning.ood import OodReference
 from focus_cli.model.network import FocusNet, ModelConfig
 from focus_cli.model.priors import SpatialPrior, read_prior, write_prior
 from focus_cli.model.training.model_schema import ModelDocument
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 _AGAIN = "train it again"
 _IMAGE_ARRAYS = {
     "axes": Expected((None, None), optional=True),
-    "familiarity.centre": Expected((None,), optional=True),
-    "familiarity.whitening": Expected((None, None), optional=True),
-    "familiarity.landmarks": Expected((None, None), optional=True),
-    "familiarity.border": Expected((1,), optional=True),
+    "ood_reference.centre": Expected((None,), optional=True),
+    "ood_reference.whitening": Expected((None, None), optional=True),
+    "ood_reference.landmarks": Expected((None, None), optional=True),
+    "ood_reference.border": Expected((1,), optional=True),
 }
 
 
@@ -75,8 +75,8 @@ def save_model(path: Path, model: TrainedModel, log: str = "", *, overwrite: boo
 def image_tensors(image: ImageSpace) -> dict[str, torch.Tensor]:
     """Arrays of an image space under stable names; none for the built-in features without known tissue."""
     arrays = {} if image.axes is None else {"axes": image.axes}
-    if image.familiarity is not None:
-        arrays |= {f"familiarity.{name}": value for name, value in image.familiarity.arrays().items()}
+    if image.ood_reference is not None:
+        arrays |= {f"ood_reference.{name}": value for name, value in image.ood_reference.arrays().items()}
     return {name: torch.from_numpy(np.ascontiguousarray(value, np.float32)) for name, value in arrays.items()}
 
 
@@ -95,15 +95,16 @@ def load_image_space(path: Path, names: list[str], encoder: dict[str, Any] | Non
     axes = arrays.pop("axes", None)
     if axes is not None and len(axes) != len(names):
         raise BadInputError(f"{file} has axes of {len(axes)} features, {len(names)} are named", hint=_AGAIN)
-    met = {name.removeprefix("familiarity."): value for name, value in arrays.items()}
+    met = {name.removeprefix("ood_reference."): value for name, value in arrays.items()}
     try:
-        familiarity = Familiarity.of(met) if met else None
+        ood_reference = OodReference.of(met) if met else None
     except (KeyError, ValueError) as error:
         raise damaged(file, error, _AGAIN) from error
-    space = ImageSpace(tuple(names), encoder, axes, familiarity)
-    if familiarity is not None and len(familiarity.centre) != space.n_features:
+    space = ImageSpace(tuple(names), encoder, axes, ood_reference)
+    if ood_reference is not None and len(ood_reference.centre) != space.n_features:
         raise BadInputError(
-            f"{file} knows tissue by {len(familiarity.centre)} features, the model sees {space.n_features}", hint=_AGAIN
+            f"{file} knows tissue by {len(ood_reference.centre)} features, the model sees {space.n_features}",
+            hint=_AGAIN,
         )
     return space
 

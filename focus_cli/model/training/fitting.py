@@ -20,7 +20,7 @@ from focus_cli.genes import common_names
 from focus_cli.model.conditioning import LoadedOneByOne, SampleData, SampleHandle
 from focus_cli.model.conditioning.image_space import ImageSpace, fit_axes
 from focus_cli.model.conditioning.labels import vocabulary
-from focus_cli.model.conditioning.ood import fit_familiarity
+from focus_cli.model.conditioning.ood import fit_ood_reference
 from focus_cli.model.conditioning.sample import without_image
 from focus_cli.model.conditioning.states import state_latents
 from focus_cli.model.network import FocusNet, ModelConfig
@@ -48,7 +48,7 @@ def _image_space(samples: Sequence[SampleHandle], seed: int) -> ImageSpace:
     if not seen:
         return ImageSpace()
     image = ImageSpace(named.pop(), seen[0].encoder, fit_axes(LoadedOneByOne(seen)))
-    return replace(image, familiarity=fit_familiarity(LoadedOneByOne(seen, lambda _, data: image.see(data)), seed))
+    return replace(image, ood_reference=fit_ood_reference(LoadedOneByOne(seen, lambda _, data: image.see(data)), seed))
 
 
 def _run_key(samples, model: ModelConfig, config: TrainingConfig, seed: int, prior: SpatialPrior, states) -> str:

@@ -48,7 +48,7 @@ def test_three_scales_are_written_and_scanpy_could_draw_them(enhanced_study, joi
     facts = joint.uns["focus"]
     assert facts["kind"] == "embedding" and facts["mode"] == "joint" and facts["sample_id"] == "S1"
     assert facts["n_expression_axes"] + facts["n_image_axes"] == width
-    assert joint.obs["reliability"].between(0, 1).all() and (joint.obs["novelty"] > 0).all()
+    assert joint.obs["reliability"].between(0, 1).all() and (joint.obs["ood_score"] > 0).all()
     assert json.loads(facts["provenance"])["command"] == "embed"
 
 

@@ -8,7 +8,7 @@ from embedding_files import write_embedding
 
 from focus_cli.analysis.heads.embeddings import read_cohort, read_embedding
 from focus_cli.analysis.heads.folder import HeadDocument, read_head, write_head
-from focus_cli.analysis.heads.ood import learn_familiarity, spread_over
+from focus_cli.analysis.heads.ood import fit_ood_support, spread_over
 from focus_cli.analysis.heads.tables import donor_of, one_donor_each, read_table
 from focus_cli.core.errors import BadInputError, MissingResourceError, UsageError
 
@@ -97,9 +97,9 @@ def test_a_head_comes_back_and_a_damaged_one_is_refused(tmp_path):
 def test_what_is_like_training_is_within_the_border_and_what_is_not_is_beyond():
     rng = np.random.default_rng(0)
     groups = np.repeat(np.arange(4), 200)
-    familiar = learn_familiarity(rng.normal(size=(800, 5)).astype(np.float32), groups, 0)
-    assert (familiar.novelty(rng.normal(size=(2000, 5))) > 1).mean() < 0.03
-    assert (familiar.novelty(rng.normal(size=(100, 5)) + 8) > 1).all()
+    ood = fit_ood_support(rng.normal(size=(800, 5)).astype(np.float32), groups, 0)
+    assert (ood.score(rng.normal(size=(2000, 5))) > 1).mean() < 0.03
+    assert (ood.score(rng.normal(size=(100, 5)) + 8) > 1).all()
 
 
 def test_rows_are_kept_evenly_over_groups():

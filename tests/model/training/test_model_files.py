@@ -81,7 +81,7 @@ def drop_prior(path):
 
 def drop_landmarks(path):
     tensors = load_file(path)
-    del tensors["familiarity.landmarks"]
+    del tensors["ood_reference.landmarks"]
     save_file(tensors, path)
 
 
