@@ -24,7 +24,7 @@ ABSTAIN = "abstain"  # obs and var: the estimate of this location, of this gene,
 SPATIAL = "spatial"  # (x, y) in full-resolution pixels
 SPATIAL_UM = "spatial_um"  # (x, y) in µm, the same origin and axes
 LATENT = "focus_latent"  # posterior mean of the latent state
-OWN_FACTORS = "focus_own_factors"  # scores of factors of the sample's own, which no other sample shares
+SAMPLE_FACTORS = "focus_sample_factors"  # scores of the sample-specific factors, which no other sample shares
 PROPORTIONS = "cell_state_proportions"  # attention over the reference's cell states, rows sum to 1
 
 LOCATION = "focus_location"  # representation of a location itself, in the space uns["focus"]["space"]
@@ -34,7 +34,9 @@ WHY_NEIGHBOURS = "why_neighbours"  # contribution of each location to the values
 ANNOTATION_PROBABILITY = "annotation_probability"  # calibrated probability of each label, rows sum to 1
 
 # --- varm ----------------------------------------------------------------------------------------
-LOADINGS = "focus_loadings"  # what turns a latent state (own factors behind the model's) into expression
+LOADINGS = (
+    "focus_loadings"  # what turns a latent state (sample-specific factors after those of the model) into expression
+)
 
 # --- layers --------------------------------------------------------------------------------------
 COUNTS = "counts"  # raw molecules, untouched

@@ -99,9 +99,9 @@ def write_enhanced(
     adata.var[keys.LEVEL_SD] = level_sd.numpy()
     adata.obsm[keys.SPATIAL] = outputs.xy_um / outputs.info.mpp
     adata.obsm[keys.SPATIAL_UM] = outputs.xy_um
-    shared = outputs.latents.mean.shape[1] - outputs.latents.n_own
-    for name, columns in ((keys.LATENT, slice(0, shared)), (keys.OWN_FACTORS, slice(shared, None))):
-        if columns.start == 0 or outputs.latents.n_own:
+    shared = outputs.latents.mean.shape[1] - outputs.latents.n_sample_factors
+    for name, columns in ((keys.LATENT, slice(0, shared)), (keys.SAMPLE_FACTORS, slice(shared, None))):
+        if columns.start == 0 or outputs.latents.n_sample_factors:
             adata.obsm[name] = outputs.latents.mean[:, columns]
             adata.obsm[f"{name}_sd"] = outputs.latents.sd[:, columns]
     if outputs.state_names is not None:

@@ -25,7 +25,7 @@ class GeneDecoder:
     `loadings` G × K and `baseline` G (expected share) in the output's gene order. `loading_sd` G is the
     standard deviation of each entry of a gene's vector: 0 for genes of the panel (whose own counts correct
     them), the error of the transfer for genes that only the reference knows. `level_sd` G is that of the log of the
-    baseline: one factor for all locations, so it blurs a gene's level and not its pattern. `own_sd` G is what the gene
+    baseline: one factor for all locations, so it blurs a gene's level and not its pattern. `gene_sd` G is what the gene
     keeps to itself, relative to its share, where no counts of its own tell of it.
     """
 
@@ -33,7 +33,7 @@ class GeneDecoder:
     baseline: Tensor
     loading_sd: Tensor
     level_sd: Tensor
-    own_sd: Tensor
+    gene_sd: Tensor
 
     def share(self, latent: np.ndarray, genes: np.ndarray | slice = slice(None)) -> Tensor:
         """Expected shares, rows × genes."""
@@ -47,7 +47,7 @@ class GeneDecoder:
         spread = (spread + (z**2).sum(dim=1)[:, None] * self.loading_sd[genes] ** 2).sqrt_()
         share, slope = share_link_and_slope(z @ loadings.T)
         share.mul_(baseline)
-        return share, torch.hypot(spread.mul_(slope).mul_(baseline), share * self.own_sd[genes])
+        return share, torch.hypot(spread.mul_(slope).mul_(baseline), share * self.gene_sd[genes])
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from focus_cli.core.statistics.thinning import thin
 from focus_cli.enhancement.decode import GeneDecoder, ResidualPooler
 from focus_cli.enhancement.infer import Latents
 from focus_cli.enhancement.residual import MAX_FIT_LOCATIONS, VISIBLE_SHARE, GeneResidual, fit_residual, own_spread
-from focus_cli.enhancement.sample_factors import OwnFactors, choose_width, fit_own_factors, panel_share
+from focus_cli.enhancement.sample_factors import SampleFactors, choose_width, fit_sample_factors, panel_share
 from focus_cli.enhancement.section import Section
 from focus_cli.model.priors import SpatialPrior, reference_states, residual_scale
 
@@ -89,9 +89,9 @@ class Rehearsal:
         self.seen = self._exposure(self.visible)
         self.unseen = self._exposure(self.rest)
         self._network_latent = latent = self._latent(self.halved, "fitting gene residuals")
-        # Factors of the sample's own, for the output; in rehearsal they are those that the visible half alone shows.
-        self.own, self._own_of_half = self._own_factors(latent, pitch_um)
-        self.section = section if self.own is None else self._with(self._own_of_half)
+        # Sample-specific factors, for the output; in calibration they are those that the visible half alone shows.
+        self.sample_factors, self._factors_of_half = self._sample_factors(latent, pitch_um)
+        self.section = section if self.sample_factors is None else self._with(self._factors_of_half)
         self.latent = self._extended(_plain(latent), self.xy_um, self.visible, latent).mean
         self.residual: GeneResidual = fit_residual(
             self.visible[measured].tocsr(),
@@ -102,7 +102,7 @@ class Rehearsal:
             pitch_um,
         )
 
-    def _own_factors(self, latent: np.ndarray, pitch_um: float) -> tuple[OwnFactors | None, OwnFactors | None]:
+    def _sample_factors(self, latent: np.ndarray, pitch_um: float) -> tuple[SampleFactors | None, SampleFactors | None]:
         """Factors fitted on both halves of the molecules, and on the visible half alone; None where they do not help.
 
         Whether they help, and how far neighbours do, is asked of the hidden half, which the second know nothing of.
@@ -110,8 +110,8 @@ class Rehearsal:
         section, here = self.plain, self.window
         decoder, baseline = self._panel(section), section.baseline[section.panel_rows]
 
-        def fit(halves, latent: np.ndarray) -> OwnFactors | None:
-            return fit_own_factors(halves, panel_share(decoder, latent), baseline, section.seed)
+        def fit(halves, latent: np.ndarray) -> SampleFactors | None:
+            return fit_sample_factors(halves, panel_share(decoder, latent), baseline, section.seed)
 
         quarters = thin(self.visible[here], VISIBLE_SHARE, self._rng(12))
         quarter = section.view(self._in_window(quarters[0]))
@@ -134,20 +134,20 @@ class Rehearsal:
             return None, None
         return replace(whole, width_um=of_half.width_um), of_half
 
-    def _with(self, own: OwnFactors) -> Section:
-        return replace(self.plain, own_loadings=own.on_prior(self.plain.prior, self.plain.panel_rows))
+    def _with(self, own: SampleFactors) -> Section:
+        return replace(self.plain, sample_loadings=own.on_prior(self.plain.prior, self.plain.panel_rows))
 
     @staticmethod
     def _panel(section: Section) -> GeneDecoder:
         return section.decoder(section.panel_rows, np.ones(len(section.panel_rows), bool))
 
     def _extended(self, latents: Latents, xy_um: np.ndarray, shown: sparse.csr_matrix, around: np.ndarray) -> Latents:
-        """The network's latents with the scores of the sample's own factors, given what is shown in the window."""
-        if self._own_of_half is None:
+        """The network's latents with the scores of the sample-specific factors, given what is shown in the window."""
+        if self._factors_of_half is None:
             return latents
         here = self.window
         share = panel_share(self._panel(self.plain), around)
-        field = self._own_of_half.field(shown[here].tocsr(), self._exposure(shown)[here], share, self.xy_um)
+        field = self._factors_of_half.field(shown[here].tocsr(), self._exposure(shown)[here], share, self.xy_um)
         return field.extend(latents, xy_um, self.plain.seed)
 
     def _rng(self, purpose: int) -> np.random.Generator:
@@ -188,16 +188,16 @@ class Rehearsal:
         return self._extended(latents, xy, self.visible, self._network_latent)
 
     @cached_property
-    def own_sd(self) -> float:
+    def gene_sd(self) -> float:
         """What a gene keeps to itself, relative to its share, over the genes that can tell."""
         genes, at = self._abundant, self._asked
         decoder = self.section.decoder(self.section.panel_rows[genes], np.ones(len(genes), bool))
         share, sd = (v.numpy() for v in decoder.share_and_sd(self._halved_latents.mean, self._halved_latents.sd))
         return own_spread(self.rest[at][:, genes].toarray(), self.unseen[at, None] * share, sd / share)
 
-    def own_sd_of(self, genes: np.ndarray) -> np.ndarray:
+    def gene_sd_of(self, genes: np.ndarray) -> np.ndarray:
         """The same for panel genes: 0 where their own counts inform them."""
-        return np.where(np.isfinite(self.residual.kappa[genes]), 0.0, self.own_sd)
+        return np.where(np.isfinite(self.residual.kappa[genes]), 0.0, self.gene_sd)
 
     def molecules(self) -> Answers:
         """The hidden half of the molecules, asked of the other."""
@@ -223,7 +223,7 @@ class Rehearsal:
         """Shares of abundant genes at locations `at`, corrected by the genes' own molecules among those shown."""
         genes = self._abundant
         rows = self.section.panel_rows[genes]
-        decoder = self.section.decoder(rows, np.ones(len(genes), bool), own_sd=self.own_sd_of(genes))
+        decoder = self.section.decoder(rows, np.ones(len(genes), bool), gene_sd=self.gene_sd_of(genes))
         pooler = ResidualPooler(
             GeneResidual(self.residual.kappa[genes], self.residual.width_um),
             decoder,
@@ -253,7 +253,7 @@ class Rehearsal:
         decoder: GeneDecoder = section.decoder(
             rows[known],
             np.zeros(len(known), bool),
-            own_sd=self.own_sd,
+            gene_sd=self.gene_sd,
             prior=swapped,
             baseline=swapped.baseline[rows[known]] / prior.baseline[rows[~hidden]].sum(),
         )

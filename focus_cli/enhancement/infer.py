@@ -21,14 +21,14 @@ SPREAD_DRAWS = 4
 class Latents:
     """Per query: mean and sd (float32, Q × K), attention over cell states (Q × C), samples or None.
 
-    The last `n_own` of the K columns are scores of factors of the sample's own, which no other sample shares.
+    The last `n_sample_factors` of the K columns are scores of sample-specific factors, which no other sample shares.
     """
 
     mean: np.ndarray
     sd: np.ndarray
     attention: np.ndarray
     samples: np.ndarray | None
-    n_own: int = 0
+    n_sample_factors: int = 0
 
 
 def _noise(seed: int, draw: int, rows: slice, k: int) -> torch.Tensor:

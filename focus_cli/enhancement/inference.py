@@ -21,7 +21,7 @@ from focus_cli.enhancement.genes import OutputGenes, choose_genes
 from focus_cli.enhancement.holdout_calibration import MIN_LOCATIONS, Rehearsal, evidence
 from focus_cli.enhancement.queries import Queries, read_points, refined_grid
 from focus_cli.enhancement.residual import GeneResidual
-from focus_cli.enhancement.sample_factors import OwnFactors, OwnField, panel_share
+from focus_cli.enhancement.sample_factors import SampleFactors, SampleField, panel_share
 from focus_cli.enhancement.section import Section
 from focus_cli.model.conditioning import (
     SampleData,
@@ -99,13 +99,15 @@ class Inference:
             self.view, data.xy_um, "inferring locations", footprint=self.section.area, n_samples=options.samples
         )
         rehearsal = self._rehearse()
-        self.own_field: OwnField | None = None
-        if rehearsal is not None and rehearsal.own is not None:
-            self.own_field = self._own_field(rehearsal.own)
-            own_loadings = rehearsal.own.on_prior(self.prior, self.section.panel_rows, reference)
-            self.section = replace(self.section, own_loadings=own_loadings)
-            self.latents = self.own_field.extend(self.latents, data.xy_um, options.seed)
-        self.decoder = self.section.decoder(self.genes.prior_rows, self.genes.measured, own_sd=self._own_sd(rehearsal))
+        self.sample_field: SampleField | None = None
+        if rehearsal is not None and rehearsal.sample_factors is not None:
+            self.sample_field = self._sample_field(rehearsal.sample_factors)
+            sample_loadings = rehearsal.sample_factors.on_prior(self.prior, self.section.panel_rows, reference)
+            self.section = replace(self.section, sample_loadings=sample_loadings)
+            self.latents = self.sample_field.extend(self.latents, data.xy_um, options.seed)
+        self.decoder = self.section.decoder(
+            self.genes.prior_rows, self.genes.measured, gene_sd=self._gene_sd(rehearsal)
+        )
         self.pooler = self._pooler(rehearsal) if rehearsal is not None else None
         self.calibration = calibrate(rehearsal, reference) if rehearsal is not None else Calibration()
 
@@ -117,11 +119,11 @@ class Inference:
         pitch_um = self.data.info.footprint.pitch_um * (1e-3 if "spatial" in self.ablations else 1)
         return Rehearsal(self.section, pitch_um)
 
-    def _own_field(self, own: OwnFactors) -> OwnField:
-        """Scores of the sample's own factors over the whole section."""
+    def _sample_field(self, own: SampleFactors) -> SampleField:
+        """Scores of the sample-specific factors over the whole section."""
         data, rows = self.data, self.section.panel_rows
         decoder = self.section.decoder(rows, np.ones(len(rows), bool))
-        say(f"enhance: {len(own.precision)} factors of the sample's own beside the model's {self.prior.n_factors}")
+        say(f"enhance: {len(own.precision)} sample-specific factors beside the model's {self.prior.n_factors}")
         return own.field(data.counts, data.exposure, panel_share(decoder, self.latents.mean), data.xy_um)
 
     def _pooler(self, rehearsal: Rehearsal) -> ResidualPooler:
@@ -138,13 +140,13 @@ class Inference:
             self.latents.mean,
         )
 
-    def _own_sd(self, rehearsal: Rehearsal | None) -> np.ndarray:
+    def _gene_sd(self, rehearsal: Rehearsal | None) -> np.ndarray:
         """Per output gene: what it keeps to itself where none of its own counts tell."""
         if rehearsal is None:
             return np.zeros(len(self.genes.names))
-        own = np.full(len(self.genes.names), rehearsal.own_sd)
+        own = np.full(len(self.genes.names), rehearsal.gene_sd)
         written = np.flatnonzero(self.genes.panel_columns >= 0)
-        own[self.genes.panel_columns[written]] = rehearsal.own_sd_of(written)
+        own[self.genes.panel_columns[written]] = rehearsal.gene_sd_of(written)
         return own
 
     def write_locations(self, out: Path, record: dict, overwrite: bool) -> None:
@@ -171,8 +173,8 @@ class Inference:
         places = self._queries()
         xy_um, parent = places.xy_um, places.parent
         latents = self.section.infer(self.view, xy_um, "refining")
-        if self.own_field is not None:
-            latents = self.own_field.extend(latents, xy_um, self.options.seed)
+        if self.sample_field is not None:
+            latents = self.sample_field.extend(latents, xy_um, self.options.seed)
         ood_score = ood_score_of(self.data, self.model.image.ood_reference, xy_um)
         self._write(
             out,

@@ -41,7 +41,7 @@ Share = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
-class OwnFactors:
+class SampleFactors:
     """Factors of one sample's residual.
 
     Attributes
@@ -84,21 +84,21 @@ class OwnFactors:
         completed = transfer_loadings(own, reference_states(reference, prior.var), keep_also=everything)
         return np.where(panel[:, None], loadings, completed.reference_loadings)
 
-    def field(self, counts: sparse.csr_matrix, exposure: np.ndarray, share: Share, xy_um: np.ndarray) -> OwnField:
+    def field(self, counts: sparse.csr_matrix, exposure: np.ndarray, share: Share, xy_um: np.ndarray) -> SampleField:
         """Scores over the tissue from counts (CSR, locations × panel) and what the network expects there."""
         counts = _columns(counts, self.columns)
         statistics = np.empty((counts.shape[0], len(self.precision)), np.float32)
         for rows in _blocks(counts.shape[0]):
             expected = exposure[rows, None] * (share(rows, self.columns) @ self.encoder)
             statistics[rows] = counts[rows[0] : rows[-1] + 1] @ self.encoder - expected
-        return OwnField(self, xy_um, statistics, (exposure / REFERENCE_EXPOSURE).astype(np.float32))
+        return SampleField(self, xy_um, statistics, (exposure / REFERENCE_EXPOSURE).astype(np.float32))
 
 
 @dataclass(frozen=True)
-class OwnField:
+class SampleField:
     """Statistics (N × L) and exposures (N, in units of `REFERENCE_EXPOSURE`) of locations at `xy_um`."""
 
-    factors: OwnFactors
+    factors: SampleFactors
     xy_um: np.ndarray
     statistics: np.ndarray
     exposure: np.ndarray
@@ -121,16 +121,16 @@ class OwnField:
             mean=np.concatenate([latents.mean, mean.astype(np.float32)], axis=1),
             sd=np.concatenate([latents.sd, sd], axis=1),
             samples=samples,
-            n_own=mean.shape[1],
+            n_sample_factors=mean.shape[1],
         )
 
 
-def fit_own_factors(
+def fit_sample_factors(
     halves: tuple[sparse.csr_matrix, sparse.csr_matrix],
     share: Share,
     baseline: np.ndarray,
     seed: int,
-) -> OwnFactors | None:
+) -> SampleFactors | None:
     """Fit the factors of what the network leaves.
 
     Parameters
@@ -171,11 +171,11 @@ def fit_own_factors(
     loadings = np.zeros((len(total), v.shape[1]), np.float32)
     loadings[columns] = v / (p * b)[:, None]
     encoder = (v * b[:, None] / REFERENCE_EXPOSURE).astype(np.float32)
-    return OwnFactors(columns, loadings, encoder, np.maximum(precision, 0).astype(np.float32))
+    return SampleFactors(columns, loadings, encoder, np.maximum(precision, 0).astype(np.float32))
 
 
 def choose_width(
-    factors: OwnFactors,
+    factors: SampleFactors,
     seen: tuple[sparse.csr_matrix, np.ndarray],
     hidden: tuple[sparse.csr_matrix, np.ndarray],
     latent: np.ndarray,
@@ -183,7 +183,7 @@ def choose_width(
     share: Share,
     xy_um: np.ndarray,
     pitch_um: float,
-) -> OwnFactors | None:
+) -> SampleFactors | None:
     """The factors with the kernel under which hidden molecules are likeliest; None if without them they are likelier.
 
     Parameters

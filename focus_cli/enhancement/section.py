@@ -20,7 +20,7 @@ from focus_cli.model.priors import SpatialPrior, panel_statistics, transfer_erro
 class Section:
     """One sample, one network, the gene vectors and the cell states (C × K) that go with them.
 
-    `own_loadings` (genes of the prior × L) are those of factors of the sample's own; in its decoders they stand behind
+    `sample_loadings` (genes of the prior × L) are those of sample-specific factors; in its decoders they stand behind
     the network's.
     """
 
@@ -29,7 +29,7 @@ class Section:
     prior: SpatialPrior
     states: np.ndarray
     seed: int
-    own_loadings: np.ndarray | None = None
+    sample_loadings: np.ndarray | None = None
 
     @cached_property
     def panel_rows(self) -> np.ndarray:
@@ -70,7 +70,7 @@ class Section:
         self,
         rows: np.ndarray,
         measured: np.ndarray,
-        own_sd: float | np.ndarray = 0.0,
+        gene_sd: float | np.ndarray = 0.0,
         prior: SpatialPrior | None = None,
         baseline: np.ndarray | None = None,
     ) -> GeneDecoder:
@@ -80,7 +80,7 @@ class Section:
         ----------
         measured
             Whether the sample's own counts speak for each gene; the others carry the errors of what stands in for them.
-        own_sd
+        gene_sd
             What a gene keeps to itself, relative to its share.
         prior, baseline
             Other vectors, and other expected shares of these genes, than the section's own.
@@ -95,12 +95,12 @@ class Section:
             response = platform @ torch.from_numpy(self.data.descriptors())
         unmeasured = torch.from_numpy(~measured).float()
         loading_sd = unmeasured * transfer_error(self.prior) * loadings.norm(dim=1) / loadings.shape[1] ** 0.5
-        if self.own_loadings is not None:
-            loadings = torch.cat([loadings, torch.from_numpy(self.own_loadings[rows])], dim=1)
+        if self.sample_loadings is not None:
+            loadings = torch.cat([loadings, torch.from_numpy(self.sample_loadings[rows])], dim=1)
         return GeneDecoder(
             loadings=loadings,
             baseline=torch.exp(log_baseline + response * unmeasured),
             loading_sd=loading_sd,
             level_sd=unmeasured * torch.from_numpy(prior.level_error[rows]),
-            own_sd=torch.from_numpy(np.broadcast_to(own_sd, len(rows)).astype(np.float32)),
+            gene_sd=torch.from_numpy(np.broadcast_to(gene_sd, len(rows)).astype(np.float32)),
         )

@@ -64,8 +64,8 @@ FIELDS: dict[str, Meaning] = {
     f"obsm/{keys.SPATIAL_UM}": Meaning("µm", "position (x, y) with the same origin and axes"),
     f"obsm/{keys.LATENT}": Meaning("", "posterior mean of the latent state"),
     f"obsm/{keys.LATENT}_sd": Meaning("", "posterior standard deviation of the latent state"),
-    f"obsm/{keys.OWN_FACTORS}": Meaning("", "posterior mean of the scores of the sample's own factors"),
-    f"obsm/{keys.OWN_FACTORS}_sd": Meaning("", "posterior standard deviation of these scores"),
+    f"obsm/{keys.SAMPLE_FACTORS}": Meaning("", "posterior mean of the scores of the sample-specific factors"),
+    f"obsm/{keys.SAMPLE_FACTORS}_sd": Meaning("", "posterior standard deviation of these scores"),
     f"obsm/{keys.PROPORTIONS}": Meaning(
         "fraction", "attention over the cell states of the reference, rows sum to 1; no deconvolution"
     ),

@@ -63,7 +63,7 @@ def test_genes_beyond_the_panel_alone(adata, cohort, tmp_path):
 def test_draws_can_be_kept_and_turned_into_expression(cohort, tmp_path):
     kept = run(cohort, tmp_path / "a.h5ad", samples=4)
     draws = np.stack([kept.obsm[f"focus_latent_sample_{i}"] for i in range(4)])
-    own = kept.obsm[keys.OWN_FACTORS].shape[1] if keys.OWN_FACTORS in kept.obsm else 0
+    own = kept.obsm[keys.SAMPLE_FACTORS].shape[1] if keys.SAMPLE_FACTORS in kept.obsm else 0
     assert draws.shape == (4, kept.n_obs, kept.obsm[keys.LATENT].shape[1] + own)
     assert (draws.std(axis=0) > 0).all()
     assert kept.varm["focus_loadings"].shape == (kept.n_vars, draws.shape[2])

@@ -1,4 +1,4 @@
-"""Factors of the sample's own: found where the model does not know the tissue, left out where there is nothing."""
+"""Sample-specific factors: found where the model does not know the tissue, left out where there is nothing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from scipy import sparse
 
 from focus_cli.core.statistics.thinning import thin
 from focus_cli.enhancement.infer import Latents
-from focus_cli.enhancement.sample_factors import choose_width, fit_own_factors
+from focus_cli.enhancement.sample_factors import choose_width, fit_sample_factors
 
 N, GENES = 400, 300
 PITCH = 100.0
@@ -42,7 +42,7 @@ def halves_of(counts):
 def test_unknown_factors_are_found():
     counts, baseline, truth = tissue(0.6)
     halves, _ = halves_of(counts)
-    factors = fit_own_factors(halves, flat(baseline), baseline, 0)
+    factors = fit_sample_factors(halves, flat(baseline), baseline, 0)
     field = replace(factors, width_um=0.3 * PITCH).field(
         counts, np.asarray(counts.sum(axis=1), np.float64).ravel(), flat(baseline), XY
     )
@@ -59,7 +59,7 @@ def chosen(strength: float, seed: int):
     counts, baseline, _ = tissue(strength, seed)
     (seen, hidden), (n_seen, n_hidden) = halves_of(counts)
     quarters, _ = halves_of(seen)
-    factors = fit_own_factors(quarters, flat(baseline), baseline, 0)
+    factors = fit_sample_factors(quarters, flat(baseline), baseline, 0)
     if factors is None:
         return None
     loadings = factors.loadings
@@ -87,7 +87,7 @@ def test_noise_adds_nothing_that_matters(seed):
 def test_a_place_without_molecules_around_it_has_the_prior():
     counts, baseline, _ = tissue(0.6)
     halves, _ = halves_of(counts)
-    factors = replace(fit_own_factors(halves, flat(baseline), baseline, 0), width_um=0.3 * PITCH)
+    factors = replace(fit_sample_factors(halves, flat(baseline), baseline, 0), width_um=0.3 * PITCH)
     field = factors.field(counts, np.full(N, 1500.0), flat(baseline), XY)
     far = np.array([[1e6, 1e6]])
     mean, sd = field.at(far)
@@ -102,11 +102,11 @@ def test_a_place_without_molecules_around_it_has_the_prior():
 def test_the_same_seed_gives_the_same_factors():
     counts, baseline, _ = tissue(0.6)
     halves, _ = halves_of(counts)
-    first, second = (fit_own_factors(halves, flat(baseline), baseline, 7) for _ in range(2))
+    first, second = (fit_sample_factors(halves, flat(baseline), baseline, 7) for _ in range(2))
     assert first.loadings.tobytes() == second.loadings.tobytes()
 
 
 def test_too_few_locations_have_no_factors():
     counts, baseline, _ = tissue(0.6)
     halves, _ = halves_of(counts[:20])
-    assert fit_own_factors(halves, flat(baseline), baseline, 0) is None
+    assert fit_sample_factors(halves, flat(baseline), baseline, 0) is None

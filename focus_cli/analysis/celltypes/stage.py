@@ -166,7 +166,7 @@ def _counts(file: SpatialFile, genes: np.ndarray) -> sparse.csr_matrix:
 
 
 def _latent(file: SpatialFile) -> np.ndarray | None:
-    parts = [file.obsm(key) for key in (keys.LATENT, keys.OWN_FACTORS)]
+    parts = [file.obsm(key) for key in (keys.LATENT, keys.SAMPLE_FACTORS)]
     parts = [np.asarray(part, np.float64) for part in parts if part is not None]
     return np.concatenate(parts, axis=1) if parts else None
 

@@ -41,7 +41,7 @@ class Estimate(Ground):
     genes, baseline, loadings
         Of measured genes: names (m,), mean shares float64 (m,), float64 (m, K).
     latent, draws
-        float64 (n, K): posterior mean of the state, own factors behind the model's, and draws of it.
+        float64 (n, K): posterior mean of the state, sample-specific factors after those of the model, and draws of it.
     """
 
     genes: np.ndarray
@@ -64,7 +64,7 @@ def read_estimate(file: SpatialFile) -> Estimate:
     latent, loadings = file.obsm(keys.LATENT), file.varm(keys.LOADINGS)
     if latent is None or loadings is None or keys.BASELINE not in file.var or keys.EXPOSURE not in file.obs:
         raise BadInputError(f"{file.path} does not hold its latent state and loadings", hint=AGAIN)
-    own = file.obsm(keys.OWN_FACTORS)
+    own = file.obsm(keys.SAMPLE_FACTORS)
     parts, draws = [latent] if own is None else [latent, own], []
     latent = np.concatenate([np.asarray(part, np.float64) for part in parts], axis=1)
     while (draw := file.obsm(f"{keys.LATENT}_sample_{len(draws)}")) is not None:

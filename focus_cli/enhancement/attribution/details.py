@@ -217,8 +217,8 @@ class Within:
         expected = pools.expected[OWN].cpu().repeat(1, len(way.weight), 1)
         rest -= float((inputs.residual * image[:, None] * expected).sum())
         corners = corner_weights(way.shown.image, way.shown.reference)
-        if run.own_field is not None:
-            factors, columns = run.own_field.factors, run.own_field.factors.columns
+        if run.sample_field is not None:
+            factors, columns = run.sample_field.factors, run.sample_field.factors.columns
             towards = torch.einsum("bc,bl->cl", corners, tail.statistic).numpy()
             for c in range(len(towards)):
                 share = panel_share(estimate.panel, estimate.latents[c])(np.array([row]), columns)[0]
@@ -257,8 +257,8 @@ class Within:
         found[self.row] = 0.0
         corners = corner_weights(way.shown.image, way.shown.reference)
         rows = np.array([self.row])
-        if run.own_field is not None:
-            field = run.own_field
+        if run.sample_field is not None:
+            field = run.sample_field
             pool = estimate.kernels(rows, field.factors.width_um)[OTHERS]
             towards = torch.einsum("bc,bl->cl", corners, tail.statistic).numpy()
             told = field.exposure[pool.indices] * float(tail.information.sum())

@@ -1,7 +1,7 @@
 """The estimate of some genes as a function of which signals are there.
 
 The value is the base-2 logarithm of a gene's estimated share of the molecules over its level in the section: 0 is the
-level, 1 twice as much. What was fitted once for the section (the kernels, the sample's own factors, how far a gene
+level, 1 twice as much. What was fitted once for the section (the kernels, the sample-specific factors, how far a gene
 trusts its molecules) stays as it is; only what the fitted estimate is shown changes.
 """
 
@@ -48,7 +48,7 @@ class Tail:
     Attributes
     ----------
     statistic, information
-        B × L and B × 1: of the factors of the sample's own.
+        B × L and B × 1: of the sample-specific factors.
     counted, expected
         B × I: pooled molecules of the genes that their own counts inform, and how many were expected.
     vector
@@ -109,7 +109,7 @@ class Estimate:
         self.panel_encoder = panel_statistics(run.prior.loadings[rows], expected, np.ones(len(rows), bool))
         self._informed()
         self.cells = VectorCells(run, self.n_factors)
-        self.plain = replace(run.section, own_loadings=None)
+        self.plain = replace(run.section, sample_loadings=None)
         self._fill_corners()
 
     @property
@@ -158,7 +158,7 @@ class Estimate:
                 latents[at] = self._latents(same)
             self.latents.append(latents[at])
         rows = run.section.panel_rows
-        panel = self.plain.decoder(rows, np.ones(len(rows), bool)) if run.own_field is not None else None
+        panel = self.plain.decoder(rows, np.ones(len(rows), bool)) if run.sample_field is not None else None
         done: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         for latent in self.latents:
             if id(latent) not in done:
@@ -169,8 +169,8 @@ class Estimate:
         self.panel = panel
 
     def _of_locations(self, latent: np.ndarray, panel) -> tuple[np.ndarray, np.ndarray]:
-        """Statistics of the sample's own factors (N × L), and expected molecules of informed genes (N × I)."""
-        run, field = self.run, self.run.own_field
+        """Statistics of the sample-specific factors (N × L), and expected molecules of informed genes (N × I)."""
+        run, field = self.run, self.run.sample_field
         statistic = np.zeros((len(latent), 0), np.float32)
         if field is not None:
             share = panel_share(panel, latent)
@@ -208,7 +208,7 @@ class Estimate:
 
     def terms(self, rows: np.ndarray) -> Terms:
         """Counts around some locations."""
-        field, pooler, n = self.run.own_field, self.run.pooler, len(rows)
+        field, pooler, n = self.run.sample_field, self.run.pooler, len(rows)
         statistic = torch.zeros((2, CORNERS, n, self.statistics[0].shape[1]))
         information = torch.zeros((2, n))
         if field is not None:
@@ -239,7 +239,9 @@ class Estimate:
 
     def finish(self, latent: Tensor, tail: Tail, genes: slice = slice(None)) -> Tensor:
         """From latents (B × K) to values, B × G, log2 over the level."""
-        precision = self.run.own_field.factors.precision if self.run.own_field is not None else np.zeros(0, np.float32)
+        precision = (
+            self.run.sample_field.factors.precision if self.run.sample_field is not None else np.zeros(0, np.float32)
+        )
         own = tail.statistic / (1 + tail.information * torch.from_numpy(precision))
         z = torch.cat([latent, own], dim=1)
         given = (z * tail.vector) @ (self.decoder.loadings * self.vector_of_reference).T

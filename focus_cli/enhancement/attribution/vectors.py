@@ -10,7 +10,7 @@ from focus_cli.enhancement.inference import Inference
 from focus_cli.model.priors import reference_states, vectors_by_cell
 
 VECTOR = "the gene's vector"
-OWN_FACTORS = f"{VECTOR}, on factors of the sample's own"
+SAMPLE_FACTORS = f"{VECTOR}, on sample-specific factors"
 CORRECTION = f"{VECTOR}, as the network corrects it"
 ALIKE = 0.99  # cosine with the vector in use, above which the given reference is the one that it came from
 
@@ -45,7 +45,7 @@ class VectorCells:
         Names and contributions; by cell type where the vector can be computed again from the given reference.
         """
         network, own = contribution[: self.n_factors], float(contribution[self.n_factors :].sum())
-        found = {OWN_FACTORS: own} if len(contribution) > self.n_factors else {}
+        found = {SAMPLE_FACTORS: own} if len(contribution) > self.n_factors else {}
         by_type = self._of_types(gene) if self.run.reference is not None and np.abs(network).sum() > 0 else None
         if by_type is None:
             return {VECTOR: float(network.sum())} | found

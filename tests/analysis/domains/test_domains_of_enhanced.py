@@ -21,7 +21,7 @@ PATTERN = np.random.default_rng(3).normal(size=GENES)  # what tells the two halv
 
 
 def enhanced(path, name, seed, *, own=(1.0,), genes=None, draws=2, change=None, depth=1.0, dense_half=1.0):
-    """A section whose halves differ along `PATTERN`, which its own factors hold: as many, and as long, as `own` says.
+    """A section whose halves differ along `PATTERN`, which its sample-specific factors hold: `own` of them.
 
     The model's two factors are noise. `depth` multiplies molecules; `dense_half` those of the right half.
     """
@@ -38,7 +38,7 @@ def enhanced(path, name, seed, *, own=(1.0,), genes=None, draws=2, change=None, 
         var=pd.DataFrame({"measured": True, "focus_baseline": 1 / GENES}, index=NAMES[genes]),
     )
     adata.obs["exposure"] = depth * np.where(half, dense_half, 1.0) * rng.uniform(900, 1100, len(xy))
-    adata.obsm.update({"spatial": xy / 2, "spatial_um": xy, "focus_latent": model, "focus_own_factors": scores})
+    adata.obsm.update({"spatial": xy / 2, "spatial_um": xy, "focus_latent": model, "focus_sample_factors": scores})
     for number in range(draws):
         state = np.concatenate([model, scores], axis=1)
         adata.obsm[f"focus_latent_sample_{number}"] = state + 0.02 * rng.normal(size=state.shape)
@@ -96,7 +96,7 @@ def test_distances_are_those_of_expected_molecules_whatever_the_axes(tmp_path):
     # By hand, at the location itself (55 µm wide: the kernel of 50 µm gives way to it).
     adata = anndata.read_h5ad(tmp_path / "a.h5ad")
     p = 1 / GENES
-    state = np.concatenate([adata.obsm["focus_latent"], adata.obsm["focus_own_factors"]], axis=1)
+    state = np.concatenate([adata.obsm["focus_latent"], adata.obsm["focus_sample_factors"]], axis=1)
     expected = state @ adata.varm["focus_loadings"].T * p * np.sqrt(3000 / (p + 0.1 * p**2 * 3000))
     by_hand = np.linalg.norm(expected[rows[:, 0]] - expected[rows[:, 1]], axis=1)
     own = plain.vectors[:, : plain.vectors.shape[1] // 2]
@@ -105,7 +105,7 @@ def test_distances_are_those_of_expected_molecules_whatever_the_axes(tmp_path):
 
 def test_how_much_rna_tissue_gives_tells_it_apart_and_how_much_a_section_gave_does_not(tmp_path):
     def without_pattern(adata):
-        adata.obsm["focus_own_factors"][:] = 0.01 * np.random.default_rng(8).normal(size=(SIDE**2, 1))
+        adata.obsm["focus_sample_factors"][:] = 0.01 * np.random.default_rng(8).normal(size=(SIDE**2, 1))
         return adata
 
     given = {"change": without_pattern, "draws": 0, "dense_half": 3.0}
@@ -139,7 +139,7 @@ def test_locations_without_molecules_have_the_depth_of_those_around_them(tmp_pat
     [
         (lambda a: _without(a, "varm", "focus_loadings"), "latent state and loadings"),
         (lambda a: _without(a, "obsm", "focus_latent"), "latent state and loadings"),
-        (lambda a: _without(a, "obsm", "focus_own_factors"), "damaged"),
+        (lambda a: _without(a, "obsm", "focus_sample_factors"), "damaged"),
         (lambda a: _spoilt(a), "damaged"),
         (lambda a: _with_obs(a, "exposure", np.nan), "damaged"),
         (lambda a: _with_obs(a, "in_tissue", 0), "0 locations on tissue"),
@@ -164,7 +164,7 @@ def _with_obs(adata, column, value):
 
 
 def _constant(adata):
-    adata.obsm["focus_latent"][:] = adata.obsm["focus_own_factors"][:] = 1.0
+    adata.obsm["focus_latent"][:] = adata.obsm["focus_sample_factors"][:] = 1.0
     return adata
 
 
