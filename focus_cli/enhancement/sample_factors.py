@@ -3,7 +3,7 @@
 A model's factors are those of the tissues that it was trained on. A podocyte's genes vary together in no breast, so a
 breast model explains them by nothing but each gene's own molecules. Here the factors of the *residual*, counts minus
 what the network expects of them, are fitted as those of the prior are (`focus_cli.model.priors.covariance`): on the
-covariance between two thinned halves of the same locations, and believed as far as other locations show them again.
+covariance between two thinned halves of the same locations, and shrunk by how far other locations reproduce them.
 Their scores are Gaussian posteriors given the location's own molecules and, by a kernel, its neighbours'. Where the
 model knows the tissue, nothing is found again and nothing is added.
 """
@@ -23,9 +23,9 @@ from focus_cli.model.priors import (
     REFERENCE_EXPOSURE,
     Covariance,
     SpatialPrior,
-    believed_share,
     reference_states,
     residual_scale,
+    shrinkage,
     top_eigenvectors,
     transfer_loadings,
 )
@@ -160,8 +160,8 @@ def fit_sample_factors(
     rng = np.random.default_rng([seed, 11])
     k = min(FACTORS, n_locations // 2, len(columns))
     eigenvalues, vectors = top_eigenvectors(_between(*residuals), len(columns), k, rng)
-    believed = believed_share(_of_location_halves(residuals, rng), len(columns), k, rng)
-    variance = np.maximum(eigenvalues, 0) * believed
+    shrunk = shrinkage(_of_location_halves(residuals, rng), len(columns), k, rng)
+    variance = np.maximum(eigenvalues, 0) * shrunk
     if variance[0] <= 0:
         return None
     kept = variance > KEPT * variance[0]

@@ -45,7 +45,7 @@ from focus_cli.core.storage.kinds import DOMAINS
 KIND = "domains"
 
 MIN_LOCATIONS = 2 * MIN_PER_DOMAIN
-UNSTABLE = 0.6  # adjusted Rand index between halves, below which the map is not to be believed
+UNSTABLE = 0.6  # adjusted Rand index between halves, below which the map is unreliable
 _MADE_BY = "focus embed and focus enhance write them"
 
 

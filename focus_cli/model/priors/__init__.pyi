@@ -1,7 +1,7 @@
 from .build import build_prior as build_prior
 from .coexpression import fit_prior as fit_prior
 from .covariance import Covariance as Covariance
-from .covariance import believed_share as believed_share
+from .covariance import shrinkage as shrinkage
 from .covariance import top_eigenvectors as top_eigenvectors
 from .field import Pooling as Pooling
 from .field import build_pooling as build_pooling
@@ -30,7 +30,6 @@ __all__ = [
     "PriorSection",
     "SpatialPrior",
     "adopt_names",
-    "believed_share",
     "build_pooling",
     "build_prior",
     "extend_prior",
@@ -39,6 +38,7 @@ __all__ = [
     "read_prior",
     "reference_states",
     "residual_scale",
+    "shrinkage",
     "top_eigenvectors",
     "transfer_error",
     "transfer_loadings",

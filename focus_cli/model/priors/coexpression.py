@@ -20,11 +20,11 @@ from focus_cli.genes import require_one_species
 from focus_cli.model.priors.covariance import (
     Covariance,
     TissueCovariance,
-    believed_share,
     group_locations,
+    shrinkage,
     top_eigenvectors,
 )
-from focus_cli.model.priors.matrix_cache import Shelf
+from focus_cli.model.priors.matrix_cache import MatrixCache
 from focus_cli.model.priors.section import PriorSection, draw_sections
 from focus_cli.model.priors.spatial_prior import SpatialPrior, merge_genes
 from focus_cli.model.priors.statistics import residual_scale
@@ -67,10 +67,10 @@ def fit_prior(samples, n_factors: int, *, reference=None, gene_sets=None, seed: 
     genes = np.union1d(measured_names, states.genes) if states is not None else measured_names
     measured = np.isin(genes, measured_names)
 
-    shelf = Shelf()
-    baseline, nodes = _pool(sections, draw_sections(sections, seed), genes, measured, shelf)
+    cache = MatrixCache()
+    baseline, nodes = _pool(sections, draw_sections(sections, seed), genes, measured, cache)
     scale = residual_scale(baseline)
-    tissue = TissueCovariance(nodes, baseline, scale, rng, shelf)
+    tissue = TissueCovariance(nodes, baseline, scale, rng, cache)
     directions = []
     if states is not None:
         directions.append((states.deviations(genes, baseline, scale).astype(np.float32), REFERENCE_SHARE))
@@ -82,7 +82,7 @@ def fit_prior(samples, n_factors: int, *, reference=None, gene_sets=None, seed: 
 
     k = min(n_factors, int(measured.sum()))
     eigenvalues, vectors = top_eigenvectors(widen(tissue), len(genes), k, rng)
-    variance = eigenvalues * believed_share(tissue.halves(), len(genes), k, rng, widen)
+    variance = eigenvalues * shrinkage(tissue.halves(), len(genes), k, rng, widen)
     loadings, variance = _loadings(vectors, variance, baseline * scale, measured)
     prior = SpatialPrior(
         genes=genes,
@@ -132,7 +132,7 @@ def _no_genes() -> pd.DataFrame:
 
 
 def _pool(
-    sections: Sequence[PriorSection], drawn: np.ndarray, genes: np.ndarray, measured: np.ndarray, shelf: Shelf
+    sections: Sequence[PriorSection], drawn: np.ndarray, genes: np.ndarray, measured: np.ndarray, cache: MatrixCache
 ) -> tuple[np.ndarray, list]:
     """Expected proportions over all samples (float64, G), and the nodes of each drawn sample on these genes."""
     row = {name: i for i, name in enumerate(genes)}
@@ -155,7 +155,7 @@ def _pool(
         totals += np.asarray(spread.sum(axis=0)).ravel()
         exposures[column] += counts.sum()
         grouped, centres = group_locations(spread, xy_um, section.pitch_um)
-        nodes.append((shelf.keep(grouped), centres))
+        nodes.append((cache.keep(grouped), centres))
     # Half a molecule each: a gene that was never seen is rare, not impossible.
     baseline = np.where(measured, (totals + 0.5) / np.maximum(exposures + 0.5 * measured.sum(), 1.0), 0.0)
     return baseline / baseline.sum(), nodes

@@ -15,7 +15,7 @@ from scipy import sparse
 from scipy.spatial import cKDTree
 
 from focus_cli.core.statistics.thinning import thin
-from focus_cli.model.priors.matrix_cache import Shelf
+from focus_cli.model.priors.matrix_cache import MatrixCache
 from focus_cli.model.priors.statistics import REFERENCE_EXPOSURE
 
 NODES_MAX = 3000  # locations are grouped on a grid until there are no more than this many
@@ -66,13 +66,13 @@ class _Residuals:
         baseline: np.ndarray,
         scale: np.ndarray,
         rng: np.random.Generator,
-        shelf: Shelf,
+        cache: MatrixCache,
     ):
         exposure = np.asarray(counts.sum(axis=1)).ravel()
         kept = exposure > 0
         counts = counts[kept].tocsr()
-        self.share = shelf.keep(_shares(counts, exposure[kept]))
-        self.halves = [shelf.keep(_shares(h, np.asarray(h.sum(axis=1)).ravel())) for h in thin(counts, 0.5, rng)]
+        self.share = cache.keep(_shares(counts, exposure[kept]))
+        self.halves = [cache.keep(_shares(h, np.asarray(h.sum(axis=1)).ravel())) for h in thin(counts, 0.5, rng)]
         # Nodes with few molecules are noisy: weigh them by the square root of their exposure.
         weight = np.sqrt(exposure[kept] / exposure[kept].mean())
         self.row_weight = np.minimum(weight, 2.0)[:, None].astype(np.float32)
@@ -130,7 +130,7 @@ class TissueCovariance:
         Of the standardised residual, G; see `residual_scale`.
     rng
         Of the thinning.
-    shelf
+    cache
         Where matrices wait that the operator applies.
     """
 
@@ -140,12 +140,12 @@ class TissueCovariance:
         baseline: np.ndarray,
         scale: np.ndarray,
         rng: np.random.Generator,
-        shelf: Shelf | None = None,
+        cache: MatrixCache | None = None,
     ) -> None:
         self._nodes, self._baseline, self._scale, self._rng = nodes, baseline, scale, rng
-        self._shelf = shelf = shelf or Shelf()
+        self._cache = cache = cache or MatrixCache()
         self._parts = [
-            _Residuals(counts, xy, own_baseline(counts, baseline), scale, rng, shelf) for counts, xy in nodes
+            _Residuals(counts, xy, own_baseline(counts, baseline), scale, rng, cache) for counts, xy in nodes
         ]
 
     def __call__(self, directions: np.ndarray) -> np.ndarray:
@@ -155,10 +155,10 @@ class TissueCovariance:
 
     def halves(self) -> tuple[TissueCovariance, TissueCovariance]:
         """Two estimates from halves of the molecules, whose noise is independent."""
-        split = [([self._shelf.keep(h) for h in thin(counts, 0.5, self._rng)], xy) for counts, xy in self._nodes]
+        split = [([self._cache.keep(h) for h in thin(counts, 0.5, self._rng)], xy) for counts, xy in self._nodes]
         first, second = ([(parts[i], xy) for parts, xy in split] for i in (0, 1))
         return tuple(
-            TissueCovariance(half, self._baseline, self._scale, self._rng, self._shelf) for half in (first, second)
+            TissueCovariance(half, self._baseline, self._scale, self._rng, self._cache) for half in (first, second)
         )
 
 
@@ -178,18 +178,18 @@ def top_eigenvectors(
     return eigenvalues[order], vectors * signs
 
 
-def believed_share(
+def shrinkage(
     parts: tuple[Covariance, Covariance],
     n_genes: int,
     k: int,
     rng: np.random.Generator,
     widen: Callable[[Covariance], Covariance] = lambda covariance: covariance,
 ) -> np.ndarray:
-    """How much of the leading eigenvalues to believe, by rank, k, from 1 downwards.
+    """Shrinkage factors of the leading eigenvalues, by rank: float64 (k,), non-increasing, at most 1.
 
     Eigenvectors of one part of the data are measured on the other part, and the other way round: the share of an
-    eigenvalue that is found again is variance of the tissue. It is squared, because the eigenvector's entries, which
-    are to tell other genes from it, are noise to the same degree (docs/model.md has the figures).
+    eigenvalue that is reproduced is variance of the tissue. It is squared, because the entries of the eigenvector,
+    from which other genes are predicted, are noisy to the same degree (figures in docs/model.md).
 
     Parameters
     ----------

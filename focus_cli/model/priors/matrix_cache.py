@@ -16,7 +16,7 @@ MEMORY_BYTES = 2**31  # that are kept in memory
 _SEGMENT = 2**28  # bytes that the file grows by
 
 
-class Shelf:
+class MatrixCache:
     """Keeps matrices; what is read back has the same bytes wherever it lies.
 
     Parameters
@@ -26,14 +26,14 @@ class Shelf:
     """
 
     def __init__(self, memory_bytes: int = MEMORY_BYTES) -> None:
-        self._room, self._segment, self._used = memory_bytes, None, 0
+        self._free, self._segment, self._used = memory_bytes, None, 0
 
     def keep(self, matrix: sparse.csr_matrix) -> sparse.csr_matrix:
-        """The same matrix, on the shelf."""
+        """The same matrix, kept in memory or in the scratch file."""
         arrays = (matrix.data, matrix.indices, matrix.indptr)
         needed = sum(a.nbytes for a in arrays)
-        if needed <= self._room:
-            self._room -= needed
+        if needed <= self._free:
+            self._free -= needed
             return matrix
         # Indices stay of one type, or scipy would copy them into memory.
         return sparse.csr_matrix(tuple(self._put(a) for a in arrays), shape=matrix.shape, copy=False)

@@ -14,8 +14,7 @@ from focus_cli.core.storage import open_sample
 from focus_cli.genes.reference import build_reference
 from focus_cli.model.conditioning import load_sample_data
 from focus_cli.model.corpus import CorpusSample, open_corpus
-from focus_cli.model.priors import covariance, fit_prior
-from focus_cli.model.priors import matrix_cache as shelf
+from focus_cli.model.priors import covariance, fit_prior, matrix_cache
 from focus_cli.model.training import fit
 from focus_cli.model.training.checkpoint import save_model
 from focus_cli.model.training.source import ViewSource
@@ -99,14 +98,14 @@ def test_views_do_not_depend_on_which_makers_are_kept_nor_on_threads(memory):
     assert views(tight, 4) == views(ViewSource.of([make(i) for i in range(3)]), 4) == expected
 
 
-def test_matrices_on_a_shelf_on_disk_change_nothing(memory, monkeypatch):
+def test_matrices_cached_on_disk_change_nothing(memory, monkeypatch):
     samples = [(d.genes, d.counts, d.xy_um, 100.0) for d in memory]
     expected = fit_prior(samples, 4)
-    on_disk, original = [], shelf.Shelf._put
-    monkeypatch.setattr(shelf.Shelf.__init__, "__defaults__", (0,))
-    monkeypatch.setattr(shelf.Shelf, "_put", lambda *a: on_disk.append(1) or original(*a))
-    monkeypatch.setattr(shelf, "_SEGMENT", 10_000)
-    assert covariance.Shelf is shelf.Shelf
+    on_disk, original = [], matrix_cache.MatrixCache._put
+    monkeypatch.setattr(matrix_cache.MatrixCache.__init__, "__defaults__", (0,))
+    monkeypatch.setattr(matrix_cache.MatrixCache, "_put", lambda *a: on_disk.append(1) or original(*a))
+    monkeypatch.setattr(matrix_cache, "_SEGMENT", 10_000)
+    assert covariance.MatrixCache is matrix_cache.MatrixCache
     again = fit_prior(samples, 4)
     assert on_disk
     for name in ("loadings", "baseline", "variance"):

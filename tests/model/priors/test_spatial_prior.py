@@ -184,7 +184,7 @@ def test_a_gene_beyond_the_panel_gets_the_vector_of_its_twin(informed):
 
 
 def test_what_the_reference_says_of_a_measured_gene_does_not_use_its_measurement(informed, reference):
-    """So that measured genes can tell how far genes outside the panel are to be believed."""
+    """So that measured genes can tell how reliable genes outside the panel are."""
     states = reference_states(reference, informed.var[informed.measured])
     row = informed.rows(np.array(["G004"]))[0]
     turned = informed.loadings.copy()
