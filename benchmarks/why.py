@@ -46,7 +46,7 @@ KINDS = ("marker", "state: activity", "state: niche", "state: axis", "housekeepi
 class Unfitted(Inference):
     """Inference with nothing fitted to the section: what the network says."""
 
-    def _rehearse(self):
+    def _holdout_calibration(self):
         return None
 
 

@@ -84,7 +84,7 @@ def write_enhanced(
 ) -> None:
     """Write one output file; memory is bounded by a block of rows, whatever the number of genes.
 
-    `evidence` for the vectors of the genes is that of `rehearsal.evidence`.
+    `evidence` for the vectors of the genes is that of `holdout_calibration.evidence`.
     """
     n, shape = len(outputs.obs_names), (len(outputs.obs_names), len(genes.names))
     obs = outputs.obs.copy()

@@ -1,9 +1,9 @@
-"""Factors that make intervals hold what they promise, fitted on what the sample's own counts show in rehearsal.
+"""Factors that correct the coverage of intervals, fitted by hold-out calibration on the counts of the sample.
 
 The spirit is that of split conformal prediction (Vovk, Gammerman & Shafer 2005; Romano, Patterson & Candès 2019,
-arXiv:1905.03222): how far off the estimate is where the answer was hidden sets the width where there is no answer. It
-holds as far as the two are exchangeable. Molecules are: which of them were hidden was drawn by lot. Places are as long
-as what is asked for lies among the measured locations and is as large as they are. Genes are only if those outside the
+arXiv:1905.03222): how far off the estimate is on hidden counts sets the width where there are no counts. It
+holds as far as the two are exchangeable. Counts are: those hidden were drawn at random. Positions are as long
+as the query lies among the measured locations and is as large as they are. Genes are only if those outside the
 panel are like those on it, which no sample can tell.
 """
 
@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 
 from focus_cli.core.statistics.predictive import PredictedCounts, central_coverage
-from focus_cli.enhancement.holdout_calibration import Rehearsal
+from focus_cli.enhancement.holdout_calibration import HoldoutCalibration
 from focus_cli.enhancement.reliability import LearntReliability, learn_reliability
 
 LEVELS = (0.5, 0.8, 0.95)
 PAIRS = 10_000  # that tell most: those with the largest expected counts
-# Molecules and places are asked of the most abundant genes, which are known best: what holds there may only widen.
+# Counts and positions are calibrated on the most abundant genes, which are known best: the factor may only widen.
 WIDEN = (1.0, 4.0)
 EITHER = (0.5, 4.0)
 TOLERANCE = 0.01  # of coverage, on average over the levels
@@ -45,22 +45,22 @@ class Factor:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What rehearsals teach.
+    """What hold-out calibration gives.
 
-    Factors of the sd of shares: of measured genes where there are counts (`molecules`) and where there are none
-    (`places`), of other genes' pattern (`genes`); that of the sd of other genes' `levels`; and the `reliability` of
+    Factors of the sd of shares: of measured genes where there are counts (`counts`) and where there are none
+    (`positions`), of other genes' pattern (`genes`); that of the sd of other genes' `levels`; and the `reliability` of
     other genes, None where they could not be judged.
     """
 
-    molecules: Factor = Factor()
-    places: Factor = Factor()
+    counts: Factor = Factor()
+    positions: Factor = Factor()
     genes: Factor = Factor()
     levels: Factor = Factor()
     reliability: LearntReliability | None = None
 
     def of_shares(self, counted: np.ndarray, measured: Tensor) -> Tensor:
         """Factor of each sd, rows × genes: rows with counts or without, genes of the panel or not."""
-        rows = np.where(counted, self.molecules.value, self.places.value).astype(np.float32)
+        rows = np.where(counted, self.counts.value, self.positions.value).astype(np.float32)
         return torch.where(measured[None], torch.from_numpy(rows)[:, None], self.genes.value)
 
     def record(self) -> dict:
@@ -71,23 +71,25 @@ class Calibration:
         return found
 
 
-def calibrate(rehearsal: Rehearsal, reference) -> Calibration:
+def calibrate(holdouts: HoldoutCalibration, reference) -> Calibration:
     """Fit all factors; without a reference those of genes outside the panel stay 1."""
-    molecules, places = rehearsal.molecules(), rehearsal.places()
+    counts, positions = holdouts.counts(), holdouts.positions()
     factors = {
-        "molecules": fit_factor(molecules.pairs(), molecules.count.shape[1], WIDEN, "half of the molecules hidden"),
-        "places": fit_factor(places.pairs(), places.count.shape[1], WIDEN, "a quarter of the locations hidden"),
+        "counts": fit_factor(counts.pairs(), counts.count.shape[1], WIDEN, "half of the counts hidden"),
+        "positions": fit_factor(
+            positions.pairs(), positions.count.shape[1], WIDEN, "a quarter of the locations hidden"
+        ),
     }
-    answers = rehearsal.genes(reference) if reference is not None else None
-    if answers is None:
+    estimates = holdouts.genes(reference) if reference is not None else None
+    if estimates is None:
         unknown = Factor(why="no reference, or it shares too few genes with the panel")
         return Calibration(**factors, genes=unknown, levels=unknown)
-    n_genes = answers.count.shape[1]
+    n_genes = estimates.count.shape[1]
     return Calibration(
         **factors,
-        genes=fit_factor(answers.levelled().pairs(), n_genes, EITHER, "half of the panel hidden, levels set right"),
-        levels=fit_factor(answers.totals(), n_genes, EITHER, "half of the panel hidden, totals"),
-        reliability=learn_reliability(answers),
+        genes=fit_factor(estimates.levelled().pairs(), n_genes, EITHER, "half of the panel hidden, levels set right"),
+        levels=fit_factor(estimates.totals(), n_genes, EITHER, "half of the panel hidden, totals"),
+        reliability=learn_reliability(estimates),
     )
 
 

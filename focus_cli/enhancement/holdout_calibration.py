@@ -1,9 +1,8 @@
-"""Rehearsals: parts of the sample's own counts are hidden, and the estimate is asked for them.
+"""Hold-out calibration: parts of the sample's counts are hidden and estimated.
 
-Three ways of not knowing, as they are met in the output: molecules (a measured gene where there are counts), places (a
-measured gene where there are none: empty locations, a finer grid), genes (on no panel). What the estimate says of them,
-beside what was counted, is all that the calibration rests on. Bounded: a window of the sample, some locations, some
-genes.
+There are three hold-outs, one for each kind of output: counts (a measured gene at a location with counts), positions (a
+measured gene at an empty location or on a finer grid) and genes (outside the panel). The calibration compares these
+estimates with the hidden counts. The work is bounded: a window of the sample, some locations, some genes.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from focus_cli.enhancement.sample_factors import SampleFactors, choose_width, fi
 from focus_cli.enhancement.section import Section
 from focus_cli.model.priors import SpatialPrior, reference_states, residual_scale
 
-LOCATIONS = 500  # that are asked for
+LOCATIONS = 500  # that are estimated
 GENES = 500
 HIDDEN_PLACES = 0.25  # share of the locations
 HIDDEN_GENES = 0.5  # share of the panel
@@ -33,11 +32,11 @@ MIN_GENES = 30  # of the panel that the reference knows
 
 
 @dataclass(frozen=True)
-class Answers:
-    """What was counted and what had been said of it.
+class HoldoutEstimates:
+    """Held-out counts and their estimates.
 
-    `count`, `share` and `sd` are locations × genes, `exposure` is the molecules of each location; `level_sd` (G) as in
-    `GeneDecoder`, `evidence` (G) as in `evidence`.
+    `count`, `share` and `sd` are locations × genes, `exposure` is the total counts of each location; `level_sd` (G) is
+    as in `GeneDecoder`, `evidence` (G) as returned by `evidence`.
     """
 
     count: np.ndarray
@@ -48,7 +47,7 @@ class Answers:
     evidence: np.ndarray
 
     def pairs(self) -> PredictedCounts:
-        """All pairs of a location and a gene, a level known exactly."""
+        """All pairs of a location and a gene, the level taken as exact."""
         return PredictedCounts.from_shares(self.count, self.exposure[:, None], self.share, self.sd)
 
     def totals(self) -> PredictedCounts:
@@ -56,21 +55,21 @@ class Answers:
         total = self.exposure @ self.share
         return PredictedCounts.from_shares(self.count.sum(axis=0), 1.0, total, 0.0, self.level_sd)
 
-    def levelled(self) -> Answers:
-        """The same with each gene's level set right: what is left is its pattern."""
+    def levelled(self) -> HoldoutEstimates:
+        """The same with the level of each gene corrected; its pattern remains."""
         right = (self.count.sum(axis=0) + 0.5) / (self.exposure @ self.share + 0.5)
         return replace(self, share=self.share * right, sd=self.sd * right)
 
 
-class Rehearsal:
-    """Rehearsals on one section.
+class HoldoutCalibration:
+    """The hold-outs of one section.
 
     Parameters
     ----------
     section
         With at least `MIN_LOCATIONS` measured locations.
     pitch_um
-        Between locations, for the kernels of own molecules.
+        Distance between locations, for the kernels of the gene residuals.
     """
 
     def __init__(self, section: Section, pitch_um: float) -> None:
@@ -103,9 +102,9 @@ class Rehearsal:
         )
 
     def _sample_factors(self, latent: np.ndarray, pitch_um: float) -> tuple[SampleFactors | None, SampleFactors | None]:
-        """Factors fitted on both halves of the molecules, and on the visible half alone; None where they do not help.
+        """Factors fitted on both halves of the counts, and on the visible half alone; None where they do not help.
 
-        Whether they help, and how far neighbours do, is asked of the hidden half, which the second know nothing of.
+        Whether they help, and the width of their kernel, is decided on the hidden half, which the second never use.
         """
         section, here = self.plain, self.window
         decoder, baseline = self._panel(section), section.baseline[section.panel_rows]
@@ -115,7 +114,7 @@ class Rehearsal:
 
         quarters = thin(self.visible[here], VISIBLE_SHARE, self._rng(12))
         quarter = section.view(self._in_window(quarters[0]))
-        of_half = fit(quarters, self._latent(quarter, "looking for factors of its own"))
+        of_half = fit(quarters, self._latent(quarter, "fitting sample-specific factors"))
         if of_half is None:
             return None, None
         extended = self._panel(self._with(of_half))
@@ -154,7 +153,7 @@ class Rehearsal:
         return np.random.default_rng([self.plain.seed, purpose])
 
     def _in_window(self, counts: sparse.csr_matrix) -> sparse.csr_matrix:
-        """Counts of the window on the rows of the section; nothing is shown of what lies around it."""
+        """Counts of the window on the rows of the section; counts around it are hidden."""
         n, rows = len(self.plain.data.xy_um), self.window
         ones = np.ones(len(rows), np.float32)
         return (sparse.csr_matrix((ones, (rows, np.arange(len(rows)))), (n, len(rows))) @ counts).tocsr()
@@ -173,24 +172,24 @@ class Rehearsal:
 
     @cached_property
     def _abundant(self) -> np.ndarray:
-        """The genes whose counts can tell most, by the half that is shown; ascending."""
+        """The most abundant genes in the visible half, ascending."""
         total = np.asarray(self.visible[self.window].sum(axis=0)).ravel()
         return np.sort(np.argsort(-total, kind="stable")[:GENES])
 
     @cached_property
-    def _asked(self) -> np.ndarray:
+    def _queried(self) -> np.ndarray:
         return self._some(self.window, 5)
 
     @cached_property
     def _halved_latents(self):
-        xy = self.section.data.xy_um[self._asked]
-        latents = self.section.infer(self.halved, xy, "rehearsing molecules", footprint=self.section.area)
+        xy = self.section.data.xy_um[self._queried]
+        latents = self.section.infer(self.halved, xy, "calibration: counts", footprint=self.section.area)
         return self._extended(latents, xy, self.visible, self._network_latent)
 
     @cached_property
     def gene_sd(self) -> float:
-        """What a gene keeps to itself, relative to its share, over the genes that can tell."""
-        genes, at = self._abundant, self._asked
+        """Gene-specific standard deviation, relative to the share, over genes with enough counts."""
+        genes, at = self._abundant, self._queried
         decoder = self.section.decoder(self.section.panel_rows[genes], np.ones(len(genes), bool))
         share, sd = (v.numpy() for v in decoder.share_and_sd(self._halved_latents.mean, self._halved_latents.sd))
         return own_spread(self.rest[at][:, genes].toarray(), self.unseen[at, None] * share, sd / share)
@@ -199,13 +198,13 @@ class Rehearsal:
         """The same for panel genes: 0 where their own counts inform them."""
         return np.where(np.isfinite(self.residual.kappa[genes]), 0.0, self.gene_sd)
 
-    def molecules(self) -> Answers:
-        """The hidden half of the molecules, asked of the other."""
-        at, latents = self._asked, self._halved_latents
-        return self._answers(at, latents, self.latent, self.visible, self.rest, self.unseen[at])
+    def counts(self) -> HoldoutEstimates:
+        """The hidden half of the counts, estimated from the other half."""
+        at, latents = self._queried, self._halved_latents
+        return self._estimates(at, latents, self.latent, self.visible, self.rest, self.unseen[at])
 
-    def places(self) -> Answers:
-        """A quarter of the locations, asked of the others."""
+    def positions(self) -> HoldoutEstimates:
+        """A quarter of the locations, estimated from the others."""
         data, rng = self.section.data, self._rng(6)
         hidden = np.zeros(len(data.xy_um), bool)
         hidden[rng.choice(self.measured, max(1, int(HIDDEN_PLACES * len(self.measured))), replace=False)] = True
@@ -213,14 +212,14 @@ class Rehearsal:
         kept = sparse.diags((~hidden[self.window]).astype(np.float32))
         shown = self._in_window(kept @ data.counts[self.window])
         view = self.section.view(shown)
-        latents = self.section.infer(view, data.xy_um[at], "rehearsing places", footprint=self.section.area)
-        around = self._latent(view, "rehearsing places")
+        latents = self.section.infer(view, data.xy_um[at], "calibration: positions", footprint=self.section.area)
+        around = self._latent(view, "calibration: positions")
         latents = self._extended(latents, data.xy_um[at], shown, around)
         around = self._extended(_plain(around), self.xy_um, shown, around).mean
-        return self._answers(at, latents, around, shown, data.counts, data.exposure[at])
+        return self._estimates(at, latents, around, shown, data.counts, data.exposure[at])
 
-    def _answers(self, at, latents, around: np.ndarray, shown, asked, exposure: np.ndarray) -> Answers:
-        """Shares of abundant genes at locations `at`, corrected by the genes' own molecules among those shown."""
+    def _estimates(self, at, latents, around: np.ndarray, shown, asked, exposure: np.ndarray) -> HoldoutEstimates:
+        """Shares of abundant genes at locations `at`, corrected by the counts of the gene among those shown."""
         genes = self._abundant
         rows = self.section.panel_rows[genes]
         decoder = self.section.decoder(rows, np.ones(len(genes), bool), gene_sd=self.gene_sd_of(genes))
@@ -237,10 +236,10 @@ class Rehearsal:
         pooler.around(self.section.data.xy_um[at]).update(share, sd, slice(0, len(genes)))
         count = asked[at][:, genes].toarray()
         known = evidence(self.section.prior.loadings[rows], self.section.baseline[rows])
-        return Answers(count, exposure, share.numpy(), sd.numpy(), np.zeros(len(genes)), known)
+        return HoldoutEstimates(count, exposure, share.numpy(), sd.numpy(), np.zeros(len(genes)), known)
 
-    def genes(self, reference) -> Answers | None:
-        """Genes of the panel that the reference knows, asked of the others and of the reference; None if too few."""
+    def genes(self, reference) -> HoldoutEstimates | None:
+        """Genes of the panel and the reference, estimated from other genes and the reference; None if too few."""
         section, rng = self.plain, self._rng(8)
         rows, data, prior = section.panel_rows, section.data, section.prior
         hidden = rng.random(len(rows)) < HIDDEN_GENES
@@ -259,10 +258,10 @@ class Rehearsal:
         )
         at = self._some(self.window, 9)
         view = section.view(self._in_window(data.counts[self.window]), shown=~hidden)
-        latents = section.infer(view, data.xy_um[at], "rehearsing genes", footprint=section.area)
+        latents = section.infer(view, data.xy_um[at], "calibration: genes", footprint=section.area)
         share, sd = (v.numpy() for v in decoder.share_and_sd(latents.mean, latents.sd))
         counts = data.counts[at]
-        return Answers(
+        return HoldoutEstimates(
             counts[:, known].toarray(),
             np.asarray(counts @ (~hidden).astype(np.float64)).ravel(),
             share,
@@ -273,7 +272,7 @@ class Rehearsal:
 
 
 def _plain(mean: np.ndarray) -> Latents:
-    """Latents of which nothing but the mean is asked."""
+    """Latents of which only the mean is used."""
     return Latents(mean, np.zeros_like(mean), np.zeros((len(mean), 0), np.float32), None)
 
 

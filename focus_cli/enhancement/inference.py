@@ -18,7 +18,7 @@ from focus_cli.enhancement.calibration import Calibration, calibrate
 from focus_cli.enhancement.decode import ResidualPooler
 from focus_cli.enhancement.depth import depth_field
 from focus_cli.enhancement.genes import OutputGenes, choose_genes
-from focus_cli.enhancement.holdout_calibration import MIN_LOCATIONS, Rehearsal, evidence
+from focus_cli.enhancement.holdout_calibration import MIN_LOCATIONS, HoldoutCalibration, evidence
 from focus_cli.enhancement.queries import Queries, read_points, refined_grid
 from focus_cli.enhancement.residual import GeneResidual
 from focus_cli.enhancement.sample_factors import SampleFactors, SampleField, panel_share
@@ -98,26 +98,24 @@ class Inference:
         self.latents = self.section.infer(
             self.view, data.xy_um, "inferring locations", footprint=self.section.area, n_samples=options.samples
         )
-        rehearsal = self._rehearse()
+        holdouts = self._holdout_calibration()
         self.sample_field: SampleField | None = None
-        if rehearsal is not None and rehearsal.sample_factors is not None:
-            self.sample_field = self._sample_field(rehearsal.sample_factors)
-            sample_loadings = rehearsal.sample_factors.on_prior(self.prior, self.section.panel_rows, reference)
+        if holdouts is not None and holdouts.sample_factors is not None:
+            self.sample_field = self._sample_field(holdouts.sample_factors)
+            sample_loadings = holdouts.sample_factors.on_prior(self.prior, self.section.panel_rows, reference)
             self.section = replace(self.section, sample_loadings=sample_loadings)
             self.latents = self.sample_field.extend(self.latents, data.xy_um, options.seed)
-        self.decoder = self.section.decoder(
-            self.genes.prior_rows, self.genes.measured, gene_sd=self._gene_sd(rehearsal)
-        )
-        self.pooler = self._pooler(rehearsal) if rehearsal is not None else None
-        self.calibration = calibrate(rehearsal, reference) if rehearsal is not None else Calibration()
+        self.decoder = self.section.decoder(self.genes.prior_rows, self.genes.measured, gene_sd=self._gene_sd(holdouts))
+        self.pooler = self._pooler(holdouts) if holdouts is not None else None
+        self.calibration = calibrate(holdouts, reference) if holdouts is not None else Calibration()
 
-    def _rehearse(self) -> Rehearsal | None:
+    def _holdout_calibration(self) -> HoldoutCalibration | None:
         """What counts of the sample's own can tell; None where there are hardly any."""
         if (self.data.exposure > 0).sum() < MIN_LOCATIONS:
             return None
         # A kernel far narrower than the pitch holds a location alone.
         pitch_um = self.data.info.footprint.pitch_um * (1e-3 if "spatial" in self.ablations else 1)
-        return Rehearsal(self.section, pitch_um)
+        return HoldoutCalibration(self.section, pitch_um)
 
     def _sample_field(self, own: SampleFactors) -> SampleField:
         """Scores of the sample-specific factors over the whole section."""
@@ -126,10 +124,10 @@ class Inference:
         say(f"enhance: {len(own.precision)} sample-specific factors beside the model's {self.prior.n_factors}")
         return own.field(data.counts, data.exposure, panel_share(decoder, self.latents.mean), data.xy_um)
 
-    def _pooler(self, rehearsal: Rehearsal) -> ResidualPooler:
+    def _pooler(self, holdouts: HoldoutCalibration) -> ResidualPooler:
         # Fitted on the whole panel, so that a gene does not depend on which others are written.
         written = np.flatnonzero(self.genes.panel_columns >= 0)
-        residual = rehearsal.residual
+        residual = holdouts.residual
         return ResidualPooler(
             GeneResidual(residual.kappa[written], residual.width_um),
             self.decoder,
@@ -140,13 +138,13 @@ class Inference:
             self.latents.mean,
         )
 
-    def _gene_sd(self, rehearsal: Rehearsal | None) -> np.ndarray:
+    def _gene_sd(self, holdouts: HoldoutCalibration | None) -> np.ndarray:
         """Per output gene: what it keeps to itself where none of its own counts tell."""
-        if rehearsal is None:
+        if holdouts is None:
             return np.zeros(len(self.genes.names))
-        own = np.full(len(self.genes.names), rehearsal.gene_sd)
+        own = np.full(len(self.genes.names), holdouts.gene_sd)
         written = np.flatnonzero(self.genes.panel_columns >= 0)
-        own[self.genes.panel_columns[written]] = rehearsal.gene_sd_of(written)
+        own[self.genes.panel_columns[written]] = holdouts.gene_sd_of(written)
         return own
 
     def write_locations(self, out: Path, record: dict, overwrite: bool) -> None:

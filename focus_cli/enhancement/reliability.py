@@ -1,9 +1,9 @@
-"""How far estimates can be trusted, 0 to 1, and when they should not be read at all.
+"""Reliability of estimates, 0 to 1, and where to abstain.
 
 A reliability is the share of the variance over tissue that the estimate explains: the square of its correlation with
-what it estimates. For measured genes it is what the estimate says of itself. Genes outside the panel are judged by what
-became of genes of the panel in rehearsal: the longer a gene's vector, the better. Below `ABSTAIN` an estimate is hardly
-better than the gene's mean, and so is not to be read; nor is that of an unmeasured gene that no rehearsal can judge.
+the truth. For measured genes it follows from the posterior. For genes outside the panel it follows from hold-out
+calibration on genes of the panel: the longer the vector of a gene, the higher. Below `ABSTAIN` an estimate is hardly
+better than the mean of the gene and should not be used; the same holds for an unmeasured gene without calibration.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor, float64
 
-from focus_cli.enhancement.holdout_calibration import Answers
+from focus_cli.enhancement.holdout_calibration import HoldoutEstimates
 from focus_cli.enhancement.infer import Latents
 
 ABSTAIN = 0.1  # a correlation of about 0.3 with the truth
@@ -60,7 +60,7 @@ class LearntReliability:
         return np.where(evidence > 0, np.interp(evidence, self.evidence, self.reliability), 0.0)
 
 
-def learn_reliability(answers: Answers) -> LearntReliability:
+def learn_reliability(estimates: HoldoutEstimates) -> LearntReliability:
     """Learn from genes of the panel that were treated as if they had not been measured.
 
     One gene's counts are too noisy to judge it: genes of like evidence share the squared correlation of their shares
@@ -68,8 +68,8 @@ def learn_reliability(answers: Answers) -> LearntReliability:
     """
     from sklearn.isotonic import isotonic_regression
 
-    evidence, seen = answers.evidence, answers.exposure > 0
-    count, share, exposure = answers.count[seen], answers.share[seen], answers.exposure[seen, None]
+    evidence, seen = estimates.evidence, estimates.exposure > 0
+    count, share, exposure = estimates.count[seen], estimates.share[seen], estimates.exposure[seen, None]
     # Deviations from a gene's mean, relative to it; locations are weighed by their molecules.
     mean = np.maximum(count.sum(axis=0), 0.5) / exposure.sum()
     stated = share / ((exposure * share).sum(axis=0) / exposure.sum()) - 1

@@ -1,4 +1,4 @@
-"""A sample under a model: what may be shown to the network, and what it answers."""
+"""A sample under a model: what may be shown to the network, and what it estimates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rehearsals, the factors and reliabilities that they teach, and what the file says of them."""
+"""Hold-out calibration: its factors and reliabilities, and their record in the file."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from model.training.tiny_cohort import grow, store_tissue
 from focus_cli.core import keys
 from focus_cli.core.statistics.predictive import PredictedCounts
 from focus_cli.enhancement.calibration import EITHER, LEVELS, WIDEN, Calibration, Factor, fit_factor
-from focus_cli.enhancement.holdout_calibration import Answers
+from focus_cli.enhancement.holdout_calibration import HoldoutEstimates
 from focus_cli.enhancement.reliability import ABSTAIN, LearntReliability, learn_reliability
 from focus_cli.enhancement.residual import own_spread
 
 
-def answers(true_cv: float, stated_cv: float, *, level_sd: float = 0.0, n: int = 300, g: int = 40, seed: int = 0):
+def estimates(true_cv: float, stated_cv: float, *, level_sd: float = 0.0, n: int = 300, g: int = 40, seed: int = 0):
     """Counts out of 2,000 molecules of gamma distributed shares, beside a stated spread."""
     rng = np.random.default_rng(seed)
     share = np.broadcast_to(rng.uniform(0.002, 0.02, g), (n, g))
     true = share * rng.gamma(true_cv**-2, true_cv**2, (n, g)) * np.exp(level_sd * rng.standard_normal(g))
     exposure = np.full(n, 2000.0)
     count = rng.poisson(exposure[:, None] * true).astype(np.float64)
-    return Answers(count, exposure, share, stated_cv * share, np.full(g, level_sd), np.zeros(g))
+    return HoldoutEstimates(count, exposure, share, stated_cv * share, np.full(g, level_sd), np.zeros(g))
 
 
 @pytest.mark.parametrize("wrong", [0.5, 0.8, 1.6])
 def test_the_factor_makes_up_for_a_spread_that_is_too_narrow_or_too_wide(wrong):
-    factor = fit_factor(answers(0.4, 0.4 * wrong).pairs(), 40, EITHER, "test")
+    factor = fit_factor(estimates(0.4, 0.4 * wrong).pairs(), 40, EITHER, "test")
     assert factor.value == pytest.approx(1 / wrong, rel=0.12)
     for level in LEVELS:
         assert factor.coverage[str(level)][1] == pytest.approx(level, abs=0.03)
@@ -38,11 +38,11 @@ def test_the_factor_makes_up_for_a_spread_that_is_too_narrow_or_too_wide(wrong):
 
 @pytest.mark.parametrize("stated", [0.36, 0.4, 0.44])
 def test_what_is_right_is_left_alone(stated):
-    assert fit_factor(answers(0.4, stated).pairs(), 40, EITHER, "test").value == pytest.approx(1, abs=0.1)
+    assert fit_factor(estimates(0.4, stated).pairs(), 40, EITHER, "test").value == pytest.approx(1, abs=0.1)
 
 
 def test_counts_that_cannot_tell_change_nothing():
-    found = answers(0.4, 0.1)
+    found = estimates(0.4, 0.1)
     rare = PredictedCounts.from_shares(
         np.random.default_rng(3).poisson(found.count / 1000), found.exposure[:, None] / 1000, found.share, found.sd
     )
@@ -50,13 +50,13 @@ def test_counts_that_cannot_tell_change_nothing():
 
 
 def test_a_factor_stays_within_its_limits():
-    wide, narrow = (answers(0.4, cv).pairs() for cv in (1.5, 0.01))
+    wide, narrow = (estimates(0.4, cv).pairs() for cv in (1.5, 0.01))
     assert fit_factor(wide, 40, WIDEN, "test").value == 1
     assert 3.9 < fit_factor(narrow, 40, WIDEN, "test").value <= WIDEN[1]
 
 
 def test_levels_are_judged_by_totals_and_patterns_without_them():
-    found = answers(0.3, 0.3, level_sd=0.7, g=400, n=60)
+    found = estimates(0.3, 0.3, level_sd=0.7, g=400, n=60)
     assert fit_factor(found.totals(), 400, EITHER, "test").value == pytest.approx(1, abs=0.12)
     assert fit_factor(found.levelled().pairs(), 400, EITHER, "test").value == pytest.approx(1, abs=0.1)
 
@@ -89,7 +89,7 @@ def test_reliability_rises_with_the_evidence_where_estimates_do():
     exposure = rng.uniform(1000, 3000, n)
     exposure[0] = 0
     count = rng.poisson(exposure[:, None] * np.maximum(true, 0)).astype(np.float64)
-    learnt = learn_reliability(Answers(count, exposure, stated, stated, np.zeros(g), evidence))
+    learnt = learn_reliability(HoldoutEstimates(count, exposure, stated, stated, np.zeros(g), evidence))
     assert (np.diff(learnt.reliability) >= 0).all()
     np.testing.assert_allclose(learnt(evidence[20:180]), evidence[20:180] ** 2, atol=0.15)
     assert learnt(np.array([0.0])) == 0
@@ -106,9 +106,9 @@ def record(adata) -> dict:
 
 def test_the_file_tells_its_factors_and_what_they_rest_on(adata):
     found = record(adata)
-    assert set(found) == {"molecules", "places", "genes", "levels", "reliability"}
-    assert found["molecules"]["value"] >= 1 and found["molecules"]["n_pairs"] > 1000
-    assert set(found["places"]["coverage"]) == {"0.5", "0.8", "0.95"}
+    assert set(found) == {"counts", "positions", "genes", "levels", "reliability"}
+    assert found["counts"]["value"] >= 1 and found["counts"]["n_pairs"] > 1000
+    assert set(found["positions"]["coverage"]) == {"0.5", "0.8", "0.95"}
     # Of the 36 genes of this panel half were hidden: too few to learn of genes outside it.
     assert found["genes"]["value"] == 1 and "too few" in found["genes"]["why"] and found["reliability"] is None
 
@@ -135,7 +135,7 @@ def test_a_raw_std_is_the_written_one_over_the_factor(cohort, adata, tmp_path, m
     np.testing.assert_array_equal(doubled.X, plain.X)
 
 
-def test_enough_shared_genes_are_judged_by_rehearsal(cohort, tmp_path, monkeypatch):
+def test_enough_shared_genes_are_judged_by_holdout_calibration(cohort, tmp_path, monkeypatch):
     monkeypatch.setattr("focus_cli.enhancement.holdout_calibration.MIN_GENES", 5)
     monkeypatch.setattr("focus_cli.enhancement.reliability.GROUP", 5)
     adata = run(cohort, tmp_path / "a.h5ad")
@@ -149,7 +149,7 @@ def test_enough_shared_genes_are_judged_by_rehearsal(cohort, tmp_path, monkeypat
 
 def test_without_counts_nothing_is_calibrated(cohort, tmp_path):
     found = record(run(cohort, tmp_path / "a.h5ad", histology_only=True))
-    assert all(found[name]["value"] == 1 for name in ("molecules", "places", "genes", "levels"))
+    assert all(found[name]["value"] == 1 for name in ("counts", "positions", "genes", "levels"))
 
 
 def test_locations_without_molecules_and_image_are_not_to_be_read(cohort, tmp_path):

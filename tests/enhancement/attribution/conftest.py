@@ -68,7 +68,7 @@ def network_alone(opened, model) -> dict[str, np.ndarray]:
     from focus_cli.enhancement.inference import EnhanceOptions, Inference
 
     class Unfitted(Inference):
-        def _rehearse(self):
+        def _holdout_calibration(self):
             return None
 
     run = Unfitted(opened.stored, model, opened.reference, EnhanceOptions(device="cpu"))
