@@ -187,9 +187,9 @@ def run_case(case: str, folds, variants: dict[str, CellTypeOptions], peers: dict
                 print(f"{name} failed: {error.stderr.decode().strip().splitlines()[-1]}", file=sys.stderr)
         for name, options in variants.items():
             started = time.perf_counter()
-            celltypes(path, reference, work / "answer.h5ad", options, overwrite=True)
+            celltypes(path, reference, work / "estimate.h5ad", options, overwrite=True)
             seconds[name] = seconds.get(name, 0) + time.perf_counter() - started
-            read = ad.read_h5ad(work / "answer.h5ad").obsm
+            read = ad.read_h5ad(work / "estimate.h5ad").obsm
             keys = {"share": "", "low": "_low", "high": "_high"}
             tables = {k: read[f"cell_type_proportions{end}"][types].to_numpy(float) for k, end in keys.items()}
             gathered.setdefault(name, []).append(tables | {"truth": t})
@@ -237,10 +237,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("FOCUS_DATA", "../shared/data")))
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=PYTHON")
     parser.add_argument("--case", action="append", choices=["osmfish-spots", "osmfish-cells", "visium", "visium_hd"])
-    parser.add_argument("--quick", action="store_true", help="Rehearse an eighth as much.")
+    parser.add_argument("--quick", action="store_true", help="Calibrate on an eighth of the locations.")
     options = parser.parse_args()
     peers = dict(text.split("=", 1) for text in options.peer)
-    n = {"rehearsed": 2000} if options.quick else {}
+    n = {"calibration_locations": 2000} if options.quick else {}
     for case in options.case or ["osmfish-spots", "osmfish-cells", "visium", "visium_hd"]:
         work = options.work / case
         work.mkdir(parents=True, exist_ok=True)

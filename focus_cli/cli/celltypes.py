@@ -58,7 +58,7 @@ def command(
     """Cell types: shares of a spot, or the type of a cell, with 90 % intervals.
 
     The raw counts are explained by the types of the reference; what neighbours hold is a hint, weighted by the latent
-    states of the enhanced file. Errors and intervals are learned on sections rehearsed with the reference's own cells.
+    states of the enhanced file. Errors and intervals are calibrated on sections made of the reference's cells.
 
     Examples:
 

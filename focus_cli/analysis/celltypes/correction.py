@@ -1,4 +1,4 @@
-"""From what the mixtures say to what was there: a small network that learned it on rehearsed sections.
+"""From what the mixtures say to what was there: a small network that learned it on calibration sections.
 
 Its input is what the mixtures say of a location and of what lies around it, its output the expected share of each type,
 bounds of a 90 % interval (pinball loss; Koenker & Bassett 1978) and the chance that a type is the largest. The bounds
@@ -23,7 +23,7 @@ _ROWS = 65_536
 
 
 @dataclass(frozen=True)
-class Answer:
+class TypeEstimate:
     """Shares of types at locations: mean, bounds, and the chance of being the largest; float64 (n, K) each."""
 
     share: np.ndarray
@@ -48,7 +48,7 @@ def learn(features: np.ndarray, truth: np.ndarray, seed: int, steps: int, advanc
 
     Returns
     -------
-    Function from features to `Answer`.
+    Function from features to `TypeEstimate`.
     """
     import torch
     from torch import nn
@@ -96,7 +96,7 @@ def learn(features: np.ndarray, truth: np.ndarray, seed: int, steps: int, advanc
         advance(1)
     net.eval()
 
-    def answer(features: np.ndarray) -> Answer:
+    def estimate(features: np.ndarray) -> TypeEstimate:
         parts: list[list[np.ndarray]] = []
         for first in range(0, len(features), _ROWS):
             with torch.no_grad():
@@ -104,9 +104,9 @@ def learn(features: np.ndarray, truth: np.ndarray, seed: int, steps: int, advanc
                 share = log_share.exp()
                 out = (share, *_bounds(share, low, high), largest.exp())
             parts.append([part.numpy().astype(np.float64) for part in out])
-        return Answer(*(np.concatenate(part) for part in zip(*parts)))
+        return TypeEstimate(*(np.concatenate(part) for part in zip(*parts)))
 
-    return answer
+    return estimate
 
 
 def _bounds(share, low, high):
@@ -118,33 +118,33 @@ def _pinball(error, quantile: float):
     return (quantile * error.clamp(min=0) + (1 - quantile) * (-error).clamp(min=0)).sum(dim=1).mean()
 
 
-def slack(answer: Answer, truth: np.ndarray) -> np.ndarray:
+def slack(estimate: TypeEstimate, truth: np.ndarray) -> np.ndarray:
     """How far the bounds of each type must be moved so that 90 % of `truth` lie within, float64 (K,), not negative."""
-    outside = np.maximum(answer.low - truth, truth - answer.high)
+    outside = np.maximum(estimate.low - truth, truth - estimate.high)
     n = len(truth)
     return np.maximum(np.quantile(outside, min(1.0, (HIGH - LOW) * (n + 1) / n), axis=0), 0.0)
 
 
-def widened(answer: Answer, by: np.ndarray) -> Answer:
+def widened(estimate: TypeEstimate, by: np.ndarray) -> TypeEstimate:
     """The same with bounds moved by `by`, within 0 and 1 and on their side of the share."""
-    low = np.clip(np.minimum(answer.low - by, answer.share), 0.0, 1.0)
-    high = np.clip(np.maximum(answer.high + by, answer.share), 0.0, 1.0)
-    return Answer(answer.share, low, high, answer.largest)
+    low = np.clip(np.minimum(estimate.low - by, estimate.share), 0.0, 1.0)
+    high = np.clip(np.maximum(estimate.high + by, estimate.share), 0.0, 1.0)
+    return TypeEstimate(estimate.share, low, high, estimate.largest)
 
 
-def set_threshold(answer: Answer, truth: np.ndarray) -> float:
+def set_threshold(estimate: TypeEstimate, truth: np.ndarray) -> float:
     """The least probability at which a type must be named so that the right one is among those named in 90 %."""
-    own = answer.share[np.arange(len(truth)), truth.argmax(axis=1)]
+    own = estimate.share[np.arange(len(truth)), truth.argmax(axis=1)]
     n = len(own)
     return float(np.quantile(own, max(0.0, 1 - (HIGH - LOW) * (n + 1) / n)))
 
 
-def named_sets(answer: Answer, threshold: float) -> Answer:
+def named_sets(estimate: TypeEstimate, threshold: float) -> TypeEstimate:
     """For locations that are one cell: bounds that tell which types it may be.
 
     A type that is named has an upper bound of 1, any other one of 0; one that is named alone has a lower bound of 1.
     """
-    named = answer.share >= threshold
-    named[np.arange(len(named)), answer.share.argmax(axis=1)] = True
+    named = estimate.share >= threshold
+    named[np.arange(len(named)), estimate.share.argmax(axis=1)] = True
     alone = named & (named.sum(axis=1, keepdims=True) == 1)
-    return Answer(answer.share, alone.astype(np.float64), named.astype(np.float64), answer.share)
+    return TypeEstimate(estimate.share, alone.astype(np.float64), named.astype(np.float64), estimate.share)

@@ -35,7 +35,7 @@ class Measurement:
     cut: bool = False
 
 
-def rehearsed_section(
+def calibration_section(
     composition: np.ndarray, profiles: Profiles, measurement: Measurement, rng: np.random.Generator
 ) -> tuple[sparse.csr_matrix, np.ndarray]:
     """Counts of a section whose locations hold cells of the reference, drawn by `composition`.

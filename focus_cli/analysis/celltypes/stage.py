@@ -11,8 +11,8 @@ import pandas as pd
 from scipy import sparse
 from scipy.spatial import cKDTree
 
-from focus_cli.analysis.celltypes.correction import Answer, learn, named_sets, set_threshold, slack, widened
-from focus_cli.analysis.celltypes.holdout_calibration import Measurement, rehearsed_section
+from focus_cli.analysis.celltypes.correction import TypeEstimate, learn, named_sets, set_threshold, slack, widened
+from focus_cli.analysis.celltypes.holdout_calibration import Measurement, calibration_section
 from focus_cli.analysis.celltypes.mixture import Gains, fractions, mixtures, no_gains, platform_gains
 from focus_cli.analysis.celltypes.neighbourhood import neighbours
 from focus_cli.analysis.celltypes.profiles import Profiles, type_profiles
@@ -41,10 +41,10 @@ _ROUNDS = 2
 _GROUPS = 4
 _SCATTER_LOCATIONS = 1000
 _GAINS_TOO_UNLIKE = 0.9  # of a log; simulated platforms: 0.5 to 0.6
-_STEPS = 1500  # of learning, at 16,000 rehearsed locations
+_STEPS = 1500  # of training, at 16,000 calibration locations
 _MIN_LOCATIONS = 3
-# Compositions that are rehearsed: the estimate itself, its mean over neighbours, the section's mean. Types that the
-# estimate denies here and there are so met there all the same.
+# Compositions of calibration sections mix the estimate, its mean over neighbours and the mean of the section, so that
+# types occur also where the estimate has none.
 _OWN, _NEAR, _ALL = 0.5, 0.4, 0.1
 
 
@@ -57,7 +57,7 @@ class CellTypeOptions:
     gains: bool = True
     around: bool = True
     max_genes: int = 1000
-    rehearsed: int = 16_000
+    calibration_locations: int = 16_000
     seed: int = 0
 
 
@@ -67,15 +67,15 @@ class Found:
 
     Attributes
     ----------
-    answer
+    estimate
         Shares of types, bounds, chance of being the largest.
     misfit
-        How far counts are from any mixture of the types, in units of what 99 % of rehearsed locations stay below.
+        How far counts are from any mixture of the types, in units of what 99 % of calibration locations stay below.
     facts
         Figures of the run.
     """
 
-    answer: Answer
+    estimate: TypeEstimate
     misfit: np.ndarray
     facts: dict[str, Any]
 
@@ -88,7 +88,7 @@ def celltypes(
     *,
     overwrite: bool = False,
 ) -> None:
-    """Estimate the cell types of every location and write them as an answer.
+    """Estimate the cell types of every location and write them as an estimate.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ def celltypes(
             gains=options.gains,
             around=options.around,
             latent=None if latent is None else latent[order],
-            rehearsed=options.rehearsed,
+            calibration_locations=options.calibration_locations,
             seed=options.seed,
         )
         back = np.argsort(order, kind="stable")
@@ -208,7 +208,7 @@ def find_types(
     gains: bool = True,
     around: bool = True,
     latent: np.ndarray | None = None,
-    rehearsed: int = 16_000,
+    calibration_locations: int = 16_000,
     seed: int = 0,
 ) -> Found:
     """Estimate cell types from counts.
@@ -231,7 +231,7 @@ def find_types(
         Whether neighbours are heard.
     latent
         Latent states that tell which neighbours are alike, float (n, D).
-    rehearsed
+    calibration_locations
         Locations with known truth to learn from, in each of two rounds.
 
     Raises
@@ -254,43 +254,43 @@ def find_types(
     measurement = Measurement(cells, float(depth.mean()), spread, factors.sd, cut)
     rng = np.random.default_rng([seed, 7])
     groups = cell_groups(profiles, rng)
-    windows = _windows(xy, rehearsed, rng)
+    windows = _windows(xy, calibration_locations, rng)
     if not settled:
         measurement = _as_scattered(
             measurement, float(np.median(misfit[filled])), guess, graph, groups, windows, gains, rng
         )
         cells = measurement.cells
-    steps = max(200, int(_STEPS * rehearsed / 16_000))
-    with task("rehearsing cell types", _ROUNDS * (len(windows) + steps)) as bar:
+    steps = max(200, int(_STEPS * calibration_locations / 16_000))
+    with task("calibration: cell types", _ROUNDS * (len(windows) + steps)) as bar:
         for turn in range(_ROUNDS):
-            composition = _rehearsed_composition(guess, graph)
+            composition = _calibration_composition(guess, graph)
             sections, back = [], []
             for k, rows in enumerate(windows):
                 part = graph[rows][:, rows]
                 group = groups[k % len(groups)]
-                sections.append(_rehearse(composition[rows], part, around, group, measurement, gains, rng))
+                sections.append(_calibration_data(composition[rows], part, around, group, measurement, gains, rng))
                 back.append(np.full(len(rows), k % len(groups) == len(groups) - 1))
                 bar.advance()
             x, truth, unlike = (np.concatenate(parts) for parts in zip(*sections))
             kept = np.concatenate(back)
             corrected = learn(x[~kept], truth[~kept], seed + turn, steps, bar.advance)
-            answer = corrected(features)
-            guess = answer.share
+            estimate = corrected(features)
+            guess = estimate.share
     held = corrected(x[kept])
     facts: dict[str, Any] = {
         "unit": "cells" if cells == 1 else "spots",
         "cells_per_location": cells,
         "n_genes_used": counts.shape[1],
         "gain_sd": factors.sd,
-        "rehearsed": _agreement(held, truth[kept]),
+        "calibration": _agreement(held, truth[kept]),
     }
     if cells == 1:
         threshold = set_threshold(held, truth[kept])
         facts["set_threshold"] = threshold
-        answer = named_sets(answer, threshold)
+        estimate = named_sets(estimate, threshold)
     else:
-        answer = widened(answer, slack(held, truth[kept]))
-    return Found(answer, misfit / max(float(np.quantile(unlike, 0.99)), 1e-12), facts)
+        estimate = widened(estimate, slack(held, truth[kept]))
+    return Found(estimate, misfit / max(float(np.quantile(unlike, 0.99)), 1e-12), facts)
 
 
 def describe(
@@ -313,7 +313,7 @@ def _seen(counts: sparse.csr_matrix, graph: sparse.csr_matrix, profiles: Profile
     return factors, describe(counts, near if around else None, profiles, factors)
 
 
-def _rehearsed_composition(guess: np.ndarray, graph: sparse.csr_matrix) -> np.ndarray:
+def _calibration_composition(guess: np.ndarray, graph: sparse.csr_matrix) -> np.ndarray:
     weight = np.asarray(graph.sum(axis=1))
     near = np.where(weight > 0, np.divide(graph @ guess, weight, where=weight > 0, out=np.zeros_like(guess)), guess)
     return _OWN * guess + _NEAR * near + _ALL * guess.mean(axis=0)
@@ -322,7 +322,7 @@ def _rehearsed_composition(guess: np.ndarray, graph: sparse.csr_matrix) -> np.nd
 def cell_groups(profiles: Profiles, rng: np.random.Generator) -> list[tuple[Profiles, Profiles]]:
     """Cells of each type dealt out to four groups: (cells of the group, profiles of all other cells) of each.
 
-    A section is rehearsed with cells that its profiles have not seen, as those of the tissue have not been seen.
+    A calibration section is made of cells that its profiles do not contain, as the cells of the tissue are not in them.
     Sections of the last group are kept back from learning. A type with fewer cells than groups lends all to all.
     """
     dealt = np.empty(len(profiles.kind), np.int64)
@@ -337,33 +337,35 @@ def cell_groups(profiles: Profiles, rng: np.random.Generator) -> list[tuple[Prof
 
 
 def _as_scattered(most: Measurement, seen: float, guess, graph, groups, windows, gains: bool, rng) -> Measurement:
-    """The number of cells with which rehearsed counts scatter around their mixtures as those of the section do.
+    """The number of cells for which calibration counts scatter around their mixtures as the counts of the section do.
 
     The fewer cells, the less do they average out. Numbers from an eighth of `most` up to it are tried.
     """
-    composition = _rehearsed_composition(guess, graph)
+    composition = _calibration_composition(guess, graph)
     tried = []
     for k, part in enumerate((1.0, 0.5, 0.25, 0.125)):
         measurement = replace(most, cells=max(most.cells * part, _FEWEST_CELLS / 2))
         rows = windows[k % len(windows)][:_SCATTER_LOCATIONS]
-        _, _, misfit = _rehearse(composition[rows], graph[rows][:, rows], False, groups[0], measurement, gains, rng)
+        _, _, misfit = _calibration_data(
+            composition[rows], graph[rows][:, rows], False, groups[0], measurement, gains, rng
+        )
         tried.append((abs(np.log(max(float(np.median(misfit)), 1e-9) / max(seen, 1e-9))), k, measurement))
     return min(tried, key=lambda one: one[:2])[2]
 
 
-def _rehearse(composition, graph, around: bool, group, measurement, gains: bool, rng):
+def _calibration_data(composition, graph, around: bool, group, measurement, gains: bool, rng):
     cells, profiles = group
-    counts, truth = rehearsed_section(composition, cells, measurement, rng)
+    counts, truth = calibration_section(composition, cells, measurement, rng)
     # What is not known of the real section is not known here either.
     _, (features, misfit, _) = _seen(counts, graph, profiles, gains=gains, around=around)
     return features, truth, misfit
 
 
-def _windows(xy: np.ndarray, rehearsed: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """Pieces of the section to rehearse: the whole of a small one many times, pieces of a large one."""
+def _windows(xy: np.ndarray, calibration_locations: int, rng: np.random.Generator) -> list[np.ndarray]:
+    """Windows of the section for calibration: the whole of a small section many times, parts of a large one."""
     n = len(xy)
-    size = min(_WINDOW, max(rehearsed // _GROUPS, 1))
-    many = int(np.clip(-(-rehearsed // min(n, size)), _GROUPS, 60))
+    size = min(_WINDOW, max(calibration_locations // _GROUPS, 1))
+    many = int(np.clip(-(-calibration_locations // min(n, size)), _GROUPS, 60))
     if n <= size:
         return [np.arange(n)] * many
     tree = cKDTree(xy)
@@ -371,11 +373,11 @@ def _windows(xy: np.ndarray, rehearsed: int, rng: np.random.Generator) -> list[n
     return [np.sort(tree.query(xy[centre], k=size)[1]) for centre in centres]
 
 
-def _agreement(answer: Answer, truth: np.ndarray) -> dict[str, float]:
-    """How the estimate fared on rehearsed locations that it had not seen."""
+def _agreement(estimate: TypeEstimate, truth: np.ndarray) -> dict[str, float]:
+    """How the estimate fared on calibration locations that it had not seen."""
     return {
-        "rmse": round(float(np.sqrt(np.mean((answer.share - truth) ** 2))), 4),
-        "largest_type": round(float(np.mean(answer.share.argmax(axis=1) == truth.argmax(axis=1))), 4),
+        "rmse": round(float(np.sqrt(np.mean((estimate.share - truth) ** 2))), 4),
+        "largest_type": round(float(np.mean(estimate.share.argmax(axis=1) == truth.argmax(axis=1))), 4),
         "locations": len(truth),
     }
 
@@ -400,14 +402,14 @@ def _warn(found: Found, profiles: Profiles) -> None:
 def _write(
     out: Path, file: SpatialFile, found: Found, profiles: Profiles, rows: np.ndarray, record: dict, overwrite: bool
 ) -> None:
-    index, answer = file.obs.index, found.answer
+    index, estimate = file.obs.index, found.estimate
     names = np.array(profiles.types)
 
     def frame(values: np.ndarray) -> pd.DataFrame:
         return pd.DataFrame(values[rows].astype(np.float32), index=index, columns=list(names))
 
-    best = answer.share.argmax(axis=1)
-    chance = answer.largest[np.arange(len(best)), best]
+    best = estimate.share.argmax(axis=1)
+    chance = estimate.largest[np.arange(len(best)), best]
     obs = pd.DataFrame(
         {
             LABEL: pd.Categorical(names[best[rows]], categories=list(names)),
@@ -422,7 +424,7 @@ def _write(
         KIND,
         record,
         obs=obs,
-        obsm={keys.TYPES: frame(answer.share), TYPES_LOW: frame(answer.low), TYPES_HIGH: frame(answer.high)},
+        obsm={keys.TYPES: frame(estimate.share), TYPES_LOW: frame(estimate.low), TYPES_HIGH: frame(estimate.high)},
         facts=found.facts | {"types": list(profiles.types), "interval": 0.9},
         overwrite=overwrite,
     )

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
-from focus_cli.analysis.celltypes.correction import Answer, named_sets, set_threshold, slack, widened
-from focus_cli.analysis.celltypes.holdout_calibration import Measurement, rehearsed_section
+from focus_cli.analysis.celltypes.correction import TypeEstimate, named_sets, set_threshold, slack, widened
+from focus_cli.analysis.celltypes.holdout_calibration import Measurement, calibration_section
 from focus_cli.analysis.celltypes.mixture import fractions, least_squares, mixtures, no_gains, platform_gains
 from focus_cli.analysis.celltypes.profiles import informative_genes, type_profiles
 from focus_cli.analysis.celltypes.stage import cell_groups, find_types
@@ -43,40 +43,40 @@ def world():
     other = type_profiles(SimpleNamespace(path="r", cells=theirs), mine.var, np.ones(40, bool), 1000)
     xy = np.argwhere(np.ones((12, 12))).astype(float) * 100
     left = (xy[:, :1] < 600) * np.array([0.6, 0.3, 0.05, 0.05]) + (xy[:, :1] >= 600) * np.array([0.05, 0.1, 0.6, 0.25])
-    counts, truth = rehearsed_section(left, other, Measurement(5.0, 300.0, 0.1, 0.0), np.random.default_rng(1))
+    counts, truth = calibration_section(left, other, Measurement(5.0, 300.0, 0.1, 0.0), np.random.default_rng(1))
     return SimpleNamespace(profiles=profiles, xy=xy, counts=counts, truth=truth)
 
 
 @pytest.fixture(scope="module")
 def found(world):
-    return find_types(world.counts, world.profiles, world.xy, 5.0, rehearsed=QUICK)
+    return find_types(world.counts, world.profiles, world.xy, 5.0, calibration_locations=QUICK)
 
 
 def test_shares_and_intervals_come_close_to_the_truth(world, found):
-    answer, truth = found.answer, world.truth
-    assert np.allclose(answer.share.sum(axis=1), 1, atol=1e-5)
-    assert (answer.low <= answer.share).all() and (answer.share <= answer.high).all()
-    assert answer.low.min() >= 0 and answer.high.max() <= 1
+    estimate, truth = found.estimate, world.truth
+    assert np.allclose(estimate.share.sum(axis=1), 1, atol=1e-5)
+    assert (estimate.low <= estimate.share).all() and (estimate.share <= estimate.high).all()
+    assert estimate.low.min() >= 0 and estimate.high.max() <= 1
     plain = fractions(least_squares(world.counts, world.profiles.share), world.profiles.rna)
-    error = np.sqrt(np.mean((answer.share - truth) ** 2))
+    error = np.sqrt(np.mean((estimate.share - truth) ** 2))
     assert error < 0.09 and error < np.sqrt(np.mean((plain - truth) ** 2)) + 0.005
-    inside = (answer.low - 1e-6 <= truth) & (truth <= answer.high + 1e-6)
+    inside = (estimate.low - 1e-6 <= truth) & (truth <= estimate.high + 1e-6)
     assert 0.82 < inside.mean() < 0.99
-    assert np.mean(answer.share.argmax(1) == truth.argmax(1)) > 0.85
+    assert np.mean(estimate.share.argmax(1) == truth.argmax(1)) > 0.85
 
 
 def test_confidence_is_about_how_often_the_label_is_right(world, found):
-    best = found.answer.share.argmax(1)
-    chance = found.answer.largest[np.arange(len(best)), best]
+    best = found.estimate.share.argmax(1)
+    chance = found.estimate.largest[np.arange(len(best)), best]
     assert abs(chance.mean() - np.mean(best == world.truth.argmax(1))) < 0.12
 
 
 def test_the_same_seed_gives_the_same_numbers_and_neighbours_come_by_distance_alone(world, found):
-    again = find_types(world.counts, world.profiles, world.xy, 5.0, rehearsed=QUICK)
-    assert np.array_equal(again.answer.share, found.answer.share)
+    again = find_types(world.counts, world.profiles, world.xy, 5.0, calibration_locations=QUICK)
+    assert np.array_equal(again.estimate.share, found.estimate.share)
     turn = np.array([[np.cos(0.7), -np.sin(0.7)], [np.sin(0.7), np.cos(0.7)]])
-    turned = find_types(world.counts, world.profiles, world.xy @ turn + 1000, 5.0, rehearsed=QUICK)
-    assert np.allclose(turned.answer.share, found.answer.share, atol=1e-4)
+    turned = find_types(world.counts, world.profiles, world.xy @ turn + 1000, 5.0, calibration_locations=QUICK)
+    assert np.allclose(turned.estimate.share, found.estimate.share, atol=1e-4)
 
 
 def test_one_cell_each_is_labelled_with_the_set_of_types_it_may_be():
@@ -89,7 +89,7 @@ def test_one_cell_each_is_labelled_with_the_set_of_types_it_may_be():
     label = test.obs["cell_type"].to_numpy()
     counts = sparse.csr_matrix(test.X).astype(float)
     xy = rng.uniform(0, 1000, (len(label), 2))
-    found = find_types(counts, profiles, xy, 1.0, gains=False, rehearsed=QUICK).answer
+    found = find_types(counts, profiles, xy, 1.0, gains=False, calibration_locations=QUICK).estimate
     truth = np.searchsorted(profiles.types, label)
     assert np.mean(found.share.argmax(1) == truth) > 0.9
     named = found.high > 0.5
@@ -118,25 +118,25 @@ def test_sparse_blocks_and_whole_agree(world, monkeypatch):
         assert np.allclose(one, two, rtol=1e-9)
 
 
-def test_an_empty_location_gets_an_even_first_guess_and_a_finite_answer(world):
+def test_an_empty_location_gets_an_even_first_guess_and_a_finite_estimate(world):
     counts = world.counts.tolil()
     counts[0] = 0
-    answer = find_types(counts.tocsr(), world.profiles, world.xy, 5.0, rehearsed=1200).answer
-    assert np.isfinite(answer.share).all() and answer.share[0].max() <= 1
-    assert (answer.high[0] - answer.low[0]).mean() > (answer.high[1:] - answer.low[1:]).mean()
+    estimate = find_types(counts.tocsr(), world.profiles, world.xy, 5.0, calibration_locations=1200).estimate
+    assert np.isfinite(estimate.share).all() and estimate.share[0].max() <= 1
+    assert (estimate.high[0] - estimate.low[0]).mean() > (estimate.high[1:] - estimate.low[1:]).mean()
 
 
-def test_rehearsed_cells_are_never_those_of_the_profiles(world):
+def test_calibration_cells_are_never_those_of_the_profiles(world):
     for cells, profiles in cell_groups(world.profiles, np.random.default_rng(0)):
         assert len(cells.kind) + len(profiles.kind) == len(world.profiles.kind)
         assert (cells.n_cells > 0).all() and (profiles.n_cells > 0).all()
 
 
-def test_rehearsed_counts_have_the_depth_asked_for(world):
+def test_calibration_counts_have_the_requested_depth(world):
     even = np.full((400, 4), 0.25)
     for cut in (False, True):
         measurement = Measurement(4.0, 80.0, 0.3, 0.4, cut)
-        counts, truth = rehearsed_section(even, world.profiles, measurement, np.random.default_rng(0))
+        counts, truth = calibration_section(even, world.profiles, measurement, np.random.default_rng(0))
         assert abs(counts.sum(axis=1).mean() - 80) < 6 and np.allclose(truth.sum(axis=1), 1)
         assert np.array_equal(counts.data, np.rint(counts.data))
 
@@ -150,7 +150,7 @@ def test_informative_genes_are_those_that_differ():
 def test_bounds_are_widened_until_nine_in_ten_hold():
     rng = np.random.default_rng(0)
     truth = rng.random((2000, 2))
-    narrow = Answer(np.full((2000, 2), 0.5), np.full((2000, 2), 0.4), np.full((2000, 2), 0.6), truth)
+    narrow = TypeEstimate(np.full((2000, 2), 0.5), np.full((2000, 2), 0.4), np.full((2000, 2), 0.6), truth)
     wide = widened(narrow, slack(narrow, truth))
     assert abs(((wide.low <= truth) & (truth <= wide.high)).mean() - 0.9) < 0.01
     assert np.array_equal(widened(narrow, slack(wide, truth)).low, narrow.low)
@@ -160,8 +160,8 @@ def test_sets_hold_the_right_type_in_nine_of_ten():
     rng = np.random.default_rng(0)
     share = rng.dirichlet(np.ones(3), 4000)
     kind = (rng.random((4000, 1)) > np.cumsum(share, axis=1)).sum(axis=1).clip(max=2)
-    answer = Answer(share, share, share, share)
-    sets = named_sets(answer, set_threshold(answer, np.eye(3)[kind]))
+    estimate = TypeEstimate(share, share, share, share)
+    sets = named_sets(estimate, set_threshold(estimate, np.eye(3)[kind]))
     assert abs(sets.high[np.arange(4000), kind].mean() - 0.9) < 0.02
 
 
@@ -174,7 +174,7 @@ def test_few_cells_are_told_by_how_counts_scatter():
     xy = np.argwhere(np.ones((15, 15))).astype(float)
     told = []
     for many in (2.0, 16.0):
-        made = rehearsed_section(np.full((225, 4), 0.25), other, Measurement(many, 250.0, 0.1, 0.0), rng)[0]
-        found = find_types(made, profiles, xy, 16.0, settled=False, gains=False, rehearsed=600)
+        made = calibration_section(np.full((225, 4), 0.25), other, Measurement(many, 250.0, 0.1, 0.0), rng)[0]
+        found = find_types(made, profiles, xy, 16.0, settled=False, gains=False, calibration_locations=600)
         told.append(found.facts["cells_per_location"])
     assert told[0] < told[1]

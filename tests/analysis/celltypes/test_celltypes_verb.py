@@ -13,18 +13,18 @@ from focus_cli.core.errors import BadInputError, MissingResourceError, OutputExi
 from focus_cli.core.h5ad.spatial_file import SpatialFile
 from focus_cli.genes.reference import build_reference
 
-QUICK = CellTypeOptions(rehearsed=2000)
+QUICK = CellTypeOptions(calibration_locations=2000)
 
 
 @pytest.fixture(scope="module")
-def answer(enhanced_study, tmp_path_factory):
+def estimate(enhanced_study, tmp_path_factory):
     out = tmp_path_factory.mktemp("celltypes") / "S1.h5ad"
     celltypes(enhanced_study.enhanced["S1"], enhanced_study.reference, out, QUICK)
     return out
 
 
-def test_the_answer_holds_shares_intervals_and_labels(enhanced_study, answer):
-    read = ad.read_h5ad(answer)
+def test_the_result_holds_shares_intervals_and_labels(enhanced_study, estimate):
+    read = ad.read_h5ad(estimate)
     source = ad.read_h5ad(enhanced_study.enhanced["S1"], backed="r")
     assert list(read.obs_names) == list(source.obs_names) and read.uns["focus"]["kind"] == "celltypes"
     share, low, high = (read.obsm[f"cell_type_proportions{end}"] for end in ("", "_low", "_high"))
@@ -40,21 +40,21 @@ def test_the_answer_holds_shares_intervals_and_labels(enhanced_study, answer):
     assert (share.idxmax(axis=1) == truth.idxmax(axis=1)).mean() > 0.75
 
 
-def test_the_order_of_genes_and_locations_changes_nothing(enhanced_study, answer, tmp_path):
+def test_the_order_of_genes_and_locations_changes_nothing(enhanced_study, estimate, tmp_path):
     whole = ad.read_h5ad(enhanced_study.enhanced["S1"])
     rng = np.random.default_rng(0)
     turned = whole[rng.permutation(whole.n_obs), rng.permutation(whole.n_vars)].copy()
     turned.write_h5ad(tmp_path / "turned.h5ad")
     celltypes(tmp_path / "turned.h5ad", enhanced_study.reference, tmp_path / "out.h5ad", QUICK)
-    one, two = ad.read_h5ad(answer), ad.read_h5ad(tmp_path / "out.h5ad")
+    one, two = ad.read_h5ad(estimate), ad.read_h5ad(tmp_path / "out.h5ad")
     assert list(two.obs_names) == list(turned.obs_names)
     two = two[one.obs_names]
     assert np.allclose(one.obsm["cell_type_proportions"], two.obsm["cell_type_proportions"], atol=1e-3)
 
 
-def test_the_same_run_gives_the_same_bytes(enhanced_study, answer, tmp_path):
+def test_the_same_run_gives_the_same_bytes(enhanced_study, estimate, tmp_path):
     celltypes(enhanced_study.enhanced["S1"], enhanced_study.reference, tmp_path / "S1.h5ad", QUICK)
-    assert (tmp_path / "S1.h5ad").read_bytes() == answer.read_bytes()
+    assert (tmp_path / "S1.h5ad").read_bytes() == estimate.read_bytes()
 
 
 def section(path, *, counts=None, genes=None, uns=None):
@@ -85,7 +85,7 @@ def reference(tmp_path_factory):
 def test_a_file_of_another_program_is_read(reference, tmp_path):
     rng = np.random.default_rng(1)
     file = section(tmp_path / "s.h5ad", counts=rng.poisson(3, (30, 12)))
-    celltypes(file, reference / "two", tmp_path / "out.h5ad", CellTypeOptions(rehearsed=800))
+    celltypes(file, reference / "two", tmp_path / "out.h5ad", CellTypeOptions(calibration_locations=800))
     assert list(ad.read_h5ad(tmp_path / "out.h5ad").obsm["cell_type_proportions"]) == ["a", "b"]
 
 
@@ -160,7 +160,7 @@ def test_cells_of_osmfish_are_labelled_by_cells_of_other_blocks(focus_data, tmp_
     here.write_h5ad(tmp_path / "here.h5ad")
     there.write_h5ad(tmp_path / "there.h5ad")
     build_reference(tmp_path / "there.h5ad", tmp_path / "reference", "cell_type")
-    options = CellTypeOptions(unit="cells", gains=False, around=False, rehearsed=6000)
+    options = CellTypeOptions(unit="cells", gains=False, around=False, calibration_locations=6000)
     celltypes(tmp_path / "here.h5ad", tmp_path / "reference", tmp_path / "out.h5ad", options)
     out = ad.read_h5ad(tmp_path / "out.h5ad")
     label = here.obs["cell_type"].astype(str).to_numpy()
