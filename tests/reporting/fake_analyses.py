@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from focus_cli.core.h5ad.analysis_result import write_answer
+from focus_cli.core.h5ad.analysis_result import write_analysis_result
 from focus_cli.core.h5ad.spatial_file import SpatialFile
 
 RECORD = {"command": "test", "focus_version": "0", "settings": {}, "inputs": {}, "seed": 1}
@@ -27,7 +27,7 @@ def write_all(enhanced: Path, folder: Path, seed: int = 0) -> dict[str, Path]:
 
         def write(kind: str, **parts: object) -> None:
             paths[kind] = folder / f"{kind}.h5ad"
-            write_answer(paths[kind], file, kind, RECORD | {"command": kind}, **parts)
+            write_analysis_result(paths[kind], file, kind, RECORD | {"command": kind}, **parts)
 
         domain = np.where(~right, DOMAINS[0], np.where(low, DOMAINS[2], DOMAINS[1]))
         confidence = np.clip(rng.normal(0.8, 0.1, n), 0, 1)

@@ -14,7 +14,7 @@ import pytest
 from report_page import Page
 
 from focus_cli.core.errors import BadInputError, MissingResourceError, UsageError
-from focus_cli.core.h5ad.analysis_result import write_answer
+from focus_cli.core.h5ad.analysis_result import write_analysis_result
 from focus_cli.core.h5ad.spatial_file import SpatialFile
 from focus_cli.reporting import explain, write_report
 from focus_cli.reporting.analyses.build import three_colours
@@ -87,7 +87,7 @@ def test_a_page_without_analyses_has_no_empty_parts(study: Path, tmp_path: Path)
 @pytest.mark.parametrize("kind", ["domains", "celltypes", "annotation", "patterns", "interactions", "why", "embedding"])
 def test_an_analysis_that_holds_nothing_is_tolerated(study: Path, tmp_path: Path, kind: str) -> None:
     with SpatialFile(study / "S1.h5ad") as file:
-        write_answer(tmp_path / "a.h5ad", file, kind, fake_analyses.RECORD)
+        write_analysis_result(tmp_path / "a.h5ad", file, kind, fake_analyses.RECORD)
     Page(write_report([study / "S1.h5ad"], tmp_path / "r.html", analyses=[tmp_path / "a.h5ad"]))
 
 
@@ -105,7 +105,7 @@ def test_a_kind_that_is_not_known_yet_is_shown_as_far_as_it_goes(study: Path, tm
         obs = pd.DataFrame(
             {"grade": np.where(np.arange(n) % 2, "G1", "G3"), "score": np.arange(n)}, index=file.obs.index
         )
-        write_answer(tmp_path / "a.h5ad", file, "new_thing", fake_analyses.RECORD, obs=obs)
+        write_analysis_result(tmp_path / "a.h5ad", file, "new_thing", fake_analyses.RECORD, obs=obs)
     page = Page(write_report([study / "S1.h5ad"], tmp_path / "r.html", analyses=[tmp_path / "a.h5ad"]))
     assert "New thing" in page.text and "G1 50.0 %" in page.text
 
@@ -115,9 +115,9 @@ def test_names_in_analyses_are_text(study: Path, tmp_path: Path) -> None:
     with SpatialFile(study / "S1.h5ad") as file:
         obs = pd.DataFrame({"domain": pd.Categorical([evil] * len(file.obs))}, index=file.obs.index)
         var = pd.DataFrame({"q": [0.1], "pathway": [evil]}, index=[evil])
-        write_answer(tmp_path / "d.h5ad", file, "domains", fake_analyses.RECORD, obs=obs, var=var)
+        write_analysis_result(tmp_path / "d.h5ad", file, "domains", fake_analyses.RECORD, obs=obs, var=var)
         x = np.ones((len(file.obs), 1), np.float32)
-        write_answer(tmp_path / "i.h5ad", file, "interactions", fake_analyses.RECORD, var=var, x=x)
+        write_analysis_result(tmp_path / "i.h5ad", file, "interactions", fake_analyses.RECORD, var=var, x=x)
     both = [tmp_path / "d.h5ad", tmp_path / "i.h5ad"]
     page = Page(write_report([study / "S1.h5ad"], tmp_path / "r.html", analyses=both))
     assert page.tags.count("script") == 2 and "alert(1)</script>" not in page.source and evil in page.text

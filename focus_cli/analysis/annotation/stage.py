@@ -19,16 +19,16 @@ from focus_cli.analysis.heads.folder import HeadDocument, read_head, write_head
 from focus_cli.analysis.heads.ood import OodSupport, fit_ood_support
 from focus_cli.core import keys
 from focus_cli.core.errors import BadInputError
-from focus_cli.core.h5ad.analysis_result import write_answer
+from focus_cli.core.h5ad.analysis_result import write_analysis_result
 from focus_cli.core.h5ad.spatial_file import SpatialFile
 from focus_cli.core.provenance import describe_run
-from focus_cli.core.resources import answered_size, check_memory
+from focus_cli.core.resources import check_memory, result_size
 from focus_cli.core.storage import check_output
 from focus_cli.core.storage.kinds import ANNOTATION, ANNOTATION_HEAD
 from focus_cli.core.storage.schema import Name
 
 KIND = "annotate"
-ANSWER = "annotation"
+RESULT = "annotation"
 LIMIT = 20_000  # labelled locations of one class that a fit takes; more do not change a linear head
 _ROWS = 50_000  # of an embedding at a time
 
@@ -86,7 +86,7 @@ def fit_annotation(
         If the output is there; a file is not; labels, donors or spaces do not do.
     """
     check_output(out, ANNOTATION_HEAD, inputs=[*embeddings, labels], overwrite=overwrite)
-    check_memory("fit_annotations", [answered_size(path) for path in embeddings])
+    check_memory("fit_annotations", [result_size(path) for path in embeddings])
     data = lay_on(read_labels(labels, ignore, against_rest), labels, embeddings)
     data = _part(data, few(data.labels, LIMIT, np.random.default_rng(seed), data.donors))
     left_out = scored_over(data, leave_out_by)
@@ -163,7 +163,7 @@ def apply_annotation(
         If the output is there; a file is not; the embedding is of another space than the head.
     """
     check_output(out, ANNOTATION, inputs=[embedding, head], overwrite=overwrite)
-    check_memory("annotate", answered_size(embedding))
+    check_memory("annotate", result_size(embedding))
     told, model, ood = load_head(head)
     with SpatialFile(embedding) as file:
         data = embedding_of(file)
@@ -198,10 +198,10 @@ def apply_annotation(
             "head_labels": told["labels"],
         }
         table = pd.DataFrame(probability, index=data.names, columns=list(model.classes))
-        write_answer(
+        write_analysis_result(
             out,
             file,
-            ANSWER,
+            RESULT,
             record,
             obs=obs,
             obsm={keys.ANNOTATION_PROBABILITY: table},

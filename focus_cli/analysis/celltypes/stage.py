@@ -18,12 +18,12 @@ from focus_cli.analysis.celltypes.neighbourhood import neighbours
 from focus_cli.analysis.celltypes.profiles import Profiles, type_profiles
 from focus_cli.core import keys, provenance
 from focus_cli.core.errors import BadInputError, UsageError
-from focus_cli.core.h5ad.analysis_result import write_answer
+from focus_cli.core.h5ad.analysis_result import write_analysis_result
 from focus_cli.core.h5ad.matrices import sparse_blocks
 from focus_cli.core.h5ad.spatial_file import SpatialFile
 from focus_cli.core.platform_names import IMAGING
 from focus_cli.core.progress import say, task
-from focus_cli.core.resources import answered_size, check_memory
+from focus_cli.core.resources import check_memory, result_size
 from focus_cli.core.storage import check_output
 from focus_cli.core.storage.kinds import CELL_TYPES
 from focus_cli.genes.reference import open_reference
@@ -107,7 +107,7 @@ def celltypes(
     check_output(out, CELL_TYPES, inputs=[enhanced, reference], overwrite=overwrite)
     if options.unit not in UNITS:
         raise UsageError(f"unknown unit {options.unit!r}", hint=f"one of {', '.join(UNITS)}")
-    check_memory("celltypes", answered_size(enhanced))
+    check_memory("celltypes", result_size(enhanced))
     opened = open_reference(reference)
     with SpatialFile(enhanced) as file:
         # Rows in the order of their names: draws do not hang on how the file was written.
@@ -418,7 +418,7 @@ def _write(
         },
         index=index,
     )
-    write_answer(
+    write_analysis_result(
         out,
         file,
         KIND,

@@ -34,11 +34,11 @@ from focus_cli.analysis.domains.mixture import (
 from focus_cli.analysis.domains.section import Ground, Section
 from focus_cli.core import keys, provenance
 from focus_cli.core.errors import BadInputError, UsageError
-from focus_cli.core.h5ad.analysis_result import write_answer
+from focus_cli.core.h5ad.analysis_result import write_analysis_result
 from focus_cli.core.h5ad.pitch import location_pitch
 from focus_cli.core.h5ad.spatial_file import SpatialFile
 from focus_cli.core.progress import say, task
-from focus_cli.core.resources import answered_size, check_memory
+from focus_cli.core.resources import check_memory, result_size
 from focus_cli.core.storage import atomic_directory, check_output
 from focus_cli.core.storage.kinds import DOMAINS
 
@@ -81,7 +81,7 @@ def find_domains(
     if n_domains is not None and n_domains < 2:
         raise UsageError("--n-domains must be at least 2", hint="leave it away to have it chosen")
     check_output(out, DOMAINS, inputs=files, overwrite=overwrite)
-    check_memory("domains", [answered_size(path) for path in files], "give fewer samples at once")
+    check_memory("domains", [result_size(path) for path in files], "give fewer samples at once")
     sections = _read([Path(path) for path in files], n_domains)
     if not ignore_depth:
         sections = beside(sections)
@@ -118,15 +118,15 @@ def find_domains(
             for number, refit in enumerate(refits)
         ]
     )
-    answers = {}
+    maps = {}
     with task("mapping domains", len(sections)) as progress:
         for section in sections:
-            answers[section.name] = _map(section, axes, mixture, order, refits, exponent)
+            maps[section.name] = _map(section, axes, mixture, order, refits, exponent)
             progress.advance(1)
     with atomic_directory(out, overwrite, kind=DOMAINS) as folder:
         for section in sections:
-            _write(folder / f"{section.name}.h5ad", section, answers[section.name], chosen.stability, record)
-        summary = _summary(sections, answers, trials, chosen, by_stability=n_domains is None)
+            _write(folder / f"{section.name}.h5ad", section, maps[section.name], chosen.stability, record)
+        summary = _summary(sections, maps, trials, chosen, by_stability=n_domains is None)
         summary["sharpness"] = round(exponent, 6)
         (folder / keys.DOMAINS_JSON).write_text(_json(summary | {"provenance": record}))
 
@@ -202,7 +202,7 @@ def _pooled_view(sections: Sequence[Section], number: int) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Answer:
+class DomainMap:
     """Of one sample: mean probabilities (n, domains), the likeliest domain, and whether boundaries are seen again."""
 
     probability: np.ndarray
@@ -212,7 +212,7 @@ class Answer:
     boundary_confidence: np.ndarray
 
 
-def _map(section: Section, axes, mixture, order: np.ndarray, refits, exponent: float) -> Answer:
+def _map(section: Section, axes, mixture, order: np.ndarray, refits, exponent: float) -> DomainMap:
     """Domains of one sample, and how far they stay under refits on halves and under draws of the posterior."""
     own = probabilities(mixture, axes(section.vectors))[:, order]
     together, maps = flattened(own, exponent), [own.argmax(axis=1)]
@@ -225,25 +225,25 @@ def _map(section: Section, axes, mixture, order: np.ndarray, refits, exponent: f
     pairs = neighbours(section.xy_um, section.pitch_um or location_pitch(section.xy_um), section.usable)
     boundary = on_boundary(domain, pairs)
     again = np.mean([on_boundary(found, pairs) == boundary for found in maps], axis=0)
-    return Answer(mean, domain, mean.max(axis=1), boundary, again.astype(np.float32))
+    return DomainMap(mean, domain, mean.max(axis=1), boundary, again.astype(np.float32))
 
 
-def _write(path: Path, section: Section, answer: Answer, stable: float, record: dict) -> None:
-    names = [f"D{i + 1}" for i in range(answer.probability.shape[1])]
+def _write(path: Path, section: Section, found: DomainMap, stable: float, record: dict) -> None:
+    names = [f"D{i + 1}" for i in range(found.probability.shape[1])]
     with SpatialFile(section.path) as file:
-        codes = np.where(section.usable, answer.domain, -1)
+        codes = np.where(section.usable, found.domain, -1)
         unknown = ~section.usable
         obs = pd.DataFrame(
             {
                 "domain": pd.Categorical.from_codes(codes, categories=names),
-                "domain_confidence": np.where(unknown, np.nan, answer.confidence).astype(np.float32),
-                "domain_boundary": answer.boundary & section.usable,
-                "domain_boundary_confidence": np.where(unknown, np.nan, answer.boundary_confidence).astype(np.float32),
+                "domain_confidence": np.where(unknown, np.nan, found.confidence).astype(np.float32),
+                "domain_boundary": found.boundary & section.usable,
+                "domain_boundary_confidence": np.where(unknown, np.nan, found.boundary_confidence).astype(np.float32),
             },
             index=file.obs.index,
         )
-        probability = pd.DataFrame(answer.probability, index=file.obs.index, columns=names)
-        write_answer(
+        probability = pd.DataFrame(found.probability, index=file.obs.index, columns=names)
+        write_analysis_result(
             path,
             file,
             KIND,
@@ -259,19 +259,19 @@ def _told(trials: list[Trial], covariance: str) -> dict[str, float]:
 
 
 def _summary(
-    sections: Sequence[Section], answers: dict[str, Answer], trials: list[Trial], chosen: Trial, *, by_stability: bool
+    sections: Sequence[Section], maps: dict[str, DomainMap], trials: list[Trial], chosen: Trial, *, by_stability: bool
 ) -> dict:
     number = chosen.number
     names = [f"D{i + 1}" for i in range(number)]
     samples = {}
     for section in sections:
-        answer, usable = answers[section.name], section.usable
-        share = np.bincount(answer.domain[usable], minlength=number) / max(usable.sum(), 1)
+        found, usable = maps[section.name], section.usable
+        share = np.bincount(found.domain[usable], minlength=number) / max(usable.sum(), 1)
         samples[section.name] = {
             "locations": int(usable.sum()),
             "share": {name: round(float(s), 6) for name, s in zip(names, share)},
-            "mean_confidence": round(float(answer.confidence[usable].mean()), 6) if usable.any() else None,
-            "boundary_share": round(float(answer.boundary[usable].mean()), 6) if usable.any() else None,
+            "mean_confidence": round(float(found.confidence[usable].mean()), 6) if usable.any() else None,
+            "boundary_share": round(float(found.boundary[usable].mean()), 6) if usable.any() else None,
         }
     return {
         "space": sections[0].space,

@@ -13,7 +13,7 @@ from focus_cli.analysis.embedding.space import MODES, Space, model_space
 from focus_cli.core import keys, provenance
 from focus_cli.core.device import choose_device
 from focus_cli.core.errors import BadInputError, MissingResourceError, UsageError
-from focus_cli.core.h5ad.analysis_result import write_answer
+from focus_cli.core.h5ad.analysis_result import write_analysis_result
 from focus_cli.core.h5ad.spatial_file import SpatialFile
 from focus_cli.core.progress import say
 from focus_cli.core.resources import check_memory, sample_size
@@ -74,7 +74,7 @@ def embed(
     sample
         A folder made by ``focus preprocess``. None: `image` is a slide without counts, asked on a grid over its tissue.
     out
-        The ``.h5ad`` to write, an answer of kind ``"embedding"``.
+        The ``.h5ad`` to write, an analysis result of kind ``"embedding"``.
     model
         Model folder; by default the model that travels with the package.
     reference
@@ -305,7 +305,7 @@ def _write(out: Path, stored: StoredSample, found: Embedding, record: dict, over
         "widths_um": list(record["settings"]["widths_um"]),
     }
     with SpatialFile(stored.path / keys.COUNTS_H5AD) as file:
-        write_answer(
+        write_analysis_result(
             out,
             file,
             KIND,

@@ -25,10 +25,10 @@ from focus_cli.analysis.significance.states import (
 from focus_cli.analysis.significance.umis import Molecules, read_molecules
 from focus_cli.core import keys, provenance
 from focus_cli.core.errors import BadInputError, UsageError
-from focus_cli.core.h5ad.analysis_result import write_answer
+from focus_cli.core.h5ad.analysis_result import write_analysis_result
 from focus_cli.core.h5ad.spatial_file import SpatialFile
 from focus_cli.core.progress import say
-from focus_cli.core.resources import answered_size, check_memory
+from focus_cli.core.resources import check_memory, result_size
 from focus_cli.core.statistics import FDR
 from focus_cli.core.storage import check_output
 from focus_cli.core.storage.kinds import INTERACTIONS
@@ -70,7 +70,7 @@ def find_interactions(
     enhanced
         A file of ``focus enhance``.
     out
-        The ``.h5ad`` to write, an answer of kind ``"interactions"``.
+        The ``.h5ad`` to write, an analysis result of kind ``"interactions"``.
     pairs
         See `read_pairs`.
     sample, model, reference
@@ -90,7 +90,7 @@ def find_interactions(
     check_output(out, INTERACTIONS, inputs=[enhanced, pairs, sample, model, reference], overwrite=overwrite)
     made_of = MadeOf(sample, model, reference)
     made_of.check()
-    check_memory("interactions", answered_size(enhanced), reference=reference is not None and model is not None)
+    check_memory("interactions", result_size(enhanced), reference=reference is not None and model is not None)
     table = read_pairs(pairs)
     with SpatialFile(enhanced) as file:
         names = pd.Index(file.var.index.astype(str))
@@ -125,7 +125,7 @@ def find_interactions(
         var = tests.table(table, ligands, receptors)
         x = tests.maps(var, ligands, receptors, len(file.obs))
         inputs = {"enhanced": enhanced, "pairs": pairs, **asdict(made_of)}
-        write_answer(
+        write_analysis_result(
             out,
             file,
             KIND,

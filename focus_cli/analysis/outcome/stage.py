@@ -20,15 +20,15 @@ from focus_cli.analysis.outcome.nested_cv import POOLINGS, cross, fit_together, 
 from focus_cli.analysis.outcome.scorer import Bags, Scorer, fit_scorer
 from focus_cli.analysis.outcome.target import Target, encode, read_clinical, require_enough
 from focus_cli.core.errors import BadInputError, UsageError
-from focus_cli.core.h5ad.analysis_result import write_answer
+from focus_cli.core.h5ad.analysis_result import write_analysis_result
 from focus_cli.core.h5ad.spatial_file import SpatialFile
 from focus_cli.core.provenance import describe_run
-from focus_cli.core.resources import answered_size, check_memory
+from focus_cli.core.resources import check_memory, result_size
 from focus_cli.core.storage import atomic_directory, atomic_file, check_output
 from focus_cli.core.storage.kinds import ATTENTION, OUTCOME_HEAD, OUTCOMES
 from focus_cli.core.storage.tables import write_table
 
-ANSWER = "outcome"
+RESULT = "outcome"
 _SUPPORT = 40  # locations of a donor by which another slide is called unlike the cohort
 NOTE = "Research only: not a medical device, not to be used for the care of a patient."
 
@@ -78,7 +78,7 @@ def fit_outcome(
     check_output(out, OUTCOME_HEAD, inputs=[*embeddings, table], overwrite=overwrite)
     if not embeddings:
         raise UsageError("no embeddings", hint="name the files written by focus embed")
-    check_memory("fit_outcome", [answered_size(path) for path in embeddings])
+    check_memory("fit_outcome", [result_size(path) for path in embeddings])
     # The table as a whole first: its mistakes need no embedding to be seen.
     asked = {"outcome": outcome, "positive": positive, "time": time, "event": event, "covariates": covariates}
     named = [_sample_of(path) for path in embeddings]
@@ -219,7 +219,7 @@ def apply_outcome(
     check_output(out, OUTCOMES, inputs=read, outputs=[attention], overwrite=overwrite)
     if attention is not None:
         check_output(attention, ATTENTION, inputs=read, overwrite=overwrite, option="--attention")
-    check_memory("outcome", [answered_size(path) for path in embeddings])
+    check_memory("outcome", [result_size(path) for path in embeddings])
     model = load_head(head)
     covariates = _covariates(model, table) if table is not None else None
     record = describe_run(
@@ -297,7 +297,7 @@ def _write_attention(
             "note": NOTE,
             **{key: value for key, value in row.items() if key != "sample"},
         }
-        write_answer(folder / f"{name}.h5ad", file, ANSWER, record, obs=obs, facts=facts)
+        write_analysis_result(folder / f"{name}.h5ad", file, RESULT, record, obs=obs, facts=facts)
 
 
 def format_scores(told: dict[str, Any]) -> str:

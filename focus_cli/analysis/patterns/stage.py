@@ -17,10 +17,10 @@ from focus_cli.analysis.significance.states import MadeOf, combined, facts_of, i
 from focus_cli.analysis.significance.umis import Molecules, read_molecules
 from focus_cli.core import keys, provenance
 from focus_cli.core.errors import BadInputError
-from focus_cli.core.h5ad.analysis_result import same_locations, write_answer
+from focus_cli.core.h5ad.analysis_result import same_locations, write_analysis_result
 from focus_cli.core.h5ad.spatial_file import SpatialFile
 from focus_cli.core.progress import say
-from focus_cli.core.resources import answered_size, check_memory
+from focus_cli.core.resources import check_memory, result_size
 from focus_cli.core.statistics import FDR
 from focus_cli.core.storage import check_output
 from focus_cli.core.storage.kinds import PATTERNS
@@ -61,12 +61,12 @@ def find_patterns(
     enhanced
         A file of ``focus enhance``.
     out
-        The ``.h5ad`` to write, an answer of kind ``"patterns"``.
+        The ``.h5ad`` to write, an analysis result of kind ``"patterns"``.
     sample, model, reference
         What `enhanced` was made of. With sample and model genes are also tested against the state of the tissue, told
         without them.
     celltypes
-        An answer of ``focus celltypes`` for the niches; by default they are made of the latent state of `enhanced`.
+        Analysis result of ``focus celltypes`` for the niches; by default the latent state of `enhanced` is used.
 
     Returns
     -------
@@ -84,7 +84,7 @@ def find_patterns(
     if celltypes is not None:
         with SpatialFile(celltypes):
             pass  # refuses what is not there or no AnnData
-    check_memory("patterns", answered_size(enhanced), reference=reference is not None and model is not None)
+    check_memory("patterns", result_size(enhanced), reference=reference is not None and model is not None)
     with SpatialFile(enhanced) as file:
         molecules = read_molecules(file, KIND)
         tested = np.flatnonzero(molecules.gene_totals >= options.min_molecules)
@@ -109,7 +109,7 @@ def find_patterns(
             var[keys.VAR_RELIABILITY] = file.var[keys.VAR_RELIABILITY].to_numpy()[tested]
         niches = _niches(file, composition, options)
         inputs = {"enhanced": enhanced, "celltypes": celltypes, **asdict(made_of)}
-        write_answer(
+        write_analysis_result(
             out,
             file,
             KIND,
@@ -141,14 +141,14 @@ def _test(molecules: Molecules, tested: np.ndarray, hidden) -> pd.DataFrame:
 def _composition(file: SpatialFile, celltypes: Path | None) -> tuple[pd.DataFrame, str]:
     """What niches are made of, and its name."""
     if celltypes is not None:
-        with SpatialFile(celltypes) as answer:
-            table = answer.obsm(keys.TYPES)
+        with SpatialFile(celltypes) as types:
+            table = types.obsm(keys.TYPES)
             if not isinstance(table, pd.DataFrame):
                 raise BadInputError(
                     f"{celltypes} has no table obsm[{keys.TYPES!r}]", hint="name a file of focus celltypes"
                 )
             _check_finite(table, f"obsm[{keys.TYPES!r}] of {celltypes}")
-            return table.iloc[same_locations(answer, file)].set_axis(file.obs.index, axis=0), keys.TYPES
+            return table.iloc[same_locations(types, file)].set_axis(file.obs.index, axis=0), keys.TYPES
     values = file.obsm(keys.LATENT)
     if values is None or not np.shape(values)[1]:
         raise BadInputError(

@@ -88,7 +88,7 @@ def combined(counts: np.ndarray, estimates: np.ndarray | None, hidden: HiddenGen
 
 
 def facts_of(hidden: HiddenGeneStates | None) -> dict[str, Any]:
-    """What an answer says of the tests that it rests on."""
+    """Record of the tests for an analysis result."""
     return {
         "tests": "counts and estimates" if hidden is not None else "counts",
         "model_met_sample": hidden is not None and hidden.met,

@@ -1,1 +1,1 @@
-"""AnnData files read in pieces, and answers: AnnData files of the same locations that say one thing about them."""
+"""AnnData files read in blocks, and analysis results: AnnData files of the same locations."""

@@ -1,7 +1,7 @@
-"""Answers: what a verb after enhancement says of locations, as an AnnData of the same locations.
+"""Analysis results: what a verb after enhancement found, as an AnnData of the same locations.
 
-An answer holds no expression. Its locations have the names and positions of the file that it was made of, so that
-scanpy and squidpy draw it as it is, and `same_locations` can lay it beside that file.
+An analysis result holds no expression. Its locations have the names and positions of the file that it was made from, so
+that scanpy and squidpy draw it directly and `same_locations` matches it to that file.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from focus_cli.core import keys
 from focus_cli.core.errors import BadInputError
 from focus_cli.core.h5ad.spatial_file import SpatialFile
 from focus_cli.core.storage import atomic_file, write_anndata
-from focus_cli.core.storage.kinds import ANSWERS, NEW_FILE
+from focus_cli.core.storage.kinds import ANALYSIS_RESULTS, NEW_FILE
 
 if TYPE_CHECKING:
     import pandas as pd
 
-# What an answer takes over from the file that it was made of, so that it is drawn in the same way.
+# Copied from the file that the result was made from, so that it is drawn in the same way.
 _GEOMETRY = ("sample_id", "mpp", "platform", "footprint_shape", "footprint_um", "pitch_um", "resolution_um")
 
 
-def write_answer(
+def write_analysis_result(
     out: Path,
     file: SpatialFile,
     kind: str,
@@ -41,16 +41,16 @@ def write_answer(
     uns: Mapping[str, Any] | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Write what was found of the locations of `file`.
+    """Write an analysis of the locations of `file`.
 
     Parameters
     ----------
     out
         The ``.h5ad`` to write.
     file
-        What the answer was made of: names, positions and thumbnails of its locations are taken over.
+        The file that was analysed; names, positions and thumbnails of its locations are copied.
     kind
-        What it answers, for instance ``"domains"``; stands in ``uns["focus"]["kind"]``.
+        Kind of analysis, for instance ``"domains"``; written to ``uns["focus"]["kind"]``.
     record
         Provenance, of `focus_cli.core.provenance.describe_run`.
     obs, var
@@ -81,23 +81,23 @@ def write_answer(
         adata.obsm[key] = values
     for key, values in sorted((layers or {}).items()):
         adata.layers[key] = values
-    told = {key: file.focus[key] for key in _GEOMETRY if key in file.focus}
-    told |= {key: _flat(value) for key, value in sorted((facts or {}).items())}
-    adata.uns[keys.UNS] = {"kind": kind, **told, "provenance": json.dumps(record, sort_keys=True, default=str)}
+    entries = {key: file.focus[key] for key in _GEOMETRY if key in file.focus}
+    entries |= {key: _flat(value) for key, value in sorted((facts or {}).items())}
+    adata.uns[keys.UNS] = {"kind": kind, **entries, "provenance": json.dumps(record, sort_keys=True, default=str)}
     if (spatial := file.uns(keys.UNS_SPATIAL)) is not None:
-        adata.uns[keys.UNS_SPATIAL] = _small_pictures(spatial)
+        adata.uns[keys.UNS_SPATIAL] = _small_images(spatial)
     for key, value in sorted((uns or {}).items()):
         adata.uns[key] = value
-    with atomic_file(out, overwrite, kind=ANSWERS.get(kind, NEW_FILE)) as temporary:
+    with atomic_file(out, overwrite, kind=ANALYSIS_RESULTS.get(kind, NEW_FILE)) as temporary:
         write_anndata(adata, temporary)
 
 
-def _small_pictures(spatial: Mapping[str, Any]) -> dict[str, Any]:
-    """The smaller picture of each library alone: with the larger one the pictures would outweigh the answers."""
+def _small_images(spatial: Mapping[str, Any]) -> dict[str, Any]:
+    """The low-resolution image of each library; the larger image would dominate the file size."""
     small = {}
     for library, entry in spatial.items():
-        pictures = entry.get("images", {})
-        kept = {"lowres": pictures["lowres"]} if "lowres" in pictures else pictures
+        images = entry.get("images", {})
+        kept = {"lowres": images["lowres"]} if "lowres" in images else images
         small[library] = {**entry, "images": kept}
     return small
 
@@ -107,31 +107,31 @@ def _flat(value: Any) -> Any:
 
 
 def require_kind(file: SpatialFile, kind: str, verb: str) -> None:
-    """Refuse a file that is not an answer of `kind`.
+    """Refuse a file that is not an analysis result of `kind`.
 
     Raises
     ------
     BadInputError
-        Naming what it is and the verb that makes the right one.
+        Naming its kind and the verb that writes the right one.
     """
     if file.kind != kind:
         raise BadInputError(f"{file.path} is {file.kind!r}, not {kind!r}", hint=f"{verb} writes one")
 
 
-def same_locations(answer: SpatialFile, file: SpatialFile) -> np.ndarray:
-    """Row of `answer` for every location of `file`, int64.
+def same_locations(result: SpatialFile, file: SpatialFile) -> np.ndarray:
+    """Row of `result` for every location of `file`, int64.
 
     Raises
     ------
     BadInputError
-        If a location of `file` is not in `answer`.
+        If a location of `file` is not in `result`.
     """
-    rows = answer.obs.index.get_indexer(file.obs.index)
+    rows = result.obs.index.get_indexer(file.obs.index)
     if (rows < 0).any():
         missing = file.obs.index[rows < 0]
         raise BadInputError(
-            f"{answer.path} says nothing of {len(missing):,} of the {len(rows):,} locations of {file.path} "
+            f"{result.path} lacks {len(missing):,} of the {len(rows):,} locations of {file.path} "
             f"(the first is {missing[0]})",
-            hint="both must be made of the same sample",
+            hint="both must be made from the same sample",
         )
     return rows.astype(np.int64)

@@ -165,7 +165,7 @@ class SpatialFile:
 
     @property
     def kind(self) -> str:
-        """What the file holds: ``"enhanced"``, ``"refined"``, an answer; ``"other"`` for a file of another program."""
+        """``"enhanced"``, ``"refined"``, the kind of an analysis result; ``"other"`` for a file of another program."""
         return str(self.focus.get("kind", "enhanced")) if self.is_focus else "other"
 
     @property

@@ -2,16 +2,16 @@
 
 from focus_cli.core.resources.estimates import STAGES, Needs, needs
 from focus_cli.core.resources.memory import available_mb, check_memory
-from focus_cli.core.resources.size import DEFAULT_SIZE, Size, answered_size, sample_size
+from focus_cli.core.resources.size import DEFAULT_SIZE, Size, result_size, sample_size
 
 __all__ = [
     "DEFAULT_SIZE",
     "STAGES",
     "Needs",
     "Size",
-    "answered_size",
     "available_mb",
     "check_memory",
     "needs",
+    "result_size",
     "sample_size",
 ]

@@ -32,8 +32,8 @@ def h5ad_matrix(path: Path) -> Shape | None:
     return None  # damaged
 
 
-def answered_matrix(path: Path) -> Shape | None:
-    """Locations, genes and stored raw counts of enhanced expression, or of an answer, which holds none."""
+def result_matrix(path: Path) -> Shape | None:
+    """Locations, genes and stored raw counts of enhanced expression, or of an analysis result, which holds none."""
     with _h5(path) as file:
         if file is None or "obs" not in file or "var" not in file:
             return None

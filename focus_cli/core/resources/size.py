@@ -9,7 +9,7 @@ from typing import Any
 
 from focus_cli.core import keys
 from focus_cli.core.errors import FocusError
-from focus_cli.core.resources.headers import answered_matrix, h5ad_matrix, image_pixels
+from focus_cli.core.resources.headers import h5ad_matrix, image_pixels, result_matrix
 from focus_cli.core.resources.raw import raw_matrix
 from focus_cli.core.storage.documents import read_json_object
 
@@ -102,15 +102,15 @@ def sample_size(
     )
 
 
-def answered_size(path: str | Path) -> Size:
-    """Size of an .h5ad of ``focus enhance`` or of an answer: locations, genes, and entries of its raw counts.
+def result_size(path: str | Path) -> Size:
+    """Size of an .h5ad of ``focus enhance`` or of an analysis result: locations, genes, and entries of its raw counts.
 
     Returns
     -------
     Size
         `DEFAULT_SIZE` where the header cannot be read: whoever opens the file says what is wrong with it.
     """
-    matrix = answered_matrix(Path(path))
+    matrix = result_matrix(Path(path))
     return DEFAULT_SIZE if matrix is None else Size(*matrix)
 
 

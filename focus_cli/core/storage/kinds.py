@@ -296,12 +296,12 @@ ENHANCED = _h5ad("enhanced", "an enhanced file")
 REFINED = _h5ad("refined", "a refined file")
 EMBEDDING = _h5ad("embedding", "an embedding")
 DOMAINS_MAP = _h5ad("domains", "a map of domains")
-CELL_TYPES = _h5ad("celltypes", "an answer of focus celltypes")
-PATTERNS = _h5ad("patterns", "an answer of focus patterns")
-INTERACTIONS = _h5ad("interactions", "an answer of focus interactions")
-ANNOTATION = _h5ad("annotation", "an answer of focus annotate")
+CELL_TYPES = _h5ad("celltypes", "an analysis result of focus celltypes")
+PATTERNS = _h5ad("patterns", "an analysis result of focus patterns")
+INTERACTIONS = _h5ad("interactions", "an analysis result of focus interactions")
+ANNOTATION = _h5ad("annotation", "an analysis result of focus annotate")
 ATTENTION_MAP = _h5ad("outcome", "a map of focus outcome")
-WHY = _h5ad("why", "an answer of focus why")
+WHY = _h5ad("why", "an analysis result of focus why")
 TRUTH = _h5ad("truth", "the truth of a hold-out")
 EXPORTED_H5AD = Kind("an .h5ad of focus export", False, _is_exported_h5ad)
 
@@ -322,7 +322,7 @@ COHORT_PAGE = Kind("a cohort report", False, partial(_is_page, r"<title>FOCUS co
 PICTURE = Kind("a picture of FOCUS", False, _is_png)
 NUCLEI = Kind("a table of nuclei", False, _is_nuclei)
 # By what stands in ``uns["focus"]["kind"]``.
-ANSWERS = {
+ANALYSIS_RESULTS = {
     "embedding": EMBEDDING,
     "domains": DOMAINS_MAP,
     "celltypes": CELL_TYPES,

@@ -1,4 +1,4 @@
-"""The picture of an answer of ``focus why``: maps of the whole and its parts, and single locations taken apart."""
+"""Figure of an analysis result of ``focus why``: maps of the estimate and its parts, details of single locations."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _DPI = 110
 
 
 def draw(path: Path, out: Path, *, overwrite: bool = False) -> Path:
-    """Draw an answer of kind ``"why"``.
+    """Draw an analysis result of kind ``"why"``.
 
     One row per gene: the whole, then its parts, on one scale, in log2 over the gene's level. Below, one row per gene
     and location that were asked about: its neighbours' contributions, and its largest parts.
@@ -33,7 +33,7 @@ def draw(path: Path, out: Path, *, overwrite: bool = False) -> Path:
     Parameters
     ----------
     path
-        The answer.
+        The analysis result.
     out
         PNG to write.
     """

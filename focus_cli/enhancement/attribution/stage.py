@@ -10,7 +10,7 @@ import pandas as pd
 
 from focus_cli.core import keys, provenance
 from focus_cli.core.errors import UsageError
-from focus_cli.core.h5ad.analysis_result import write_answer
+from focus_cli.core.h5ad.analysis_result import write_analysis_result
 from focus_cli.core.h5ad.spatial_file import SpatialFile
 from focus_cli.core.progress import say
 from focus_cli.core.resources import check_memory, sample_size
@@ -85,7 +85,7 @@ def why(
     sample
         A folder made by ``focus preprocess``.
     out
-        The ``.h5ad`` to write, an answer of kind ``"why"``.
+        The ``.h5ad`` to write, an analysis result of kind ``"why"``.
     model
         Model folder; by default the model that travels with the package.
     reference
@@ -204,7 +204,7 @@ def _write(out: Path, stored: StoredSample, found: Explained, record: dict, over
         "largest_remainder": found.details.error,
     }
     with SpatialFile(stored.path / keys.COUNTS_H5AD) as file:
-        write_answer(
+        write_analysis_result(
             out,
             file,
             KIND,

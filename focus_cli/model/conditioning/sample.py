@@ -34,7 +34,7 @@ class SampleData:
     Attributes
     ----------
     counts
-        CSR float32, locations × genes of the panel; or what answers ``counts[rows]`` and ``counts.sum(axis)`` as that
+        CSR float32, locations × genes of the panel; or an object with ``counts[rows]`` and ``counts.sum(axis)`` as that
         does and reads them when it is asked (`focus_cli.model.corpus`).
     genes
         The panel, in the order of `counts`: names as index, Ensembl ids (or "") under ``gene_ids``.

@@ -1,4 +1,4 @@
-"""Counts on disk that answer as a sparse matrix does: rows of it, and its sums."""
+"""Counts on disk with the interface of a sparse matrix: rows and sums."""
 
 from __future__ import annotations
 

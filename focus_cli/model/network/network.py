@@ -236,7 +236,7 @@ class FocusNet(nn.Module):
         h = self.latent_in(offset) + condition.context
         for block in self.blocks:
             h = block(h, signal)
-        # At the end of the path the point is the answer; at its start the prior's mean is.
+        # At the end of the path the point is the estimate; at its start the prior's mean is.
         return condition.mean + t[:, None] * offset + self.out(h)
 
     def posterior_mean(self, condition: Condition) -> Tensor:

@@ -11,7 +11,7 @@ from pathlib import Path
 from focus_cli.core.errors import MissingResourceError, UsageError
 from focus_cli.core.h5ad.spatial_file import SpatialFile
 from focus_cli.core.provenance import describe_run
-from focus_cli.core.resources import answered_size, check_memory
+from focus_cli.core.resources import check_memory, result_size
 from focus_cli.core.storage import check_output
 from focus_cli.core.storage.kinds import EXPORTED_H5AD, SPATIALDATA, VITESSCE
 from focus_cli.reporting.export.anndata_file import write_anndata
@@ -66,7 +66,7 @@ def export(
     """
     enhanced, analyses, out = Path(enhanced), [Path(a) for a in analyses], Path(out)
     _check(enhanced, analyses, to, out, genes, overwrite)
-    check_memory("export", answered_size(enhanced))
+    check_memory("export", result_size(enhanced))
     with ExitStack() as stack:
         file = stack.enter_context(SpatialFile(enhanced))
         opened = [stack.enter_context(SpatialFile(a)) for a in analyses]

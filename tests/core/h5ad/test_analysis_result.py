@@ -1,4 +1,4 @@
-"""Answers keep the names, positions and pictures of what they were made of."""
+"""Analysis results keep the names, positions and images of the file that they were made from."""
 
 import anndata as ad
 import numpy as np
@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from focus_cli.core.errors import BadInputError, OutputExistsError
-from focus_cli.core.h5ad.analysis_result import require_kind, same_locations, write_answer
+from focus_cli.core.h5ad.analysis_result import require_kind, same_locations, write_analysis_result
 from focus_cli.core.h5ad.spatial_file import SpatialFile
 
 
@@ -31,7 +31,7 @@ def test_an_answer_stands_on_the_locations_of_its_source(source, tmp_path):
     with SpatialFile(source) as file:
         obs = pd.DataFrame({"domain": pd.Categorical(list("aabba"))}, index=file.obs.index)
         facts = {"resolution": 0.5, "scores": [1, 2]}
-        write_answer(out, file, "domains", {"command": "domains"}, obs=obs, obsm={"p": np.eye(5)}, facts=facts)
+        write_analysis_result(out, file, "domains", {"command": "domains"}, obs=obs, obsm={"p": np.eye(5)}, facts=facts)
     read = ad.read_h5ad(out)
     assert list(read.obs_names) == [f"l{i}" for i in range(5)] and list(read.obs["domain"]) == list("aabba")
     assert np.array_equal(read.obsm["spatial_um"], 2 * read.obsm["spatial"]) and read.n_vars == 0
@@ -47,7 +47,7 @@ def test_an_answer_stands_on_the_locations_of_its_source(source, tmp_path):
 
 def test_an_answer_is_not_written_over(source, tmp_path):
     with SpatialFile(source) as file, pytest.raises(OutputExistsError):
-        write_answer(source, file, "domains", {})
+        write_analysis_result(source, file, "domains", {})
 
 
 def test_locations_are_found_by_name_and_a_stranger_is_refused(source, tmp_path):

@@ -12,7 +12,7 @@ from scipy import sparse
 
 from focus_cli import platforms
 from focus_cli.core import keys
-from focus_cli.core.resources import DEFAULT_SIZE, Size, answered_size, sample_size
+from focus_cli.core.resources import DEFAULT_SIZE, Size, result_size, sample_size
 from focus_cli.core.storage import open_sample
 from focus_cli.platforms.preprocessing import preprocess
 from focus_cli.simulation import simulate
@@ -49,15 +49,15 @@ def test_counts_that_are_being_written_do_not_stop_the_plan(stored, tmp_path):
 def test_enhanced_files_and_answers_are_as_large_as_their_counts(enhanced_study, tmp_path):
     path = min(enhanced_study.enhanced.values())
     adata = anndata.read_h5ad(path)
-    size = answered_size(path)  # X is dense: its entries are not what work grows with
+    size = result_size(path)  # X is dense: its entries are not what work grows with
     assert (size.locations, size.genes, size.nonzeros) == (*adata.shape, adata.layers["counts"].nnz) and size.known
     adata[:, :0].write_h5ad(tmp_path / "answer.h5ad")
-    assert answered_size(tmp_path / "answer.h5ad").locations == adata.n_obs
+    assert result_size(tmp_path / "answer.h5ad").locations == adata.n_obs
     bare = anndata.AnnData(obs=adata.obs[[]])
     bare.write_h5ad(tmp_path / "bare.h5ad")
-    assert answered_size(tmp_path / "bare.h5ad") == Size(adata.n_obs, 0, 0)
+    assert result_size(tmp_path / "bare.h5ad") == Size(adata.n_obs, 0, 0)
     (tmp_path / "cut.h5ad").write_bytes(path.read_bytes()[:2000])
-    assert answered_size(tmp_path / "cut.h5ad") == answered_size(tmp_path / "none.h5ad") == DEFAULT_SIZE
+    assert result_size(tmp_path / "cut.h5ad") == result_size(tmp_path / "none.h5ad") == DEFAULT_SIZE
 
 
 @pytest.mark.parametrize("text", ["", "{", json.dumps({"n_locations": "many"}), "[]"])

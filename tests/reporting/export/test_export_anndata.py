@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from focus_cli.core.errors import EXIT_USAGE, BadInputError, MissingResourceError, OutputExistsError, UsageError
-from focus_cli.core.h5ad.analysis_result import write_answer
+from focus_cli.core.h5ad.analysis_result import write_analysis_result
 from focus_cli.core.h5ad.spatial_file import SpatialFile
 from focus_cli.reporting.export import export
 
@@ -61,7 +61,7 @@ def test_names_that_clash_are_told_apart_and_order_does_not_matter(given, tmp_pa
     enhanced, _ = given
     with SpatialFile(enhanced) as file:
         obs = pd.DataFrame({"reliability": np.arange(len(file.obs)) / 1000}, index=file.obs.index)
-        write_answer(tmp_path / "r.h5ad", file, "outcome", fake_analyses.RECORD, obs=obs)
+        write_analysis_result(tmp_path / "r.h5ad", file, "outcome", fake_analyses.RECORD, obs=obs)
     # The same locations in another order: names decide, not rows.
     shuffled = anndata.read_h5ad(tmp_path / "r.h5ad")[::-1].copy()
     shuffled.write_h5ad(tmp_path / "s.h5ad")
