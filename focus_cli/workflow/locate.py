@@ -1,21 +1,16 @@
-"""Where the workflow's files are: beside the package in a checkout, under share/ where it is installed."""
+"""Where the workflow's files are: beside the package in a checkout, within it where it is installed."""
 
 from __future__ import annotations
 
-import site
-import sysconfig
-from collections.abc import Iterator
 from pathlib import Path
 
 import focus_cli
 from focus_cli.core.errors import MissingResourceError
 
 
-def _homes() -> Iterator[Path]:
-    yield Path(focus_cli.__file__).resolve().parents[1]
-    yield Path(sysconfig.get_path("data")) / "share" / "focus-st"
-    if base := site.getuserbase():
-        yield Path(base) / "share" / "focus-st"
+def _homes() -> tuple[Path, Path]:
+    package = Path(focus_cli.__file__).resolve().parent
+    return package.parent, package / "workflow" / "shipped"
 
 
 def home() -> Path:

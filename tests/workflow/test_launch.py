@@ -98,25 +98,14 @@ def test_init_writes_a_valid_study_once(tmp_path):
     assert {path: path.read_bytes() for path in written} == before
 
 
-def test_the_workflow_is_found_beside_the_package_or_under_share(repo, tmp_path, monkeypatch):
+def test_the_workflow_is_found_beside_the_package_or_within_it(repo, tmp_path, monkeypatch):
     assert locate.snakefile() == repo / "workflows" / "Snakefile"
-    installed = tmp_path / "share" / "focus-st" / "workflows"
+    package = tmp_path / "lib" / "focus_cli"
+    installed = package / "workflow" / "shipped" / "workflows"
     installed.mkdir(parents=True)
     (installed / "Snakefile").touch()
-    monkeypatch.setattr(locate.focus_cli, "__file__", str(tmp_path / "lib" / "focus_cli" / "__init__.py"))
-    monkeypatch.setattr(locate.sysconfig, "get_path", lambda name: str(tmp_path))
+    monkeypatch.setattr(locate.focus_cli, "__file__", str(package / "__init__.py"))
     assert locate.snakefile() == installed / "Snakefile"
     (installed / "Snakefile").unlink()
-    monkeypatch.setattr(locate.site, "getuserbase", lambda: str(tmp_path / "nowhere"))
     with pytest.raises(MissingResourceError, match="Snakefile is not installed"):
         locate.snakefile()
-
-
-def test_every_file_of_the_workflow_is_installed(repo):
-    import tomllib
-
-    patterns = tomllib.loads((repo / "pyproject.toml").read_text())["tool"]["setuptools"]["data-files"]
-    installed = {path for globs in patterns.values() for glob in globs for path in repo.glob(glob)}
-    for folder in ("workflows", "rules", "config"):
-        missing = {p for p in (repo / folder).rglob("*") if p.is_file()} - installed
-        assert not missing, f"not in pyproject's data-files: {missing}"
