@@ -12,9 +12,10 @@ from focus_cli.cli.options import PATH, overwrite_option, seed_option
 
 @click.group("annotate", cls=SuggestingGroup, context_settings={"help_option_names": ["-h", "--help"]})
 def command() -> None:
-    """Carry a pathologist's labels from a few locations to all of them, on sections of other donors too.
+    """Transfer a pathologist's labels from a few locations to all locations, also of other donors.
 
-    `fit` makes a small head on frozen embeddings and measures it on donors that it did not see; `apply` draws the map.
+    `fit` trains a small classification head on frozen embeddings and evaluates it on held-out donors; `apply` annotates
+    a sample.
 
     Examples:
 
@@ -27,17 +28,17 @@ def command() -> None:
 @command.command("fit")
 @click.argument("embeddings", metavar="EMB.h5ad...", nargs=-1, type=PATH)
 @click.option("--labels", required=True, type=PATH, help="Table with the columns sample, location, label [, donor].")
-@click.option("--out", required=True, type=PATH, help="Folder of the head to write.")
-@click.option("--ignore", multiple=True, metavar="LABEL", help="Leave rows of this label out. Repeatable.")
-@click.option("--against-rest", metavar="LABEL", help="Tell this label from all others together.")
+@click.option("--out", required=True, type=PATH, help="Head folder to write.")
+@click.option("--ignore", multiple=True, metavar="LABEL", help="Exclude rows with this label. Repeatable.")
+@click.option("--against-rest", metavar="LABEL", help="Classify this label against all others.")
 @click.option(
     "--leave-out",
     type=click.Choice(["donor", "block"]),
     default="donor",
     show_default=True,
-    help="What the head is scored on: donors it did not see, or (one donor only) blocks of tissue it did not see.",
+    help="Cross-validation: hold out donors, or (for a single donor) blocks of tissue.",
 )
-@click.option("--per-class", type=click.IntRange(min=1), help="Use so many labels of each class.  [default: all]")
+@click.option("--per-class", type=click.IntRange(min=1), help="Number of labels to use of each class.  [default: all]")
 @seed_option
 @overwrite_option
 def fit(
@@ -53,9 +54,9 @@ def fit(
 ) -> None:
     """Fit a head on labelled locations.
 
-    The embeddings are files of `focus embed`, all made with one model in one mode. A donor is what the column donor
-    says, else each sample is its own. The head is scored with each donor left out in turn; its penalty and its
-    calibration are chosen within the other donors.
+    The embeddings are files of `focus embed`, all made with one model in one mode. Without a column donor, each sample
+    is its own donor. The head is scored by nested cross-validation: each donor is held out in turn, and penalty and
+    calibration are chosen on the other donors.
 
     Examples:
 
@@ -68,7 +69,7 @@ def fit(
     from focus_cli.analysis.annotation import fit_annotation, format_scores
     from focus_cli.core.progress import say
 
-    told = fit_annotation(
+    record = fit_annotation(
         embeddings,
         labels,
         out,
@@ -79,14 +80,14 @@ def fit(
         seed=seed,
         overwrite=overwrite,
     )
-    print(format_scores(told))
+    print(format_scores(record))
     say(f"annotate: {out}")
 
 
 @command.command("apply")
 @click.argument("embedding", metavar="EMB.h5ad", type=PATH)
 @click.option("--head", required=True, type=PATH, help="Folder of `focus annotate fit`.")
-@click.option("--out", required=True, type=PATH, help="The .h5ad to write.")
+@click.option("--out", required=True, type=PATH, help="Analysis result to write (.h5ad).")
 @click.option(
     "--abstain-above",
     type=click.FloatRange(min=0, min_open=True),

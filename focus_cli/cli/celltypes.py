@@ -12,33 +12,33 @@ from focus_cli.cli.options import PATH, gene_table_option, overwrite_option, see
 @click.command("celltypes")
 @click.argument("enhanced", metavar="ENHANCED.h5ad", type=PATH)
 @click.option("--reference", type=PATH, required=True, help="Folder made by `focus reference`, with cell types.")
-@click.option("--out", type=PATH, required=True, help="The .h5ad to write.")
+@click.option("--out", type=PATH, required=True, help="Analysis result to write (.h5ad).")
 @click.option(
     "--unit",
     type=click.Choice(["auto", "spots", "cells"]),
     default="auto",
     show_default=True,
-    help="What a location is: spots hold several cells, cells are one each. auto: as the platform says.",
+    help="What a location is: spots hold several cells, cells are one each; auto follows the platform.",
 )
 @click.option(
     "--cells-per-location",
     "cells",
     type=click.FloatRange(min=1),
-    help="Mean number of cells of a spot or bin; by default what its area holds of dense tissue (with --same-platform: "
-    "or fewer, as the counts scatter).",
+    help="Mean number of cells of a spot or bin.  [default: that of dense tissue in its area; with --same-platform, "
+    "fewer where the scatter of the counts suggests it]",
 )
 @click.option(
     "--same-platform",
     is_flag=True,
-    help="The reference was measured in the same way as the sample: genes need no gains.",
+    help="The reference was measured on the same platform as the sample; no gene-specific gains are fitted.",
 )
-@click.option("--alone", is_flag=True, help="Estimate each location from its own counts, without its neighbours.")
+@click.option("--alone", is_flag=True, help="Estimate each location from its own counts alone, without its neighbours.")
 @click.option(
     "--max-genes",
     type=click.IntRange(min=10),
     default=1000,
     show_default=True,
-    help="Genes to use, those that tell types apart best.",
+    help="Number of genes to use: those that distinguish the types best.",
 )
 @gene_table_option
 @seed_option
@@ -55,10 +55,11 @@ def command(
     seed: int,
     overwrite: bool,
 ):
-    """Cell types: shares of a spot, or the type of a cell, with 90 % intervals.
+    """Estimate cell-type proportions of spots, or the type of each cell, with 90 % intervals.
 
-    The raw counts are explained by the types of the reference; what neighbours hold is a hint, weighted by the latent
-    states of the enhanced file. Errors and intervals are calibrated on sections made of the reference's cells.
+    The raw counts are modelled as a mixture of the types of the reference. Neighbours inform each location, weighted by
+    the latent states of the enhanced file. Errors and intervals are calibrated on sections simulated from the
+    reference's cells.
 
     Examples:
 

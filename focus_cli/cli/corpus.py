@@ -11,15 +11,15 @@ from focus_cli.cli.options import PATH
 
 @click.command("corpus")
 @click.argument("samples", metavar="[SAMPLE_DIR]...", nargs=-1, type=PATH)
-@click.option("--out", type=PATH, required=True, help="Corpus to make, or to add to.")
-@click.option("--verify", is_flag=True, help="Compare every file of the corpus with its SHA-256, once all is packed.")
-@click.option("--overwrite", is_flag=True, help="Pack the samples again, whatever the corpus holds of them.")
+@click.option("--out", type=PATH, required=True, help="Corpus to write or to add to.")
+@click.option("--verify", is_flag=True, help="Afterwards, compare every file of the corpus with its SHA-256.")
+@click.option("--overwrite", is_flag=True, help="Pack the samples again, even if the corpus contains them.")
 def command(samples: tuple[Path, ...], out: Path, verify: bool, overwrite: bool):
-    """Pack samples into a corpus that training streams from: the whole of it is never in memory.
+    """Pack samples into a corpus, from which training streams without loading it into memory.
 
-    Counts and image features lie uncompressed, in the order of the tissue, in shards named by their content. Samples
-    that are in the corpus from the same files are left as they are: the same command adds samples, and goes on after
-    an interruption. A model trained from a corpus is the same, to the byte, as from the sample folders.
+    Counts and image features are stored uncompressed, in spatial order, in shards named by their content. Samples that
+    the corpus already contains are skipped, so the same command adds samples and continues after an interruption. A
+    model trained from a corpus is identical, byte for byte, to one trained from the sample folders.
 
     Examples:
 

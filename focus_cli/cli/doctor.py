@@ -13,16 +13,16 @@ _EXIT_FAILED = 1
 def command(context: click.Context, as_json: bool) -> None:
     """Check whether this machine can run FOCUS.
 
-    One line per check: PASS, WARN (something optional is not there, or is slow) or FAIL, each with what to do about
-    it: Python and packages, PyTorch and the GPUs, the codecs of slides, schedulers, memory and other limits, the disk
-    here and on scratch, locks, clocks, published encoders. The exit code is 1 if anything fails.
+    Prints one line per check: PASS, WARN (something optional is missing or slow) or FAIL, with a suggestion. Checks
+    cover Python and packages, PyTorch and GPUs, slide codecs, schedulers, memory and other limits, local and scratch
+    disks, file locks, clocks, and published encoders. The exit code is 1 if any check fails.
 
     \b
-    This machine:
+    Check this machine:
         focus doctor
-    A node of a Slurm cluster, with a GPU:
+    Check a GPU node of a Slurm cluster:
         srun --partition=gpu --gpus=1 focus doctor
-    For a program:
+    Write the checks as JSON:
         focus doctor --json > doctor.json
     """
     from focus_cli.workflow import health

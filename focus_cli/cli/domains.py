@@ -11,26 +11,28 @@ from focus_cli.cli.options import PATH, overwrite_option, seed_option
 
 @click.command("domains")
 @click.argument("files", metavar="FILE.h5ad...", nargs=-1, type=PATH)
-@click.option("--out", type=PATH, required=True, help="Folder to make: SAMPLE.h5ad for each sample, domains.json.")
+@click.option("--out", type=PATH, required=True, help="Folder to write: SAMPLE.h5ad for each sample, and domains.json.")
 @click.option(
-    "--n-domains", type=click.IntRange(min=2), help="How many.  [default: as many as come out again from halves]"
+    "--n-domains",
+    type=click.IntRange(min=2),
+    help="Number of domains.  [default: chosen by stability on halves of the locations]",
 )
 @click.option(
     "--ignore-depth",
     is_flag=True,
-    help="Do not look at how many molecules a location gave: where capture decides it, and not tissue.",
+    help="Do not use total counts per location; for sections where they reflect capture efficiency, not tissue.",
 )
 @seed_option
 @overwrite_option
 def command(
     files: tuple[Path, ...], out: Path, n_domains: int | None, ignore_depth: bool, seed: int, overwrite: bool
 ) -> None:
-    """Divide tissue into domains, the same ones in all samples of a cohort.
+    """Find spatial domains that are shared by all samples of a cohort.
 
-    Files are embeddings (`focus embed`, of one model and one --mode), or enhanced expression (`focus enhance`). The
-    latter holds what varies in these samples alone and no other: give it where there is no H&E and the model has
-    seen other patients. A location's domain comes with a confidence: how far it stays when domains are found again
-    from halves of the locations, and under posterior draws (--samples of either verb).
+    Files are embeddings (`focus embed`, of one model and one --mode) or enhanced files (`focus enhance`). Use enhanced
+    files if there is no H&E and the model was trained on other patients: they capture the variation within these
+    samples. Each location has a confidence: the stability of its domain when domains are found from halves of the
+    locations, and under posterior draws (--samples of either command).
 
     Examples:
 

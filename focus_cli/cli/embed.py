@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 @click.command("embed")
 @click.argument("sample", metavar="[SAMPLE_DIR]", type=PATH, required=False)
 @click.option("--out", type=PATH, required=True, help="Embedding .h5ad to write.")
-@click.option("--model", type=PATH, help="Model folder; by default focus-nano, which is installed.")
+@click.option("--model", type=PATH, help="Model folder.  [default: the shipped focus-nano]")
 @click.option("--reference", type=PATH, help="Folder made by `focus reference`.")
 @click.option(
     "--mode",
     type=click.Choice(["auto", "joint", "expression", "histology"]),
     default="auto",
     show_default=True,
-    help="What is looked at; auto: counts and the image, as far as the sample has them. Samples that shall be compared "
-    "need the same.",
+    help="Data to embed; auto uses counts and image, if the sample has them. Samples can be compared only if they were "
+    "embedded in the same mode.",
 )
-@click.option("--histology-only", is_flag=True, help="The same as --mode histology. Without a sample: --image.")
+@click.option("--histology-only", is_flag=True, help="Same as --mode histology. Without a sample, --image is embedded.")
 @click.option("--image", type=PATH, help="A slide without counts: TIFF, SVS, JPEG or PNG.")
 @click.option("--mpp", type=click.FloatRange(min=0, min_open=True), help="µm per pixel of --image.")
-@click.option("--force", is_flag=True, help="Go on where --image is no H&E; warn instead.")
+@click.option("--force", is_flag=True, help="Continue with a warning if --image is not an H&E.")
 @click.option(
     "--resolution-um", type=click.FloatRange(min=0, min_open=True), help="Pitch of the grid over --image, µm."
 )
@@ -62,10 +62,10 @@ def command(
     seed: int,
     overwrite: bool,
 ):
-    """Represent each location, its neighbourhood and the whole section as vectors.
+    """Embed each location, its neighbourhood and the whole section as vectors.
 
-    From counts and H&E together, from counts, or from H&E alone. Vectors of samples that were embedded with the same
-    model, --mode and --widths-um lie in the same space (uns["focus"]["space"]) and can be compared.
+    Vectors are computed from counts and H&E, from counts, or from H&E alone. Vectors of samples that were embedded with
+    the same model, --mode and --widths-um share one space (uns["focus"]["space"]) and can be compared.
 
     Examples:
 

@@ -1,4 +1,4 @@
-"""How a command ends that did not end well: what its exception means for the user, in one line."""
+"""How a failed command ends: the one-line error that an exception stands for."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LESS_MEMORY = (
     "train: lower batch_points, view_locations or genes_per_view (--config), or a smaller --preset; "
     "enhance: fewer --genes; preprocess: coarser --bin-um"
 )
-# What libraries say in exceptions of other kinds where memory, or the address space for a thread, is not to be had.
+# Texts of other exceptions that libraries raise where memory, or address space for a thread, is not available.
 _NO_MEMORY = (
     "allocate memory",
     "memory allocation",
@@ -30,18 +30,18 @@ _NO_MEMORY = (
 
 
 def refusal_of(error: BaseException) -> FocusError | None:
-    """The refusal that an exception stands for; None where it is a defect.
+    """The error that an exception stands for; None if it is a defect.
 
-    Files that cannot be written and memory that is not there come out of libraries as all kinds of exceptions.
+    Libraries raise many kinds of exceptions where a file cannot be written or memory is not available.
     """
-    from focus_cli.core.storage.faults import fault_of  # at need: its package loads NumPy, and --help shall not
+    from focus_cli.core.storage.faults import fault_of  # imported here: its package loads NumPy, which --help must not
 
     if (fault := fault_of(error)) is not None:
         return fault
     if isinstance(error, FocusError):
         return error
     if isinstance(error, FileNotFoundError) and not _has_folder():
-        return MissingResourceError("the folder that this was started in is gone", hint="cd into one that exists")
+        return MissingResourceError("the current folder no longer exists", hint="cd into a folder that exists")
     return FocusError("out of memory", hint=_LESS_MEMORY) if _out_of_memory(error) else None
 
 
@@ -57,20 +57,20 @@ def _out_of_memory(error: BaseException) -> bool:
     from focus_cli.core.storage.faults import chain_of
 
     for one in chain_of(error):
-        # PyTorch has a RuntimeError of its own for a full GPU, and is not imported here.
+        # PyTorch has its own RuntimeError for a full GPU, and is not imported here.
         if isinstance(one, MemoryError) or type(one).__name__ == "OutOfMemoryError":
             return True
         if isinstance(one, (OSError, RuntimeError, ImportError, SystemError)):
-            said = str(one).lower()
-            if any(words in said for words in _NO_MEMORY):
+            text = str(one).lower()
+            if any(phrase in text for phrase in _NO_MEMORY):
                 return True
     return False
 
 
 def quiet_hooks() -> None:
-    """Let no exception that cannot be raised print a traceback where it follows from a fault or a signal.
+    """Print no traceback for exceptions that cannot be raised and that follow from a fault or a signal.
 
-    A file that could not be closed for want of space is remembered: what was written to it is not taken for whole.
+    A file that could not be closed for lack of space is recorded, so that it is not accepted as complete.
     """
     before, before_thread, before_any = sys.unraisablehook, threading.excepthook, sys.excepthook
 
@@ -84,16 +84,16 @@ def quiet_hooks() -> None:
             return True
         return isinstance(error, KeyboardInterrupt) or noted_signal() is not None or _out_of_memory(error)
 
-    def unraisable(told: Any) -> None:
-        if not expected(told.exc_value):
-            before(told)
+    def unraisable(event: Any) -> None:
+        if not expected(event.exc_value):
+            before(event)
 
-    def in_thread(told: Any) -> None:
-        if not expected(told.exc_value):
-            before_thread(told)
+    def in_thread(event: Any) -> None:
+        if not expected(event.exc_value):
+            before_thread(event)
 
     def uncaught(kind: type[BaseException], error: BaseException, trace: Any) -> None:
-        # Extension modules print through it what they cannot raise, as HDF5's do where an object is closed.
+        # Extension modules such as HDF5's print through it what they cannot raise when an object is closed.
         if not expected(error):
             before_any(kind, error, trace)
 
@@ -101,7 +101,7 @@ def quiet_hooks() -> None:
 
 
 def remove_temporaries() -> None:
-    """Remove what this process is at work on: the last thing that it does."""
+    """Remove the unfinished outputs of this process; called last."""
     if (temporaries := sys.modules.get("focus_cli.core.storage.temporaries")) is not None:
         temporaries.remove_held()
 
@@ -109,8 +109,8 @@ def remove_temporaries() -> None:
 def leave(code: int) -> NoReturn:
     """End the process with an exit code.
 
-    Where a file could not be written or memory was short, libraries are not given another chance to fail at exit: HDF5
-    would try again to write what it still holds, and crash.
+    After a failed write or a lack of memory, the exit handlers of libraries are skipped: HDF5 would try to write its
+    buffers again and crash.
     """
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError, AttributeError):

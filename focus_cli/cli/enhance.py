@@ -27,53 +27,60 @@ if TYPE_CHECKING:
 @click.option(
     "--model",
     type=PATH,
-    help="Model folder, or self to train one on this sample alone; by default focus-nano, which is installed.",
+    help="Model folder, or self to train a model on this sample.  [default: the shipped focus-nano]",
 )
 @click.option("--reference", type=PATH, help="Folder made by `focus reference`, or an scRNA-seq .h5ad.")
 @click.option(
     "--orthologues",
     is_flag=True,
-    help="A --reference .h5ad of the other species (human, mouse) is meant: its one-to-one orthologues are used.",
+    help="Accept a --reference .h5ad of the other species (human, mouse) and use its one-to-one orthologues.",
 )
 @click.option(
-    "--cell-type", "cell_type", help="Column of obs with the cell types of a --reference .h5ad; guessed if not given."
+    "--cell-type", "cell_type", help="Column of obs with the cell types of a --reference .h5ad.  [default: guessed]"
 )
 @click.option(
     "--genes",
     default="all",
     show_default=True,
-    help="measured: the panel; all: also the genes that the reference or the model adds; or a file of names.",
+    help="Genes to write. measured: the panel; all: also those that the reference or the model adds; or a file of "
+    "names.",
 )
 @click.option(
-    "--resolution-um", type=click.FloatRange(min=0, min_open=True), help="Grid of the refined file (or of a slide), µm."
+    "--resolution-um",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Pitch of the grid of the refined file, or of a slide, µm.",
 )
-@click.option("--points", type=PATH, help="Table of places with x_um, y_um for the refined file: `focus nuclei`.")
-@click.option("--refined", type=PATH, help="Second .h5ad, on the grid of --resolution-um or at --points.")
+@click.option(
+    "--points", type=PATH, help="Table with coordinates x_um, y_um for the refined file, e.g. of `focus nuclei`."
+)
+@click.option("--refined", type=PATH, help="Refined .h5ad to write, on the grid of --resolution-um or at --points.")
 @click.option(
     "--histology-only",
     is_flag=True,
-    help="Ignore the counts: predict from the image alone. Without a sample, --image is a whole slide.",
+    help="Ignore the counts and predict from the image alone. Without a sample, --image is a whole slide.",
 )
-@click.option("--picture", type=PATH, help="Overview to draw (.png).  [default for a whole slide: OUT with .png]")
+@click.option(
+    "--picture", type=PATH, help="Overview figure to write (.png).  [default for a whole slide: OUT with .png]"
+)
 @click.option("--samples", type=click.IntRange(min=0), default=0, show_default=True, help="Posterior draws to keep.")
 @click.option(
     "--layers",
     default="mean_counts,std,q05,q95",
     show_default=True,
-    help="Layers beside X and the raw counts, by comma; an empty value writes none.",
+    help="Layers to write besides X and the raw counts, separated by commas; an empty value writes none.",
 )
 @click.option(
     "--adapt",
     type=click.IntRange(min=0),
     default=0,
     show_default=True,
-    help="Self-supervised steps on this sample before it is enhanced; 0: the --model as it is (zero-shot).",
+    help="Self-supervised fine-tuning steps on this sample; 0 uses the --model as it is (zero-shot).",
 )
 @click.option(
     "--ablate",
     multiple=True,
     metavar="SIGNAL=WAY",
-    help="Take a signal away to see what rests on it: image, reference or spatial, =drop or =shuffle. Repeatable.",
+    help="Remove a signal to measure its effect: image, reference or spatial, =drop or =shuffle. Repeatable.",
 )
 @click.option("--max-steps", type=click.IntRange(min=1), help="Training steps of --model self.")
 @preparation_options
@@ -106,9 +113,9 @@ def command(
 ):
     """Enhance a sample: denoise measured genes, impute unmeasured ones, refine the resolution.
 
-    SAMPLE_DIR is a folder made by `focus preprocess`; a RAW platform folder is preprocessed first. Without
-    --model the installed model is used as it is; --adapt continues its training on this section, and --model self
-    trains a new one on it.
+    SAMPLE_DIR is a folder made by `focus preprocess`; a RAW platform folder is preprocessed first. By default the
+    shipped model is used without further training. --adapt fine-tunes the model on this section, and --model self
+    trains a new model on it.
 
     Examples:
 

@@ -1,4 +1,4 @@
-"""Where the `focus` command begins: signals are heeded before anything that takes time is imported."""
+"""Start of the `focus` command: signal handlers are installed before slow imports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Say what a file or folder of FOCUS is, what made it, from what, and what its fields mean."""
+"""Describe a file or folder written by FOCUS: its kind, provenance, inputs and fields."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from focus_cli.core.errors import EXIT_BAD_INPUT
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 @click.pass_context
 def command(context: click.Context, path: Path, verify: bool, as_json: bool) -> None:
-    """Say what a file or folder of FOCUS is, what made it, from what, and what its fields mean.
+    """Describe a file or folder written by FOCUS: its kind, provenance, inputs and fields.
 
-    Knows enhanced, refined and truth files, samples, references, priors, corpora, models, encoders, features, nuclei,
-    scores, reports, results folders and the manifests of runs. In the results of a run it also names the jobs: rule,
-    scheduler's number, host, time, memory and log. Inputs are followed upstream as far as they are found; with --verify
-    one that no longer is what it was makes the exit code 3.
+    Supports enhanced, refined and truth files, analysis results, samples, references, priors, corpora, models,
+    encoders, features, nuclei, scores, reports, results folders and run manifests. In the results of a run it also
+    lists the jobs: rule, scheduler job id, host, time, memory and log. Inputs are followed upstream as far as they are
+    found. With --verify, the exit code is 3 if an input has changed.
 
     \b
     Examples:

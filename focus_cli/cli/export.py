@@ -1,4 +1,4 @@
-"""Write an enhanced file and what was found in it for other programs."""
+"""Export an enhanced file and its analysis results for other programs."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from focus_cli.cli.options import PATH, overwrite_option
 )
 @click.option("--out", required=True, type=PATH, help="The .h5ad, .zarr or folder to write.")
 @click.option(
-    "--genes", metavar="A,B,C", help="vitessce: only these genes.  [default: up to 2,000, reliable ones first]"
+    "--genes", metavar="A,B,C", help="vitessce: genes to export.  [default: up to 2,000, reliable ones first]"
 )
 @overwrite_option
 def command(enhanced: Path, analyses: tuple[Path, ...], to: str, out: Path, genes: str | None, overwrite: bool) -> None:
-    """Write an enhanced file and what was found in it for other programs.
+    """Export an enhanced file and its analysis results for other programs.
 
     Domains, cell types, annotations and other analysis results are added to the estimates: values of locations to obs
     and obsm, values of genes to var, tables of pairs to uns. Names are kept. Where a name is taken, the kind of the
@@ -43,4 +43,4 @@ def command(enhanced: Path, analyses: tuple[Path, ...], to: str, out: Path, gene
     path = export(enhanced, analyses, to, out, genes=wanted, overwrite=overwrite)
     say(f"export: {path}")
     if to == "vitessce":
-        say(f"to look at it: python -m http.server --directory {path} 8000, then open http://localhost:8000")
+        say(f"to view it: python -m http.server --directory {path} 8000, then open http://localhost:8000")

@@ -1,4 +1,4 @@
-"""Encode a slide's tissue with a tile encoder."""
+"""Encode the tissue of a slide with a tile encoder."""
 
 from __future__ import annotations
 
@@ -13,26 +13,30 @@ _POSITIVE = click.FloatRange(min=0, min_open=True)
 
 @click.command("features")
 @click.argument("slide", type=PATH, required=False)
-@click.option("--encoder", metavar="SPEC", help="A name (--list), timm:NAME, hf:NAME, a folder or a YAML file.")
-@click.option("--out", type=PATH, help="Raster of features to make (zarr).")
-@click.option("--list", "listing", is_flag=True, help="Show the encoders that have a name, and stop.")
-@click.option("--mpp", type=_POSITIVE, help="µm per pixel of the slide, where its file does not say.")
-@click.option("--step-um", type=_POSITIVE, help="Pitch of the raster.  [default: one tile, or the tokens of --dense]")
-@click.option("--dense", is_flag=True, help="One vector per patch of a tile in place of one per tile.")
-@click.option("--store", type=PATH, help="Folder of finished extractions; what is there is not made again.")
-@click.option("--weights", type=PATH, help="File of the named encoder's weights, in place of the hub.")
-@click.option("--encoder-mpp", type=_POSITIVE, help="µm per pixel of tiles, for encoders that state none.")
+@click.option(
+    "--encoder", metavar="SPEC", help="Encoder: a name (--list), timm:NAME, hf:NAME, a folder or a YAML file."
+)
+@click.option("--out", type=PATH, help="Raster of features to write (zarr).")
+@click.option("--list", "listing", is_flag=True, help="List the named encoders and exit.")
+@click.option("--mpp", type=_POSITIVE, help="µm per pixel of the slide, if its file does not state it.")
+@click.option(
+    "--step-um", type=_POSITIVE, help="Pitch of the raster, µm.  [default: one tile, or one token with --dense]"
+)
+@click.option("--dense", is_flag=True, help="One vector per patch of a tile instead of one per tile.")
+@click.option("--store", type=PATH, help="Folder of finished extractions, which are reused.")
+@click.option("--weights", type=PATH, help="File with the weights of the named encoder, instead of a download.")
+@click.option("--encoder-mpp", type=_POSITIVE, help="µm per pixel of tiles, for encoders that do not state it.")
 @click.option(
     "--precision",
     type=click.Choice(["float32", "bfloat16", "float16"]),
     default="float32",
     show_default=True,
-    help="Of the network's arithmetic.",
+    help="Floating-point precision of the network.",
 )
-@click.option("--compile", "compiled", is_flag=True, help="Compile the network first: pays on long runs.")
+@click.option("--compile", "compiled", is_flag=True, help="Compile the network first; faster for long runs.")
 @click.option("--batch", type=click.IntRange(min=1), default=64, show_default=True, help="Tiles encoded at a time.")
-@click.option("--threads", type=click.IntRange(min=1), help="Threads that decode.  [default: 1 beside a CPU encoder]")
-@click.option("--fresh", is_flag=True, help="Start anew in place of going on with an extraction that was stopped.")
+@click.option("--threads", type=click.IntRange(min=1), help="Decoding threads.  [default: 1 with a CPU encoder]")
+@click.option("--fresh", is_flag=True, help="Start again instead of continuing an interrupted extraction.")
 @device_option
 @overwrite_option
 def command(
@@ -54,9 +58,10 @@ def command(
     device: str,
     overwrite: bool,
 ) -> None:
-    """Encode a slide's tissue with a tile encoder, of FOCUS or of one's own choice.
+    """Encode the tissue of a slide with a tile encoder, a built-in or a custom one.
 
-    The raster can be sampled at any place in µm. Stopped half way, the same command goes on where it was.
+    The resulting raster can be sampled at any coordinate in µm. An interrupted extraction continues when the same
+    command is run again.
 
     \b
         focus features --list
@@ -98,7 +103,7 @@ def command(
         if scale > 1.5 * info.mpp:
             say(
                 f"the slide has {scale:.3g} µm per pixel, {info.name} expects {info.mpp:g}: "
-                "tiles are enlarged and show less than it was trained on"
+                "tiles are enlarged and show less detail than its training tiles"
             )
         done = extract_features(
             opened,
@@ -122,7 +127,7 @@ def command(
 
 
 def _show() -> None:
-    """Print the encoders that have a name."""
+    """Print the named encoders."""
     from rich.console import Console
     from rich.table import Table
 
@@ -136,6 +141,6 @@ def _show() -> None:
         access = "gated" if row["gated"] else "open"
         cells = (row["name"], f"{row['mpp']:g}", row["tile_px"], row["dim"], row["licence"], access, library)
         table.add_row(*map(str, cells))
-    # Never wrapped: a table that is cut at 80 columns names no licence.
+    # Not wrapped: at 80 columns the licences would be cut off.
     Console(width=120, highlight=False).print(table)
     click.echo("also: timm:NAME, hf:NAME or hf:FOLDER, a folder of focus pretrain, a YAML file (docs/slides.md)")

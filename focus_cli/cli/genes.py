@@ -12,14 +12,14 @@ from focus_cli.cli.printing import print_json, print_rows
 
 @click.command("genes")
 @click.argument("panel", metavar="PANEL.txt|FILE.h5ad|SAMPLE_DIR|REF_DIR", type=PATH)
-@click.option("--reference", type=PATH, help="What to match it with: anything that can stand in its own place.")
-@click.option("--species", type=click.Choice(["human", "mouse"]), help="Told from the names if not given.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+@click.option("--reference", type=PATH, help="Genes to match with: any input that the command accepts.")
+@click.option("--species", type=click.Choice(["human", "mouse"]), help="Species.  [default: inferred from the names]")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 @gene_table_option
 def command(panel: Path, reference: Path | None, species: str | None, as_json: bool) -> None:
-    """Which genes are known, by what name, and which are in a reference.
+    """Report which genes are recognised, under which names, and which are in a reference.
 
-    Reads and changes nothing. PANEL.txt holds a gene a line, or a table whose columns say what they are.
+    Nothing is written. PANEL.txt has one gene per line, or is a table with named columns.
 
     \b
         focus genes panel.txt

@@ -1,4 +1,4 @@
-"""A group of commands that knows what a mistyped name was meant to be."""
+"""A group of commands that suggests the nearest name for a mistyped one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class SuggestingGroup(click.RichGroup):
     """A click group in which ``help NAME`` is ``NAME --help`` and an unknown name is refused with the nearest one."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Take ``help`` for what it means where no command is called so."""
+        """Treat ``help`` as ``--help`` if no command has that name."""
         if args[:1] == ["help"] and self.get_command(ctx, "help") is None:
             args = [*args[1:], "--help"]
         return super().parse_args(ctx, args)
@@ -20,7 +20,7 @@ class SuggestingGroup(click.RichGroup):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click does, with the nearest name where there is no such command."""
+        """Resolve as click does, and suggest the nearest name if there is no such command."""
         name = args[0]
         if self.get_command(ctx, name) is None and not name.startswith("-") and not ctx.resilient_parsing:
             near = nearest(name, self.list_commands(ctx))
@@ -29,7 +29,7 @@ class SuggestingGroup(click.RichGroup):
 
 
 def nearest(name: str, names: Sequence[str]) -> str | None:
-    """The one of `names` that `name` was probably meant to be; None where none is like it."""
+    """The nearest of `names` to `name`; None if none is similar."""
     found = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.6)
     if found:
         return found[0]

@@ -1,4 +1,4 @@
-"""Start a new study: configuration, samples sheet and notes."""
+"""Create a new study: configuration, samples sheet and notes."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from focus_cli.cli.options import PATH
 @click.command("init")
 @click.argument("folder", type=PATH, metavar="DIR")
 def command(folder: Path) -> None:
-    """Start a new study: configuration, samples sheet and notes.
+    """Create a new study: configuration, samples sheet and notes.
 
-    Writes `config.yaml` (every key with its default and its meaning), `samples.tsv` and `README.md`. Files
-    that are there already are never replaced.
+    Writes `config.yaml` (every key with its default and its meaning), `samples.tsv` and `README.md`. Existing files are
+    never replaced.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""What is this folder, or this slide: platform, locations, genes, image, µm per pixel, problems."""
+"""Describe raw data or a slide: platform, locations, genes, image, µm per pixel, problems."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from focus_cli.cli.printing import print_json, print_rows
 
 @click.command("inspect")
 @click.argument("path", type=PATH)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 @reader_options
 @gene_table_option
 @click.pass_context
@@ -23,10 +23,11 @@ def command(
     as_json: bool,
     **reader: Any,
 ) -> None:
-    """What is this folder, or this slide: platform, locations, genes, image, µm per pixel, problems.
+    """Describe raw data or a slide: platform, locations, genes, image, µm per pixel, problems.
 
-    Reads, checks and changes nothing. The exit code is 0 where `focus preprocess` could read the data. Of a slide
-    file: its levels and scale, whether it is an H&E, how much is tissue, ink, folds and out of focus, its stains.
+    Reads and checks the data and writes nothing. The exit code is 0 if `focus preprocess` can read them. For a slide
+    file it prints levels and scale, whether it is an H&E, the shares of tissue, pen marks, folds and blur, and the
+    stains.
 
     \b
         focus inspect outs/
@@ -128,17 +129,17 @@ def _lines(report: dict):
             from focus_cli.genes import report_lines
 
             yield from report_lines(report["gene_names"])[1:]
-        if "molecules" in report:
-            yield "molecules", f"{report['molecules']:,} (median {report['median_counts']:,.0f} in tissue)"
+        if "counts" in report:
+            yield "counts", f"{report['counts']:,} (median {report['median_counts']:,.0f} in tissue)"
         shape = report["footprint"]
         yield "footprint", f"{shape['shape']} of {shape['size_um']:g} µm, {shape['pitch_um']:g} µm apart"
         if "extent_um" in report:
             yield "extent", "{:,.0f} × {:,.0f} µm".format(*report["extent_um"])
         yield "µm per pixel", f"{report['mpp']:.4g}"
-        picture = report["image"]
-        if picture:
-            size = f"{picture['width']} × {picture['height']} px" if picture["width"] else "size not in header"
-            yield "image", f"{picture['path']} ({size}, {picture['mpp']:.4g} µm per pixel)"
+        image = report["image"]
+        if image:
+            size = f"{image['width']} × {image['height']} px" if image["width"] else "size not in header"
+            yield "image", f"{image['path']} ({size}, {image['mpp']:.4g} µm per pixel)"
         else:
             yield "image", "none"
 

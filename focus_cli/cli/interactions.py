@@ -22,17 +22,21 @@ from focus_cli.cli.options import PATH, device_option, gene_table_option, made_o
 @click.option(
     "--reach-um",
     type=click.FloatRange(min=0, min_open=True),
-    help="How far a ligand reaches, µm.  [default: 50, or to the direct neighbours]",
+    help="Range of a ligand, µm.  [default: 50, or to the direct neighbours]",
 )
 @click.option(
-    "--min-molecules",
+    "--min-counts",
     type=click.IntRange(min=5),
     default=20,
     show_default=True,
-    help="A pair is not tested where a subunit has fewer molecules in the section.",
+    help="Pairs with fewer counts of any subunit in the section are not tested.",
 )
 @click.option(
-    "--maps", type=click.IntRange(min=0), default=50, show_default=True, help="Pairs whose local scores are written."
+    "--maps",
+    type=click.IntRange(min=0),
+    default=50,
+    show_default=True,
+    help="Number of pairs whose local scores are written.",
 )
 @gene_table_option
 @device_option
@@ -46,17 +50,17 @@ def command(
     model: Path | None,
     reference: Path | None,
     reach_um: float | None,
-    min_molecules: int,
+    min_counts: int,
     maps: int,
     folds: int,
     device: str,
     seed: int,
     overwrite: bool,
 ) -> None:
-    """Which ligands and receptors are found side by side.
+    """Find ligands and receptors that are co-localised.
 
-    A pair counts where its molecules meet more than two unrelated genes with such patterns would by chance. Estimates
-    are used with their error, never as data. A pair that is found has not been shown to signal.
+    A pair is significant if its counts are co-localised more than those of two unrelated genes with such patterns would
+    be by chance. Estimates are used with their error, never as data. Co-localisation does not show signalling.
 
     \b
         focus interactions enhanced.h5ad --pairs CellChatDB.ligrec.human.csv --out interactions.h5ad
@@ -65,7 +69,7 @@ def command(
     from focus_cli.analysis.interactions import InteractionOptions, find_interactions
 
     options = InteractionOptions(
-        reach_um=reach_um, min_molecules=min_molecules, maps=maps, folds=folds, seed=seed, device=device
+        reach_um=reach_um, min_counts=min_counts, maps=maps, folds=folds, seed=seed, device=device
     )
     find_interactions(
         enhanced,

@@ -1,4 +1,4 @@
-"""The `focus` command: a lazy group, one module of `focus_cli.cli` per verb."""
+"""The `focus` command: a lazy group with one module of `focus_cli.cli` per command."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from focus_cli.core.distributed.exit_report import write_exit_report
 from focus_cli.core.errors import EXIT_CODE_LINE, EXIT_INTERRUPTED, EXIT_PREEMPTED, JOB_VARIABLE, FocusError
 from focus_cli.core.interrupts import end_on_signals, noted_signal
 
-# The verbs in the order of the work. Each module is imported when its verb (or the full help) is asked for,
-# and imports its own science only when it runs.
+# Commands in the order of a study. A module is imported when its command or the full help is requested,
+# and imports the library only when it runs.
 VERBS = (
     "inspect",
     "pretrain",
@@ -52,39 +52,39 @@ VERBS = (
     "genes",
 )
 
-_AFTER = ["embed", "domains", "celltypes", "patterns", "interactions", "annotate", "outcome", "why", "export"]
+_ANALYSIS = ["embed", "domains", "celltypes", "patterns", "interactions", "annotate", "outcome", "why", "export"]
 
 click.rich_click.TEXT_MARKUP = "ansi"
 click.rich_click.COMMAND_GROUPS = {
     "focus": [
-        {"name": "Look", "commands": ["inspect", "genes", "explain", "doctor"]},
+        {"name": "Inspection", "commands": ["inspect", "genes", "explain", "doctor"]},
         {"name": "Histology", "commands": ["pretrain", "features", "nuclei"]},
-        {"name": "Enhance", "commands": ["preprocess", "reference", "prior", "corpus", "train", "enhance"]},
+        {"name": "Enhancement", "commands": ["preprocess", "reference", "prior", "corpus", "train", "enhance"]},
         {
-            "name": "After enhancement",
-            "commands": _AFTER,
+            "name": "Analysis",
+            "commands": _ANALYSIS,
         },
-        {"name": "Judge", "commands": ["holdout", "evaluate", "report", "benchmark"]},
+        {"name": "Evaluation and reports", "commands": ["holdout", "evaluate", "report", "benchmark"]},
         {"name": "Workflow", "commands": ["init", "run", "simulate"]},
     ]
 }
 
 
 class LazyGroup(SuggestingGroup):
-    """A group that imports a verb's module when the verb is called, not before."""
+    """A group that imports a command's module only when the command is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Verbs in the order of the work."""
+        """Commands in the order of a study."""
         return list(VERBS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        """Import the verb's module and return its `command`."""
+        """Import the command's module and return its `command`."""
         if name not in VERBS:
             return None
         return importlib.import_module(f"focus_cli.cli.{name}").command
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the verb; the hint of what it refuses proposes nothing that the verb lacks."""
+        """Run the command; hints of its errors propose only options that it has."""
         try:
             return super().invoke(ctx)
         except FocusError as error:
@@ -104,22 +104,22 @@ class LazyGroup(SuggestingGroup):
 def cli() -> None:
     """Enhance spatial transcriptomics with histology, a single-cell reference and spatial priors.
 
-    One section, one command:
+    Enhance one section with one command:
 
         focus enhance RAW --image he.tif --reference cells.h5ad --out enhanced.h5ad
 
     \b
     Exit codes:
-        0 done; 2 options or a configuration make no sense; 3 an input cannot be used;
+        0 success; 2 invalid options or configuration; 3 an input cannot be used;
         4 a file, library or memory is missing; 5 the output exists;
-        70 memory ran out during the work, or a defect of FOCUS;
-        74 the disk is full or the file system fails; 75 stopped, goes on with --resume;
-        130 interrupted; 143 ended by SIGTERM
+        70 out of memory during the run, or an internal error;
+        74 the disk is full or the file system fails; 75 preempted, continue with --resume;
+        130 interrupted; 143 terminated by SIGTERM
     """
 
 
 def main() -> NoReturn:
-    """Entry point: a refusal is one line, a hint and its own exit code; never a traceback."""
+    """Entry point: an error is printed as one line with a hint and has its own exit code, without a traceback."""
     _open_standard_streams()
     end_on_signals(remove_temporaries)
     quiet_hooks()
@@ -140,7 +140,7 @@ def main() -> NoReturn:
         code = error.exit_code
     except BrokenPipeError:
         code = 0
-    except SystemExit as error:  # the way out of click and rich where nobody reads standard output any more
+    except SystemExit as error:  # raised by click and rich when standard output is closed
         if not isinstance(error.__context__, BrokenPipeError):
             raise
         code = 0
@@ -152,7 +152,7 @@ def main() -> NoReturn:
         else:  # it followed from the interruption
             code = EXIT_INTERRUPTED
     code = code if isinstance(code, int) else 0
-    # An interruption whose exception was lost counts all the same, unless the state was saved for the next start.
+    # An interruption whose exception was lost still counts, unless the state was saved for the next start.
     if (number := noted_signal()) is not None and code != EXIT_PREEMPTED:
         code = 128 + number
     if code > 128 or code == EXIT_INTERRUPTED:
@@ -163,7 +163,7 @@ def main() -> NoReturn:
 
 
 def _open_standard_streams() -> None:
-    """Open what was closed before the start (``>&-``) on nothing: else a file that is written gets its number."""
+    """Open closed standard streams (``>&-``) on the null device; otherwise an output file would get their number."""
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         try:
             os.fstat(number)
@@ -174,21 +174,21 @@ def _open_standard_streams() -> None:
 
 
 def _spell_out() -> None:
-    """Let characters that the terminal's encoding lacks be spelt out, as ``\\xb5m``, in place of ending the command."""
+    """Escape characters that the terminal's encoding lacks, as ``\\xb5m``, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
 
 
 def _silence_libraries() -> None:
-    """Keep warnings of libraries, with their paths of the installation, off stderr; ``python -W`` shows them."""
+    """Suppress warnings of libraries, which contain installation paths; ``python -W`` shows them."""
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
-        os.environ["PYTHONWARNINGS"] = "ignore"  # for the processes that a verb starts
+        os.environ["PYTHONWARNINGS"] = "ignore"  # for the processes that a command starts
 
 
 def _refused(error: Exception) -> int:
-    """Say what an exception means; the exit code. A defect is raised again."""
+    """Print the error that an exception stands for and return its exit code; a defect is raised again."""
     refusal = refusal_of(error)
     if refusal is None:
         raise error

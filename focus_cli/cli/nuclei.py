@@ -1,4 +1,4 @@
-"""Find the nuclei of a slide or of a sample's image: one row for each, with its place in µm."""
+"""Segment the nuclei of a slide or of a sample's image: one row per nucleus, with coordinates in µm."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from focus_cli.cli.options import PATH, device_option, overwrite_option
     type=click.Choice(["classical", "instanseg", "cellpose"]),
     default="classical",
     show_default=True,
-    help="How nuclei are found; instanseg and cellpose need their libraries.",
+    help="Segmentation method; instanseg and cellpose require their libraries.",
 )
 @click.option(
     "--mpp",
     type=click.FloatRange(min=0, min_open=True),
-    help="µm per pixel of the slide, where the file does not say. A sample knows its own.",
+    help="µm per pixel of the slide, if its file does not state it; a sample stores it.",
 )
 @click.option(
     "--region",
     metavar="X0,Y0,X1,Y1",
-    help="Only this part, in µm of the slide.  [default: all]",
+    help="Part of the slide to segment, in µm.  [default: all]",
 )
 @device_option
 @overwrite_option
@@ -40,10 +40,10 @@ def command(
     device: str,
     overwrite: bool,
 ) -> None:
-    """Find the nuclei of a slide or of a sample's image: one row for each, with its place in µm.
+    """Segment the nuclei of a slide or of a sample's image: one row per nucleus, with coordinates in µm.
 
-    Of a slide, places are in µm from its upper left corner; of a sample made by `focus preprocess`, in the
-    sample's own µm, as its locations. Best at 0.25–0.5 µm per pixel; up to 2.2.
+    Coordinates of a slide are in µm from its upper left corner. Coordinates of a sample made by `focus preprocess` are
+    in the same µm as its locations. Works best at 0.25–0.5 µm per pixel; up to 2.2.
 
     \b
         focus nuclei slide.svs --out nuclei.parquet

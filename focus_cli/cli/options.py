@@ -1,4 +1,4 @@
-"""Options that several verbs share, so that they mean the same everywhere."""
+"""Options that several commands share, with the same meaning in each."""
 
 from __future__ import annotations
 
@@ -12,46 +12,50 @@ import rich_click as click
 from focus_cli.core.errors import UsageError
 from focus_cli.core.platform_names import AUTO, PLATFORMS
 
-# Existence is checked by the stages, whose errors name the file and carry FOCUS's own exit codes.
+# The stages check existence: their errors name the file and have FOCUS's exit codes.
 PATH = click.Path(path_type=Path)
 
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
 seed_option = click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same bytes."
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Random seed; the same seed gives the same bytes.",
 )
 device_option = click.option(
     "--device",
     type=click.Choice(["auto", "cpu", "cuda"]),
     default="auto",
     show_default=True,
-    help="Where to compute; auto takes a GPU if there is one.",
+    help="Device to compute on; auto uses a GPU if one is available.",
 )
 _READER_OPTIONS = (
     click.option(
         "--platform",
         default=AUTO,
         show_default=True,
-        help=f"What wrote it: {AUTO}, {', '.join(PLATFORMS)}.",
+        help=f"Platform of the raw data: {AUTO}, {', '.join(PLATFORMS)}.",
     ),
-    click.option("--image", type=PATH, help="The H&E image: TIFF, SVS, JPEG or PNG."),
+    click.option("--image", type=PATH, help="H&E image: TIFF, SVS, JPEG or PNG."),
     click.option(
         "--mpp",
         type=click.FloatRange(min=0, min_open=True),
-        help="µm per pixel of the full-resolution image, where the vendor's files do not say.",
+        help="µm per pixel of the full-resolution image, if the vendor's files do not state it.",
     ),
     click.option(
         "--bin-um",
         type=click.FloatRange(min=0, min_open=True),
         help="Bin side in µm (Visium HD, Stereo-seq: finer bins are merged), or width of a channel (DBiT-seq).",
     ),
-    click.option("--region", help="Which section, where a file or folder holds several (a refusal lists them)."),
-    click.option("--table", help="Which table of a SpatialData store (a refusal lists them)."),
+    click.option("--region", help="Section to read, if a file or folder holds several; the error message lists them."),
+    click.option("--table", help="Table of a SpatialData store to read; the error message lists them."),
     click.option("--counts", metavar="FILE", help="Table of counts in the raw folder (with --platform tables)."),
     click.option("--positions", metavar="FILE", help="Table of positions in the raw folder (with --platform tables)."),
     click.option(
         "--xy",
         metavar="X,Y",
-        help="Columns of x and y in --positions, where their names do not tell; numbers if it has no header.",
+        help="Columns of x and y in --positions, if their names are not recognised; numbers if it has no header.",
     ),
     click.option(
         "--in-order",
@@ -63,9 +67,9 @@ _READER_OPTIONS = (
 
 
 def reader_options(command: Callable) -> Callable:
-    """What can be said of raw data, the same for every verb that reads them.
+    """Add the options that describe raw data.
 
-    Every keyword parameter of any platform's reader is one of them.
+    They cover every keyword parameter of every platform's reader.
     """
     for option in reversed(_READER_OPTIONS):
         command = option(command)
@@ -73,33 +77,33 @@ def reader_options(command: Callable) -> Callable:
 
 
 _PREPARATION_OPTIONS = (
-    click.option("--no-image", is_flag=True, help="Leave the image aside, even where there is one."),
+    click.option("--no-image", is_flag=True, help="Do not use an image, even if there is one."),
     click.option(
         "--align",
         type=PATH,
-        help="How an H&E that was imaged apart lies: 3 × 3 or 2 × 3 numbers (csv) that map its pixels to those of the "
-        "positions, as Xenium Explorer exports them.",
+        help="Alignment of a separate H&E image: a 3 × 3 or 2 × 3 matrix (csv) that maps its pixels to those of the "
+        "positions, as exported by Xenium Explorer.",
     ),
     click.option(
         "--align-from",
         type=click.Choice(["image", "positions"]),
-        help="Which pixels --align maps from.  [default: image]",
+        help="Pixels that --align maps from.  [default: image]",
     ),
     click.option(
         "--landmarks",
         type=PATH,
-        help="The same places on H&E and positions (csv): x_image, y_image, and x, y in px or x_um, y_um.",
+        help="Matching points of H&E and positions (csv): x_image, y_image, and x, y in px or x_um, y_um.",
     ),
-    click.option("--register", is_flag=True, help="Find how an H&E that was imaged apart lies on the locations."),
+    click.option("--register", is_flag=True, help="Register a separate H&E image to the locations."),
     click.option(
         "--orient",
         metavar="NAME",
-        help='Turn the positions on the image, for instance "flipped left-right"; a refusal names the right one.',
+        help='Orientation of the positions on the image, e.g. "flipped left-right"; an error message names the best.',
     ),
     click.option(
         "--shift-um",
         metavar="RIGHT,DOWN",
-        help="Shift the positions on the image, in µm, after everything else.",
+        help="Shift of the positions on the image, in µm, applied last.",
     ),
     click.option(
         "--step-um",
@@ -108,24 +112,24 @@ _PREPARATION_OPTIONS = (
         show_default=True,
         help="Pitch of the raster of image features, in µm.",
     ),
-    click.option("--organ", default="", help="What the tissue is, for instance breast: a condition of the model."),
+    click.option("--organ", default="", help="Tissue, e.g. breast; a condition of the model."),
     click.option(
         "--species",
         default="",
-        help="For instance human: a condition of the model; of a panel of several species, the one that is kept.",
+        help="Species, e.g. human; a condition of the model. In a panel of several species, the one to keep.",
     ),
     click.option(
         "--force",
         is_flag=True,
-        help="Go on where the image is no H&E or does not fit the locations; warn instead.",
+        help="Continue with a warning if the image is not an H&E or does not fit the locations.",
     ),
 )
 
 
 def preparation_options(command: Callable) -> Callable:
-    """How raw data become a sample, the same for every verb that makes one.
+    """Add the options of preprocessing, including those of `reader_options`.
 
-    With them come the options of `reader_options`. The command is given a `Preparation` of all, as ``preparation``.
+    The command receives them as a `Preparation`, named ``preparation``.
     """
     readers = _names_of(_READER_OPTIONS)
 
@@ -164,7 +168,7 @@ def preparation_options(command: Callable) -> Callable:
 
 
 def _names_of(options: Sequence[Callable]) -> list[str]:
-    """Names under which options are handed to a command."""
+    """Parameter names of options."""
 
     def nothing() -> None:
         pass
@@ -178,8 +182,8 @@ _ENCODER_OPTIONS = (
     click.option(
         "--encoder",
         metavar="SPEC",
-        help="Learned image encoder beside the built-in features: a name, a folder of `focus pretrain`, timm:NAME, "
-        "hf:NAME or a .yaml; `focus features --list` names them.",
+        help="Learned image encoder, in addition to the built-in features: a name, a folder of `focus pretrain`, "
+        "timm:NAME, hf:NAME or a .yaml file; `focus features --list` lists the names.",
     ),
     click.option(
         "--encoder-step-um",
@@ -189,17 +193,17 @@ _ENCODER_OPTIONS = (
     click.option(
         "--encoder-mpp",
         type=click.FloatRange(min=0, min_open=True),
-        help="µm per pixel of the encoder's tiles, where it does not say.",
+        help="µm per pixel of the encoder's tiles, if the encoder does not state it.",
     ),
-    click.option("--dense", is_flag=True, help="Patch tokens of the encoder in place of one vector per tile."),
-    click.option("--features-store", type=PATH, help="Folder that keeps encoded slides for the next run."),
+    click.option("--dense", is_flag=True, help="Use the encoder's patch tokens instead of one vector per tile."),
+    click.option("--features-store", type=PATH, help="Folder in which encoded slides are kept for later runs."),
 )
 
 
 def encoder_options(command: Callable) -> Callable:
-    """Which learned encoder measures the image, the same for every verb that makes samples.
+    """Add the options of the image encoder, with --device.
 
-    With them comes --device. The command is given an `Encoding` of all, as ``encoding``.
+    The command receives them as an `Encoding`, named ``encoding``.
     """
 
     @wraps(command)
@@ -227,22 +231,24 @@ _MADE_OF_OPTIONS = (
     click.option(
         "--sample",
         type=PATH,
-        help="The sample that was enhanced; with --model, tests also lean on what it tells of a gene without it.",
+        help="Sample folder of the enhanced file; with --model, genes are also tested given the prediction from the "
+        "other "
+        "genes and the image.",
     ),
-    click.option("--model", type=PATH, help="Model folder; best one that was not trained on this sample."),
+    click.option("--model", type=PATH, help="Model folder, preferably of a model that was not trained on this sample."),
     click.option("--reference", type=PATH, help="Folder made by `focus reference`, as for `focus enhance`."),
     click.option(
         "--folds",
         type=click.IntRange(min=2, max=50),
         default=4,
         show_default=True,
-        help="Parts that the panel is dealt into; the sample is inferred once with each part hidden.",
+        help="Number of parts of the gene panel; expression is inferred once with each part held out.",
     ),
 )
 
 
 def made_of_options(command: Callable) -> Callable:
-    """What an enhanced file was made of, the same for every verb that tests genes against what is told without them."""
+    """Add the options for tests of a gene given its prediction from the other genes and the image."""
     for option in reversed(_MADE_OF_OPTIONS):
         command = option(command)
     return command
@@ -256,13 +262,13 @@ def _use_gene_table(ctx: click.Context, param: click.Parameter, path: Path | Non
         ctx.call_on_close(lambda: use_gene_table(None))
 
 
-# Nothing is handed to the command: every stage asks for the table where it matches genes.
+# The command receives nothing: every stage reads the table where it matches genes.
 gene_table_option = click.option(
     "--gene-table",
     type=PATH,
     expose_value=False,
     callback=_use_gene_table,
-    help="Gene names of your own in the place of the installed table (docs/genes.md). $FOCUS_GENE_TABLE does the same.",
+    help="Custom table of gene names that replaces the installed one (docs/genes.md); also set by $FOCUS_GENE_TABLE.",
 )
 
 
@@ -272,7 +278,7 @@ def named_files(texts: Sequence[str], option: str) -> dict[str, Path]:
     Raises
     ------
     UsageError
-        If one has no name or no file, or a name comes twice.
+        If one has no name or no file, or a name is repeated.
     """
     found: dict[str, Path] = {}
     for text in texts:
@@ -280,6 +286,6 @@ def named_files(texts: Sequence[str], option: str) -> dict[str, Path]:
         if not name or not path:
             raise UsageError(f"{option} {text}: not NAME=FILE", hint=f"for instance {option} magic=magic.h5ad")
         if name in found:
-            raise UsageError(f"{option} names {name!r} twice", hint="give each estimate a name of its own")
+            raise UsageError(f"{option} names {name!r} twice", hint="give each estimate its own name")
         found[name] = Path(path)
     return found

@@ -12,10 +12,10 @@ from focus_cli.cli.options import PATH, overwrite_option, seed_option
 
 @click.group("outcome", cls=SuggestingGroup, context_settings={"help_option_names": ["-h", "--help"]})
 def command() -> None:
-    """Learn response or survival from the slides of a cohort, and say honestly what that is worth.
+    """Predict response or survival from the slides of a cohort, evaluated on held-out donors.
 
-    `fit` learns which places of a slide matter and judges it by nested cross-validation over donors, beside the mean
-    of the slide and clinical covariates; `apply` scores other samples. Research only: not a medical device.
+    `fit` trains an attention model and evaluates it by nested cross-validation over donors, together with the mean of
+    the slide and clinical covariates; `apply` scores other samples. For research only: not a medical device.
 
     Examples:
 
@@ -30,25 +30,25 @@ def command() -> None:
 @click.option(
     "--table", required=True, type=PATH, help="Table with the columns sample [, donor] and those named below."
 )
-@click.option("--out", required=True, type=PATH, help="Folder of the head to write.")
-@click.option("--outcome", metavar="COLUMN", help="Column of two classes, such as response.")
-@click.option("--positive", metavar="VALUE", help="The class to foretell, where the column does not hold 0 and 1.")
-@click.option("--time", metavar="COLUMN", help="Column of the time to the event or to the end of observation.")
-@click.option("--event", metavar="COLUMN", help="Column with 1 where the event was seen, 0 where it was not.")
-@click.option("--covariates", metavar="A,B,C", help="Columns that are known without a slide: age, stage …")
+@click.option("--out", required=True, type=PATH, help="Head folder to write.")
+@click.option("--outcome", metavar="COLUMN", help="Column with two classes, such as response.")
+@click.option("--positive", metavar="VALUE", help="Class to predict, if the column does not hold 0 and 1.")
+@click.option("--time", metavar="COLUMN", help="Column with the time to the event or to the end of observation.")
+@click.option("--event", metavar="COLUMN", help="Column with 1 if the event was observed, 0 if censored.")
+@click.option("--covariates", metavar="A,B,C", help="Columns with clinical covariates, such as age and stage.")
 @click.option(
     "--pooling",
     type=click.Choice(["attention", "mean"]),
     default="attention",
     show_default=True,
-    help="How locations become a slide; both are measured, this one is kept.",
+    help="Pooling of locations to a slide; both are evaluated, this one is kept.",
 )
 @click.option(
     "--permutations",
     type=click.IntRange(min=0),
     default=10,
     show_default=True,
-    help="Number of repetitions with permuted outcomes, which must score at chance.",
+    help="Number of repetitions with permuted outcomes, which must perform at chance.",
 )
 @seed_option
 @overwrite_option
@@ -66,10 +66,10 @@ def fit(
     seed: int,
     overwrite: bool,
 ) -> None:
-    """Learn an outcome from slides and judge it on donors that were left out.
+    """Fit an outcome model to slides and evaluate it on held-out donors.
 
-    One row of the table is one sample; samples of one donor are pooled, and a donor is never divided between learning
-    and judging. Ten donors with the event, and of either class, are the least.
+    Each row of the table is one sample. Samples of one donor are pooled, and a donor is never split between training
+    and test. At least ten donors with the event, or of each class, are required.
 
     Examples:
 
@@ -81,7 +81,7 @@ def fit(
     from focus_cli.analysis.outcome import fit_outcome, format_scores
     from focus_cli.core.progress import say
 
-    told = fit_outcome(
+    record = fit_outcome(
         embeddings,
         table,
         out,
@@ -95,16 +95,20 @@ def fit(
         seed=seed,
         overwrite=overwrite,
     )
-    print(format_scores(told))
+    print(format_scores(record))
     say(f"outcome: {out}")
 
 
 @command.command("apply")
 @click.argument("embeddings", metavar="EMB.h5ad...", nargs=-1, type=PATH)
 @click.option("--head", required=True, type=PATH, help="Folder of `focus outcome fit`.")
-@click.option("--out", required=True, type=PATH, help="The .tsv to write: one row for each sample.")
-@click.option("--table", type=PATH, help="Covariates of these samples, where the head was fitted with some.")
-@click.option("--attention", type=PATH, help="Folder to write with SAMPLE.h5ad: what the head looks at.")
+@click.option("--out", required=True, type=PATH, help="Table to write (.tsv): one row per sample.")
+@click.option(
+    "--table", type=PATH, help="Table with the covariates of these samples, if the head was fitted with covariates."
+)
+@click.option(
+    "--attention", type=PATH, help="Folder to write, with the attention weights of each sample in SAMPLE.h5ad."
+)
 @overwrite_option
 def apply(
     embeddings: tuple[Path, ...], head: Path, out: Path, table: Path | None, attention: Path | None, overwrite: bool

@@ -13,19 +13,19 @@ from focus_cli.cli.options import PATH, device_option, gene_table_option, made_o
 @click.argument("enhanced", metavar="ENHANCED.h5ad", type=PATH)
 @click.option("--out", type=PATH, required=True, help="Analysis result to write (.h5ad).")
 @made_of_options
-@click.option("--celltypes", type=PATH, help="Analysis result of `focus celltypes` that niches are made of.")
+@click.option("--celltypes", type=PATH, help="Analysis result of `focus celltypes` to define niches from.")
 @click.option(
-    "--min-molecules",
+    "--min-counts",
     type=click.IntRange(min=5),
     default=20,
     show_default=True,
-    help="A gene with fewer molecules in the section is not tested.",
+    help="Genes with fewer counts in the section are not tested.",
 )
-@click.option("--n-niches", type=click.IntRange(min=2, max=50), help="How many niches.  [default: by silhouette]")
+@click.option("--n-niches", type=click.IntRange(min=2, max=50), help="Number of niches.  [default: by silhouette]")
 @click.option(
     "--niche-um",
     type=click.FloatRange(min=0, min_open=True),
-    help="How far surroundings reach, µm.  [default: 2.5 spacings]",
+    help="Radius of a location's surroundings, µm.  [default: 2.5 spacings]",
 )
 @gene_table_option
 @device_option
@@ -38,7 +38,7 @@ def command(
     model: Path | None,
     reference: Path | None,
     celltypes: Path | None,
-    min_molecules: int,
+    min_counts: int,
     folds: int,
     n_niches: int | None,
     niche_um: float | None,
@@ -46,11 +46,11 @@ def command(
     seed: int,
     overwrite: bool,
 ) -> None:
-    """Which genes depend on the place, and which kinds of surroundings there are.
+    """Find spatially variable genes and niches.
 
-    Tests are made on counted molecules, never on estimates: of the null hypothesis that a gene's share of the
-    molecules is the same everywhere. With --sample and --model a gene is also tested against the state of the tissue,
-    told from the other genes and the H&E without it, which finds more at the same rate of false alarms.
+    Tests use raw counts, never estimates. The null hypothesis is that a gene's share of the counts is the same at all
+    locations. With --sample and --model, a gene is also tested given the tissue state, which is predicted from the
+    other genes and the H&E; this finds more genes at the same false discovery rate.
 
     \b
         focus patterns enhanced.h5ad --out patterns.h5ad
@@ -60,7 +60,7 @@ def command(
     from focus_cli.analysis.patterns import PatternOptions, find_patterns
 
     options = PatternOptions(
-        min_molecules=min_molecules, folds=folds, n_niches=n_niches, niche_um=niche_um, seed=seed, device=device
+        min_counts=min_counts, folds=folds, n_niches=n_niches, niche_um=niche_um, seed=seed, device=device
     )
     find_patterns(
         enhanced,

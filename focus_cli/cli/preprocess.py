@@ -1,4 +1,4 @@
-"""Turn a raw vendor folder into a sample folder: counts, positions in µm, image features."""
+"""Convert raw data of a platform to a sample folder: counts, positions in µm, image features."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @click.command("preprocess")
 @click.argument("raw", type=PATH)
-@click.option("--out", type=PATH, required=True, help="Sample folder to make.")
+@click.option("--out", type=PATH, required=True, help="Sample folder to write.")
 @click.option("--sample", "sample_id", required=True, help="Name of the sample: letters, digits, '.', '_', '-'.")
 @preparation_options
 @encoder_options
@@ -28,10 +28,9 @@ def command(
     encoding: Encoding,
     overwrite: bool,
 ) -> None:
-    """Turn a raw vendor folder into a sample folder: counts, positions in µm, image features.
+    """Convert raw data of a platform to a sample folder: counts, positions in µm, image features.
 
-    Counts, positions and image are checked against each other first; where they do not fit, nothing is
-    written.
+    Counts, positions and image are first checked for consistency. If they do not fit, nothing is written.
 
     \b
         focus preprocess outs/ --out samples/S1 --sample S1

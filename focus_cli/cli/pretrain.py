@@ -11,17 +11,19 @@ from focus_cli.cli.options import PATH, device_option, overwrite_option, seed_op
 
 @click.command("pretrain")
 @click.argument("inputs", metavar="SLIDE|SAMPLE_DIR...", nargs=-1, required=True, type=PATH)
-@click.option("--out", type=PATH, required=True, help="Encoder folder to make.")
-@click.option("--preset", type=click.Choice(["tiny", "small", "base"]), default="tiny", show_default=True, help="Size.")
+@click.option("--out", type=PATH, required=True, help="Encoder folder to write.")
+@click.option(
+    "--preset", type=click.Choice(["tiny", "small", "base"]), default="tiny", show_default=True, help="Network size."
+)
 @click.option("--config", type=PATH, help="YAML file of settings (see docs/pretraining.md).")
 @click.option("--max-steps", type=click.IntRange(min=1), help="Optimisation steps.")
 @click.option(
     "--mpp",
     multiple=True,
     metavar="VALUE|NAME=VALUE",
-    help="µm per pixel of slides that state none, or of the slide of that file name. Repeatable.",
+    help="µm per pixel of slides that do not state it, or of the slide with that file name. Repeatable.",
 )
-@click.option("--init", type=PATH, help="Encoder folder to start from; it decides the size.")
+@click.option("--init", type=PATH, help="Encoder folder to start from; it sets the size.")
 @device_option
 @seed_option
 @click.option("--resume", is_flag=True, help="Continue an interrupted run of the same settings.")
@@ -39,9 +41,9 @@ def command(
     resume: bool,
     overwrite: bool,
 ):
-    """Pretrain an encoder of H&E tiles on slides and on the images of samples. Nothing has to be annotated.
+    """Pretrain an encoder of H&E tiles by self-supervision on slides and on the images of samples.
 
-    Several GPUs: start it with torchrun (`--no-python`).
+    No annotation is required. To train on several GPUs, start the command with torchrun (`--no-python`).
 
     Examples:
 

@@ -1,4 +1,4 @@
-"""Printing what was found, for people and for programs; names from files cannot command a terminal."""
+"""Printing results as text or JSON; names read from files cannot send control codes to a terminal."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def print_json(value: Any) -> None:
 
 
 def print_rows(rows: Iterable[tuple[str, str]]) -> None:
-    """Print names and values as two columns; a name may hold markup of rich, a value is plain text."""
+    """Print names and values as two columns; a name may contain rich markup, a value is plain text."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table

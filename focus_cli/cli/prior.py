@@ -11,10 +11,19 @@ from focus_cli.cli.options import PATH, gene_table_option, overwrite_option, see
 
 @click.command("prior")
 @click.argument("samples", metavar="[SAMPLE_DIR]...", nargs=-1, type=PATH)
-@click.option("--out", type=PATH, required=True, help="Folder to make.")
+@click.option("--out", type=PATH, required=True, help="Prior folder to write.")
 @click.option("--reference", type=PATH, help="Folder made by `focus reference`.")
-@click.option("--gene-sets", "gene_sets", type=PATH, help="Gene sets in GMT format that the factors are drawn to.")
-@click.option("--factors", "n_factors", type=click.IntRange(min=1), default=32, show_default=True, help="At most.")
+@click.option(
+    "--gene-sets", "gene_sets", type=PATH, help="Gene sets in GMT format that the factors are biased towards."
+)
+@click.option(
+    "--factors",
+    "n_factors",
+    type=click.IntRange(min=1),
+    default=32,
+    show_default=True,
+    help="Largest number of factors.",
+)
 @seed_option
 @gene_table_option
 @overwrite_option
@@ -27,10 +36,10 @@ def command(
     seed: int,
     overwrite: bool,
 ):
-    """Fit a spatial co-expression prior: which genes move together over tissue.
+    """Fit a spatial co-expression prior: which genes vary together across tissue.
 
-    From one sample, a cohort, a reference, or any of them with gene sets. `focus train --prior` takes it instead of
-    fitting one; the folder of a model serves as well. factors.tsv lists the leading genes of every factor.
+    The prior is fitted to one sample, a cohort or a reference, optionally with gene sets. `focus train --prior` uses it
+    instead of fitting one, and also accepts a model folder. factors.tsv lists the leading genes of every factor.
 
     Examples:
 

@@ -11,14 +11,20 @@ from focus_cli.cli.options import PATH, gene_table_option, overwrite_option, see
 
 @click.command("reference")
 @click.argument("ref", metavar="REF.h5ad", type=PATH)
-@click.option("--out", type=PATH, required=True, help="Folder to make.")
-@click.option("--cell-type", "cell_type", help="Column of obs with the cell types; guessed if not given.")
-@click.option("--states", type=click.IntRange(min=1), default=64, show_default=True, help="Cell states to make.")
-@click.option("--max-cells", type=click.IntRange(min=20), default=20_000, show_default=True, help="Cells to keep.")
+@click.option("--out", type=PATH, required=True, help="Reference folder to write.")
+@click.option("--cell-type", "cell_type", help="Column of obs with the cell types.  [default: guessed]")
+@click.option("--states", type=click.IntRange(min=1), default=64, show_default=True, help="Number of cell states.")
+@click.option(
+    "--max-cells",
+    type=click.IntRange(min=20),
+    default=20_000,
+    show_default=True,
+    help="Largest number of cells to keep.",
+)
 @click.option(
     "--orthologues",
     type=click.Choice(["human", "mouse"]),
-    help="Species to take the reference to, on purpose: only genes with a one-to-one orthologue there are kept.",
+    help="Species to convert the reference to; only genes with a one-to-one orthologue are kept.",
 )
 @seed_option
 @gene_table_option
@@ -35,7 +41,7 @@ def command(
 ):
     """Prepare an scRNA-seq reference: gene names, cells, cell states.
 
-    Raw counts and log1p-normalised values are told apart; the file itself is never changed.
+    Raw counts and log1p-normalised values are distinguished automatically. The input file is not changed.
 
     Examples:
 

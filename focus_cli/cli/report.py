@@ -1,4 +1,4 @@
-"""Show enhanced samples, and what was found in them, in one HTML file."""
+"""Write an HTML report of enhanced samples and their analysis results."""
 
 from __future__ import annotations
 
@@ -12,30 +12,31 @@ from focus_cli.core.errors import UsageError
 
 @click.command("report")
 @click.argument("files", nargs=-1, type=PATH, metavar="FILE.h5ad...")
-@click.option("--out", required=True, type=PATH, help="The HTML file to write.")
+@click.option("--out", required=True, type=PATH, help="HTML file to write.")
 @click.option(
     "--analysis",
     "analyses",
     multiple=True,
     type=PATH,
-    help="A file of focus domains, celltypes, patterns, interactions, annotate, outcome, why or embed; can be given "
-    "many times. Each is shown with the file of the same sample.",
+    help="Analysis result of focus domains, celltypes, patterns, interactions, annotate, outcome, why or embed. Each "
+    "is "
+    "shown with the file of the same sample. Repeatable.",
 )
 @click.option(
     "--sample",
     "samples",
     multiple=True,
     type=PATH,
-    help="A stored sample (focus preprocess): its H&E is shown finer than the thumbnail in the enhanced file.",
+    help="Sample folder, whose H&E is shown instead of the thumbnail in the enhanced file. Repeatable.",
 )
-@click.option("--scores", multiple=True, type=PATH, help="A folder written by focus evaluate; can be given many times.")
-@click.option("--genes", metavar="A,B,C", help="Genes to show besides the ones that the report chooses.")
+@click.option("--scores", multiple=True, type=PATH, help="Folder written by focus evaluate. Repeatable.")
+@click.option("--genes", metavar="A,B,C", help="Genes to show in addition to those that the report selects.")
 @click.option(
     "--viewer-mb",
     type=click.FloatRange(min=0, max=100),
     default=3.0,
     show_default=True,
-    help="Room for what the slide viewers can show, over all samples; more room, more genes. 0: no viewer.",
+    help="Size limit of the slide viewers over all samples, MB; a larger limit shows more genes. 0: no viewer.",
 )
 @overwrite_option
 def command(
@@ -48,12 +49,12 @@ def command(
     viewer_mb: float,
     overwrite: bool,
 ) -> None:
-    """Show enhanced samples, and what was found in them, in one HTML file.
+    """Write an HTML report of enhanced samples and their analysis results.
 
-    The page holds everything it needs (no network): the slide to zoom and point at, domains, cell types, genes before
-    and after with their intervals, tables of patterns and interactions, quality measures, scores beside the baselines,
-    and what was run. Each part appears if its file is given. A refined file is shown with the enhanced file of the same
-    sample; of several samples a comparison comes first.
+    The page is self-contained and works offline. It shows an interactive slide, domains, cell types, genes before and
+    after enhancement with intervals, tables of patterns and interactions, quality measures, scores of FOCUS and the
+    baselines, and provenance. Each part is shown if its file is given. A refined file is shown with the enhanced file
+    of the same sample. Several samples are compared at the top.
 
     \b
     Examples:

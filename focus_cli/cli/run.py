@@ -1,4 +1,4 @@
-"""Run the whole workflow through Snakemake."""
+"""Run the workflow with Snakemake."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ _DEFAULT_CONFIGS = (Path("config.yaml"), Path("config/config.yaml"))
     "configfiles",
     type=PATH,
     multiple=True,
-    help="The configuration; config.yaml or config/config.yaml where it is not given.",
+    help="Configuration.  [default: config.yaml or config/config.yaml]",
 )
-@click.option("--samples", type=PATH, help="The samples sheet, in place of the configuration's.")
+@click.option("--samples", type=PATH, help="Samples sheet, instead of that of the configuration.")
 @click.option(
     "--profile",
     default="local",
     show_default=True,
-    help="local, slurm, slurm-gres, lsf, sge, htcondor, kubernetes, or a folder with a Snakemake profile.",
+    help="Snakemake profile: local, slurm, slurm-gres, lsf, sge, htcondor, kubernetes, or a folder.",
 )
 @click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[SNAKEMAKE OPTION]...")
 def command(configfiles: tuple[Path, ...], samples: Path | None, profile: str, options: tuple[str, ...]) -> None:
-    """Run the whole workflow through Snakemake.
+    """Run the workflow with Snakemake.
 
-    Checks the configuration and the samples sheet, prints the exact snakemake command, and becomes it. Every
-    other option goes to Snakemake as it is. A run that was killed goes on when it is started again: what is
-    left of it, here or on Slurm, is ended first.
+    Checks the configuration and the samples sheet, prints the snakemake command and executes it. All other options are
+    passed to Snakemake. A run that was killed continues when it is started again; its remaining jobs, local or on
+    Slurm, are ended first.
 
     \b
-    What would be done:
+    Show the jobs without running them:
         focus run --configfile config/demo.yaml --dry-run
-    Do it on two cores:
+    Run on two cores:
         focus run --configfile config/demo.yaml --cores 2
-    A cohort on a Slurm cluster, with a profile of your own:
+    Run a cohort on a Slurm cluster, with a custom profile:
         focus run --samples cohort.tsv --profile my-slurm
     """
     from focus_cli.workflow import check_run, start_run, with_samples

@@ -1,4 +1,4 @@
-"""`focus simulate`: options and words only."""
+"""``focus simulate``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from focus_cli.core.platform_names import PLATFORMS, STATED
     show_default=True,
     help=f"Layout to write: {', '.join(p for p in PLATFORMS if p not in STATED)}.",
 )
-@click.option("--sections", type=int, default=2, show_default=True, help="How many sections, one donor each.")
+@click.option("--sections", type=int, default=2, show_default=True, help="Number of sections, one donor each.")
 @seed_option
 @click.option("--size-um", type=float, default=3000.0, show_default=True, help="Side of the square frame in µm.")
 @click.option(
@@ -26,7 +26,7 @@ from focus_cli.core.platform_names import PLATFORMS, STATED
     type=int,
     default=400,
     show_default=True,
-    help="Genes on the panel; a third as many again are in the reference and the truth alone.",
+    help="Genes on the panel; a third more are only in the reference and the truth.",
 )
 @click.option("--mpp", type=float, default=1.0, show_default=True, help="µm per pixel of the H&E.")
 @overwrite_option
@@ -40,9 +40,9 @@ def command(
     mpp: float,
     overwrite: bool,
 ) -> None:
-    """Write a small study with known truth, as the instrument's vendor would.
+    """Simulate a small study with known truth in the file layout of a vendor.
 
-    OUT gets `sections/` (raw folders with their H&E), `reference.h5ad` (annotated single cells),
+    Writes to OUT: `sections/` (raw folders with their H&E), `reference.h5ad` (annotated single cells),
     `truth/` (expected expression at the locations and on a 16 µm grid) and `samples.tsv`.
 
     Examples:

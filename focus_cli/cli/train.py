@@ -15,10 +15,14 @@ from focus_cli.core.distributed.stop import ignore_stop_signals
 
 @click.command("train")
 @click.argument("samples", metavar="SAMPLE_DIR|CORPUS...", nargs=-1, required=True, type=PATH)
-@click.option("--out", type=PATH, required=True, help="Model folder to make.")
+@click.option("--out", type=PATH, required=True, help="Model folder to write.")
 @click.option("--reference", type=PATH, help="Folder made by `focus reference`.")
-@click.option("--prior", type=PATH, help="Made by `focus prior`, or a model whose prior to take; fitted if not given.")
-@click.option("--preset", type=click.Choice(["nano", "base", "large"]), default="nano", show_default=True, help="Size.")
+@click.option(
+    "--prior", type=PATH, help="Folder made by `focus prior`, or a model whose prior is used.  [default: fitted]"
+)
+@click.option(
+    "--preset", type=click.Choice(["nano", "base", "large"]), default="nano", show_default=True, help="Network size."
+)
 @click.option("--config", type=PATH, help="YAML file of training settings (see docs/training.md).")
 @click.option("--max-steps", type=click.IntRange(min=1), help="Optimisation steps.")
 @click.option(
@@ -26,14 +30,14 @@ from focus_cli.core.distributed.stop import ignore_stop_signals
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="Processes that train together on each node: as many as it has GPUs.",
+    help="Processes per node; use one per GPU.",
 )
 @click.option(
     "--nodes",
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="Nodes that train together, of the Slurm job in which this runs.",
+    help="Nodes to use, of the Slurm job in which the command runs.",
 )
 @device_option
 @gene_table_option
@@ -42,7 +46,7 @@ from focus_cli.core.distributed.stop import ignore_stop_signals
 @click.option(
     "--resume-or-anew",
     is_flag=True,
-    help="As --resume; an unfinished training of other samples or settings is replaced and not refused.",
+    help="As --resume, but an unfinished training of other samples or settings is replaced instead of refused.",
 )
 @overwrite_option
 def command(
@@ -61,7 +65,7 @@ def command(
     resume_or_anew: bool,
     overwrite: bool,
 ):
-    """Train a model on one or many samples, by self-supervision: it learns to predict what masks hide.
+    """Train a model on one or many samples by self-supervision: it learns to predict masked values.
 
     Examples:
 
@@ -71,7 +75,8 @@ def command(
         focus train samples/* --out model --preset base --processes 4 --resume
         sbatch --nodes 2 --gpus-per-node 4 --wrap "focus train samples/* --out model --processes 4 --nodes 2"
 
-    SIGTERM and SIGUSR1 end it after the step in hand with exit code 75; the same command with --resume goes on.
+    On SIGTERM or SIGUSR1, training saves its state after the current step and exits with code 75. The same command with
+    --resume continues it.
     """
     what: dict[str, Any] = {
         "reference": reference,
@@ -94,5 +99,5 @@ def command(
 
             train(list(samples), out, **what, seed=seed, resume=resume or resume_or_anew, or_anew=resume_or_anew)
     finally:
-        # The last act of this process: a signal that comes now must not change how it ended.
+        # From here on, a signal must not change the exit code.
         ignore_stop_signals()

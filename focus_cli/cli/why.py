@@ -11,19 +11,18 @@ from focus_cli.cli.options import PATH, device_option, gene_table_option, overwr
 
 @click.command("why")
 @click.argument("sample", metavar="SAMPLE_DIR", type=PATH)
-@click.option("--gene", "genes", multiple=True, required=True, help="A gene to explain. Repeatable.")
-@click.option("--out", type=PATH, required=True, help="Analysis result .h5ad to write.")
-@click.option("--model", type=PATH, help="Model folder; by default focus-nano, which is installed.")
+@click.option("--gene", "genes", multiple=True, required=True, help="Gene to explain. Repeatable.")
+@click.option("--out", type=PATH, required=True, help="Analysis result to write (.h5ad).")
+@click.option("--model", type=PATH, help="Model folder.  [default: the shipped focus-nano]")
 @click.option("--reference", type=PATH, help="Folder made by `focus reference`, or an scRNA-seq .h5ad.")
 @click.option(
     "--location",
     "locations",
     multiple=True,
-    help="A location (its name in obs_names) to take apart: which neighbours, cell states, genes, image features. "
-    "Repeatable.",
+    help="Location (its obs_name) to attribute to neighbours, cell states, genes and image features. Repeatable.",
 )
 @click.option("--histology-only", is_flag=True, help="Explain the estimate that ignores the counts.")
-@click.option("--picture", type=PATH, help="Picture to draw (.png).")
+@click.option("--picture", type=PATH, help="Figure to write (.png).")
 @gene_table_option
 @device_option
 @seed_option
@@ -41,13 +40,14 @@ def command(
     seed: int,
     overwrite: bool,
 ):
-    """Say where the estimate of a gene comes from.
+    """Attribute the estimate of a gene to its sources.
 
-    For every location: how much came from the H&E, the reference, the location's own molecules, those of its
-    neighbours, and the prior. The parts sum to the estimate, in log2 over the gene's level in the section. Give the
-    --model and the --reference that the sample was enhanced with.
+    For every location, the estimate is attributed to the H&E, the reference, the counts of the location, those of its
+    neighbours, and the prior. The parts sum to the estimate, in log2 relative to the gene's level in the section. Use
+    the --model and the --reference that the sample was enhanced with.
 
-    It explains the estimate, not the biology: a part says what the model used, not what caused the expression.
+    Attributions explain the estimate, not the biology: a part states what the model used, not what caused the
+    expression.
 
     Examples:
 

@@ -1,4 +1,4 @@
-"""Small steps of the workflow: ``python -m focus_cli.cli.workflow_steps gather|genes|summary|cohort|benchmark|…``."""
+"""Internal steps of the workflow: ``python -m focus_cli.cli.workflow_steps gather|genes|summary|…``."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from focus_cli.cli.options import PATH
 
 @click.group()
 def steps() -> None:
-    """Small steps of the workflow."""
+    """Internal steps of the workflow."""
 
 
 @steps.command()
 @click.argument("folders", nargs=-1, required=True, type=PATH)
 @click.option("--out", required=True, type=PATH)
 def gather(folders: tuple[Path, ...], out: Path) -> None:
-    """Put the scores.tsv of every folder into one table."""
+    """Concatenate the scores.tsv of all folders into one table."""
     from focus_cli.workflow import gather_scores
 
     gather_scores(folders, out)
@@ -38,7 +38,7 @@ def genes(truth: Path, out: Path) -> None:
 @steps.command()
 @click.argument("results", type=PATH)
 def summary(results: Path) -> None:
-    """Say where the results of a run are, with its scores beside the baselines'."""
+    """Print where the results of a run are, with its scores and those of the baselines."""
     from focus_cli.workflow import summarise
 
     click.echo(summarise(results))
@@ -47,7 +47,7 @@ def summary(results: Path) -> None:
 @steps.command()
 @click.argument("results", type=PATH)
 def cohort(results: Path) -> None:
-    """Write cohort.html and cohort.tsv of a run, at work or over: one row per sample."""
+    """Write cohort.html and cohort.tsv of a run, running or finished: one row per sample."""
     from focus_cli.reporting.cohort import write_cohort
 
     for path in write_cohort(results):
@@ -58,7 +58,7 @@ def cohort(results: Path) -> None:
 @click.argument("config")
 @click.option("--out", required=True, type=PATH)
 def benchmark(config: str, out: Path) -> None:
-    """Put the scores of all cases of a benchmark into tables and figures; CONFIG is a text of JSON."""
+    """Write tables and figures with the scores of all cases of a benchmark; CONFIG is JSON text."""
     from focus_cli.workflow.benchmark import check_benchmark, write_report
 
     write_report(check_benchmark(json.loads(config)), out)
@@ -68,7 +68,7 @@ def benchmark(config: str, out: Path) -> None:
 @click.argument("model", type=PATH)
 @click.option("--out", required=True, type=PATH)
 def pack(model: Path, out: Path) -> None:
-    """Make a trained model small enough to ship."""
+    """Pack a trained model for distribution."""
     from focus_cli.model.checkpoints import pack_model
 
     pack_model(model, out)

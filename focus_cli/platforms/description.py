@@ -25,7 +25,7 @@ def describe(path: Path, platform: str = "auto", **options: Any) -> dict[str, An
     dict
         JSON-safe. Always ``path``, ``kind``, ``platform``, ``version``, ``evidence``, ``warnings`` and
         ``problems`` (each with ``message``, ``hint``, ``exit_code``); where the data can be read also
-        ``locations``, ``in_tissue``, ``genes``, ``molecules``, ``median_counts``, ``mpp``, ``extent_um``,
+        ``locations``, ``in_tissue``, ``genes``, ``counts``, ``median_counts``, ``mpp``, ``extent_um``,
         ``footprint``, ``image`` and ``gene_names`` (see `focus_cli.genes.gene_report`).
 
     Raises
@@ -82,7 +82,7 @@ def _figures(sample) -> dict[str, Any]:
         "locations": adata.n_obs,
         "in_tissue": int(under.sum()),
         "genes": adata.n_vars,
-        "molecules": int(totals.sum()),
+        "counts": int(totals.sum()),
         "median_counts": float(np.median(totals[under])) if under.any() else 0.0,
         "mpp": sample.mpp,
         "extent_um": [float(v) for v in extent],

@@ -73,7 +73,7 @@ def without(source: Path, folder: Path, name: str) -> Path:
 def test_names_the_platform_and_what_is_there(platform, raw):
     code, report = inspect(raw(platform))
     assert (code, report["problems"], report["platform"]) == (0, [], platform)
-    assert report["locations"] > 0 and report["genes"] == 40 and report["molecules"] > 0 and report["mpp"] > 0
+    assert report["locations"] > 0 and report["genes"] == 40 and report["counts"] > 0 and report["mpp"] > 0
     there = {p.name for p in raw(platform).rglob("*")}
     assert report["evidence"] and Path(report["evidence"][0]).name in there
     assert not any("is missing" in note for note in report["warnings"])

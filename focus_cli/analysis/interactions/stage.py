@@ -35,7 +35,7 @@ from focus_cli.core.storage.kinds import INTERACTIONS
 
 KIND = "interactions"
 REACH_UM = 50.0  # where locations lie closer than that; else direct neighbours
-MIN_MOLECULES = 20
+MIN_COUNTS = 20
 NO_SIGNAL = "A pair found side by side has not been shown to signal: tissue structure alone brings genes together."
 MAX_REACH = 12.0  # spacings: beyond it a graph of all pairs is no longer small
 
@@ -45,7 +45,7 @@ class InteractionOptions:
     """How pairs are tested; see ``focus interactions --help``."""
 
     reach_um: float | None = None
-    min_molecules: int = MIN_MOLECULES
+    min_counts: int = MIN_COUNTS
     maps: int = 50
     folds: int = 4
     seed: int = 0
@@ -174,7 +174,7 @@ class _Tests:
         )
         # A gene agrees with itself whatever the tissue: pairs of a gene and itself are no question to this test.
         same = np.array([bool(np.intersect1d(a, b).size) for a, b in zip(ligands, receptors, strict=True)])
-        tested = np.flatnonzero((fewest >= self.options.min_molecules) & ~same)
+        tested = np.flatnonzero((fewest >= self.options.min_counts) & ~same)
         # Every pair of subunits is tested; the weakest speaks for the pair.
         parts = [(i, a, b) for i in tested for a in ligands[i] for b in receptors[i]]
         owner, left, right = (

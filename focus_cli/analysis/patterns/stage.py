@@ -27,7 +27,7 @@ from focus_cli.core.storage.kinds import PATTERNS
 
 KIND = "patterns"
 NICHE_SPACINGS = 2.5
-MIN_MOLECULES = 20
+MIN_COUNTS = 20
 _LARGEST = 1e15  # squares of it are still numbers in single precision
 
 
@@ -35,7 +35,7 @@ _LARGEST = 1e15  # squares of it are still numbers in single precision
 class PatternOptions:
     """How genes are tested and niches found; see ``focus patterns --help``."""
 
-    min_molecules: int = MIN_MOLECULES
+    min_counts: int = MIN_COUNTS
     folds: int = 4
     n_niches: int | None = None
     niche_um: float | None = None
@@ -87,13 +87,11 @@ def find_patterns(
     check_memory("patterns", result_size(enhanced), reference=reference is not None and model is not None)
     with SpatialFile(enhanced) as file:
         molecules = read_molecules(file, KIND)
-        tested = np.flatnonzero(molecules.gene_totals >= options.min_molecules)
+        tested = np.flatnonzero(molecules.gene_totals >= options.min_counts)
         if not len(tested):
-            raise BadInputError(
-                f"no gene of {enhanced} has {options.min_molecules} molecules", hint="lower --min-molecules"
-            )
+            raise BadInputError(f"no gene of {enhanced} has {options.min_counts} counts", hint="lower --min-counts")
         composition, source = _composition(file, celltypes)
-        say(f"patterns: {len(tested):,} genes with at least {options.min_molecules} molecules")
+        say(f"patterns: {len(tested):,} genes with at least {options.min_counts} counts")
         names = file.var.index.to_numpy(str)
         hidden = infer_hidden(
             made_of,

@@ -193,7 +193,7 @@ def test_refusals(enhanced_study, table: Path, tmp_path: Path) -> None:
 
 
 def test_pairs_of_rare_genes_only(enhanced_study, table: Path, tmp_path: Path) -> None:
-    options = InteractionOptions(min_molecules=10**9)
+    options = InteractionOptions(min_counts=10**9)
     found = find_interactions(enhanced_study.enhanced["S1"], tmp_path / "out.h5ad", pairs=table, options=options)
     assert found["p"].isna().all()
 

@@ -164,7 +164,7 @@ def test_refusals(enhanced_study, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="go together"):
         find_patterns(enhanced, out, model=enhanced_study.model)
     with pytest.raises(BadInputError, match="no gene of"):
-        find_patterns(enhanced, out, options=PatternOptions(min_molecules=10**9))
+        find_patterns(enhanced, out, options=PatternOptions(min_counts=10**9))
     with pytest.raises(BadInputError, match="lacks"):
         find_patterns(
             _renamed(enhanced, tmp_path / "other.h5ad"),

@@ -409,7 +409,7 @@ class TestCommands:
             sample.adata.n_obs,
             30,
         )
-        assert report["molecules"] == raw.counts.sum()
+        assert report["counts"] == raw.counts.sum()
         assert report["mpp"] == pytest.approx(raw.mpp)
         assert report["image"]["path"].endswith("tissue_image.png")
         words = CliRunner().invoke(inspect_command, [str(raw.path)], catch_exceptions=False)
