@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # objects, each headed by 16 bytes (HDF5 file format specification 3.0, III.E).
 _HEAP = b"GCOL\x01\x00\x00\x00"
 _HEAD, _ALIGN = 16, 8
+_LENGTH = 8  # bytes of a length, as every program writes them; heaps of others are not looked through
 _BLOCK = 1 << 22
 MAX_OBJECTS = 200_000
 MAX_DEPTH = 48
@@ -41,8 +42,8 @@ def open_hdf5(path: Path, mode: str = "r", *, whole: bool = True) -> h5py.File:
     """Open an HDF5 file that holds all of its content itself.
 
     HDF5 never returns from a heap that holds an object of no size, as a file does whose middle was lost in copying
-    and reads as zeros; so the heaps are looked through first. Links are listed without being followed: one into
-    another file would make that file's content part of this one, and one to a named pipe blocks.
+    and reads as zeros, or one whose size overflows; so the heaps are checked first. Links are listed without being
+    followed: one into another file would make that file's content part of this one, and one to a named pipe blocks.
 
     Parameters
     ----------
@@ -65,7 +66,7 @@ def open_hdf5(path: Path, mode: str = "r", *, whole: bool = True) -> h5py.File:
             raise OSError("it is not an HDF5 file")
         state = os.stat(path)
         if whole and not _heaps_are_sound(path, state.st_size, state.st_mtime_ns, state.st_ino):
-            raise OSError("a heap holds an object of no size")
+            raise OSError("a heap holds an object of no size, or of more than its own")
         _check_content(path, state.st_size, state.st_mtime_ns, state.st_ino)
         return h5py.File(path, mode)
     except Exception as error:  # h5py raises OSError, KeyError, RuntimeError, ValueError, TypeError, UnicodeDecodeError
@@ -130,6 +131,8 @@ def check_sparse(matrix: Any, name: str) -> None:
 def _check_content(path: Path, size: int, changed: int, inode: int) -> None:
     """Refuse what reaches out of the file; the last three arguments say whether it is still the same file."""
     with h5py.File(path, "r") as file:
+        if file.id.get_create_plist().get_sizes()[1] != _LENGTH:
+            raise BadInputError(f"{path} states lengths in another number of bytes than {_LENGTH}", hint=_HINT)
         _Walk(path).group(h5g.open(file.id, b"/"))
 
 
@@ -281,4 +284,6 @@ def _heap_is_sound(stream, start: int, file_size: int) -> bool:
             return False
         # The size of free space, which has index 0, counts its head.
         at += length if index == 0 else _HEAD + -(-length // _ALIGN) * _ALIGN
+        if at > len(heap):
+            return False  # HDF5 adds such a length without a check: the sum overflows and leads back into the heap
     return True

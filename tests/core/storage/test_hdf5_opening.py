@@ -281,3 +281,30 @@ def test_counts_that_no_one_counted_are_refused(tmp_path):
     adata.obsm["spatial"] = adata.obsm["spatial_um"] = xy
     with pytest.raises(BadInputError, match="no count of molecules"):
         check_counts(adata, tmp_path / "counts.h5ad", "")
+
+
+_IMPOSSIBLE = (2**64 - 1, 2**64 - 16, 2**64 - 8, 2**63, 1 << 40, 4096)
+
+
+@pytest.mark.parametrize(("length", "free"), [(0, True), *((n, free) for n in _IMPOSSIBLE for free in (True, False))])
+def test_a_heap_object_of_an_impossible_size_is_refused(tmp_path, length, free):
+    """HDF5 adds the size without a check and never returns from a sum that overflows."""
+    file = tmp_path / "heap.h5"
+    with h5py.File(file, "w") as h5:
+        h5.attrs["text"] = "of any length"
+    content = bytearray(file.read_bytes())
+    at = content.index(b"GCOL") + 16
+    content[at + 8 : at + 16] = length.to_bytes(8, "little")
+    if free:
+        content[at : at + 2] = bytes(2)
+    file.write_bytes(bytes(content))
+    with pytest.raises(BadInputError, match="damaged"):
+        open_hdf5(file)
+
+
+def test_lengths_of_another_width_are_refused(tmp_path):
+    made = h5py.h5p.create(h5py.h5p.FILE_CREATE)
+    made.set_sizes(8, 4)
+    h5py.h5f.create(bytes(tmp_path / "short.h5"), fcpl=made).close()
+    with pytest.raises(BadInputError, match="lengths"):
+        open_hdf5(tmp_path / "short.h5")
