@@ -102,10 +102,13 @@ while True:
     process = subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
-    assert process.stdout.readline() == "ready\n"
-    start = time.monotonic()
-    process.send_signal(number)
-    assert process.wait(timeout=20) == 128 + number and time.monotonic() - start < 15
+    try:
+        assert process.stdout.readline() == "ready\n"
+        start = time.monotonic()
+        process.send_signal(number)
+        assert process.wait(timeout=20) == 128 + number and time.monotonic() - start < 15
+    finally:
+        process.kill()
 
 
 @pytest.mark.parametrize(
