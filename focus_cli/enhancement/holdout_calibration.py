@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from scipy import sparse
 
+from focus_cli.core.random import stream
 from focus_cli.core.statistics.predictive import PredictedCounts
 from focus_cli.core.statistics.thinning import thin
 from focus_cli.enhancement.decode import GeneDecoder, ResidualPooler
@@ -82,7 +83,7 @@ class HoldoutCalibration:
             measured = measured[np.sort(np.argsort(distance, kind="stable")[:MAX_FIT_LOCATIONS])]
         self.window = measured
         self.xy_um = data.xy_um[measured]
-        visible, rest = thin(data.counts[measured], VISIBLE_SHARE, self._rng(4))
+        visible, rest = thin(data.counts[measured], VISIBLE_SHARE, self._rng("halves"))
         self.visible, self.rest = self._in_window(visible), self._in_window(rest)
         self.halved = section.view(self.visible)
         self.seen = self._exposure(self.visible)
@@ -112,7 +113,7 @@ class HoldoutCalibration:
         def fit(halves, latent: np.ndarray) -> SampleFactors | None:
             return fit_sample_factors(halves, panel_share(decoder, latent), baseline, section.seed)
 
-        quarters = thin(self.visible[here], VISIBLE_SHARE, self._rng(12))
+        quarters = thin(self.visible[here], VISIBLE_SHARE, self._rng("quarters"))
         quarter = section.view(self._in_window(quarters[0]))
         of_half = fit(quarters, self._latent(quarter, "fitting sample-specific factors"))
         if of_half is None:
@@ -149,8 +150,8 @@ class HoldoutCalibration:
         field = self._factors_of_half.field(shown[here].tocsr(), self._exposure(shown)[here], share, self.xy_um)
         return field.extend(latents, xy_um, self.plain.seed)
 
-    def _rng(self, purpose: int) -> np.random.Generator:
-        return np.random.default_rng([self.plain.seed, purpose])
+    def _rng(self, purpose: str) -> np.random.Generator:
+        return stream(self.plain.seed, f"enhance/{purpose}")
 
     def _in_window(self, counts: sparse.csr_matrix) -> sparse.csr_matrix:
         """Counts of the window on the rows of the section; counts around it are hidden."""
@@ -164,7 +165,7 @@ class HoldoutCalibration:
     def _latent(self, view, label: str) -> np.ndarray:
         return self.plain.infer(view, self.xy_um, label, n_spread=0, footprint=self.plain.area).mean
 
-    def _some(self, candidates: np.ndarray, purpose: int) -> np.ndarray:
+    def _some(self, candidates: np.ndarray, purpose: str) -> np.ndarray:
         """At most `LOCATIONS` of them, ascending."""
         if len(candidates) <= LOCATIONS:
             return candidates
@@ -178,7 +179,7 @@ class HoldoutCalibration:
 
     @cached_property
     def _queried(self) -> np.ndarray:
-        return self._some(self.window, 5)
+        return self._some(self.window, "count queries")
 
     @cached_property
     def _halved_latents(self):
@@ -205,10 +206,10 @@ class HoldoutCalibration:
 
     def positions(self) -> HoldoutEstimates:
         """A quarter of the locations, estimated from the others."""
-        data, rng = self.section.data, self._rng(6)
+        data, rng = self.section.data, self._rng("held-out positions")
         hidden = np.zeros(len(data.xy_um), bool)
         hidden[rng.choice(self.measured, max(1, int(HIDDEN_PLACES * len(self.measured))), replace=False)] = True
-        at = self._some(self.window[hidden[self.window]], 7)
+        at = self._some(self.window[hidden[self.window]], "position queries")
         kept = sparse.diags((~hidden[self.window]).astype(np.float32))
         shown = self._in_window(kept @ data.counts[self.window])
         view = self.section.view(shown)
@@ -240,7 +241,7 @@ class HoldoutCalibration:
 
     def genes(self, reference) -> HoldoutEstimates | None:
         """Genes of the panel and the reference, estimated from other genes and the reference; None if too few."""
-        section, rng = self.plain, self._rng(8)
+        section, rng = self.plain, self._rng("held-out genes")
         rows, data, prior = section.panel_rows, section.data, section.prior
         hidden = rng.random(len(rows)) < HIDDEN_GENES
         known = np.flatnonzero(hidden & prior.in_reference[rows])
@@ -256,7 +257,7 @@ class HoldoutCalibration:
             prior=swapped,
             baseline=swapped.baseline[rows[known]] / prior.baseline[rows[~hidden]].sum(),
         )
-        at = self._some(self.window, 9)
+        at = self._some(self.window, "gene queries")
         view = section.view(self._in_window(data.counts[self.window]), shown=~hidden)
         latents = section.infer(view, data.xy_um[at], "calibration: genes", footprint=section.area)
         share, sd = (v.numpy() for v in decoder.share_and_sd(latents.mean, latents.sd))

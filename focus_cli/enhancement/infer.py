@@ -9,6 +9,7 @@ import torch
 
 from focus_cli.core.device import to_device
 from focus_cli.core.progress import task
+from focus_cli.core.random import stream
 from focus_cli.model.conditioning import SampleData, View
 from focus_cli.model.network import DEFAULT_STEPS, FocusNet, every, integrate
 
@@ -35,7 +36,7 @@ def _noise(seed: int, draw: int, rows: slice, k: int) -> torch.Tensor:
     """Standard normal noise of some rows, rows × K; made in blocks that no chunking moves."""
     blocks = []
     for block in range(rows.start // NOISE_BLOCK, -(-rows.stop // NOISE_BLOCK)):
-        rng = np.random.default_rng([seed, 3, draw, block])
+        rng = stream(seed, "enhance/draws", draw, block)
         blocks.append(rng.standard_normal((NOISE_BLOCK, k), dtype=np.float32))
     first = rows.start % NOISE_BLOCK
     return torch.from_numpy(np.concatenate(blocks)[first : first + rows.stop - rows.start])

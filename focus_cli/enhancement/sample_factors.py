@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from scipy import sparse
 
+from focus_cli.core.random import stream
 from focus_cli.enhancement.infer import Latents
 from focus_cli.enhancement.residual import WIDTHS, kernel
 from focus_cli.model.priors import (
@@ -114,7 +115,9 @@ class SampleField:
         mean, sd = self.at(xy_um)
         samples = latents.samples
         if samples is not None:
-            noise = np.random.default_rng([seed, 10]).standard_normal((len(samples), *mean.shape), dtype=np.float32)
+            noise = stream(seed, "enhance/draws of sample factors").standard_normal(
+                (len(samples), *mean.shape), dtype=np.float32
+            )
             samples = np.concatenate([samples, mean + sd * noise], axis=2)
         return replace(
             latents,
@@ -157,7 +160,7 @@ def fit_sample_factors(
     p = baseline[columns]
     b = residual_scale(p)
     residuals = [_residual(h, e, share, columns, b) for h, e in zip(halves, exposures)]
-    rng = np.random.default_rng([seed, 11])
+    rng = stream(seed, "enhance/sample factors")
     k = min(FACTORS, n_locations // 2, len(columns))
     eigenvalues, vectors = top_eigenvectors(_between(*residuals), len(columns), k, rng)
     shrunk = shrinkage(_of_location_halves(residuals, rng), len(columns), k, rng)

@@ -19,6 +19,7 @@ import numpy as np
 from scipy.special import gammaincinv, ndtri
 
 from focus_cli.core import keys
+from focus_cli.core.random import stream
 from focus_cli.core.statistics.predictive import POISSON_SHAPE, PredictedCounts, central_coverage
 from focus_cli.evaluation.normalise import column_chunks
 from focus_cli.evaluation.stated import StatedShares
@@ -64,7 +65,7 @@ def draw_pairs(truth: Truth, stated: StatedShares, genes: np.ndarray, seed: int)
     size = truth.n * len(genes)
     drawn = np.arange(size)
     if size > MAX_PAIRS:
-        drawn = np.sort(np.random.default_rng([seed, 8]).choice(size, MAX_PAIRS, replace=False))
+        drawn = np.sort(stream(seed, "evaluate/pairs").choice(size, MAX_PAIRS, replace=False))
     column, row = np.divmod(drawn, truth.n)
     exposure = truth.exposure[row]
     count, s, sd = (np.empty(len(drawn)) for _ in range(3))
@@ -88,7 +89,7 @@ def describe(
     strata
         Coverage by the size of the expected count, a row each, the first over all.
     """
-    rng = np.random.default_rng([seed, 9])
+    rng = stream(seed, "evaluate/coverage")
     uniform = rng.random(len(pairs))
     pit, certain = pairs.pit(uniform), pairs.poisson().pit(uniform)
 
@@ -153,7 +154,7 @@ def crps(pairs: PredictedCounts, seed: int) -> np.ndarray:
     blurred = pairs.level_sd > 0
     sharp, blurred = np.flatnonzero(~blurred), np.flatnonzero(blurred)
     out[sharp] = _summed(pairs.take(sharp))
-    rng = np.random.default_rng([seed, 10])
+    rng = stream(seed, "evaluate/crps")
     for start in range(0, len(blurred), _DRAW_BLOCK):
         at = blurred[start : start + _DRAW_BLOCK]
         out[at] = _drawn(pairs.take(at), rng)

@@ -23,6 +23,7 @@ from focus_cli.core.h5ad.matrices import sparse_blocks
 from focus_cli.core.h5ad.spatial_file import SpatialFile
 from focus_cli.core.platform_names import IMAGING
 from focus_cli.core.progress import say, task
+from focus_cli.core.random import stream
 from focus_cli.core.resources import check_memory, result_size
 from focus_cli.core.storage import check_output
 from focus_cli.core.storage.kinds import CELL_TYPES
@@ -252,7 +253,7 @@ def find_types(
     spread = float(np.var(np.log(depth[filled])))
     factors, (features, misfit, guess) = _seen(counts, graph, profiles, gains=gains, around=around)
     measurement = Measurement(cells, float(depth.mean()), spread, factors.sd, cut)
-    rng = np.random.default_rng([seed, 7])
+    rng = stream(seed, "celltypes/calibration")
     groups = cell_groups(profiles, rng)
     windows = _windows(xy, calibration_locations, rng)
     if not settled:

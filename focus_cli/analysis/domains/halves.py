@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial import cKDTree
 
+from focus_cli.core.random import stream
+
 HALVES = 8
 PATCHES = 36  # of a section
 
@@ -24,7 +26,7 @@ def halves(xy_um: np.ndarray, section: np.ndarray, seed: int) -> list[np.ndarray
     section
         int (n,): which section a location lies in.
     """
-    rng = np.random.default_rng([seed, 2])
+    rng = stream(seed, "domains/halves")
     found = []
     for _ in range(HALVES):
         patch = _patches(xy_um, section, rng)

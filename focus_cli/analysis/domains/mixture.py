@@ -22,6 +22,8 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 
+from focus_cli.core.random import stream
+
 LANDMARKS = 10_000
 AXES = 15
 MAX_DOMAINS = 15
@@ -56,7 +58,7 @@ def landmarks(values: np.ndarray, seed: int) -> np.ndarray:
     order = np.argsort(values[:, 0], kind="stable")
     if len(order) <= LANDMARKS:
         return order
-    chosen = np.random.default_rng([seed, 1]).choice(len(order), LANDMARKS, replace=False)
+    chosen = stream(seed, "domains/landmarks").choice(len(order), LANDMARKS, replace=False)
     return order[np.sort(chosen)]
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from focus_cli.analysis.heads.embeddings import Embedding, read_cohort
 from focus_cli.core.errors import BadInputError
 from focus_cli.core.progress import track
+from focus_cli.core.random import stream
 
 LIMIT = 512  # locations of a donor that a fit sees
 _MIN_SCALE = 1e-6
@@ -62,7 +63,7 @@ def read_bags(
         space, widths = embedding.space, embedding.widths
         donor = samples[embedding.sample]
         features = on_tissue(embedding)
-        rng = np.random.default_rng([seed, zlib.crc32(embedding.sample.encode())])
+        rng = stream(seed, "outcome/bags", zlib.crc32(embedding.sample.encode()))
         share = max(1, limit // several[donor])
         rows = np.sort(rng.choice(len(features), min(share, len(features)), replace=False))
         parts[donor].append(features[rows])

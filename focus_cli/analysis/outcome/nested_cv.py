@@ -13,6 +13,7 @@ from focus_cli.analysis.outcome.linear import Linear, fit_linear
 from focus_cli.analysis.outcome.scorer import Bags, Scorer, fit_scorer, stratified_folds
 from focus_cli.analysis.outcome.target import Target
 from focus_cli.core.progress import track
+from focus_cli.core.random import stream
 from focus_cli.core.statistics.resampling import block_draws, interval
 
 OUTER_FOLDS = 5
@@ -120,7 +121,7 @@ def permuted(bags: Bags, target: Target, n: int, seed: int, pooling: str) -> lis
 
     It must give one half on average; more says that something of the outcome leaks into the slides' scores.
     """
-    rng = np.random.default_rng([seed, 1])
+    rng = stream(seed, "outcome/permutations")
     nothing = np.zeros((len(bags), 0))
     out = []
     for _ in track(range(n), "permuted outcomes"):

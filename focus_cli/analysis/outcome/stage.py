@@ -23,6 +23,7 @@ from focus_cli.core.errors import BadInputError, UsageError
 from focus_cli.core.h5ad.analysis_result import write_analysis_result
 from focus_cli.core.h5ad.spatial_file import SpatialFile
 from focus_cli.core.provenance import describe_run
+from focus_cli.core.random import stream
 from focus_cli.core.resources import check_memory, result_size
 from focus_cli.core.storage import atomic_directory, atomic_file, check_output
 from focus_cli.core.storage.kinds import ATTENTION, OUTCOME_HEAD, OUTCOMES
@@ -177,7 +178,7 @@ def _calibration(scorer: Scorer, target: Target) -> tuple[float, float]:
 
 
 def _ood_support(bags: Bags, scorer: Scorer, seed: int) -> OodSupport:
-    rng = np.random.default_rng([seed, 2])
+    rng = stream(seed, "outcome/ood support")
     kept = [bag[np.sort(rng.choice(len(bag), min(_SUPPORT, len(bag)), replace=False))] for bag in bags]
     groups = np.concatenate([np.full(len(bag), i) for i, bag in enumerate(kept)])
     return fit_ood_support(scorer.axes.standardise(np.concatenate(kept)), groups, seed)

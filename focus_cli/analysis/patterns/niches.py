@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from focus_cli.analysis.significance.graph import pairs_within
+from focus_cli.core.random import stream
 
 MOST = 10  # niches that are tried
 _FIT = 20_000  # locations that k-means is fitted on
@@ -62,7 +63,7 @@ def find_niches(
     graph = pairs_within(xy_um, radius_um)
     values = composition.to_numpy(np.float64)
     around = (graph @ values + values) / (np.asarray(graph.sum(axis=1)) + 1)
-    drawn = np.random.default_rng([seed, 79]).permutation(order)
+    drawn = stream(seed, "patterns/niches").permutation(order)
     fitted, judged = around[drawn[:_FIT]], around[drawn[:_JUDGE]]
     distinct = len(np.unique(fitted.round(9), axis=0))
     if distinct < 2:

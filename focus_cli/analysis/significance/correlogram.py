@@ -22,6 +22,8 @@ from scipy import sparse
 from scipy.spatial import cKDTree
 from scipy.stats import t as student
 
+from focus_cli.core.random import stream
+
 EDGES = (
     1.0,
     2.0,
@@ -94,7 +96,7 @@ def distance_classes(xy: np.ndarray, names: np.ndarray, spacing: float, seed: in
     """
     n = len(xy)
     order = pd.Index(names).argsort()
-    drawn = np.random.default_rng([seed, 73]).permutation(order)
+    drawn = stream(seed, "patterns/correlogram").permutation(order)
     some = np.sort(drawn[:_SAMPLE])
     tree = cKDTree(xy)
     near = some

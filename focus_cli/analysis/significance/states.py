@@ -17,6 +17,7 @@ import numpy as np
 from focus_cli.analysis.significance.combine import cauchy_combination
 from focus_cli.core.errors import BadInputError, UsageError
 from focus_cli.core.provenance import bytes_of, describe_path
+from focus_cli.core.random import stream
 
 MIN_SHOWN_GENES = 20
 MET = "The model was trained on this sample and may have learnt its chance patterns: p is of counts alone."
@@ -104,7 +105,7 @@ def deal(names: np.ndarray, folds: int, seed: int) -> np.ndarray:
     """Fold of each gene, int64; it depends on the names and the seed, not on the order."""
     order = np.argsort(names, kind="stable")
     dealt = np.empty(len(names), np.int64)
-    dealt[order] = np.random.default_rng([seed, 71]).permutation(len(names)) % folds
+    dealt[order] = stream(seed, "patterns/hidden genes").permutation(len(names)) % folds
     return dealt
 
 

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from focus_cli.core.random import stream
 from focus_cli.histology.pretraining.augment import Views, make_views
 from focus_cli.histology.pretraining.config import PretrainConfig
 from focus_cli.histology.pretraining.tiles import TileStream
 
 AHEAD = 2  # batches that are drawn before they are asked for
-_VIEWS = 3  # stream of random numbers
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,12 @@ class Batch:
     texture: Tensor
 
 
-def view_drawer(stream: TileStream, config: PretrainConfig, patch_px: int) -> Callable[[int, int], Views]:
+def view_drawer(tiles: TileStream, config: PretrainConfig, patch_px: int) -> Callable[[int, int], Views]:
     """Return the function that draws the views of tile (step, index)."""
 
     def draw(step: int, index: int) -> Views:
-        rng = np.random.default_rng([stream.seed, _VIEWS, step, index])
-        return make_views(stream.draw(step, index), config, patch_px, rng)
+        rng = stream(tiles.seed, "pretrain/views", step, index)
+        return make_views(tiles.draw(step, index), config, patch_px, rng)
 
     return draw
 

@@ -16,6 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 from focus_cli.core.distributed.processes import Processes
 from focus_cli.core.errors import FocusError, UsageError
 from focus_cli.core.progress import task
+from focus_cli.core.random import stream
 from focus_cli.histology.encoders.folder import EncoderDescription
 from focus_cli.histology.encoders.vit import ViT
 from focus_cli.histology.encoders.vit_config import ViTConfig
@@ -147,7 +148,7 @@ class _Stepper:
     def take(self, step: int, parts: list[Batch]) -> tuple[list[float], Losses]:
         """Take a step; return means of the losses, the divergence and the gradient's norm, and the last part's."""
         config, student = self.run.config, self.nets["student"]
-        rng = np.random.default_rng([self.run.seed, 4, step, self.processes.rank])
+        rng = stream(self.run.seed, "pretrain/depth", step, self.processes.rank)
         torch.manual_seed(int(rng.integers(1 << 62)))  # stochastic depth
         decay = schedules.weight_decay(step, config)
         for group in self.optimiser.param_groups:

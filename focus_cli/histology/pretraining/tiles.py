@@ -13,10 +13,10 @@ import numpy as np
 from scipy import ndimage
 
 from focus_cli.core.errors import BadInputError, UsageError
+from focus_cli.core.random import stream
 from focus_cli.histology.slides import Slide, open_slide, tissue_mask
 
 MASK_UM = 16.0  # pixel of the tissue masks
-_SHELF, _TILE = 1, 2  # streams of random numbers
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class TileStream:
 
     def draw(self, step: int, index: int) -> np.ndarray:
         """Return one square: uint8 (tile_px, tile_px, 3). Depends on the seed, `step` and `index` alone."""
-        rng = np.random.default_rng([self.seed, _TILE, step, index])
+        rng = stream(self.seed, "pretrain/tiles", step, index)
         number = self._choose(rng, step)
         ground = self.grounds[number]
         centre = ground.centres[rng.integers(len(ground.centres))] + rng.random(2)
@@ -129,8 +129,8 @@ class TileStream:
     def _choose(self, rng: np.random.Generator, step: int) -> int:
         if len(self.grounds) <= self._open_slides:
             return int(rng.choice(len(self.grounds), p=self._weights))
-        shelf = np.random.default_rng([self.seed, _SHELF, step // self._steps_per_shelf])
-        return int(rng.choice(shelf.choice(len(self.grounds), self._open_slides, p=self._weights)))
+        drawer = stream(self.seed, "pretrain/open slides", step // self._steps_per_shelf)
+        return int(rng.choice(drawer.choice(len(self.grounds), self._open_slides, p=self._weights)))
 
     def _slide(self, number: int) -> Slide:
         """The opened slide; the one not asked for the longest is closed in its place. Called under its own lock."""

@@ -12,6 +12,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from focus_cli.core.errors import UsageError
+from focus_cli.core.random import stream
 from focus_cli.model.conditioning.sample import SampleData, without_image
 from focus_cli.model.priors import Pooling, SpatialPrior
 
@@ -84,7 +85,7 @@ class _Strangers(Pooling):
         own = self.of_locations
         for s, level in enumerate(self.levels):
             # Levels of the same nodes are shuffled alike.
-            other = np.random.default_rng([self.seed, level.n_nodes]).permutation(level.n_nodes)
+            other = stream(self.seed, "enhance/ablation of neighbourhoods", level.n_nodes).permutation(level.n_nodes)
             first = 1 if s in own else 0
             index[s, :, first:] = other[index[s, :, first:]]
         return index, weight
@@ -96,7 +97,7 @@ def ablate_sample(data: SampleData, ablations: dict[str, str], seed: int) -> Sam
         if ablations["image"] == "drop":
             data = without_image(data, data.n_features)
         else:
-            other = np.random.default_rng([seed, 6]).permutation(len(data.xy_um))
+            other = stream(seed, "enhance/ablation of the image").permutation(len(data.xy_um))
             data = replace(data, raster=_OtherPlaces(data.raster, data.xy_um, other))
     if "spatial" in ablations:
         whole = data.pooling
@@ -129,7 +130,7 @@ def ablate_reference(
     if way == "drop":
         loadings[outside], states = 0, states[:0]
     else:
-        rng = np.random.default_rng([seed, 7])
+        rng = stream(seed, "enhance/ablation of the reference")
         loadings[outside] = loadings[rng.permutation(outside)]
         states = rng.permuted(states, axis=1)
     return replace(prior, loadings=loadings), states

@@ -14,6 +14,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from scipy.spatial import cKDTree
 
+from focus_cli.core.random import stream
 from focus_cli.model.conditioning.sample import SampleData, centre_and_ring
 
 LANDMARKS = 2048
@@ -112,7 +113,7 @@ def fit_ood_reference(samples: Sequence[SampleData], seed: int = 0) -> OodRefere
     OodReference or None
         None where there are fewer than twice `NEIGHBOURS` locations.
     """
-    rng = np.random.default_rng([seed, 8])
+    rng = stream(seed, "train/ood reference")
     share = max(2 * LANDMARKS // len(samples), 1)
     drawn = [_draw(data, share, rng) for data in samples]
     features = np.concatenate(drawn).astype(np.float64)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from focus_cli.core.random import stream
 from focus_cli.model.priors.covariance import MOST_NODES
 
 MAX_VALUES = 2**29  # counts on the nodes of all samples that are looked at: they bound time and disk, not memory
@@ -60,7 +61,7 @@ def draw_sections(sections: Sequence[PriorSection], seed: int) -> np.ndarray:
     size = np.array([min(s.n_values, MOST_NODES * len(s.genes)) for s in sections], np.int64)
     if size.sum() <= MAX_VALUES:
         return np.ones(len(sections), bool)
-    order = np.random.default_rng([seed, 10]).permutation(len(sections))
+    order = stream(seed, "prior/sections").permutation(len(sections))
     panels = np.array([id(sections[i].genes) for i in order])
     first = np.zeros(len(order), bool)
     first[np.unique(panels, return_index=True)[1]] = True

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse.linalg import LinearOperator, cg
 
+from focus_cli.core.random import stream
 from focus_cli.model.conditioning import SampleData
 from focus_cli.model.priors import SpatialPrior, panel_statistics
 
@@ -170,7 +171,7 @@ def fit_maps(
     latent, depth, n_features = _LatentSums(prior), _DepthSums(), 0
     drawn = set(range(len(samples)))
     if len(samples) > MAX_SAMPLES:
-        drawn = set(np.random.default_rng([seed, 9]).permutation(len(samples))[:MAX_SAMPLES].tolist())
+        drawn = set(stream(seed, "train/image map").permutation(len(samples))[:MAX_SAMPLES].tolist())
     for number, data in enumerate(samples):
         n_features = data.n_features
         fitted_on = number in drawn and data.raster is not None

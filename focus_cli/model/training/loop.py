@@ -16,6 +16,7 @@ from focus_cli.core.distributed.processes import Processes
 from focus_cli.core.distributed.stop import StopRequest, stop_on_signal
 from focus_cli.core.errors import FocusError, Preempted
 from focus_cli.core.progress import task
+from focus_cli.core.random import stream
 from focus_cli.model.network import FocusNet
 from focus_cli.model.training.checkpoint import save_state
 from focus_cli.model.training.config import TrainingConfig, share_of_views
@@ -29,7 +30,6 @@ LOG_EVERY = 20
 START = (0, "step,learning_rate,prior,counts,flow,total\n", ())
 WARMUP_SHARE = 0.1
 CLIP = 1.0
-VIEWS, STEPS = 1, 2  # what a stream of random numbers is for
 
 
 def learning_rate(step: int, config: TrainingConfig) -> float:
@@ -61,9 +61,9 @@ class _ViewLoss(nn.Module):
         return losses.total, torch.stack([x.detach() for x in figures])
 
 
-def _stream(seed: int, purpose: int, index: int, part: int) -> np.random.Generator:
+def _stream(seed: int, name: str, index: int, part: int) -> np.random.Generator:
     """Random numbers of one view or step, so that a resumed run meets the same ones; `part` of a step's views."""
-    return np.random.default_rng([seed, purpose, index, part] if part else [seed, purpose, index])
+    return stream(seed, name, index, part) if part else stream(seed, name, index)
 
 
 class _Views:
@@ -93,7 +93,7 @@ class _Views:
 
     def _draw(self, item: int) -> TrainingView:
         index, part = divmod(item, self.share)
-        return self._source.draw(_stream(self._seed, VIEWS, index, self.parts[part]))
+        return self._source.draw(_stream(self._seed, "train/views", index, self.parts[part]))
 
 
 def _trainable(net: FocusNet, optimiser: torch.optim.Optimizer, config: TrainingConfig, processes: Processes) -> Alone:
@@ -192,7 +192,7 @@ def _batch(
     view: TrainingView, config: TrainingConfig, seed: int, step: int, part: int
 ) -> tuple[TrainingView, np.ndarray, torch.Generator]:
     """What a step asks of a view: rows of its locations, and the generator of the noise; dropout is seeded."""
-    rng = _stream(seed, STEPS, step, part)
+    rng = _stream(seed, "train/steps", step, part)
     generator = torch.Generator().manual_seed(int(rng.integers(1 << 62)))
     torch.manual_seed(int(rng.integers(1 << 62)))  # dropout
     size = min(max(config.batch_points // view.points.shape[1], 1), view.n_locations)
