@@ -18,7 +18,6 @@ VOCABULARY = Path(__file__).with_name("prose.txt")
 PAGES = ("*.md", "config/*.md", "docs/**/*.md", "benchmarks/**/*.md")
 TEMPLATES = ("focus_cli/**/*.html.j2",)
 CODE = ("focus_cli/**/*.py",)
-UNEDITED = ("model", "output", "training", "reliability", "histology", "pretraining", "corpus", "architecture")
 
 # A fence may be indented below a list item, and a code span may run over a line break but not over an empty line.
 _FENCE = re.compile(r"^ *(```+).*?^ *\1 *$", re.MULTILINE | re.DOTALL)
@@ -124,8 +123,7 @@ def search_repository(root: Path, entries: list[Entry]) -> Iterator[tuple[Path, 
     """Findings in all pages, templates and modules below ``root``, in the order of files and lines."""
     everywhere = [entry for entry in entries if entry.everywhere]
     for path in _files(root, PAGES):
-        if path.stem not in UNEDITED:
-            yield from ((path, finding) for finding in search(prose_of_page(_text(path)), entries))
+        yield from ((path, finding) for finding in search(prose_of_page(_text(path)), entries))
     for path in _files(root, TEMPLATES):
         yield from ((path, finding) for finding in search(prose_of_template(_text(path)), everywhere))
     for path in _files(root, CODE):
