@@ -181,9 +181,13 @@ def _spell_out() -> None:
 
 
 def _silence_libraries() -> None:
-    """Suppress warnings of libraries, which contain installation paths; ``python -W`` shows them."""
+    """Suppress warnings of libraries, which contain installation paths; ``python -W`` shows them.
+
+    Some libraries set filters of their own when they are imported, so nothing is shown either.
+    """
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
+        warnings.showwarning = lambda *_, **__: None
         os.environ["PYTHONWARNINGS"] = "ignore"  # for the processes that a command starts
 
 
