@@ -28,7 +28,7 @@ from scipy import sparse
 import focus_cli
 from focus_cli.core import keys, provenance
 from focus_cli.core.errors import EXIT_INTERRUPTED, FocusError, MissingResourceError, UsageError
-from focus_cli.core.progress import say
+from focus_cli.core.progress import print_message
 from focus_cli.core.storage import atomic_directory
 from focus_cli.core.storage.kinds import PART_FOLDER
 from focus_cli.histology.slides import open_slide
@@ -230,7 +230,7 @@ def _measure_stage(plan: Plan, results: Results, stage: str, fraction: float | N
     known = results.find(label, fraction)
     same = known is not None and known["command"] == shown
     if same and not plan.again and (stage == "enhance" or product.exists()):
-        return say(f"{name}: measured before, {known['seconds']:.1f} s")
+        return print_message(f"{name}: measured before, {known['seconds']:.1f} s")
     for needed in plan.needs(stage):
         if not (plan.work / plan.product(needed, fraction)).exists():
             raise MissingResourceError(f"{name}: no product of {needed}", hint=f"add {needed} to --stages")
@@ -243,7 +243,7 @@ def _measure_stage(plan: Plan, results: Results, stage: str, fraction: float | N
     # A run that was killed leaves its private siblings behind (see focus_cli.core.storage.atomic).
     for stale in [product, *product.parent.glob(f".{product.stem}.*.tmp*")]:
         shutil.rmtree(stale) if stale.is_dir() else stale.unlink(missing_ok=True)
-    say(f"{name}: {shown}")
+    print_message(f"{name}: {shown}")
     log = plan.out / "logs" / f"{stage}{'' if fraction is None else f'-{fraction:g}'}.log"
     program = [sys.executable, "-c", "from focus_cli.cli.main import main; main()"]
     taken = measure([*program, *command], log, cwd=plan.work)
@@ -255,7 +255,7 @@ def _measure_stage(plan: Plan, results: Results, stage: str, fraction: float | N
     made = {**_product_size(product), "source": source_hash(Path(focus_cli.__file__).parent)}
     key = {"stage": stage, "label": label, "fraction": fraction, "command": shown}
     results.put({**key, **size, **asdict(taken), **made})
-    say(f"{name}: {taken.seconds:.1f} s, {taken.peak_bytes / GB:.2f} GB")
+    print_message(f"{name}: {taken.seconds:.1f} s, {taken.peak_bytes / GB:.2f} GB")
     if stage == "enhance" and not plan.keep:
         product.unlink()
 
@@ -335,14 +335,14 @@ def main() -> int:
         plan = parse()
         results = run(plan)
     except FocusError as error:
-        say(f"end_to_end: error: {error.message}" + (f"\n  hint: {error.hint}" if error.hint else ""))
+        print_message(f"end_to_end: error: {error.message}" + (f"\n  hint: {error.hint}" if error.hint else ""))
         return error.exit_code
     except KeyboardInterrupt:
-        say("end_to_end: interrupted; the same command goes on from here")
+        print_message("end_to_end: interrupted; the same command goes on from here")
         return EXIT_INTERRUPTED
     print(results.markdown())
     for line in (broken := results.over_budget()):
-        say(f"over the limit: {line}")
+        print_message(f"over the limit: {line}")
     return EXIT_OVER_BUDGET if broken else 0
 
 

@@ -67,7 +67,7 @@ def fit(
         focus annotate fit E1.h5ad --labels labels.tsv --leave-out block --out head
     """
     from focus_cli.analysis.annotation import fit_annotation, format_scores
-    from focus_cli.core.progress import say
+    from focus_cli.core.progress import print_message
 
     record = fit_annotation(
         embeddings,
@@ -81,7 +81,7 @@ def fit(
         overwrite=overwrite,
     )
     print(format_scores(record))
-    say(f"annotate: {out}")
+    print_message(f"annotate: {out}")
 
 
 @command.command("apply")
@@ -105,9 +105,9 @@ def apply(embedding: Path, head: Path, out: Path, abstain_above: float, overwrit
         focus annotate apply S9.h5ad --head head --out S9.annotation.h5ad
     """
     from focus_cli.analysis.annotation import apply_annotation
-    from focus_cli.core.progress import say
+    from focus_cli.core.progress import print_message
 
     counts = apply_annotation(embedding, head, out, abstain_above=abstain_above, overwrite=overwrite)
     for name, n in counts.items():
         print(f"{name}\t{n}")
-    say(f"annotate: {out}")
+    print_message(f"annotate: {out}")

@@ -36,11 +36,11 @@ def command(enhanced: Path, analyses: tuple[Path, ...], to: str, out: Path, gene
         focus export S1.h5ad domains/S1.h5ad --to spatialdata --out S1.zarr
         focus export S1.h5ad domains/S1.h5ad --to vitessce --out S1.vitessce
     """
-    from focus_cli.core.progress import say
+    from focus_cli.core.progress import print_message
     from focus_cli.reporting.export import export
 
     wanted = [g.strip() for g in genes.split(",") if g.strip()] if genes else None
     path = export(enhanced, analyses, to, out, genes=wanted, overwrite=overwrite)
-    say(f"export: {path}")
+    print_message(f"export: {path}")
     if to == "vitessce":
-        say(f"to view it: python -m http.server --directory {path} 8000, then open http://localhost:8000")
+        print_message(f"to view it: python -m http.server --directory {path} 8000, then open http://localhost:8000")

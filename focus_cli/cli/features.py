@@ -78,7 +78,7 @@ def command(
     if slide is None or encoder is None or out is None:
         missing = next(n for n, v in (("SLIDE", slide), ("--encoder", encoder), ("--out", out)) if v is None)
         raise UsageError(f"{missing} is missing", hint="focus features SLIDE --encoder SPEC --out FEATURES.zarr")
-    from focus_cli.core.progress import say, warn
+    from focus_cli.core.progress import print_message, warn
     from focus_cli.core.storage import check_output
     from focus_cli.core.storage.kinds import FEATURES
     from focus_cli.histology.encoders import open_encoder
@@ -101,7 +101,7 @@ def command(
         )
         info = network.info
         if scale > 1.5 * info.mpp:
-            say(
+            print_message(
                 f"the slide has {scale:.3g} µm per pixel, {info.name} expects {info.mpp:g}: "
                 "tiles are enlarged and show less detail than its training tiles"
             )
@@ -118,7 +118,7 @@ def command(
             overwrite=overwrite,
         )
     rows, columns = done["shape"]
-    say(
+    print_message(
         f"{info.name}: {info.dim} features on {rows} × {columns} cells of {done['step_um']:g} µm, "
         f"{100 * done['tissue_fraction']:.0f} % tissue, {done['tiles']:,} tiles, licence: {info.licence}"
         + (" (from the store)" if done["reused"] else "")

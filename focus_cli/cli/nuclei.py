@@ -50,9 +50,9 @@ def command(
         focus nuclei he.jpg --mpp 0.5 --region 0,0,2000,1500 --out nuclei.csv
         focus nuclei samples/S1 --out S1.nuclei.parquet
     """
-    from focus_cli.core.progress import say
+    from focus_cli.core.progress import print_message
     from focus_cli.histology.nuclei import write_nuclei
 
     nuclei = write_nuclei(slide, out, method=method, mpp=mpp, region=region, device=device, overwrite=overwrite)
-    say(f"{len(nuclei):,} nuclei")
+    print_message(f"{len(nuclei):,} nuclei")
     click.echo(str(out))

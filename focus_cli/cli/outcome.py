@@ -79,7 +79,7 @@ def fit(
           --covariates age,stage --out head
     """
     from focus_cli.analysis.outcome import fit_outcome, format_scores
-    from focus_cli.core.progress import say
+    from focus_cli.core.progress import print_message
 
     record = fit_outcome(
         embeddings,
@@ -96,7 +96,7 @@ def fit(
         overwrite=overwrite,
     )
     print(format_scores(record))
-    say(f"outcome: {out}")
+    print_message(f"outcome: {out}")
 
 
 @command.command("apply")
@@ -122,8 +122,8 @@ def apply(
         focus outcome apply S9.h5ad --head head --table clinical.tsv --out scores.tsv --attention attention
     """
     from focus_cli.analysis.outcome import apply_outcome
-    from focus_cli.core.progress import say
+    from focus_cli.core.progress import print_message
 
     scores = apply_outcome(embeddings, head, out, table=table, attention=attention, overwrite=overwrite)
     print(scores.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
-    say(f"outcome: {out}")
+    print_message(f"outcome: {out}")

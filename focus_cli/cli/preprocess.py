@@ -39,7 +39,7 @@ def command(
         focus preprocess outs/ --out samples/S1 --sample S1 --encoder uni --features-store features
         focus preprocess ST-cnts/C2.tsv.gz --out samples/C2 --sample C2 --organ breast --species human
     """
-    from focus_cli.core.progress import say
+    from focus_cli.core.progress import print_message
     from focus_cli.platforms.preprocessing import preprocess
 
     stored = preprocess(
@@ -51,7 +51,7 @@ def command(
         overwrite=overwrite,
     )
     info = stored.info
-    say(
+    print_message(
         f"{info.sample_id}: {info.n_locations:,} locations × {info.n_genes:,} genes, "
         f"{info.mpp:.4g} µm per pixel, "
         f"{'with' if info.image else 'without'} image features"

@@ -66,7 +66,7 @@ def command(
     """
     if not files:
         raise UsageError("nothing to report on", hint="name one or more files written by focus enhance")
-    from focus_cli.core.progress import say
+    from focus_cli.core.progress import print_message
     from focus_cli.reporting import write_report
 
     wanted = [g.strip() for g in genes.split(",") if g.strip()] if genes else None
@@ -80,4 +80,4 @@ def command(
         viewer_mb=viewer_mb,
         overwrite=overwrite,
     )
-    say(f"report: {path} ({path.stat().st_size / 1e6:.1f} MB)")
+    print_message(f"report: {path} ({path.stat().st_size / 1e6:.1f} MB)")

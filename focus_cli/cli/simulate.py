@@ -50,7 +50,7 @@ def command(
         focus simulate study --seed 1
         focus simulate study --platform visium_hd --size-um 1500 --seed 7
     """
-    from focus_cli.core.progress import say
+    from focus_cli.core.progress import print_message
     from focus_cli.simulation import simulate
 
     simulate(
@@ -63,4 +63,4 @@ def command(
         mpp=mpp,
         overwrite=overwrite,
     )
-    say(f"{out}: {sections} section(s) of {platform}; samples sheet: {out / 'samples.tsv'}")
+    print_message(f"{out}: {sections} section(s) of {platform}; samples sheet: {out / 'samples.tsv'}")

@@ -16,7 +16,7 @@ _names: list[tuple[str, str]] = []  # what stands for intermediate paths in mess
 _bars: list[Any] = []  # the display that is on the terminal, if there is one
 
 
-def say(message: str) -> None:
+def print_message(message: str) -> None:
     """Print one line about the work to standard error."""
     message = _shown(message)
     with suppress(OSError):  # work does not end because nobody can be told of it
@@ -53,7 +53,7 @@ def named(names: Mapping[str, str]) -> Iterator[None]:
 def warn(lines: Iterable[str]) -> None:
     """Print warnings, one line each, to standard error."""
     for line in lines:
-        say(f"warning: {line}")
+        print_message(f"warning: {line}")
 
 
 class Task(Protocol):
@@ -87,7 +87,7 @@ class _PlainTask:
         line = f"{self._label}: {self._done:g}{of} {self._text}".rstrip()
         if line != self._said:
             self._said = line
-            say(line)
+            print_message(line)
 
 
 class _RichTask:

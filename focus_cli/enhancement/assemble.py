@@ -14,7 +14,7 @@ from anndata import AnnData
 from scipy import sparse
 
 from focus_cli.core import keys
-from focus_cli.core.progress import say, task
+from focus_cli.core.progress import print_message, task
 from focus_cli.core.statistics.lognorm import LogNormReading
 from focus_cli.core.storage import SampleInfo, atomic_file, write_anndata, write_elements
 from focus_cli.core.storage.kinds import ENHANCED, REFINED
@@ -163,7 +163,7 @@ def write_enhanced(
                 writer.write(start, partial(tile, mean, sd, outputs.counted[rows], reading, pooled))
                 progress.advance(rows.stop - rows.start)
         _write_gene_reliability(temporary, _judged(moments.reliability(), genes.measured, calibration, evidence))
-    say(
+    print_message(
         f"{outputs.kind}: {n:,} locations × {shape[1]:,} genes "
         f"({adata.uns[keys.UNS]['n_measured']:,} measured, {adata.uns[keys.UNS]['n_imputed']:,} inferred) → {out}"
     )

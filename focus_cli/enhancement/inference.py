@@ -11,7 +11,7 @@ import pandas as pd
 from focus_cli.core import keys
 from focus_cli.core.device import choose_device
 from focus_cli.core.errors import BadInputError
-from focus_cli.core.progress import say
+from focus_cli.core.progress import print_message
 from focus_cli.core.storage import StoredSample
 from focus_cli.enhancement.assemble import Outputs, write_enhanced
 from focus_cli.enhancement.calibration import Calibration, calibrate
@@ -78,7 +78,7 @@ class Inference:
         if options.histology_only:
             data = without_counts(data)
         if not options.histology_only and not (data.exposure > 0).any():
-            say("enhance: no location has a molecule; this is histology only")
+            print_message("enhance: no location has a molecule; this is histology only")
         device = choose_device(options.device)
         if options.adapt:
             model = adapt(model, data, options.adapt, reference=reference, seed=options.seed, device=device)
@@ -121,7 +121,9 @@ class Inference:
         """Scores of the sample-specific factors over the whole section."""
         data, rows = self.data, self.section.panel_rows
         decoder = self.section.decoder(rows, np.ones(len(rows), bool))
-        say(f"enhance: {len(own.precision)} sample-specific factors beside the model's {self.prior.n_factors}")
+        print_message(
+            f"enhance: {len(own.precision)} sample-specific factors beside the model's {self.prior.n_factors}"
+        )
         return own.field(data.counts, data.exposure, panel_share(decoder, self.latents.mean), data.xy_um)
 
     def _pooler(self, holdouts: HoldoutCalibration) -> ResidualPooler:

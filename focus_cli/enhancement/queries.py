@@ -10,7 +10,7 @@ import pandas as pd
 from scipy.spatial import cKDTree
 
 from focus_cli.core.errors import BadInputError, MissingResourceError, UsageError
-from focus_cli.core.progress import say
+from focus_cli.core.progress import print_message
 from focus_cli.core.storage import Footprint
 from focus_cli.core.storage.regular import open_maybe_gzip, require_regular
 from focus_cli.model.conditioning import SampleData
@@ -144,7 +144,9 @@ def read_points(path: Path, data: SampleData) -> Queries:
             hint="x_um and y_um are µm of the sample, as in its obsm['spatial_um']",
         )
     if not inside.all():
-        say(f"enhance: {int((~inside).sum()):,} of {len(xy):,} points lie beyond the locations and are left out")
+        print_message(
+            f"enhance: {int((~inside).sum()):,} of {len(xy):,} points lie beyond the locations and are left out"
+        )
     share = np.minimum(area[inside] / _area(footprint), 1.0)
     return Queries(xy[inside], names[inside], parent[inside], share, float(np.sqrt(np.median(area[inside]))))
 

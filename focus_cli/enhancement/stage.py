@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from focus_cli.core import provenance
 from focus_cli.core.errors import MissingResourceError, UsageError
 from focus_cli.core.platform_names import AUTO
-from focus_cli.core.progress import say
+from focus_cli.core.progress import print_message
 from focus_cli.core.resources import Size, check_memory, sample_size
 from focus_cli.core.storage import StoredSample, check_output, is_sample, open_sample, sample_id_of, scratch_folder
 from focus_cli.core.storage.kinds import ENHANCED, PICTURE, REFINED
@@ -88,7 +88,9 @@ def enhance(
     if training_options and given != SELF:
         raise UsageError("--max-steps is about --model self", hint="leave it away; --adapt continues a training")
     if model is None:
-        say(f"enhance: no model given; {NANO} is used as it is (--adapt N adapts it, --model self trains one here)")
+        print_message(
+            f"enhance: no model given; {NANO} is used as it is (--adapt N adapts it, --model self trains one here)"
+        )
     trained = None if given == SELF else load_model(given)
     if trained is not None and options.histology_only and not trained.image.names:
         raise UsageError("the model was trained without images", hint="use a model trained on samples with an H&E")
@@ -288,7 +290,7 @@ def _preprocessed(
 
     if model is not None:
         encoding = encoding_like(model.image.encoder, encoding)
-    say(f"enhance: {raw} is a raw folder; preprocessing it")
+    print_message(f"enhance: {raw} is a raw folder; preprocessing it")
 
     def check_raw(read: RawSample) -> None:
         pictured = read.image_path is not None and preparation.use_image
@@ -311,7 +313,7 @@ def _reference(
 def _train_here(stored: StoredSample, reference, scratch: Path, options, settings: dict) -> TrainedModel:
     from focus_cli.model.training import train
 
-    say("enhance: training a model on this sample by self-supervision")
+    print_message("enhance: training a model on this sample by self-supervision")
     return train(
         [stored.path],
         scratch / "model",

@@ -11,7 +11,7 @@ import numpy as np
 
 from focus_cli.core import keys
 from focus_cli.core.errors import BadInputError, MissingResourceError, UsageError
-from focus_cli.core.progress import say, track
+from focus_cli.core.progress import print_message, track
 from focus_cli.core.provenance import describe_run
 from focus_cli.core.resources import check_memory, sample_size
 from focus_cli.core.storage import StoredSample, atomic_directory, check_output, open_sample, scratch_folder
@@ -120,12 +120,12 @@ def evaluate(
         columns = _columns(file, target)
         chosen = file.looks_like(layer) if scale == "auto" else scale
         method = name or ("focus" if file.by_focus else enhanced.stem)
-        say(
+        print_message(
             f"{method}: {target.n:,} of {full.n:,} locations matched {match.how}, "
             f"{int((columns >= 0).sum()):,} of {len(columns):,} scored genes, {layer} read as {chosen}"
         )
         if target.n < 0.9 * full.n:
-            say(f"warning: {full.n - target.n:,} locations of the truth are not in the file and not scored")
+            print_message(f"warning: {full.n - target.n:,} locations of the truth are not in the file and not scored")
         scorer = Scorer(target, seed)
         skipped: dict[str, str] = {}
         with scratch_folder(folder) as scratch:
@@ -292,7 +292,7 @@ def _inputs(
     kept = [s for s in others if s.info.sample_id not in own]
     for sample in others:
         if sample.info.sample_id in own:
-            say(f"{sample.path} is the scored section: no baseline is trained on it")
+            print_message(f"{sample.path} is the scored section: no baseline is trained on it")
     cells = states = None
     section = Section.read(seen) if seen else None
     if reference is not None:

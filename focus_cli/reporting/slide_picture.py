@@ -9,7 +9,7 @@ import numpy as np
 
 from focus_cli.core.coordinates import System
 from focus_cli.core.errors import BadInputError
-from focus_cli.core.progress import say
+from focus_cli.core.progress import print_message
 from focus_cli.core.storage import open_sample
 from focus_cli.histology.slides import open_slide
 from focus_cli.reporting.maps import Frame
@@ -36,7 +36,7 @@ class FinerPicture:
         if info.image is None:
             return None
         if not (Path(folder) / info.image.path).is_file():
-            say(f"report: the H&E of {folder} is no longer at its place; the thumbnail is shown")
+            print_message(f"report: the H&E of {folder} is no longer at its place; the thumbnail is shown")
             return None
         return cls(folder)
 

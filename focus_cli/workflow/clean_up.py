@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from focus_cli.core.errors import MissingResourceError
-from focus_cli.core.progress import say
+from focus_cli.core.progress import print_message
 from focus_cli.core.storage.fencing import FOLDER_VARIABLE
 
 _LOCKS = Path(".snakemake") / "locks"
@@ -43,10 +43,10 @@ def end_leftovers(folder: Path, executor: str, unlock: Sequence[str]) -> None:
     if executor == "slurm":
         _cancel_slurm_jobs(folder)
     elif executor != "local":
-        say(f"the last run was killed: cancel its jobs on {executor} by hand; those that go on write nothing")
+        print_message(f"the last run was killed: cancel its jobs on {executor} by hand; those that go on write nothing")
     _end_processes(folder)
     if any((folder / _LOCKS).glob("*")):
-        say("the last run was killed: opening its lock")
+        print_message("the last run was killed: opening its lock")
         subprocess.run(unlock, cwd=folder, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
@@ -64,7 +64,7 @@ def _end_processes(folder: Path) -> None:
             continue
     if not orphans:
         return
-    say(f"the last run was killed: ending {len(orphans)} of its processes that go on")
+    print_message(f"the last run was killed: ending {len(orphans)} of its processes that go on")
     for process in orphans:
         try:
             process.terminate()
@@ -106,7 +106,7 @@ def _cancel_slurm_jobs(folder: Path) -> None:
         jobs = slurm_jobs(folder)
         if not jobs:
             return
-        say(f"the last run was killed: cancelling {len(jobs)} of its Slurm jobs that go on")
+        print_message(f"the last run was killed: cancelling {len(jobs)} of its Slurm jobs that go on")
         subprocess.run(["scancel", *jobs], check=False, timeout=60)
         end = time.monotonic() + _PATIENCE_S
         while left := slurm_jobs(folder):

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from focus_cli.core.progress import say
+from focus_cli.core.progress import print_message
 from focus_cli.core.storage import atomic_file
 from focus_cli.core.storage.kinds import PART
 from focus_cli.reporting.cohort import RECORD, CohortJobs, Job, SampleJobs, as_json, write_cohort
@@ -25,7 +25,7 @@ def begin_cohort(plan: Plan) -> None:
     try:
         record_cohort(plan)
     except Exception as error:  # a page is no reason to lose a run
-        say(f"the cohort could not be recorded: {error}")
+        print_message(f"the cohort could not be recorded: {error}")
 
 
 def report_cohort(plan: Plan) -> None:
@@ -33,9 +33,9 @@ def report_cohort(plan: Plan) -> None:
     try:
         record_cohort(plan)
         page, _ = write_cohort(Path(plan.out), running=False)
-        say(f"cohort: {page}")
+        print_message(f"cohort: {page}")
     except Exception as error:  # the run is over: its results must not be called failed for a page
-        say(f"the cohort's report could not be written: {error}")
+        print_message(f"the cohort's report could not be written: {error}")
 
 
 def cohort_jobs(plan: Plan) -> CohortJobs:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from focus_cli.core.errors import MissingResourceError
-from focus_cli.core.progress import say
+from focus_cli.core.progress import print_message
 from focus_cli.core.storage.documents import read_yaml
 from focus_cli.workflow import locate
 from focus_cli.workflow.clean_up import end_leftovers
@@ -119,7 +119,7 @@ def start_run(
             bare = snakemake_command(configfiles, profile, [], snakefile)
             end_leftovers(folder, mine.predecessor.executor, [*python, *bare, "--unlock"])
         environment = mine.register(_executor(profile, options))
-    say(shlex.join(command))
+    print_message(shlex.join(command))
     # Not a child but this very process: signals and the exit code need no one in between.
     os.execve(sys.executable, [*python, *command], environment)
 

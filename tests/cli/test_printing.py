@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from focus_cli.cli.printing import print_json, print_rows
-from focus_cli.core.progress import say, warn
+from focus_cli.core.progress import print_message, warn
 from focus_cli.reporting.explanation_text import explain_text
 
 _NASTY = "a\x1b]0;owned\x07\x1b[2J\x9b31m\u202eb\rc\x00µ"
@@ -20,7 +20,7 @@ _COMMANDS = set("\x1b\x07\x9b\u202e\r\x00")
 
 
 def test_nothing_that_is_printed_commands_a_terminal(capsys):
-    say(_NASTY)
+    print_message(_NASTY)
     warn([_NASTY])
     print_rows([("name", _NASTY)])
     print_json({_NASTY: [_NASTY]})

@@ -57,7 +57,7 @@ def test_a_terminal_shows_work_within_work_in_one_display(monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
     with progress.task("outer", 2) as outer:
         for _ in progress.track("xy", "inner"):
-            progress.say("a word")
+            progress.print_message("a word")
         outer.advance(2)
     shown = screen.getvalue()
     assert shown.count("a word\n") + shown.count("a word\r\n") == 2
@@ -67,11 +67,11 @@ def test_a_terminal_shows_work_within_work_in_one_display(monkeypatch):
 
 def test_intermediate_paths_are_named_as_the_user_knows_them(tmp_path, capsys):
     with scratch_folder(names={"reference": tmp_path / "cells.h5ad", "sample": None}) as scratch:
-        progress.say(f"reading {scratch / 'reference' / 'cells.h5ad'}")
+        progress.print_message(f"reading {scratch / 'reference' / 'cells.h5ad'}")
     assert capsys.readouterr().err == f"reading {tmp_path / 'cells.h5ad'}/cells.h5ad\n"
     with pytest.raises(BadInputError) as refused, scratch_folder(names={"reference": "cells.h5ad"}) as scratch:
         raise BadInputError(f"{scratch / 'reference'} is empty", hint=f"look at {scratch / 'reference'}")
     assert (refused.value.message, refused.value.hint) == ("cells.h5ad is empty", "look at cells.h5ad")
     assert str(refused.value) == "cells.h5ad is empty"
-    progress.say(str(scratch))
+    progress.print_message(str(scratch))
     assert capsys.readouterr().err == f"{scratch}\n"

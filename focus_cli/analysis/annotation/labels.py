@@ -12,7 +12,7 @@ import pandas as pd
 from focus_cli.analysis.heads.embeddings import read_cohort
 from focus_cli.analysis.heads.tables import DONOR, SAMPLE, one_donor_each, read_table
 from focus_cli.core.errors import BadInputError, UsageError
-from focus_cli.core.progress import say, track
+from focus_cli.core.progress import print_message, track
 
 LOCATION, LABEL = "location", "label"
 ABSTAINED = "abstained"
@@ -71,7 +71,7 @@ def read_labels(path: Path, ignore: Sequence[str] = (), against_rest: str | None
         raise BadInputError(f"{path} holds no labels", hint="fill the column label for some locations")
     if against_rest:
         if REST in known and against_rest != REST:
-            say(f"annotate: the label {REST!r} is taken as one of the rest")
+            print_message(f"annotate: the label {REST!r} is taken as one of the rest")
         table = table.assign(**{LABEL: np.where(table[LABEL] == against_rest, against_rest, REST)})
     if ABSTAINED in set(table[LABEL]):
         raise BadInputError(f"{path}: {ABSTAINED!r} is what focus annotate writes itself", hint="rename the label")
@@ -119,9 +119,11 @@ def lay_on(labels: pd.DataFrame, table: Path, embeddings: Sequence[Path]) -> Lab
             hint=f"the table names {first}; the embeddings hold {', '.join(sorted(seen))}",
         )
     if lost:
-        say(f"annotate: {lost:,} of {len(labels):,} labels are of locations that the embeddings do not hold")
+        print_message(f"annotate: {lost:,} of {len(labels):,} labels are of locations that the embeddings do not hold")
     if elsewhere := sorted(set(labels[SAMPLE]) - seen):
-        say(f"annotate: no embedding is given for {len(elsewhere)} labelled samples, {elsewhere[0]} among them")
+        print_message(
+            f"annotate: no embedding is given for {len(elsewhere)} labelled samples, {elsewhere[0]} among them"
+        )
     text = {name: np.concatenate([p[1][:, columns.index(name)] for p in parts]).astype(str) for name in (LABEL, DONOR)}
     if len(set(text[LABEL])) < 2:
         raise BadInputError(

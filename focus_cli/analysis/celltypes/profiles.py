@@ -9,7 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from focus_cli.core.errors import BadInputError
-from focus_cli.core.progress import say
+from focus_cli.core.progress import print_message
 from focus_cli.genes import match_genes
 
 if TYPE_CHECKING:
@@ -91,7 +91,9 @@ def type_profiles(reference: Reference, var: pd.DataFrame, measured: np.ndarray,
             hint="name the column of cell types: focus reference --cell-type COLUMN",
         )
     if rare := sorted(counted.keys() - set(types)):
-        say(f"celltypes: types with fewer than {MIN_CELLS} cells in the reference are left out: {', '.join(rare)}")
+        print_message(
+            f"celltypes: types with fewer than {MIN_CELLS} cells in the reference are left out: {', '.join(rare)}"
+        )
     rows = match_genes(var, cells.var)
     rows[~measured] = -1
     shared = np.flatnonzero(rows >= 0)

@@ -22,7 +22,7 @@ from focus_cli.core.h5ad.analysis_result import write_analysis_result
 from focus_cli.core.h5ad.matrices import sparse_blocks
 from focus_cli.core.h5ad.spatial_file import SpatialFile
 from focus_cli.core.platform_names import IMAGING
-from focus_cli.core.progress import say, task
+from focus_cli.core.progress import print_message, task
 from focus_cli.core.random import stream
 from focus_cli.core.resources import check_memory, result_size
 from focus_cli.core.storage import check_output
@@ -139,7 +139,9 @@ def celltypes(
             "celltypes", _settings(options), {"enhanced": enhanced, "reference": reference}, options.seed
         )
         _write(out, file, found, profiles, back, record, overwrite)
-    say(f"celltypes: {len(order):,} locations, {len(profiles.types)} types, {len(profiles.genes):,} genes → {out}")
+    print_message(
+        f"celltypes: {len(order):,} locations, {len(profiles.types)} types, {len(profiles.genes):,} genes → {out}"
+    )
 
 
 def _settings(options: CellTypeOptions) -> dict[str, Any]:
@@ -192,7 +194,9 @@ def cells_per_location(file: SpatialFile, options: CellTypeOptions) -> tuple[flo
     if options.cells is not None:
         return max(float(options.cells), 1.0 + 1e-6), cut
     if size is None:
-        say("celltypes: the file does not say how wide a location is; 10 cells each are taken (--cells-per-location)")
+        print_message(
+            "celltypes: the file does not say how wide a location is; 10 cells each are taken (--cells-per-location)"
+        )
         return 10.0, False
     area = float(size) ** 2 * (np.pi / 4 if file.focus.get("footprint_shape") == "circle" else 1.0)
     return float(max(area / _CELL_AREA_UM2, _FEWEST_CELLS if cut else 1.5)), cut
@@ -386,15 +390,15 @@ def _agreement(estimate: TypeEstimate, truth: np.ndarray) -> dict[str, float]:
 def _warn(found: Found, profiles: Profiles) -> None:
     few = [f"{name} ({n})" for name, n in zip(profiles.types, profiles.n_cells) if n < 20]
     if few:
-        say(f"celltypes: few cells in the reference: {', '.join(few)}; their shares are uncertain")
+        print_message(f"celltypes: few cells in the reference: {', '.join(few)}; their shares are uncertain")
     if found.facts["gain_sd"] > _GAINS_TOO_UNLIKE:
-        say(
+        print_message(
             f"celltypes: sample and reference see genes unlike (spread of log gains {found.facts['gain_sd']:.2f}); "
             "the reference may lack types of this tissue"
         )
     strange = float(np.mean(found.misfit > 1))
     if strange > 0.2:
-        say(
+        print_message(
             f"celltypes: counts of {100 * strange:.0f} % of the locations fit no mixture of the reference's types; "
             "it may lack types of this tissue, or locations hold fewer cells than was taken (--cells-per-location)"
         )

@@ -37,7 +37,7 @@ from focus_cli.core.errors import BadInputError, UsageError
 from focus_cli.core.h5ad.analysis_result import write_analysis_result
 from focus_cli.core.h5ad.pitch import location_pitch
 from focus_cli.core.h5ad.spatial_file import SpatialFile
-from focus_cli.core.progress import say, task
+from focus_cli.core.progress import print_message, task
 from focus_cli.core.resources import check_memory, result_size
 from focus_cli.core.storage import atomic_directory, check_output
 from focus_cli.core.storage.kinds import DOMAINS
@@ -105,8 +105,8 @@ def find_domains(
     chosen = choose(trials)
     if chosen.stability < UNSTABLE:
         agreed = f"{chosen.stability:.2f} of 1"
-        say(f"domains: halves of the tissue do not agree ({agreed}): do not rest anything on these domains")
-    say(f"domains: {chosen.number} over {len(values):,} locations of {len(sections)} samples")
+        print_message(f"domains: halves of the tissue do not agree ({agreed}): do not rest anything on these domains")
+    print_message(f"domains: {chosen.number} over {len(values):,} locations of {len(sections)} samples")
     mixture = fit_mixture(fitted, chosen.number, chosen.covariance, seed)
     everywhere = probabilities(mixture, values)
     order = np.argsort(-everywhere.sum(axis=0), kind="stable")  # the commonest first

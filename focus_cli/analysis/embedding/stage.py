@@ -15,7 +15,7 @@ from focus_cli.core.device import choose_device
 from focus_cli.core.errors import BadInputError, MissingResourceError, UsageError
 from focus_cli.core.h5ad.analysis_result import write_analysis_result
 from focus_cli.core.h5ad.spatial_file import SpatialFile
-from focus_cli.core.progress import say
+from focus_cli.core.progress import print_message
 from focus_cli.core.resources import check_memory, sample_size
 from focus_cli.core.storage import StoredSample, check_output, open_sample, sample_id_of, scratch_folder
 from focus_cli.core.storage.kinds import EMBEDDING
@@ -101,7 +101,7 @@ def embed(
         raise MissingResourceError(f"no such image: {image}", hint="check --image")
     given = shipped_model() if model is None else Path(model)
     if model is None:
-        say(f"embed: no model given; {NANO} is used")
+        print_message(f"embed: no model given; {NANO} is used")
     trained = load_model(given)
     opened = open_reference(reference) if reference is not None else None
     with scratch_folder(names={"sample": image}) as scratch:
@@ -158,7 +158,7 @@ def represent(stored: StoredSample, model: TrainedModel, path: Path, reference, 
     adata = stored.read()
     data = load_sample_data(stored, adata)
     mode = _mode(data, model, options.mode)
-    say(f"embed: {data.info.sample_id} by {_WORDS[mode]}")
+    print_message(f"embed: {data.info.sample_id} by {_WORDS[mode]}")
     seen = _shown(data, model, mode)
     prior = extend_prior(model.prior, seen.genes, seen.panel_share(), reference)
     if mode != "histology":

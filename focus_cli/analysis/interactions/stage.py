@@ -27,7 +27,7 @@ from focus_cli.core import keys, provenance
 from focus_cli.core.errors import BadInputError, UsageError
 from focus_cli.core.h5ad.analysis_result import write_analysis_result
 from focus_cli.core.h5ad.spatial_file import SpatialFile
-from focus_cli.core.progress import say
+from focus_cli.core.progress import print_message
 from focus_cli.core.resources import check_memory, result_size
 from focus_cli.core.statistics import FDR
 from focus_cli.core.storage import check_output
@@ -146,7 +146,9 @@ def find_interactions(
             overwrite=overwrite,
         )
     found = int((var["q"] < FDR).sum())
-    say(f"interactions: {found:,} of {int(var['p'].notna().sum()):,} pairs at a false discovery rate of 5 % → {out}")
+    print_message(
+        f"interactions: {found:,} of {int(var['p'].notna().sum()):,} pairs at a false discovery rate of 5 % → {out}"
+    )
     return var
 
 

@@ -19,7 +19,7 @@ from focus_cli.core import keys, provenance
 from focus_cli.core.errors import BadInputError
 from focus_cli.core.h5ad.analysis_result import same_locations, write_analysis_result
 from focus_cli.core.h5ad.spatial_file import SpatialFile
-from focus_cli.core.progress import say
+from focus_cli.core.progress import print_message
 from focus_cli.core.resources import check_memory, result_size
 from focus_cli.core.statistics import FDR
 from focus_cli.core.storage import check_output
@@ -91,7 +91,7 @@ def find_patterns(
         if not len(tested):
             raise BadInputError(f"no gene of {enhanced} has {options.min_counts} counts", hint="lower --min-counts")
         composition, source = _composition(file, celltypes)
-        say(f"patterns: {len(tested):,} genes with at least {options.min_counts} counts")
+        print_message(f"patterns: {len(tested):,} genes with at least {options.min_counts} counts")
         names = file.var.index.to_numpy(str)
         hidden = infer_hidden(
             made_of,
@@ -117,7 +117,7 @@ def find_patterns(
             facts=_facts(file, molecules, tested, hidden, niches, source),
             overwrite=overwrite,
         )
-    say(f"patterns: {int((var['q'] < FDR).sum()):,} genes at a false discovery rate of 5 % → {out}")
+    print_message(f"patterns: {int((var['q'] < FDR).sum()):,} genes at a false discovery rate of 5 % → {out}")
     return var
 
 

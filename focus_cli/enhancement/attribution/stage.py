@@ -12,7 +12,7 @@ from focus_cli.core import keys, provenance
 from focus_cli.core.errors import UsageError
 from focus_cli.core.h5ad.analysis_result import write_analysis_result
 from focus_cli.core.h5ad.spatial_file import SpatialFile
-from focus_cli.core.progress import say
+from focus_cli.core.progress import print_message
 from focus_cli.core.resources import check_memory, sample_size
 from focus_cli.core.storage import StoredSample, check_output, open_sample, scratch_folder
 from focus_cli.core.storage.kinds import PICTURE, WHY
@@ -102,7 +102,7 @@ def why(
     _check(out, picture, [sample, model, reference], overwrite)
     given = shipped_model() if model is None else Path(model)
     if model is None:
-        say(f"why: no model given; {NANO} is used")
+        print_message(f"why: no model given; {NANO} is used")
     trained, stored = load_model(given), open_sample(sample)
     _check_asked(stored, trained, reference, options)
     check_memory("why", sample_size(stored.path), reference=reference is not None)
@@ -220,4 +220,6 @@ def _write(out: Path, stored: StoredSample, found: Explained, record: dict, over
     mean = {name: float(np.abs(part).mean()) for name, part in found.parts.items()}
     total = sum(mean.values()) or 1.0
     told = ", ".join(f"{name} {size / total:.0%}" for name, size in sorted(mean.items(), key=lambda m: -m[1]))
-    say(f"why: {len(found.genes)} genes at {len(found.whole):,} locations → {out} (mean size of the parts: {told})")
+    print_message(
+        f"why: {len(found.genes)} genes at {len(found.whole):,} locations → {out} (mean size of the parts: {told})"
+    )

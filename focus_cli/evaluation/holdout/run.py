@@ -12,7 +12,7 @@ from scipy import sparse
 
 from focus_cli.core import keys
 from focus_cli.core.errors import BadInputError, MissingResourceError, UsageError
-from focus_cli.core.progress import say
+from focus_cli.core.progress import print_message
 from focus_cli.core.provenance import describe_run
 from focus_cli.core.resources import check_memory, sample_size
 from focus_cli.core.storage import StoredSample, atomic_file, check_output, open_sample, write_anndata, write_sample
@@ -214,7 +214,7 @@ def _write(
     with atomic_file(truth, overwrite, kind=TRUTH) as temporary:
         write_anndata(split.truth, temporary)
         stored = write_sample(out, info, split.visible, parts=[rasters], overwrite=overwrite)
-    say(
+    print_message(
         f"held out for {told['task']}: {stored.info.n_locations:,} locations × {stored.info.n_genes:,} genes "
         f"are visible; {split.truth.n_obs:,} locations × {len(told['genes']):,} genes are scored"
     )

@@ -14,7 +14,7 @@ from pydantic import ConfigDict, Field
 
 from focus_cli.core import keys, provenance
 from focus_cli.core.errors import BadInputError
-from focus_cli.core.progress import say
+from focus_cli.core.progress import print_message
 from focus_cli.core.storage import atomic_directory, check_output, require_files, write_anndata
 from focus_cli.core.storage.documents import read_json_object
 from focus_cli.core.storage.kinds import REFERENCE
@@ -165,7 +165,7 @@ def build_reference(
     check_output(out, REFERENCE, inputs=[path], overwrite=overwrite)
     cells, info = load_cells(path, cell_type_key, orthologues, max_cells=max_cells, seed=seed)
     for line in _statements(cells, info, max_cells):
-        say(f"reference: {line}")
+        print_message(f"reference: {line}")
     prototypes = build_prototypes(cells, n_states, seed)
     info |= {
         "n_cells_kept": int(cells.n_obs),
@@ -183,7 +183,7 @@ def build_reference(
         write_anndata(prototypes, temporary / keys.PROTOTYPES_H5AD)
         (temporary / keys.REFERENCE_JSON).write_text(json.dumps(info, indent=2, sort_keys=True) + "\n")
     to = f"→ {out}" if kept else f"of {path}"
-    say(f"reference: {cells.n_obs} cells, {cells.n_vars} genes, {prototypes.n_obs} cell states {to}")
+    print_message(f"reference: {cells.n_obs} cells, {cells.n_vars} genes, {prototypes.n_obs} cell states {to}")
     return open_reference(out)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from focus_cli.core.errors import BadInputError, UsageError
-from focus_cli.core.progress import say
+from focus_cli.core.progress import print_message
 from focus_cli.core.storage import atomic_directory, atomic_file, check_output
 from focus_cli.core.storage.documents import read_json
 from focus_cli.core.storage.kinds import FEATURES, PART
@@ -167,7 +167,9 @@ def partial_extraction(
         known = folder / _PLAN
         if not (resume and known.exists() and read_text_bounded(known) == text):
             if known.exists():
-                say(f"{target.name}: what was left of an earlier extraction is not of this one, starting anew")
+                print_message(
+                    f"{target.name}: what was left of an earlier extraction is not of this one, starting anew"
+                )
             _empty(folder)
             with atomic_file(known, overwrite=True, kind=PART) as temporary:
                 temporary.write_text(text)

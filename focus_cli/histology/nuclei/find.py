@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from focus_cli.core.errors import BadInputError, UsageError
-from focus_cli.core.progress import say, task
+from focus_cli.core.progress import print_message, task
 from focus_cli.histology.nuclei.appearance import SlideLook, slide_look
 from focus_cli.histology.nuclei.backends import open_method
 from focus_cli.histology.nuclei.classical import REACH_UM, haematoxylin
@@ -88,7 +88,7 @@ def find_nuclei(
             hint=f"give a slide of at most {COARSEST_MPP} µm per pixel, best {MPP}",
         )
     if max(wanted, own_mpp) > _POOR_MPP:
-        say(f"note: at {max(wanted, own_mpp):.3g} µm per pixel touching nuclei run together")
+        print_message(f"note: at {max(wanted, own_mpp):.3g} µm per pixel touching nuclei run together")
     segmenter = open_method(method, device)
     shape = (max(1, round(slide.height * own_mpp / wanted)), max(1, round(slide.width * own_mpp / wanted)))
     # µm per working pixel, exactly: the shape is rounded to whole pixels.

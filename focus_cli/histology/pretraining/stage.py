@@ -12,7 +12,7 @@ from focus_cli.core import provenance
 from focus_cli.core.device import choose_device
 from focus_cli.core.distributed.processes import started_processes
 from focus_cli.core.errors import UsageError
-from focus_cli.core.progress import say
+from focus_cli.core.progress import print_message
 from focus_cli.core.storage import atomic_directory, check_output
 from focus_cli.core.storage.kinds import ENCODER, STATE
 from focus_cli.histology.encoders.folder import EncoderDescription, read_encoder, write_encoder_files
@@ -86,8 +86,10 @@ def pretrain(
         if processes.first:
             for source in sources:
                 if all(ground.source is not source for ground in stream.grounds):
-                    say(f"warning: {source.name} has no tissue for a tile of {settings.tile_um:.0f} µm and is left out")
-            say(
+                    print_message(
+                        f"warning: {source.name} has no tissue for a tile of {settings.tile_um:.0f} µm and is left out"
+                    )
+            print_message(
                 f"pretraining: {len(stream.grounds)} slides, {stream.area_mm2:.1f} mm² of tissue, "
                 f"tiles of {settings.tile_um:.0f} µm, {settings.max_steps} steps of {settings.batch}"
             )
@@ -118,7 +120,7 @@ def pretrain(
                 (temporary / "card.md").write_text(encoder_card(described, log))
             if run.state_dir.exists():
                 shutil.rmtree(run.state_dir)
-            say(f"pretraining: done → {out}")
+            print_message(f"pretraining: done → {out}")
         processes.wait()
 
 

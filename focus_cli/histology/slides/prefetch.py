@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from focus_cli.core.errors import BadInputError, UsageError
-from focus_cli.core.progress import say
+from focus_cli.core.progress import print_message
 from focus_cli.histology.slides.level import BROKEN_HINT
 from focus_cli.histology.slides.slide import Slide
 from focus_cli.histology.slides.tiles import TileReader
@@ -110,7 +110,9 @@ class _DamageCount:
 
     def report(self) -> None:
         if self._found:
-            say(f"{self._path}: {self._found} of {self._total} tiles could not be decoded; they are white there")
+            print_message(
+                f"{self._path}: {self._found} of {self._total} tiles could not be decoded; they are white there"
+            )
 
 
 class _Buffers:

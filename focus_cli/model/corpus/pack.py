@@ -11,7 +11,7 @@ from typing import Any
 
 from focus_cli.core import keys, provenance
 from focus_cli.core.errors import BadInputError, FocusError, MissingResourceError, OutputExistsError, UsageError
-from focus_cli.core.progress import say, track
+from focus_cli.core.progress import print_message, track
 from focus_cli.core.storage import StoredSample, atomic_file, check_output, open_sample
 from focus_cli.core.storage.kinds import CORPUS, PART
 from focus_cli.model.conditioning import SampleData, load_sample_data
@@ -73,7 +73,7 @@ def build_corpus(samples: Sequence[Path], out: Path, *, overwrite: bool = False)
             shutil.rmtree(out)
         raise
     kept = f", {len(stored) - packed} were there" if packed < len(stored) else ""
-    say(f"corpus: {packed} samples packed{kept}; {len(sample_ids(out))} in all → {out}")
+    print_message(f"corpus: {packed} samples packed{kept}; {len(sample_ids(out))} in all → {out}")
     return out
 
 
@@ -194,11 +194,11 @@ def verify_corpus(path: Path) -> None:
     spoilt: dict[str, None] = {}
     for file, (digest, ids) in track(needed.items(), "verifying", len(needed)):
         if not file.is_file() or provenance.hash_file(file) != digest:
-            say(f"corpus: {file} is {'damaged' if file.is_file() else 'missing'} (of {', '.join(ids)})")
+            print_message(f"corpus: {file} is {'damaged' if file.is_file() else 'missing'} (of {', '.join(ids)})")
             spoilt |= dict.fromkeys(ids)
     if spoilt:
         raise BadInputError(
             f"{path}: {len(spoilt)} samples are damaged: {', '.join(spoilt)}",
             hint="pack them again with --overwrite",
         )
-    say(f"corpus: {len(needed)} files are as they were written")
+    print_message(f"corpus: {len(needed)} files are as they were written")

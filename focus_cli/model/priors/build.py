@@ -11,7 +11,7 @@ from scipy import sparse
 
 from focus_cli.core import keys, provenance
 from focus_cli.core.errors import UsageError
-from focus_cli.core.progress import say
+from focus_cli.core.progress import print_message
 from focus_cli.core.storage import StoredSample, atomic_directory, check_output, open_sample
 from focus_cli.core.storage.kinds import PRIOR
 from focus_cli.core.storage.sample import check_panel_of_genes
@@ -76,7 +76,7 @@ def build_prior(
     with atomic_directory(out, overwrite, kind=PRIOR) as folder:
         write_prior(folder, prior, {"samples": [s.info.sample_id for s in stored], "provenance": record})
     _tell(prior)
-    say(f"prior: {prior.n_factors} factors over {len(prior.genes):,} genes → {out}")
+    print_message(f"prior: {prior.n_factors} factors over {len(prior.genes):,} genes → {out}")
     return prior
 
 
@@ -98,4 +98,4 @@ def _tell(prior: SpatialPrior, n_factors: int = 6, n_genes: int = 6) -> None:
     share = prior.variance / max(prior.variance.sum(), 1e-12)
     for factor in range(min(n_factors, prior.n_factors)):
         up, down = (" ".join(prior.genes[rows]) for rows in top_genes(prior, factor, n_genes))
-        say(f"prior: factor {factor} ({share[factor]:.0%} of the variance): {up} | {down}")
+        print_message(f"prior: factor {factor} ({share[factor]:.0%} of the variance): {up} | {down}")

@@ -8,7 +8,7 @@ import json
 import numpy as np
 
 from focus_cli.core.errors import BadInputError
-from focus_cli.core.progress import say
+from focus_cli.core.progress import print_message
 from focus_cli.model.conditioning import SampleData
 from focus_cli.model.conditioning.states import state_latents
 from focus_cli.model.priors.transfer import extend_prior
@@ -63,7 +63,7 @@ def adapt(
     maker = ViewMaker(data, prior, state_latents(reference, prior), config, model.net.config.labels)
     net = copy.deepcopy(model.net).to(device).train()
     log = run_loop(net, make_optimiser(net, config), ViewSource.of([maker]), config, seed, label="adapting")
-    say(f"adapted to {data.info.sample_id}: {steps} steps on {n_locations:,} locations")
+    print_message(f"adapted to {data.info.sample_id}: {steps} steps on {n_locations:,} locations")
     return TrainedModel(net.to("cpu").eval(), prior, model.image, {**model.info, "adapted": _summary(log)})
 
 

@@ -15,7 +15,7 @@ import torch
 
 from focus_cli.core.distributed.processes import Processes
 from focus_cli.core.errors import BadInputError
-from focus_cli.core.progress import say
+from focus_cli.core.progress import print_message
 from focus_cli.genes import common_names
 from focus_cli.model.conditioning import LoadedOneByOne, SampleData, SampleHandle
 from focus_cli.model.conditioning.image_space import ImageSpace, fit_axes
@@ -130,7 +130,7 @@ def fit(
     else:
         prior = _with_panels(prior, usable, tables, reference)
     states = state_latents(reference, prior)
-    say(
+    print_message(
         f"training: {len(usable)} samples, {n_locations} locations, "
         f"{len(prior.genes)} genes ({int(prior.measured.sum())} measured), {prior.n_factors} factors, "
         f"{len(states)} cell states, {len(image.names)} image features"
@@ -156,9 +156,9 @@ def fit(
         except BadInputError as error:
             if not or_anew:
                 raise
-            say(f"training: {error.message}: beginning anew")
+            print_message(f"training: {error.message}: beginning anew")
         else:
-            say(f"training: continuing at step {state[0]}")
+            print_message(f"training: continuing at step {state[0]}")
     net.train()
     log = run_loop(net, optimiser, source, config, seed, processes=processes, state=state, state_dir=state_dir, key=key)
     net.to("cpu").eval()

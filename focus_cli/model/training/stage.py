@@ -12,7 +12,7 @@ from focus_cli.core.device import choose_device
 from focus_cli.core.distributed.processes import started_processes
 from focus_cli.core.distributed.stop import stop_on_signal
 from focus_cli.core.errors import UsageError
-from focus_cli.core.progress import say
+from focus_cli.core.progress import print_message
 from focus_cli.core.resources import check_memory, sample_size
 from focus_cli.core.storage import check_output, is_sample
 from focus_cli.core.storage.kinds import MODEL, STATE
@@ -140,7 +140,7 @@ def train(
             save_model(out, model, log, overwrite=overwrite)
             if (state := checkpoint_path(out)).exists():
                 shutil.rmtree(state)
-            say(f"training: done → {out}")
+            print_message(f"training: done → {out}")
             model = load_model(out)
         processes.wait()
     return model

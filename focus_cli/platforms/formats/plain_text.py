@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO
 
 from focus_cli.core.errors import BadInputError
-from focus_cli.core.progress import say
+from focus_cli.core.progress import print_message
 from focus_cli.core.storage.regular import require_regular
 from focus_cli.platforms.formats.opening import open_table
 
@@ -146,7 +146,7 @@ def _other_encoding(path: Path) -> _Needs:
     foreign = sum(not c.isascii() for c in text[at:])
     if _NO_TEXT.search(text) or foreign > max(10, _MOST_FOREIGN * len(text)):
         raise BadInputError(message, hint=_ENCODING)
-    say(f"{path.name} is not UTF-8: read as Windows-1252, in which line {line} holds {text[at]!r}")
+    print_message(f"{path.name} is not UTF-8: read as Windows-1252, in which line {line} holds {text[at]!r}")
     return _Needs("cp1252", "it is not UTF-8")
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from focus_cli.core import keys
 from focus_cli.core.coordinates import Coordinates, System
 from focus_cli.core.errors import BadInputError
-from focus_cli.core.progress import say
+from focus_cli.core.progress import print_message
 from focus_cli.core.storage import Footprint, ImageInfo
 
 if TYPE_CHECKING:
@@ -231,7 +231,7 @@ def spatial_entry(sample_id: str, entry: dict[str, Any], footprint: Footprint, m
 def note_damage(slide: Slide, warnings: list[str]) -> None:
     """Add to `warnings` how many tiles could not be decoded, now that all of them were read."""
     if damage := slide.damage():
-        say(f"warning: {damage}")
+        print_message(f"warning: {damage}")
         warnings.append(damage)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from focus_cli.core import keys
 from focus_cli.core.coordinates import Affine, Coordinates, Link, System
 from focus_cli.core.errors import BadInputError
-from focus_cli.core.progress import say
+from focus_cli.core.progress import print_message
 from focus_cli.core.provenance import describe_run
 from focus_cli.core.storage import Footprint, PlatformInfo, SampleInfo, StoredSample, write_sample
 from focus_cli.platforms.preprocessing.image_fit import (
@@ -101,7 +101,9 @@ def preprocess_slide(
             )
         xy = np.stack([grid.x[column], grid.y[row]], axis=1)
         names = [f"r{r:05d}_c{c:05d}" for r, c in zip(row, column)]
-        say(f"{slide.path.name}: {len(xy):,} locations, {pitch_um:g} µm apart, on {slide.width} × {slide.height} px")
+        print_message(
+            f"{slide.path.name}: {len(xy):,} locations, {pitch_um:g} µm apart, on {slide.width} × {slide.height} px"
+        )
         obs = pd.DataFrame(
             {keys.IN_TISSUE: 1, keys.ARRAY_ROW: row, keys.ARRAY_COL: column, keys.TOTAL_COUNTS: 0}, index=names
         )

@@ -12,7 +12,7 @@ import numpy as np
 from focus_cli.core import keys
 from focus_cli.core.coordinates import Affine, Coordinates, System
 from focus_cli.core.errors import BadInputError, UsageError
-from focus_cli.core.progress import say
+from focus_cli.core.progress import print_message
 from focus_cli.core.provenance import describe_run
 from focus_cli.core.resources import check_memory, sample_size
 from focus_cli.core.storage import SampleInfo, StoredSample, check_output, is_sample, write_sample
@@ -304,5 +304,5 @@ def _store(
         provenance=record,
     )
     for warning in warnings:
-        say(f"warning: {warning}")
+        print_message(f"warning: {warning}")
     return write_sample(out, info, adata, parts=parts, overwrite=overwrite)

@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from focus_cli.core.errors import BadInputError, FocusError, MissingResourceError
-from focus_cli.core.progress import say
+from focus_cli.core.progress import print_message
 from focus_cli.core.storage.user_tables import read_user_table
 from focus_cli.workflow.config.models import SampleRow
 from focus_cli.workflow.config.variables import check_input_path, expand, in_words
@@ -75,7 +75,7 @@ def load_samples(sheet: Path | str, *, check_paths: bool = False) -> list[Sample
         )
     if check_paths:
         for told in _same_raw_data(rows):
-            say(f"{sheet}: {told}")
+            print_message(f"{sheet}: {told}")
     return list(rows.values())
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from focus_cli.core.errors import FocusError
-from focus_cli.core.progress import say
+from focus_cli.core.progress import print_message
 from focus_cli.core.storage.regular import read_bounded
 
 _LARGEST = 1 << 30  # bytes of a record
@@ -52,7 +52,7 @@ class JobRecorder(logging.Handler):
                 stream.write(json.dumps(line, default=str) + "\n")
         except OSError as error:
             self._broken = True
-            say(f"warning: the run's manifest cannot be written: {error.strerror}")
+            print_message(f"warning: the run's manifest cannot be written: {error.strerror}")
 
 
 def _line(event: str, told: dict[str, Any]) -> dict[str, Any] | None:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from focus_cli.core.errors import FocusError
-from focus_cli.core.progress import say, track
+from focus_cli.core.progress import print_message, track
 from focus_cli.core.provenance import bytes_of, describe_path, hash_file, hash_text, installed_versions
 from focus_cli.core.storage import atomic_file
 from focus_cli.core.storage.documents import read_json_object
@@ -47,7 +47,7 @@ def _never_stops_a_run(function: Callable[..., None]) -> Callable[..., None]:
         except Exception as error:
             # The manifest is about the run; whatever is wrong with it, the run itself is worth more.
             said = " ".join(str(error).split())
-            say(f"warning: the run's manifest could not be written: {type(error).__name__}: {said}")
+            print_message(f"warning: the run's manifest could not be written: {type(error).__name__}: {said}")
 
     return guarded
 
