@@ -12,76 +12,31 @@ import rich_click as click
 from click import exceptions as click_exceptions
 
 from focus_cli import __version__
+from focus_cli.cli.analysis_verb import analysis_verb
 from focus_cli.cli.endings import leave, quiet_hooks, refusal_of, remove_temporaries
 from focus_cli.cli.group import SuggestingGroup
+from focus_cli.cli.verbs import VERBS, help_groups
 from focus_cli.core.distributed.exit_report import write_exit_report
 from focus_cli.core.errors import EXIT_CODE_LINE, EXIT_INTERRUPTED, EXIT_PREEMPTED, JOB_VARIABLE, FocusError
 from focus_cli.core.interrupts import end_on_signals, noted_signal
 
-# Commands in the order of a study. A module is imported when its command or the full help is requested,
-# and imports the library only when it runs.
-VERBS = (
-    "inspect",
-    "pretrain",
-    "features",
-    "nuclei",
-    "preprocess",
-    "reference",
-    "prior",
-    "corpus",
-    "train",
-    "enhance",
-    "holdout",
-    "evaluate",
-    "embed",
-    "domains",
-    "celltypes",
-    "patterns",
-    "interactions",
-    "annotate",
-    "outcome",
-    "why",
-    "export",
-    "report",
-    "benchmark",
-    "simulate",
-    "run",
-    "init",
-    "doctor",
-    "explain",
-    "genes",
-)
-
-_ANALYSIS = ["embed", "domains", "celltypes", "patterns", "interactions", "annotate", "outcome", "why", "export"]
-
 click.rich_click.TEXT_MARKUP = "ansi"
-click.rich_click.COMMAND_GROUPS = {
-    "focus": [
-        {"name": "Inspection", "commands": ["inspect", "genes", "explain", "doctor"]},
-        {"name": "Histology", "commands": ["pretrain", "features", "nuclei"]},
-        {"name": "Enhancement", "commands": ["preprocess", "reference", "prior", "corpus", "train", "enhance"]},
-        {
-            "name": "Analysis",
-            "commands": _ANALYSIS,
-        },
-        {"name": "Evaluation and reports", "commands": ["holdout", "evaluate", "report", "benchmark"]},
-        {"name": "Workflow", "commands": ["init", "run", "simulate"]},
-    ]
-}
+click.rich_click.COMMAND_GROUPS = {"focus": help_groups()}
 
 
 class LazyGroup(SuggestingGroup):
     """A group that imports a command's module only when the command is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Commands in the order of a study."""
+        """Commands in the order of the help."""
         return list(VERBS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        """Import the command's module and return its `command`."""
+        """Import the command's module and return the command."""
         if name not in VERBS:
             return None
-        return importlib.import_module(f"focus_cli.cli.{name}").command
+        module = importlib.import_module(VERBS[name].module or f"focus_cli.cli.{name}")
+        return module.command if hasattr(module, "command") else analysis_verb(name, module.analyse)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; hints of its errors propose only options that it has."""

@@ -1,37 +1,60 @@
-"""The platforms that are read: the word for each in options and sheets, and its proper name."""
+"""The platforms that are read, one line each: the name in options and sheets, the title, and its properties."""
 
 from __future__ import annotations
 
-TITLES = {
-    "visium_hd": "Visium HD",
-    "visium": "Visium",
-    "legacy_st": "Legacy ST",
-    "xenium": "Xenium",
-    "cosmx": "CosMx",
-    "merscope": "MERSCOPE",
-    "stereoseq": "Stereo-seq",
-    "slideseq": "Slide-seq",
-    "dbit": "DBiT-seq",
-    "openst": "Open-ST",
-    "spatialdata": "SpatialData",
-    "seqfish": "seqFISH",
-    "osmfish": "osmFISH",
-    "starmap": "STARmap",
-    "merfish": "MERFISH tables",
-    "anndata": "AnnData",
-    "tables": "Tables of counts and positions",
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Platform:
+    """One platform; its reader is the module of the same name in `focus_cli.platforms.readers`.
+
+    Attributes
+    ----------
+    title
+        Its proper name.
+    imaging
+        Whether transcripts are counted under a microscope: locations are cells then.
+    general
+        Whether many programs write the format: where a vendor's own files lie beside such a file, the vendor's are
+        read.
+    stated
+        Whether it is read only where the user names it: it is never recognised, and no instrument writes its layout.
+    extends
+        Name of the platform whose layout it includes: where both readers recognise a path, the special one is taken.
+    """
+
+    title: str
+    imaging: bool = False
+    general: bool = False
+    stated: bool = False
+    extends: str | None = None
+
+
+_PLATFORMS = {
+    "visium_hd": Platform("Visium HD", extends="visium"),
+    "visium": Platform("Visium"),
+    "legacy_st": Platform("Legacy ST"),
+    "xenium": Platform("Xenium", imaging=True),
+    "cosmx": Platform("CosMx", imaging=True),
+    "merscope": Platform("MERSCOPE", imaging=True),
+    "stereoseq": Platform("Stereo-seq"),
+    "slideseq": Platform("Slide-seq"),
+    "dbit": Platform("DBiT-seq"),
+    "openst": Platform("Open-ST"),
+    "spatialdata": Platform("SpatialData", general=True),
+    "seqfish": Platform("seqFISH", imaging=True),
+    "osmfish": Platform("osmFISH", imaging=True, general=True),
+    "starmap": Platform("STARmap", imaging=True),
+    "merfish": Platform("MERFISH tables", imaging=True, general=True),
+    "anndata": Platform("AnnData", general=True),
+    "tables": Platform("Tables of counts and positions", stated=True),
 }
-PLATFORMS = tuple(TITLES)
+
+PLATFORMS = tuple(_PLATFORMS)
 AUTO = "auto"
-
-# Those that see molecules under a microscope: their locations are cells.
-IMAGING = ("xenium", "cosmx", "merscope", "merfish", "seqfish", "osmfish", "starmap")
-
-# Read where the user names it, never recognised, and no instrument's layout.
-STATED = ("tables",)
-
-# A layout that holds what another reader knows too: where both recognise a path, it is the more special one.
-EXTENDS = {"visium_hd": "visium"}
-
-# Readers of formats that many write: where a vendor's own files lie beside such a one, the vendor's are meant.
-GENERAL = ("spatialdata", "osmfish", "merfish", "anndata")
+TITLES = {name: platform.title for name, platform in _PLATFORMS.items()}
+IMAGING = tuple(name for name, platform in _PLATFORMS.items() if platform.imaging)
+STATED = tuple(name for name, platform in _PLATFORMS.items() if platform.stated)
+EXTENDS = {name: platform.extends for name, platform in _PLATFORMS.items() if platform.extends}
+GENERAL = tuple(name for name, platform in _PLATFORMS.items() if platform.general)

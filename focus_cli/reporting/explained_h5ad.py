@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import h5py
 
 from focus_cli.core import keys
-from focus_cli.core.errors import BadInputError
+from focus_cli.core.errors import BadInputError, one_line
 from focus_cli.core.h5ad.spatial_file import open_h5ad, plain, read_node
 from focus_cli.core.storage.damage import DAMAGE, damaged
 from focus_cli.reporting import analysis_fields
 from focus_cli.reporting.context import mapping, told_warnings
 from focus_cli.reporting.facts import NOT_OURS, result, scalars
-from focus_cli.reporting.fields import field_meaning
+from focus_cli.reporting.fields import UNKNOWN, Meaning, field_meaning
 from focus_cli.reporting.records import DESCRIPTIONS, TRUTH, provenance_of, truth_record
 from focus_cli.reporting.run_record import provenance
 
@@ -72,13 +73,13 @@ def _explain_enhanced(path: Path, handle: h5py.File) -> dict[str, Any]:
         facts |= {"genes_measured": measured, "genes_imputed": m - measured}
         if measured < m:
             warnings.append(f"{m - measured} of {m} genes are imputed: inferred, not measured")
-    facts |= {k: v for k, v in scalars(focus).items() if k not in ("kind", "n_measured", "n_imputed")}
+    facts |= {k: v for k, v in scalars(focus).items() if k not in ("kind", "n_measured", "n_imputed", "fields")}
     return result(
         path,
         kind,
-        _KINDS.get(kind, f"AnnData of FOCUS, kind {kind!r}"),
+        _KINDS.get(kind, f"analysis result of kind {kind!r}"),
         facts=facts,
-        fields=fields_of(handle, kind=kind),
+        fields=fields_of(handle, kind=kind, described=mapping(focus.get("fields"))),
         made_by=provenance(focus),
         warnings=warnings,
         use=_USE.get(kind, []),
@@ -131,8 +132,20 @@ def part_fields(path: Path, kind: str) -> list[dict[str, Any]]:
         return [field | {"place": f"{path.name}: {field['place']}"} for field in fields_of(handle, kind=kind)]
 
 
-def fields_of(handle: h5py.File, *, truth: str = "", kind: str = "") -> list[dict[str, Any]]:
-    """Every field that the file holds, in the order of an AnnData, with shape, dtype, unit and meaning."""
+def fields_of(
+    handle: h5py.File, *, truth: str = "", kind: str = "", described: Mapping[str, Any] | None = None
+) -> list[dict[str, Any]]:
+    """Every field that the file holds, in the order of an AnnData, with shape, dtype, unit and meaning.
+
+    Parameters
+    ----------
+    handle
+        The open file.
+    truth, kind
+        As of `field_meaning`.
+    described
+        Place → meaning of fields that the file itself describes; used where FOCUS describes none.
+    """
     places = ["X"] if "X" in handle else []
     for group in ("layers", "obs", "var", "obsm", "varm", "obsp", "varp", "uns"):
         if group in handle:
@@ -141,6 +154,8 @@ def fields_of(handle: h5py.File, *, truth: str = "", kind: str = "") -> list[dic
     found = []
     for place in places:
         meaning = field_meaning(place, truth=truth, kind=kind)
+        if meaning.text == UNKNOWN and (text := (described or {}).get(place)):
+            meaning = Meaning("", one_line(text))
         shape, dtype = _shape_and_type(handle[place])
         found.append({"place": place, "shape": shape, "dtype": dtype, "unit": meaning.unit, "meaning": meaning.text})
     return found

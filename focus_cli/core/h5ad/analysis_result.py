@@ -17,7 +17,7 @@ from focus_cli.core import keys
 from focus_cli.core.errors import BadInputError
 from focus_cli.core.h5ad.spatial_file import SpatialFile
 from focus_cli.core.storage import atomic_file, write_anndata
-from focus_cli.core.storage.kinds import ANALYSIS_RESULTS, NEW_FILE
+from focus_cli.core.storage.kinds import analysis_kind
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,7 +88,7 @@ def write_analysis_result(
         adata.uns[keys.UNS_SPATIAL] = _small_images(spatial)
     for key, value in sorted((uns or {}).items()):
         adata.uns[key] = value
-    with atomic_file(out, overwrite, kind=ANALYSIS_RESULTS.get(kind, NEW_FILE)) as temporary:
+    with atomic_file(out, overwrite, kind=analysis_kind(kind)) as temporary:
         write_anndata(adata, temporary)
 
 

@@ -44,6 +44,7 @@ class FocusDocument(Document):
     resolution_um: Microns | None = None
     space: Text | None = None
     widths_um: list[Pitch] | None = None
+    fields: dict[Name, Text] | None = None
     warnings: list[Text] | str | None = None
     alignment: dict[str, Any] | None = None
     provenance: dict[str, Any] | str | None = None

@@ -332,6 +332,13 @@ ANALYSIS_RESULTS = {
     "outcome": ATTENTION_MAP,
     "why": WHY,
 }
+
+
+def analysis_kind(name: str) -> Kind:
+    """The kind of analysis result that states `name` as its kind; also of analyses that are not listed above."""
+    return ANALYSIS_RESULTS.get(name) or _h5ad(name, f"an analysis result of focus {name}")
+
+
 OUTCOMES = Kind("a table of focus outcome", False, partial(_is_table, ("sample", "locations", "score"), "\t"))
 # A file that only ever is written where nothing lies.
 NEW_FILE = Kind("a file", False, lambda path: False)

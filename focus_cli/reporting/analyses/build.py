@@ -27,7 +27,7 @@ from focus_cli.reporting.layers import (
 from focus_cli.reporting.run_record import run_record
 
 N_TYPES, N_PAIRS, N_ROWS, N_WHY_GENES = 12, 8, 25, 6
-_NOT_FACTS = {"kind", "provenance", "warnings", "space", "sample_id", "mpp", "platform", "resolution_um"} | {
+_NOT_FACTS = {"kind", "provenance", "warnings", "fields", "space", "sample_id", "mpp", "platform", "resolution_um"} | {
     "footprint_shape",
     "footprint_um",
     "pitch_um",
