@@ -42,6 +42,9 @@ def load_settings(model: type[Settings], stage: str, path: Path | None, override
         settings = read_yaml(Path(path)) or {}
         if not isinstance(settings, dict):
             raise UsageError(f"{path} must hold a mapping of settings", hint="for instance `max_steps: 600`")
+        if odd := [key for key in settings if not isinstance(key, str)]:
+            hint = f"settings: {', '.join(model.model_fields)}"
+            raise UsageError(f"{stage} config: {odd[0]!r} is not the name of a setting", hint=hint)
     settings |= {key: value for key, value in overrides.items() if value is not None}
     try:
         return model(**settings)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from focus_cli.core import keys
 from focus_cli.core.statistics.lognorm import LogNormReading
+from focus_cli.enhancement.infer import require_finite
 from focus_cli.enhancement.residual import GeneResidual, apply_residual, kernel
 from focus_cli.model.network import share_link, share_link_and_slope
 
@@ -38,7 +39,9 @@ class GeneDecoder:
     def share(self, latent: np.ndarray, genes: np.ndarray | slice = slice(None)) -> Tensor:
         """Expected shares, rows × genes."""
         u = torch.from_numpy(latent) @ self.loadings[genes].T
-        return share_link(u) * self.baseline[genes]
+        share = share_link(u) * self.baseline[genes]
+        require_finite("shares of genes", share)
+        return share
 
     def share_and_sd(self, mean: np.ndarray, sd: np.ndarray, genes: slice = slice(None)) -> tuple[Tensor, Tensor]:
         """Expected shares and their standard deviations by the delta method, rows × genes."""
@@ -47,7 +50,9 @@ class GeneDecoder:
         spread = (spread + (z**2).sum(dim=1)[:, None] * self.loading_sd[genes] ** 2).sqrt_()
         share, slope = share_link_and_slope(z @ loadings.T)
         share.mul_(baseline)
-        return share, torch.hypot(spread.mul_(slope).mul_(baseline), share * self.gene_sd[genes])
+        sd_of_share = torch.hypot(spread.mul_(slope).mul_(baseline), share * self.gene_sd[genes])
+        require_finite("shares of genes", share, sd_of_share)
+        return share, sd_of_share
 
 
 @dataclass(frozen=True)

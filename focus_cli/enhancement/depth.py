@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from focus_cli.enhancement.infer import require_finite
 from focus_cli.enhancement.residual import kernel
 from focus_cli.model.conditioning import SampleData
 from focus_cli.model.network import FocusNet
@@ -35,7 +36,10 @@ class DepthField:
         if len(self.xy_um):
             pool = kernel(self.xy_um, xy_um, WIDTH * self.data.info.footprint.pitch_um)
             log += (pool @ self.residual) / (np.asarray(pool.sum(axis=1)).ravel() + SAMPLE_WEIGHT)
-        return np.exp(log)
+        with np.errstate(over="ignore"):
+            depth = np.exp(log)
+        require_finite("counts per location", depth)
+        return depth
 
     def of_locations(self) -> np.ndarray:
         """Molecules of the sample's own locations: those counted, and those expected where none were."""

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from focus_cli.core.device import to_device
+from focus_cli.core.errors import BadInputError
 from focus_cli.core.progress import task
 from focus_cli.core.random import stream
 from focus_cli.model.conditioning import SampleData, View
@@ -30,6 +31,20 @@ class Latents:
     attention: np.ndarray
     samples: np.ndarray | None
     n_sample_factors: int = 0
+
+
+def require_finite(what: str, *values: np.ndarray | torch.Tensor) -> None:
+    """Refuse what a model with damaged weights computes.
+
+    Raises
+    ------
+    BadInputError
+        If a value is NaN or infinite, or all of them are too large to be added up.
+    """
+    if not all(np.isfinite(float(part.sum())) for part in values):
+        raise BadInputError(
+            f"the model computes {what} that are not finite", hint="its weights are damaged: copy it again, or train it"
+        )
 
 
 def _noise(seed: int, draw: int, rows: slice, k: int) -> torch.Tensor:
@@ -69,6 +84,11 @@ def infer_latents(
         Draws of the flow behind the spread; with 0 it is that of the flow's source.
     n_samples
         Draws to return (samples × Q × K), the first of which are those behind the spread.
+
+    Raises
+    ------
+    BadInputError
+        If the network computes values that are not finite.
     """
     k, q = net.config.n_factors, len(xy_um)
     device = next(net.parameters()).device
@@ -105,4 +125,5 @@ def infer_latents(
             sd[rows] = (square / n_spread).sqrt().cpu().numpy() if n_spread else area(spread).numpy()
             attention[rows] = area(condition.attention).numpy() if attention.shape[1] else 0.0
             progress.advance(rows.stop - rows.start)
+    require_finite("latents", mean, sd, attention, *([] if samples is None else [samples]))
     return Latents(mean, sd, attention, samples)

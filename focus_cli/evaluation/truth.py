@@ -11,6 +11,7 @@ from scipy import sparse
 
 from focus_cli.core import keys
 from focus_cli.core.errors import BadInputError, MissingResourceError
+from focus_cli.core.storage.damage import damaged
 from focus_cli.core.storage.documents import parse_json
 from focus_cli.core.storage.hdf5 import read_anndata
 from focus_cli.evaluation.normalise import dense_columns, log1p_cp10k, row_sums
@@ -201,9 +202,14 @@ def read_truth(path: Path) -> Truth:
     if kind not in ("counts", "expected"):
         raise BadInputError(f"{path}: unknown kind of truth {kind!r}", hint="'counts' or 'expected'")
     values = adata.X.data if sparse.issparse(adata.X) else np.asarray(adata.X)
+    if values.dtype.kind not in "iufb" or values.ndim == 0:
+        raise BadInputError(f"{path} holds no expression", hint="focus holdout writes a truth")
     if adata.n_obs == 0 or not np.isfinite(values).all() or (values < 0).any():
         raise BadInputError(f"{path} has no locations, or values that are negative or not finite")
-    return _from_counts(path, adata, info) if kind == "counts" else _from_expected(path, adata, info)
+    try:
+        return _from_counts(path, adata, info) if kind == "counts" else _from_expected(path, adata, info)
+    except (TypeError, ValueError, KeyError, IndexError) as error:
+        raise damaged(path, error, "focus holdout writes a truth") from error
 
 
 def _scored(path: Path, adata: AnnData, info: dict[str, Any]) -> np.ndarray:

@@ -17,7 +17,7 @@ from focus_cli.core.errors import BadInputError
 from focus_cli.core.storage import Footprint, PlatformInfo
 from focus_cli.platforms import images
 from focus_cli.platforms.checks import check_counts, check_named, check_positions, check_unique, name_genes
-from focus_cli.platforms.count_scale import intensity_note
+from focus_cli.platforms.count_scale import clipping_note, intensity_note
 from focus_cli.platforms.sample import RawSample
 
 NO_IMAGE = "no H&E image was found (pass --image): image features will be missing"
@@ -101,7 +101,7 @@ def assemble(
     if not keep.all():
         counts = counts[:, np.flatnonzero(keep)]
     check_counts(counts, where, whole=not allow_real)
-    if not allow_real and (note := intensity_note(counts)):
+    if not allow_real and (note := intensity_note(counts) or clipping_note(counts)):
         said.append(f"{where}: {note}")
     counts = counts.astype(np.float32, copy=False)
     counts.sort_indices()

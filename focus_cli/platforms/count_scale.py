@@ -9,6 +9,7 @@ from scipy import sparse
 LOG_CEILING = 20.0
 RAW_HINT = "give raw counts; in an AnnData, put them in layers['counts'], and mark proteins by var['feature_types']"
 _ALMOST = 1e-3  # of a whole number: what is lost by computing with counts
+_BEYOND = 50  # values above the maximum that counts would have
 _ALIKE = 0.01  # coefficient of variation of totals that were made equal
 _FEW, _FEW_SHARE = 5, 0.005  # values that are no counts, of a matrix that holds counts elsewhere
 _PART = 0.1  # of the locations, or of the genes, with whole numbers
@@ -76,6 +77,25 @@ def intensity_note(counts: sparse.csr_matrix) -> str:
     if not reason:
         return ""
     return f"{reason}: are these rescaled intensities, and not counted molecules? The model is one of counts"
+
+
+def clipping_note(counts: sparse.csr_matrix) -> str:
+    """What is to be said of whole numbers whose highest is reached too often; "" where they end as counts do.
+
+    Counts are a mixture of Poisson processes, for which (k + 1) P(k + 1) / P(k) does not fall with k: from the numbers
+    of values at the maximum m and at m - 1 follows the least number expected at m + 1.
+    """
+    data = counts.data
+    if not len(data) or (most := float(data.max())) < 2:
+        return ""
+    at, below = int(np.sum(data == most)), int(np.sum(data == most - 1))
+    expected = at**2 / max(below, 1) * most / (most + 1)
+    if expected < _BEYOND:
+        return ""
+    return (
+        f"{at:,} values ({at / len(data):.2%} of those above 0) are {most:,.0f} and none is higher, where about "
+        f"{expected:,.0f} would be {most + 1:,.0f}: were the counts clipped?"
+    )
 
 
 def _broken(values: np.ndarray) -> np.ndarray:

@@ -45,8 +45,11 @@ class Case:
 
     def command(self, out: Path) -> list[str]:
         """The command line."""
-        arguments = [text.replace("{out}", str(out)) for text in self.arguments]
-        return [sys.executable, "-m", "focus_cli", *arguments]
+        return [sys.executable, "-m", "focus_cli", *self.words(out)]
+
+    def words(self, out: Path) -> list[str]:
+        """What follows ``focus``."""
+        return [text.replace("{out}", str(out)) for text in self.arguments]
 
     @property
     def verb(self) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from focus_cli.core.errors import BadInputError
 from focus_cli.core.statistics.lognorm import LogNormReading
 from focus_cli.enhancement.decode import GeneDecoder, expression_layers
 from focus_cli.model.network.likelihood import share_link
@@ -26,6 +27,17 @@ def test_shares_are_the_link_of_the_latent_times_the_baseline(decoder):
     expected = share_link(torch.from_numpy(LATENT) @ decoder.loadings.T).numpy() * [0.2, 0.01, 0.001]
     np.testing.assert_allclose(decoder.share(LATENT).numpy(), expected, rtol=1e-6)
     np.testing.assert_allclose(decoder.share(LATENT, np.array([2, 0])).numpy(), expected[:, [2, 0]], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("part", "value"), [*((p, v) for p in ("loadings", "baseline") for v in (np.nan, np.inf)), ("baseline", 3e38)]
+)
+def test_weights_that_give_no_finite_shares_are_refused(decoder, part, value):
+    broken = replace(decoder, **{part: torch.full_like(getattr(decoder, part), value)})
+    with pytest.raises(BadInputError, match="not finite"):
+        broken.share(LATENT)
+    with pytest.raises(BadInputError, match="not finite"):
+        broken.share_and_sd(LATENT, LATENT**2)
 
 
 def test_small_spreads_match_draws(decoder):

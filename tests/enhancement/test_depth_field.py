@@ -10,6 +10,7 @@ import torch
 from model.training.tiny_cohort import grow, store_tissue
 from scipy import sparse
 
+from focus_cli.core.errors import BadInputError
 from focus_cli.core.storage import open_sample
 from focus_cli.enhancement.depth import depth_field
 from focus_cli.model.conditioning import load_sample_data
@@ -58,3 +59,9 @@ def test_far_from_all_that_was_measured_the_image_decides(data):
     depth = np.where(hidden, 0, np.rint(known))
     found = depth_field(net((0.4, 0.0, 0.0)), with_depth(data, depth)).of_locations()
     np.testing.assert_allclose(found[hidden], known[hidden], rtol=0.1)
+
+
+@pytest.mark.parametrize("level", [1e30, np.inf, np.nan])
+def test_a_level_that_gives_no_finite_counts_is_refused(data, level):
+    with pytest.raises(BadInputError, match="not finite"):
+        depth_field(net(level=level), with_depth(data, np.zeros(data.counts.shape[0]))).of_locations()

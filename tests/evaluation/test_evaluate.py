@@ -10,6 +10,7 @@ import tiny_sections as tiny
 from tiny_sections import expression_of, genes_of, names, rows_of
 
 from focus_cli.core import keys
+from focus_cli.core.errors import BadInputError
 from focus_cli.core.provenance import hash_file
 from focus_cli.evaluation import evaluate, format_table
 from focus_cli.evaluation.truth import read_truth
@@ -195,3 +196,19 @@ def test_same_seed_same_bytes(spots, held, tmp_path):
         evaluate(file, path, tmp_path / name, observed=seen, seed=5)
     for made in sorted((tmp_path / "a").iterdir()):
         assert hash_file(made) == hash_file(tmp_path / "b" / made.name), made.name
+
+
+@pytest.mark.parametrize("damage", ["no X", "text for positions", "text for exposure", "one name for all genes"])
+def test_a_damaged_truth_is_refused(held, tmp_path, damage):
+    adata = anndata.read_h5ad(held["denoise"][1])
+    if damage == "no X":
+        adata.X = None
+    elif damage == "text for positions":
+        adata.obsm["spatial_um"] = np.full(adata.obsm["spatial_um"].shape, "x", dtype=object)
+    elif damage == "text for exposure":
+        adata.obs["exposure"] = "x"
+    else:
+        adata.uns["focus_truth"] = {"kind": "counts", "genes": 3}
+    adata.write_h5ad(tmp_path / "truth.h5ad")
+    with pytest.raises(BadInputError, match=r"truth\.h5ad"):
+        read_truth(tmp_path / "truth.h5ad")

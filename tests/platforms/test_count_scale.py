@@ -6,7 +6,7 @@ from scipy import sparse
 
 from focus_cli.core.errors import BadInputError
 from focus_cli.platforms.checks import check_counts, check_unique, whole_numbers
-from focus_cli.platforms.count_scale import intensity_note
+from focus_cli.platforms.count_scale import clipping_note, intensity_note
 
 RNG = np.random.default_rng(0)
 COUNTS = RNG.poisson(2.0, (60, 30)).astype(np.float64) + np.eye(60, 30)
@@ -177,3 +177,19 @@ def test_counts_vary_enough(seed):
     rarefied = np.array([rng.multinomial(300, row) for row in share]).astype(float)
     for counts in (shallow, flat, whole, rarefied):
         check_counts(sparse.csr_matrix(counts), "a", whole=True)
+
+
+@pytest.mark.parametrize("most", [2, 3, 10, 255])
+def test_clipped_counts_are_stated(most):
+    rng = np.random.default_rng(0)
+    rate = rng.gamma(0.5, most, (300, 1)) * rng.gamma(2.0, 0.5, 40)
+    counts = rng.poisson(rate)
+    assert clipping_note(sparse.csr_matrix(counts)) == ""
+    assert f"are {most}" in (note := clipping_note(sparse.csr_matrix(np.minimum(counts, most)))) and "clipped" in note
+
+
+def test_no_clipping_is_stated_where_the_highest_value_is_rare():
+    rng = np.random.default_rng(1)
+    for rate in (0.001, 0.05, 1.0, 40.0):
+        assert clipping_note(sparse.csr_matrix(rng.poisson(rate, (2000, 50)))) == ""
+    assert clipping_note(sparse.csr_matrix((3, 4))) == ""

@@ -225,6 +225,12 @@ def _opened(path: Path) -> Iterator[h5py.File]:
                         f"{path} is a 10x matrix file, not an .h5ad file",
                         hint="scanpy.read_10x_h5(FILE), add a column of cell types, write_h5ad('reference.h5ad')",
                     )
+                ours = file.get(f"uns/{keys.UNS}")
+                if hasattr(ours, "keys") and "provenance" in ours:
+                    raise BadInputError(
+                        f"{path} is a spatial file that FOCUS wrote, not single-cell data: uns[{keys.UNS!r}] is there",
+                        hint="give the .h5ad file of scRNA-seq; values of an enhanced file rest on a reference already",
+                    )
                 old = "encoding-type" not in file["obs"].attrs
             if old:  # from before anndata 0.7, and no atlas: anndata itself reads it
                 write_anndata(read_anndata(path), path := scratch / "cells.h5ad")

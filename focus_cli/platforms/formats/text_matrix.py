@@ -13,6 +13,7 @@ from focus_cli.core.errors import BadInputError, FocusError, MissingResourceErro
 from focus_cli.platforms.formats.opening import DAMAGE, damaged
 from focus_cli.platforms.formats.plain_text import open_text
 
+_AGAIN = "copy or download the file again"
 _SEPARATORS = (b"\t", b",", b";")
 _ZERO, _NINE = ord("0"), ord("9")
 _LONGEST = 1 << 28  # a line of 256 MB is no line of a table
@@ -62,7 +63,7 @@ def _read(path: Path) -> tuple[list[str], list[str], sparse.csr_matrix]:
     with open_text(path) as stream:
         header = _line(stream)
         if not header.strip():
-            raise BadInputError(f"{path} is empty", hint="copy or download the file again")
+            raise BadInputError(f"{path} is empty", hint=_AGAIN)
         if b"\x00" in header:
             raise ValueError("its first line is not text")
         sep = max(_SEPARATORS, key=header.count)
@@ -74,6 +75,8 @@ def _read(path: Path) -> tuple[list[str], list[str], sparse.csr_matrix]:
             number += 1
             if not line.strip():
                 continue
+            if sep not in header and sep not in line.rstrip(b"\r\n"):
+                raise BadInputError(f"{path} is empty: line {number} is a name without values", hint=_AGAIN)
             name, where, values, n = _parse(line, sep, number)
             if not rows:  # the corner has a name, or none
                 if n == width - 1:

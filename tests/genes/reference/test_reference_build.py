@@ -248,3 +248,20 @@ def test_a_reference_for_the_time_of_another_command_names_the_file(tmp_path, ca
         assert _reference(path, scratch, 0, None, None) == scratch / "reference"
     said = capsys.readouterr().err
     assert f"cell states of {path}" in said and str(scratch) not in said and "→" not in said
+
+
+def test_a_spatial_file_that_focus_wrote_is_refused(tmp_path):
+    adata = cells()
+    adata.uns["focus"] = {"provenance": "{}", "kind": "domains"}
+    adata.write_h5ad(tmp_path / "enhanced.h5ad")
+    with pytest.raises(BadInputError, match="spatial file that FOCUS wrote"):
+        build_reference(tmp_path / "enhanced.h5ad", tmp_path / "reference")
+    assert not (tmp_path / "reference").exists()
+
+
+@pytest.mark.parametrize("entry", [1.5, {"lens": "50 mm"}])
+def test_another_entry_of_that_name_does_no_harm(tmp_path, entry):
+    adata = cells()
+    adata.uns["focus"] = entry
+    adata.write_h5ad(tmp_path / "cells.h5ad")
+    assert build_reference(tmp_path / "cells.h5ad", tmp_path / "reference", n_states=4).info["n_states"] == 4

@@ -56,6 +56,10 @@ def test_a_key_that_is_like_no_other_lists_them_all(tmp_path):
         "visible_share: [0]",
         "visible_share: []",
         "- max_steps",
+        "null: 1",
+        "3: 1",
+        "2020-01-01: 1",
+        ".nan: 1",
     ],
 )
 def test_values_that_make_no_sense_are_mistakes_of_usage(tmp_path, text):
