@@ -28,9 +28,7 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from sklearn.mixture import GaussianMixture
 
-from focus_cli.analysis.domains.depth import beside
-from focus_cli.analysis.domains.section import Section
-from focus_cli.analysis.domains.vectors import tissue_vectors
+from focus_cli.analysis.domains.section import Section, beside, tissue_vectors
 from focus_cli.analysis.embedding.neighbourhood import neighbourhoods
 from focus_cli.core.h5ad.spatial_file import plain
 

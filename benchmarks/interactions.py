@@ -27,11 +27,10 @@ from scipy.spatial import cKDTree
 
 from focus_cli.analysis.interactions.colocalisation import counted_together, explained_together, neighbourhood
 from focus_cli.analysis.interactions.pairs import read_pairs
-from focus_cli.analysis.significance.combine import cauchy_combination, q_values
-from focus_cli.analysis.significance.correlogram import distance_classes
-from focus_cli.analysis.significance.graph import pairs_within, spacing
+from focus_cli.analysis.significance.counts import Molecules, read_molecules
+from focus_cli.analysis.significance.distances import distance_classes, pairs_within, spacing
+from focus_cli.analysis.significance.pvalues import cauchy_combination, q_values
 from focus_cli.analysis.significance.states import MadeOf, infer_hidden
-from focus_cli.analysis.significance.umis import Molecules, read_molecules
 from focus_cli.core.h5ad.spatial_file import SpatialFile
 from focus_cli.simulation import simulate
 
@@ -228,7 +227,7 @@ def kidney(data: Path, side_um: float = 48.0) -> list[dict[str, np.ndarray]]:
 
 
 def _of_fields(section: Section, e: np.ndarray, pairs: np.ndarray) -> dict[str, np.ndarray]:
-    from focus_cli.analysis.significance.correlogram import chance_variance, correlation_tail
+    from focus_cli.analysis.significance.distances import chance_variance, correlation_tail
 
     near = section.around @ e
     auto, around = section.classes.autocovariance(e), section.classes.autocovariance(near)

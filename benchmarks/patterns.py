@@ -22,9 +22,9 @@ from null_studies import NullStudy, interval, make_null_study
 
 from focus_cli.analysis.patterns.autocorrelation import autocorrelation
 from focus_cli.analysis.patterns.state_test import state_test
-from focus_cli.analysis.significance.combine import cauchy_combination, q_values
+from focus_cli.analysis.significance.counts import read_molecules
+from focus_cli.analysis.significance.pvalues import cauchy_combination, q_values
 from focus_cli.analysis.significance.states import HiddenGeneStates, MadeOf, infer_hidden
-from focus_cli.analysis.significance.umis import read_molecules
 from focus_cli.core.h5ad.spatial_file import SpatialFile
 
 TESTS = {

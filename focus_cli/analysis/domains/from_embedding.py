@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from focus_cli.analysis.domains.section import Section, damaged, read_ground
-from focus_cli.analysis.domains.vectors import tissue_vectors
+from focus_cli.analysis.domains.section import Section, damaged, read_ground, tissue_vectors
 from focus_cli.core import keys
 from focus_cli.core.errors import BadInputError
 from focus_cli.core.h5ad.spatial_file import SpatialFile

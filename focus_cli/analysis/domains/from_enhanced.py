@@ -20,8 +20,7 @@ from functools import reduce
 
 import numpy as np
 
-from focus_cli.analysis.domains.section import Ground, Section, damaged, read_ground
-from focus_cli.analysis.domains.vectors import tissue_vectors
+from focus_cli.analysis.domains.section import Ground, Section, damaged, read_ground, tissue_vectors
 from focus_cli.analysis.embedding.neighbourhood import WIDTHS_UM, neighbourhoods
 from focus_cli.core import keys
 from focus_cli.core.errors import BadInputError

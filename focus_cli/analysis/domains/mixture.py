@@ -6,7 +6,7 @@ most count most). Both hold with a few hundred locations, where a full covarianc
 fitted on at most `LANDMARKS` locations and asked about all, so the work is linear.
 
 The number of domains and the covariance are those under which two halves of the tissue make the same map (Lange et al.
-2004, doi:10.1162/089976604773717621): mixtures are fitted on random halves (`focus_cli.analysis.domains.halves`), each
+2004, doi:10.1162/089976604773717621): mixtures are fitted on random halves (`halves`), each
 assigns all locations, and the maps are compared by the adjusted Rand index. No label has a part in it.
 """
 

@@ -12,11 +12,8 @@ import numpy as np
 import pandas as pd
 
 from focus_cli.analysis.domains.boundary import neighbours, on_boundary
-from focus_cli.analysis.domains.confidence import flattened, sharpness
-from focus_cli.analysis.domains.depth import beside
 from focus_cli.analysis.domains.from_embedding import read_embedding
 from focus_cli.analysis.domains.from_enhanced import read_estimate, sections_of
-from focus_cli.analysis.domains.halves import halves
 from focus_cli.analysis.domains.mixture import (
     COVARIANCES,
     MAX_DOMAINS,
@@ -31,7 +28,8 @@ from focus_cli.analysis.domains.mixture import (
     probabilities,
     stability,
 )
-from focus_cli.analysis.domains.section import Ground, Section
+from focus_cli.analysis.domains.section import Ground, Section, beside
+from focus_cli.analysis.domains.stability import flattened, halves, sharpness
 from focus_cli.core import keys, provenance
 from focus_cli.core.errors import BadInputError, UsageError
 from focus_cli.core.h5ad.analysis_result import write_analysis_result

@@ -26,10 +26,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from focus_cli.analysis.significance.axes import state_axes
-from focus_cli.analysis.significance.correlogram import DistanceClasses, chance_variance, correlation_tail
+from focus_cli.analysis.significance.counts import Molecules, state_axes
+from focus_cli.analysis.significance.distances import DistanceClasses, chance_variance, correlation_tail
 from focus_cli.analysis.significance.states import HiddenGeneStates
-from focus_cli.analysis.significance.umis import Molecules
 from focus_cli.core.progress import task
 
 _BLOCK = 256  # genes at a time

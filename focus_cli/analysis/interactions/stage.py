@@ -11,9 +11,9 @@ from scipy import sparse
 
 from focus_cli.analysis.interactions.colocalisation import counted_together, explained_together, neighbourhood
 from focus_cli.analysis.interactions.pairs import columns_of, read_pairs
-from focus_cli.analysis.significance.combine import q_values
-from focus_cli.analysis.significance.correlogram import distance_classes
-from focus_cli.analysis.significance.graph import pairs_within, spacing
+from focus_cli.analysis.significance.counts import Molecules, read_molecules
+from focus_cli.analysis.significance.distances import distance_classes, pairs_within, spacing
+from focus_cli.analysis.significance.pvalues import q_values
 from focus_cli.analysis.significance.states import (
     HiddenGeneStates,
     MadeOf,
@@ -22,7 +22,6 @@ from focus_cli.analysis.significance.states import (
     infer_hidden,
     warnings_of,
 )
-from focus_cli.analysis.significance.umis import Molecules, read_molecules
 from focus_cli.core import keys, provenance
 from focus_cli.core.errors import BadInputError, UsageError
 from focus_cli.core.h5ad.analysis_result import write_analysis_result

@@ -23,9 +23,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from focus_cli.analysis.significance.graph import pairs_within, spacing
-from focus_cli.analysis.significance.pearson import upper_tail
-from focus_cli.analysis.significance.umis import Molecules
+from focus_cli.analysis.significance.counts import Molecules
+from focus_cli.analysis.significance.distances import pairs_within, spacing
+from focus_cli.analysis.significance.pvalues import upper_tail
 from focus_cli.core.progress import task
 
 SCALES = (1.0, 2.5, 5.0)  # of the spacing: direct neighbours, about 20 and about 90 locations

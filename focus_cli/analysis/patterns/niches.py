@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from focus_cli.analysis.significance.graph import pairs_within
+from focus_cli.analysis.significance.distances import pairs_within
 from focus_cli.core.random import stream
 
 MOST = 10  # niches that are tried

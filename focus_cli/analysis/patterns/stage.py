@@ -11,10 +11,10 @@ import pandas as pd
 from focus_cli.analysis.patterns.autocorrelation import autocorrelation
 from focus_cli.analysis.patterns.niches import Niches, find_niches
 from focus_cli.analysis.patterns.state_test import state_test
-from focus_cli.analysis.significance.combine import cauchy_combination, q_values
-from focus_cli.analysis.significance.graph import spacing
+from focus_cli.analysis.significance.counts import Molecules, read_molecules
+from focus_cli.analysis.significance.distances import spacing
+from focus_cli.analysis.significance.pvalues import cauchy_combination, q_values
 from focus_cli.analysis.significance.states import MadeOf, combined, facts_of, infer_hidden, warnings_of
-from focus_cli.analysis.significance.umis import Molecules, read_molecules
 from focus_cli.core import keys, provenance
 from focus_cli.core.errors import BadInputError
 from focus_cli.core.h5ad.analysis_result import same_locations, write_analysis_result

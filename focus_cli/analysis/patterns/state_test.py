@@ -1,6 +1,6 @@
 r"""Do a gene's molecules follow the state of the tissue that the other genes and the H&E tell of?
 
-With the axes A of the state (`focus_cli.analysis.significance.axes`), which was told without the gene, and e as in
+With the axes A of the state (`focus_cli.analysis.significance.counts`), which was told without the gene, and e as in
 `focus_cli.analysis.patterns.autocorrelation`,
 
 .. math:: Q = \lVert A^T e \rVert^2 - \sum_i \lVert a_i \rVert^2 e_i^2
@@ -17,10 +17,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from focus_cli.analysis.significance.axes import state_axes
-from focus_cli.analysis.significance.pearson import upper_tail
+from focus_cli.analysis.significance.counts import Molecules, state_axes
+from focus_cli.analysis.significance.pvalues import upper_tail
 from focus_cli.analysis.significance.states import HiddenGeneStates
-from focus_cli.analysis.significance.umis import Molecules
 
 
 @dataclass(frozen=True)

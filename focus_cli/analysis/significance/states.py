@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from focus_cli.analysis.significance.combine import cauchy_combination
+from focus_cli.analysis.significance.pvalues import cauchy_combination
 from focus_cli.core.errors import BadInputError, UsageError
 from focus_cli.core.provenance import bytes_of, describe_path
 from focus_cli.core.random import stream

@@ -13,11 +13,10 @@ from scipy.spatial import cKDTree
 from sklearn.metrics import adjusted_rand_score
 
 from focus_cli.analysis.domains.boundary import neighbours, on_boundary
-from focus_cli.analysis.domains.confidence import flattened, sharpness
-from focus_cli.analysis.domains.halves import halves
 from focus_cli.analysis.domains.mixture import COVARIANCES, Trial, aligned, choose, stability
+from focus_cli.analysis.domains.section import tissue_vectors
+from focus_cli.analysis.domains.stability import flattened, halves, sharpness
 from focus_cli.analysis.domains.stage import find_domains
-from focus_cli.analysis.domains.vectors import tissue_vectors
 from focus_cli.cli.domains import command
 from focus_cli.core.errors import BadInputError, OutputExistsError, UsageError
 

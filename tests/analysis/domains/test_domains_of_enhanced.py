@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
-from focus_cli.analysis.domains.depth import beside, depth_around
 from focus_cli.analysis.domains.from_embedding import read_embedding
 from focus_cli.analysis.domains.from_enhanced import read_estimate, sections_of
+from focus_cli.analysis.domains.section import beside, depth_around
 from focus_cli.analysis.domains.stage import find_domains
 from focus_cli.core.errors import BadInputError
 from focus_cli.core.h5ad.spatial_file import SpatialFile

@@ -14,10 +14,9 @@ from scipy.ndimage import gaussian_filter
 from focus_cli.analysis.interactions.colocalisation import counted_together, explained_together, neighbourhood
 from focus_cli.analysis.interactions.pairs import read_pairs, subunits
 from focus_cli.analysis.interactions.stage import InteractionOptions, find_interactions
-from focus_cli.analysis.significance.correlogram import distance_classes
-from focus_cli.analysis.significance.graph import pairs_within, spacing
+from focus_cli.analysis.significance.counts import Molecules
+from focus_cli.analysis.significance.distances import distance_classes, pairs_within, spacing
 from focus_cli.analysis.significance.states import HiddenGeneStates
-from focus_cli.analysis.significance.umis import Molecules
 from focus_cli.core.errors import BadInputError, MissingResourceError, OutputExistsError, UsageError
 
 SIDE = 36

@@ -15,8 +15,8 @@ from scipy import sparse
 from focus_cli.analysis.patterns.niches import find_niches
 from focus_cli.analysis.patterns.stage import PatternOptions, find_patterns
 from focus_cli.analysis.patterns.state_test import state_test
+from focus_cli.analysis.significance.counts import Molecules, read_molecules
 from focus_cli.analysis.significance.states import HiddenGeneStates, MadeOf, deal, infer_hidden
-from focus_cli.analysis.significance.umis import Molecules, read_molecules
 from focus_cli.core import keys
 from focus_cli.core.errors import BadInputError, OutputExistsError, UsageError
 from focus_cli.core.h5ad.spatial_file import SpatialFile
@@ -105,8 +105,8 @@ def test_estimates_taken_for_data_fail_where_nothing_is_true(enhanced_study, tmp
     from scipy.stats import norm
 
     from focus_cli.analysis.patterns.autocorrelation import autocorrelation
-    from focus_cli.analysis.significance.combine import cauchy_combination
-    from focus_cli.analysis.significance.graph import pairs_within, spacing
+    from focus_cli.analysis.significance.distances import pairs_within, spacing
+    from focus_cli.analysis.significance.pvalues import cauchy_combination
     from focus_cli.enhancement import enhance
     from focus_cli.enhancement.stage import EnhanceOptions
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from focus_cli.analysis.significance.correlogram import chance_variance, correlation_tail, distance_classes
+from focus_cli.analysis.significance.distances import chance_variance, correlation_tail, distance_classes
 
 
 def smooth_fields(n_fields: int, width: float, seed: int, side: int = 40) -> tuple[np.ndarray, np.ndarray]:

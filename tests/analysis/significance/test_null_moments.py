@@ -8,11 +8,9 @@ from scipy import sparse
 from scipy.stats import gamma, norm
 
 from focus_cli.analysis.patterns.autocorrelation import _moments, autocorrelation
-from focus_cli.analysis.significance.combine import cauchy_combination, q_values
-from focus_cli.analysis.significance.depth import depth_basis
-from focus_cli.analysis.significance.graph import pairs_within, spacing
-from focus_cli.analysis.significance.pearson import upper_tail
-from focus_cli.analysis.significance.umis import Molecules
+from focus_cli.analysis.significance.counts import Molecules, depth_basis
+from focus_cli.analysis.significance.distances import pairs_within, spacing
+from focus_cli.analysis.significance.pvalues import cauchy_combination, q_values, upper_tail
 
 
 def hexagons(side: int = 20, pitch: float = 100.0) -> np.ndarray:

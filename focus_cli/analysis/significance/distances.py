@@ -1,14 +1,13 @@
-r"""How alike a field is to itself at each distance, and what two unrelated fields then do by chance.
+r"""Graphs of locations within a distance, autocovariances by distance, and the chance correlation of smooth fields.
 
-Two smooth fields that have nothing to do with each other correlate by accident, the more so the fewer patches they
-consist of. Given their autocovariances :math:`C(d)`, the sum :math:`\sum_i u_i v_i` of two unrelated fields has the
-variance
+Two unrelated smooth fields correlate by chance, the more so the fewer patches they consist of. Given their
+autocovariances :math:`C(d)`, the sum :math:`\sum_i u_i v_i` of two unrelated fields has the variance
 
 .. math:: V = \sum_d n_d\, C_u(d)\, C_v(d)
 
 with :math:`n_d` ordered pairs in each class of distances (Clifford, Richardson & Hémon 1989, doi:10.2307/2532039;
-Dutilleul 1993, doi:10.2307/2532625). :math:`\sum u_i^2 \sum v_i^2 / V` is the number of independent locations that
-the section is worth, and the correlation is compared with Student's t of that many.
+Dutilleul 1993, doi:10.2307/2532625). :math:`\sum u_i^2 \sum v_i^2 / V` is the effective number of independent
+locations of the section, and the correlation is compared with Student's t of that many degrees of freedom.
 """
 
 from __future__ import annotations
@@ -23,6 +22,49 @@ from scipy.spatial import cKDTree
 from scipy.stats import t as student
 
 from focus_cli.core.random import stream
+
+_SPACING_SAMPLE = 20_000  # locations that the spacing is measured on
+_NEIGHBOURS = 6
+
+
+def spacing(xy: np.ndarray) -> float:
+    """Median distance to the sixth neighbour: the pitch of a hexagonal array, √2 pitches of a square one.
+
+    Parameters
+    ----------
+    xy
+        float64 (n, 2), any unit; locations at the same place count once.
+    """
+    xy = np.unique(xy, axis=0)
+    if len(xy) < 2:
+        return 1.0
+    centre = np.linalg.norm(xy - np.median(xy, axis=0), axis=1)
+    inner = np.argsort(centre, kind="stable")[:_SPACING_SAMPLE]  # the edge has fewer neighbours; order does not matter
+    k = min(_NEIGHBOURS, len(xy) - 1)
+    distance = cKDTree(xy).query(xy[inner], k=k + 1)[0][:, k]
+    return float(np.median(distance))
+
+
+def pairs_within(xy: np.ndarray, radius: float) -> sparse.csr_matrix:
+    """Graph of all pairs of two locations at most `radius` apart: 1 for each, 0 on the diagonal.
+
+    Parameters
+    ----------
+    xy
+        float64 (n, 2).
+    radius
+        In the unit of `xy`. A thousandth more is let in, so that ties of a lattice do not depend on rounding.
+
+    Returns
+    -------
+    scipy.sparse.csr_matrix
+        float32 (n, n), symmetric.
+    """
+    n = len(xy)
+    pairs = cKDTree(xy).query_pairs(radius * 1.001, output_type="ndarray").astype(np.int32)
+    rows, columns = np.concatenate([pairs[:, 0], pairs[:, 1]]), np.concatenate([pairs[:, 1], pairs[:, 0]])
+    return sparse.csr_matrix((np.ones(len(rows), np.float32), (rows, columns)), shape=(n, n))
+
 
 EDGES = (
     1.0,

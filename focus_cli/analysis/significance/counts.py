@@ -1,4 +1,11 @@
-"""The molecules of a file that can be tested: locations and genes that hold any, in memory, sparse."""
+r"""Counts that can be tested: locations and genes with counts, in memory, sparse, with the effect of depth removed.
+
+The null hypothesis of every test: the share of a gene is the same everywhere but for what the depth explains,
+:math:`\log \mu_i = \log N_i + b_0 + b_1 \log N_i + b_2 \log^2 N_i`. To first order, and with weights that all genes
+have in common, this is a projection of :math:`y_i / \sqrt{N_i}` off three columns (the efficient score of a Poisson
+regression at a constant share), so it costs one product for all genes. States of locations are brought to the same
+units before counts are regressed on them.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +15,35 @@ from functools import cached_property
 import numpy as np
 from scipy import sparse
 
-from focus_cli.analysis.significance.depth import depth_basis
 from focus_cli.core import keys
 from focus_cli.core.errors import BadInputError
 from focus_cli.core.h5ad.matrices import sparse_blocks
 from focus_cli.core.h5ad.spatial_file import SpatialFile
+
+
+def depth_basis(totals: np.ndarray) -> np.ndarray:
+    """Orthonormal columns that span √N, √N log N and √N log² N; fewer where the depth hardly varies.
+
+    Parameters
+    ----------
+    totals
+        Molecules of each location, above 0, float64 (n,).
+
+    Returns
+    -------
+    numpy.ndarray
+        float64 (n, 1 to 3).
+    """
+    root = np.sqrt(totals)
+    log = np.log(totals) - np.average(np.log(totals), weights=totals)
+    scale = max(float(np.sqrt(np.average(log**2, weights=totals))), 1e-12)
+    columns = root[:, None] * (log / scale)[:, None] ** np.arange(3)
+    columns /= np.linalg.norm(columns, axis=0)
+    basis, r = np.linalg.qr(columns)
+    kept = np.abs(np.diag(r)) > 1e-4
+    kept[0] = True
+    return basis[:, kept]
+
 
 MIN_LOCATIONS = 50
 
@@ -126,3 +157,34 @@ def read_molecules(file: SpatialFile, verb: str) -> Molecules:
             hint="a file made from an image alone (--histology-only) holds nothing that could be tested",
         )
     return Molecules(sparse.csc_matrix(counts[rows]), rows.astype(np.int64), file.xy_um[rows])
+
+
+AXES = 12
+KEPT = 0.01  # of the first axis' variance
+
+
+def state_axes(states: np.ndarray, totals: np.ndarray, basis: np.ndarray, most: int = AXES) -> np.ndarray:
+    """Leading axes of √N · state with the depth taken out.
+
+    Parameters
+    ----------
+    states
+        float32 (n, K).
+    totals, basis
+        Molecules of each location, and what the depth explains (`depth_basis`).
+
+    Returns
+    -------
+    numpy.ndarray
+        float64 (n, k): orthogonal columns, the longest first, whose squared lengths are their share of the variance.
+    """
+    scaled = states.astype(np.float64) * np.sqrt(totals)[:, None]
+    scaled -= basis @ (basis.T @ scaled)
+    values, vectors = np.linalg.eigh(scaled.T @ scaled)
+    order = np.argsort(values)[::-1][:most]
+    order = order[values[order] > KEPT * max(values[order[0]], 1e-300)]
+    if not len(order) or values[order[0]] <= 1e-12 * max(float(totals.sum()), 1.0):
+        return np.zeros((len(states), 0))
+    axes = scaled @ vectors[:, order]
+    axes /= np.sqrt(values[order].sum())
+    return axes * np.sign(np.sum(axes**3, axis=0) + 1e-300)
