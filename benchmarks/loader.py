@@ -30,7 +30,7 @@ from focus_cli.core.storage import Footprint, PlatformInfo, SampleInfo, open_sam
 from focus_cli.core.storage.runs import runs
 from focus_cli.histology.features.stream import NAMES
 from focus_cli.model.conditioning import SampleData, load_sample_data
-from focus_cli.model.conditioning.states import state_latents
+from focus_cli.model.conditioning.conditions import state_latents
 from focus_cli.model.corpus import build_corpus, open_corpus
 from focus_cli.model.corpus.counts import GAP, StoredCounts, store_counts
 from focus_cli.model.corpus.curve import hilbert_order

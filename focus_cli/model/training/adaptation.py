@@ -10,7 +10,7 @@ import numpy as np
 from focus_cli.core.errors import BadInputError
 from focus_cli.core.progress import print_message
 from focus_cli.model.conditioning import SampleData
-from focus_cli.model.conditioning.states import state_latents
+from focus_cli.model.conditioning.conditions import state_latents
 from focus_cli.model.priors.transfer import extend_prior
 from focus_cli.model.training.checkpoint import TrainedModel
 from focus_cli.model.training.config import TrainingConfig

@@ -18,11 +18,10 @@ from focus_cli.core.errors import BadInputError
 from focus_cli.core.progress import print_message
 from focus_cli.genes import common_names
 from focus_cli.model.conditioning import LoadedOneByOne, SampleData, SampleHandle
+from focus_cli.model.conditioning.conditions import state_latents, vocabulary
 from focus_cli.model.conditioning.image_space import ImageSpace, fit_axes
-from focus_cli.model.conditioning.labels import vocabulary
 from focus_cli.model.conditioning.ood import fit_ood_reference
 from focus_cli.model.conditioning.sample import without_image
-from focus_cli.model.conditioning.states import state_latents
 from focus_cli.model.network import FocusNet, ModelConfig
 from focus_cli.model.priors import PriorSection, SpatialPrior, fit_prior
 from focus_cli.model.priors.transfer import MIN_SHARED_GENES, extend_prior

@@ -21,8 +21,7 @@ from focus_cli.model.network import FocusNet
 from focus_cli.model.training.checkpoint import save_state
 from focus_cli.model.training.config import TrainingConfig, share_of_views
 from focus_cli.model.training.objective import compute_losses
-from focus_cli.model.training.prefetch import drawn_ahead
-from focus_cli.model.training.source import ViewSource
+from focus_cli.model.training.source import ViewSource, drawn_ahead
 from focus_cli.model.training.views import TrainingView
 
 LOG_EVERY = 20

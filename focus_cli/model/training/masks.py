@@ -1,7 +1,9 @@
-"""Masks: what is hidden in a view. One mixture in training, the same that inference meets.
+"""Masks of training views: counts, genes, locations and modalities that are hidden, and bins shown as spots.
 
-Counts are thinned binomially, which gives independent halves under a Poisson (arXiv:2301.07276); genes are
-hidden everywhere; locations are hidden one by one, in patches, or all; a modality is dropped whole.
+Training and inference use the same mixture of masks. Counts are thinned binomially, which gives independent halves of
+Poisson counts (arXiv:2301.07276). Genes are hidden everywhere. Locations are hidden one by one, in patches or
+all together; a modality is dropped whole. Where bins are fine, they are shown as coarse spots and predicted as bins,
+which teaches the variation between spots.
 """
 
 from __future__ import annotations
@@ -10,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from focus_cli.core.statistics.pseudospots import assign_spots, hexagonal_grid
+from focus_cli.core.storage import Footprint
 from focus_cli.model.training.config import TrainingConfig
 
 LABEL_KINDS = ("organ", "platform", "species")
@@ -63,3 +67,41 @@ def draw_mask(
         platform=bool(rng.random() >= config.drop_platform),
         labels_dropped=frozenset(kind for kind in LABEL_KINDS if rng.random() < config.drop_labels),
     )
+
+
+SPOT = Footprint("circle", 55.0, 100.0)  # Visium's
+SPOTS = 200  # in a window
+WINDOW_MAX = 65_536  # bins
+FINE = 0.5  # a location at most this share of a spot's diameter is a bin
+
+
+def is_fine(footprint: Footprint) -> bool:
+    """Whether spots can be laid over locations of this footprint."""
+    return footprint.size_um <= FINE * SPOT.size_um
+
+
+def window_size(footprint: Footprint) -> int:
+    """Bins that hold about `SPOTS` spots."""
+    area = SPOT.pitch_um**2 * np.sqrt(3) / 2
+    return min(int(SPOTS * area / footprint.pitch_um**2), WINDOW_MAX)
+
+
+def lay_spots(xy_um: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Lay a grid of spots over bins, turned and shifted at random.
+
+    Returns
+    -------
+    spot
+        Spot of each bin, −1 between the spots; int (n,).
+    centres
+        Of the spots that hold a bin, µm, float64 (m, 2).
+    """
+    angle = rng.uniform(0, np.pi / 3)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    turned = xy_um @ turn
+    centres = hexagonal_grid(turned, SPOT.pitch_um)[0] + rng.uniform(-0.5, 0.5, 2) * SPOT.pitch_um
+    spot = assign_spots(turned, centres, SPOT.size_um)
+    used = np.unique(spot[spot >= 0])
+    place = np.full(len(centres), -1)
+    place[used] = np.arange(len(used))
+    return np.where(spot >= 0, place[spot], -1), centres[used] @ turn.T

@@ -1,10 +1,13 @@
-"""Where views come from: samples by chance, each with the views of its own maker, few makers in memory."""
+"""Source of training views: samples drawn at random, few of them in memory, views drawn ahead in threads."""
 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from typing import TypeVar
 
 import numpy as np
 
@@ -60,3 +63,24 @@ class ViewSource:
             while len(self._kept) > 1 and sum(m.nbytes for m in self._kept.values()) > self._most:
                 self._kept.popitem(last=False)
         return made
+
+
+T = TypeVar("T")
+
+
+def drawn_ahead(draw: Callable[[int], T], indices: range, *, workers: int = 1, ahead: int = 1) -> Iterator[T]:
+    """Yield ``draw(i)`` for every index, in order, up to `ahead` of them (at least one per worker) drawn in advance.
+
+    With more than one worker `draw` must be safe to be called from several threads. What it raises is raised where its
+    result would have been taken.
+    """
+    with ThreadPoolExecutor(workers, thread_name_prefix="focus-views") as threads:
+        waiting = iter(indices)
+        coming: deque[Future] = deque(threads.submit(draw, i) for i in islice(waiting, max(ahead, workers)))
+        try:
+            while coming:
+                drawn = coming.popleft().result()
+                coming.extend(threads.submit(draw, i) for i in islice(waiting, 1))
+                yield drawn
+        finally:
+            threads.shutdown(wait=False, cancel_futures=True)

@@ -13,13 +13,12 @@ from torch import Tensor
 from focus_cli.core.statistics.pseudospots import sum_by
 from focus_cli.core.statistics.thinning import thin
 from focus_cli.model.conditioning import SampleData, View, make_view
-from focus_cli.model.conditioning.labels import label_codes
+from focus_cli.model.conditioning.conditions import label_codes
 from focus_cli.model.conditioning.sample import describe_platform, points_of
 from focus_cli.model.priors import Pooling, SpatialPrior, build_pooling, panel_statistics
 from focus_cli.model.priors.statistics import residual_scale
-from focus_cli.model.training.aggregation import SPOT, is_fine, lay_spots, window_size
 from focus_cli.model.training.config import TrainingConfig
-from focus_cli.model.training.masks import Mask, draw_mask
+from focus_cli.model.training.masks import SPOT, Mask, draw_mask, is_fine, lay_spots, window_size
 
 # Of memory for each location, about: places, tree and where its counts lie; neighbourhoods, where windows are whole.
 LOCATION_BYTES = 96

@@ -11,7 +11,7 @@ from focus_cli.core.storage import open_sample
 from focus_cli.genes.reference import build_reference
 from focus_cli.model.conditioning import load_sample_data
 from focus_cli.model.conditioning.ablation import ablate_reference, ablate_sample, parse_ablations
-from focus_cli.model.conditioning.states import state_latents
+from focus_cli.model.conditioning.conditions import state_latents
 from focus_cli.model.priors import fit_prior
 
 

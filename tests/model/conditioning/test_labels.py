@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from focus_cli.core.storage import Footprint, PlatformInfo, SampleInfo
-from focus_cli.model.conditioning.labels import label_codes, labels_of, vocabulary
+from focus_cli.model.conditioning.conditions import label_codes, labels_of, vocabulary
 
 SPOTS = Footprint("circle", 55, 100)
 INFO = SampleInfo("S1", PlatformInfo("visium"), 0.5, SPOTS, 4, 4, organ="Breast", species="human")

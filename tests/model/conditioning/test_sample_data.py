@@ -15,8 +15,8 @@ from focus_cli.core.errors import BadInputError
 from focus_cli.core.storage import open_sample
 from focus_cli.genes.reference import build_reference
 from focus_cli.model.conditioning import load_sample_data, make_view
+from focus_cli.model.conditioning.conditions import state_latents
 from focus_cli.model.conditioning.sample import without_image
-from focus_cli.model.conditioning.states import state_latents
 from focus_cli.model.priors import fit_prior, panel_statistics
 
 

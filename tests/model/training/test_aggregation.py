@@ -11,7 +11,7 @@ from model.training.tiny_cohort import TINY_TRAINING, grow, store_tissue
 from focus_cli.core.storage import Footprint, open_sample
 from focus_cli.model.conditioning import load_sample_data
 from focus_cli.model.priors import fit_prior
-from focus_cli.model.training.aggregation import SPOT, is_fine, lay_spots, window_size
+from focus_cli.model.training.masks import SPOT, is_fine, lay_spots, window_size
 from focus_cli.model.training.views import ViewMaker
 
 BIN = Footprint("square", 16.0, 16.0)

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from focus_cli.model.training.prefetch import drawn_ahead
+from focus_cli.model.training.source import drawn_ahead
 
 
 @pytest.mark.parametrize(("workers", "ahead"), [(1, 1), (1, 3), (4, 1), (3, 5)])
