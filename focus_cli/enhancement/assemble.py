@@ -37,7 +37,7 @@ class Outputs:
     xy_um: np.ndarray
     exposure: np.ndarray
     counted: np.ndarray  # bool: the location has molecules of its own
-    blind: np.ndarray  # bool: neither molecules nor an image that the model can read
+    uninformed: np.ndarray  # bool: neither counts nor an image within the training distribution
     ood_score: np.ndarray | None  # of the image, see `OodReference.score`
     counts: sparse.csr_matrix | None
     panel_var: pd.DataFrame
@@ -91,7 +91,7 @@ def write_enhanced(
     obs.index = pd.Index(outputs.obs_names)
     obs[keys.EXPOSURE] = outputs.exposure.astype(np.float32)
     obs[keys.OBS_RELIABILITY] = location_reliability(outputs.latents)
-    obs[keys.ABSTAIN] = (obs[keys.OBS_RELIABILITY] < ABSTAIN) | outputs.blind
+    obs[keys.ABSTAIN] = (obs[keys.OBS_RELIABILITY] < ABSTAIN) | outputs.uninformed
     if outputs.ood_score is not None:
         obs[keys.OOD_SCORE] = outputs.ood_score
     adata = AnnData(obs=obs, var=_var(genes, outputs.panel_var))

@@ -1,9 +1,10 @@
-"""One sample under one model: everything between the stored sample and the two output files."""
+"""Inference of one sample under one model, from the stored sample to the enhanced and refined files."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -37,6 +38,9 @@ from focus_cli.model.conditioning import (
 from focus_cli.model.priors import MIN_SHARED_GENES, SpatialPrior, extend_prior
 from focus_cli.model.training import TrainedModel, adapt
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+
 DEFAULT_LAYERS = keys.DEFAULT_LAYERS
 LAYERS = keys.ENHANCED_LAYERS
 
@@ -58,7 +62,7 @@ class EnhanceOptions:
 
 
 class Inference:
-    """One sample under one model: latents, genes, and the two outputs."""
+    """One sample under one model: latents, output genes, calibration, and the two outputs."""
 
     def __init__(
         self, stored: StoredSample, model: TrainedModel, reference, options: EnhanceOptions, *, own: bool = False
@@ -66,65 +70,59 @@ class Inference:
         self.options, self.reference = options, reference
         self.ablations = parse_ablations(options.ablate)
         self.adata = stored.read()
-        data = load_sample_data(stored, self.adata)
-        if data.raster is not None and model.image.names:
-            data = model.image.see(data)
-        else:
-            if options.histology_only:
-                raise BadInputError(
-                    f"{stored.path} has no image that the model can use", hint="--histology-only needs one"
-                )
-            data = without_image(data, model.net.config.n_features)
-        if options.histology_only:
-            data = without_counts(data)
-        if not options.histology_only and not (data.exposure > 0).any():
-            print_message("enhance: no location has a molecule; this is histology only")
+        data = _input_data(stored, self.adata, model, options)
         device = choose_device(options.device)
         if options.adapt:
             model = adapt(model, data, options.adapt, reference=reference, seed=options.seed, device=device)
         model.net.to(device)
-        data = ablate_sample(data, self.ablations, options.seed)
-        self.data, self.model = data, model
-        prior = extend_prior(model.prior, data.genes, data.panel_share(), reference)
+        self.data, self.model = ablate_sample(data, self.ablations, options.seed), model
+        prior = extend_prior(model.prior, self.data.genes, self.data.panel_share(), reference)
         if not own:
-            _require_shared_genes(prior, data)
-        self.genes: OutputGenes = choose_genes(options.genes, data.names, prior)
+            _require_shared_genes(prior, self.data)
+        self.genes: OutputGenes = choose_genes(options.genes, self.data.names, prior)
         self.prior, self.states = ablate_reference(
-            prior, state_latents(reference, prior), data.names, self.ablations, options.seed
+            prior, state_latents(reference, prior), self.data.names, self.ablations, options.seed
         )
-        self.section = Section(data, model.net, self.prior, self.states, options.seed)
+        self._infer_locations()
+        self._calibrate()
+
+    def _infer_locations(self) -> None:
+        """Latents of the measured locations under the network."""
+        data, options = self.data, self.options
+        self.section = Section(data, self.model.net, self.prior, self.states, options.seed)
         self.view = self.section.view(data.counts)
-        self.depth = depth_field(model.net, data)
+        self.depth = depth_field(self.model.net, data)
         self.latents = self.section.infer(
             self.view, data.xy_um, "inferring locations", footprint=self.section.area, n_samples=options.samples
         )
+
+    def _calibrate(self) -> None:
+        """Sample-specific factors, gene residuals and calibration, from hold-outs of the sample."""
         holdouts = self._holdout_calibration()
         self.sample_field: SampleField | None = None
         if holdouts is not None and holdouts.sample_factors is not None:
             self.sample_field = self._sample_field(holdouts.sample_factors)
-            sample_loadings = holdouts.sample_factors.on_prior(self.prior, self.section.panel_rows, reference)
-            self.section = replace(self.section, sample_loadings=sample_loadings)
-            self.latents = self.sample_field.extend(self.latents, data.xy_um, options.seed)
+            loadings = holdouts.sample_factors.on_prior(self.prior, self.section.panel_rows, self.reference)
+            self.section = replace(self.section, sample_loadings=loadings)
+            self.latents = self.sample_field.extend(self.latents, self.data.xy_um, self.options.seed)
         self.decoder = self.section.decoder(self.genes.prior_rows, self.genes.measured, gene_sd=self._gene_sd(holdouts))
         self.pooler = self._pooler(holdouts) if holdouts is not None else None
-        self.calibration = calibrate(holdouts, reference) if holdouts is not None else Calibration()
+        self.calibration = calibrate(holdouts, self.reference) if holdouts is not None else Calibration()
 
     def _holdout_calibration(self) -> HoldoutCalibration | None:
-        """What counts of the sample's own can tell; None where there are hardly any."""
+        """Hold-outs of the sample; None where fewer than `MIN_LOCATIONS` locations have counts."""
         if (self.data.exposure > 0).sum() < MIN_LOCATIONS:
             return None
         # A kernel far narrower than the pitch holds a location alone.
         pitch_um = self.data.info.footprint.pitch_um * (1e-3 if "spatial" in self.ablations else 1)
         return HoldoutCalibration(self.section, pitch_um)
 
-    def _sample_field(self, own: SampleFactors) -> SampleField:
+    def _sample_field(self, factors: SampleFactors) -> SampleField:
         """Scores of the sample-specific factors over the whole section."""
         data, rows = self.data, self.section.panel_rows
         decoder = self.section.decoder(rows, np.ones(len(rows), bool))
-        print_message(
-            f"enhance: {len(own.precision)} sample-specific factors beside the model's {self.prior.n_factors}"
-        )
-        return own.field(data.counts, data.exposure, panel_share(decoder, self.latents.mean), data.xy_um)
+        print_message(f"enhance: {len(factors.precision)} sample-specific factors, {self.prior.n_factors} factors of the model")
+        return factors.field(data.counts, data.exposure, panel_share(decoder, self.latents.mean), data.xy_um)
 
     def _pooler(self, holdouts: HoldoutCalibration) -> ResidualPooler:
         # Fitted on the whole panel, so that a gene does not depend on which others are written.
@@ -141,7 +139,7 @@ class Inference:
         )
 
     def _gene_sd(self, holdouts: HoldoutCalibration | None) -> np.ndarray:
-        """Per output gene: what it keeps to itself where none of its own counts tell."""
+        """Gene-specific standard deviation of each output gene where its counts are not informative."""
         if holdouts is None:
             return np.zeros(len(self.genes.names))
         own = np.full(len(self.genes.names), holdouts.gene_sd)
@@ -162,16 +160,16 @@ class Inference:
             xy_um=self.data.xy_um,
             exposure=self.depth.of_locations(),
             counted=self.data.exposure > 0,
-            blind=self._blind(self.data.exposure, ood_score),
+            uninformed=self._uninformed(self.data.exposure, ood_score),
             ood_score=ood_score,
             counts=None if self.options.histology_only else self.data.counts,
             latents=self.latents,
         )
 
     def write_refined(self, out: Path, record: dict, overwrite: bool) -> None:
-        """A regular grid over the tissue under the locations, or points of the user's."""
-        places = self._queries()
-        xy_um, parent = places.xy_um, places.parent
+        """A regular grid over the tissue under the locations, or points given by the user."""
+        queries = self._queries()
+        xy_um, parent = queries.xy_um, queries.parent
         latents = self.section.infer(self.view, xy_um, "refining")
         if self.sample_field is not None:
             latents = self.sample_field.extend(latents, xy_um, self.options.seed)
@@ -181,16 +179,16 @@ class Inference:
             record,
             overwrite,
             kind="refined",
-            obs=pd.DataFrame({keys.PARENT: self.data.obs_names[parent]}, index=places.names),
-            obs_names=places.names,
+            obs=pd.DataFrame({keys.PARENT: self.data.obs_names[parent]}, index=queries.names),
+            obs_names=queries.names,
             xy_um=xy_um,
-            exposure=self.depth.at(xy_um, self.data.features(xy_um)) * places.area_share,
+            exposure=self.depth.at(xy_um, self.data.features(xy_um)) * queries.area_share,
             counted=np.zeros(len(xy_um), bool),
-            blind=self._blind(self.data.exposure[parent], ood_score),
+            uninformed=self._uninformed(self.data.exposure[parent], ood_score),
             ood_score=ood_score,
             counts=None,
             latents=latents,
-            resolution_um=places.size_um,
+            resolution_um=queries.size_um,
         )
 
     def _queries(self) -> Queries:
@@ -198,10 +196,10 @@ class Inference:
             return read_points(Path(self.options.points), self.data)
         return refined_grid(self.data, self.options.resolution_um)
 
-    def _blind(self, exposure: np.ndarray, ood_score: np.ndarray | None) -> np.ndarray:
-        """Whether there are neither molecules nor an image that the model can read."""
-        unread = np.full(len(exposure), self.data.raster is None) if ood_score is None else ood_score > 1
-        return (exposure == 0) & unread
+    def _uninformed(self, exposure: np.ndarray, ood_score: np.ndarray | None) -> np.ndarray:
+        """Whether there are neither counts nor an image within the training distribution."""
+        no_image = np.full(len(exposure), self.data.raster is None) if ood_score is None else ood_score > 1
+        return (exposure == 0) & no_image
 
     def _write(self, out: Path, record: dict, overwrite: bool, **rows) -> None:
         """Write one output; `rows` is what differs between the two, the sample and the genes are the same."""
@@ -224,6 +222,22 @@ class Inference:
             record,
             overwrite=overwrite,
         )
+
+
+def _input_data(stored: StoredSample, adata: AnnData, model: TrainedModel, options: EnhanceOptions) -> SampleData:
+    """The sample as the model uses it: with the image features of the model, and without counts if requested."""
+    data = load_sample_data(stored, adata)
+    if data.raster is not None and model.image.names:
+        data = model.image.see(data)
+    else:
+        if options.histology_only:
+            raise BadInputError(f"{stored.path} has no image that the model can use", hint="--histology-only needs one")
+        data = without_image(data, model.net.config.n_features)
+    if options.histology_only:
+        return without_counts(data)
+    if not (data.exposure > 0).any():
+        say("enhance: no location has counts; the estimate uses histology only")
+    return data
 
 
 def _require_shared_genes(prior: SpatialPrior, data: SampleData) -> None:
