@@ -24,7 +24,7 @@ for _module in pkgutil.walk_packages(focus_cli.__path__, "focus_cli."):
 importlib.import_module("PIL.Image").init()
 
 from focus_cli.analysis.annotation import fitting as _annotation  # noqa: E402
-from focus_cli.analysis.celltypes import stage as _celltypes  # noqa: E402
+from focus_cli.analysis.celltypes import estimate as _celltypes  # noqa: E402
 from focus_cli.genes.table import SPECIES, load_table  # noqa: E402
 
 for _species in SPECIES:

@@ -9,10 +9,10 @@ import pytest
 from scipy import sparse
 
 from focus_cli.analysis.celltypes.correction import TypeEstimate, named_sets, set_threshold, slack, widened
+from focus_cli.analysis.celltypes.estimate import cell_groups, find_types
 from focus_cli.analysis.celltypes.holdout_calibration import Measurement, calibration_section
 from focus_cli.analysis.celltypes.mixture import fractions, least_squares, mixtures, no_gains, platform_gains
 from focus_cli.analysis.celltypes.profiles import informative_genes, type_profiles
-from focus_cli.analysis.celltypes.stage import cell_groups, find_types
 
 QUICK = 4000
 

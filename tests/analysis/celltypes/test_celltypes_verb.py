@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 from scipy import sparse
 
-from focus_cli.analysis.celltypes.stage import CellTypeOptions, cells_per_location, celltypes
+from focus_cli.analysis.celltypes.stage import CellTypeOptions, cells_per_location, celltypes, latent_states
 from focus_cli.cli.main import cli
 from focus_cli.core.errors import BadInputError, MissingResourceError, OutputExistsError, UsageError
 from focus_cli.core.h5ad.spatial_file import SpatialFile
@@ -168,3 +168,20 @@ def test_cells_of_osmfish_are_labelled_by_cells_of_other_blocks(focus_data, tmp_
     named = out.obsm["cell_type_proportions_high"]
     inside = [named.at[name, kind] > 0.5 if kind in named else False for name, kind in zip(out.obs_names, label)]
     assert 0.82 < np.mean(inside) < 0.97
+
+
+def test_states_without_the_factors_of_the_loadings_are_refused():
+    """As in a file whose sample-specific factors have another name."""
+
+    class File:
+        path = "old.h5ad"
+
+        def obsm(self, key):
+            return np.ones((4, 3)) if key == "focus_latent" else None
+
+        def varm(self, key):
+            return np.ones((6, 5))
+
+    with pytest.raises(BadInputError, match="loadings of 5 factors and states of 3") as error:
+        latent_states(File())
+    assert "focus enhance" in error.value.hint
