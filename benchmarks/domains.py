@@ -191,7 +191,7 @@ def _plain_section(adata: anndata.AnnData, vectors: np.ndarray, kernels: tuple) 
         widths_um=widths,
         vectors=vectors.astype(np.float32),
         draws=[],
-        molecules=np.asarray(adata.X.sum(axis=1), np.float64).ravel(),
+        total_counts=np.asarray(adata.X.sum(axis=1), np.float64).ravel(),
     )
 
 

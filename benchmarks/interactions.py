@@ -27,7 +27,7 @@ from scipy.spatial import cKDTree
 
 from focus_cli.analysis.interactions.colocalisation import counted_together, explained_together, neighbourhood
 from focus_cli.analysis.interactions.pairs import read_pairs
-from focus_cli.analysis.significance.counts import Molecules, read_molecules
+from focus_cli.analysis.significance.counts import ObservedCounts, read_observed_counts
 from focus_cli.analysis.significance.distances import distance_classes, pairs_within, spacing
 from focus_cli.analysis.significance.pvalues import cauchy_combination, q_values
 from focus_cli.analysis.significance.states import MadeOf, infer_hidden
@@ -49,15 +49,15 @@ _PAIRS = 4000
 class Section:
     """One section with all that its pairs are tested with."""
 
-    def __init__(self, molecules: Molecules, names: np.ndarray) -> None:
-        self.molecules = molecules
-        size = spacing(molecules.xy_um)
-        self.around = neighbourhood(pairs_within(molecules.xy_um, size))
-        self.classes = distance_classes(molecules.xy_um, names, size)
+    def __init__(self, observed: ObservedCounts, names: np.ndarray) -> None:
+        self.observed = observed
+        size = spacing(observed.xy_um)
+        self.around = neighbourhood(pairs_within(observed.xy_um, size))
+        self.classes = distance_classes(observed.xy_um, names, size)
 
     def counted(self, pairs: np.ndarray) -> np.ndarray:
         """p of FOCUS on counts."""
-        return counted_together(self.molecules, pairs[:, 0], pairs[:, 1], self.around, self.classes).p
+        return counted_together(self.observed, pairs[:, 0], pairs[:, 1], self.around, self.classes).p
 
     def shuffled(self, values: np.ndarray, pairs: np.ndarray) -> np.ndarray:
         """p of the same statistic where locations are shuffled, as if they were exchangeable."""
@@ -81,11 +81,11 @@ def some_pairs(first: np.ndarray, second: np.ndarray, rng: np.random.Generator) 
 def enhanced_section(study: NullStudy) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """p of every test on an enhanced section, over its null pairs and over pairs of one tissue (with what is true)."""
     with SpatialFile(study.enhanced) as file:
-        molecules = read_molecules(file, "interactions")
-        names, locations = file.var.index.to_numpy(str), file.obs.index.to_numpy(str)[molecules.rows]
-        x = file.matrix(None)[:][molecules.rows].astype(np.float64)
-    section = Section(molecules, locations)
-    counted = np.flatnonzero(molecules.gene_totals >= 20)
+        observed = read_observed_counts(file, "interactions")
+        names, locations = file.var.index.to_numpy(str), file.obs.index.to_numpy(str)[observed.rows]
+        x = file.matrix(None)[:][observed.rows].astype(np.float64)
+    section = Section(observed, locations)
+    counted = np.flatnonzero(observed.gene_totals >= 20)
     varying, foreign = (
         np.intersect1d(counted, np.flatnonzero(np.isin(names, g))) for g in (study.varying, study.foreign)
     )
@@ -103,18 +103,18 @@ def enhanced_section(study: NullStudy) -> tuple[dict[str, np.ndarray], dict[str,
     out = []
     for pairs in (null, real):
         counts = section.counted(pairs)
-        state = explained_together(molecules, pairs[:, 0], pairs[:, 1], section.around, section.classes, hidden).p
+        state = explained_together(observed, pairs[:, 0], pairs[:, 1], section.around, section.classes, hidden).p
         out.append(
             {
                 "counts": counts,
                 "state": state,
                 "both": cauchy_combination(np.column_stack([counts, state])),
-                "shuffled_counts": section.shuffled(molecules.residuals(np.arange(len(names))), pairs),
+                "shuffled_counts": section.shuffled(observed.residuals(np.arange(len(names))), pairs),
                 "shuffled_x": section.shuffled(x, pairs),
                 "ligrec_x": ligrec(x, names, domain, pairs),
             }
         )
-    out[1]["true"] = _truth(study, molecules, section, names, locations, real) > 0.3
+    out[1]["true"] = _truth(study, observed, section, names, locations, real) > 0.3
     return out[0], out[1]
 
 
@@ -143,14 +143,14 @@ def ligrec(x: np.ndarray, names: np.ndarray, domain, pairs: np.ndarray) -> np.nd
     return pd.Series(np.minimum(p, 1), index=found.index).reindex(table["source"] + "^" + table["target"]).to_numpy()
 
 
-def _truth(study, molecules, section, names, locations, pairs) -> np.ndarray:
+def _truth(study, observed, section, names, locations, pairs) -> np.ndarray:
     """Correlation of the expected expression of receptors with that of ligands within reach."""
     truth = ad.read_h5ad(study.truth)[locations]
     genes = truth.var_names.get_indexer(names)
     panel = np.asarray(truth.X[:, genes], np.float64)
     share = panel / panel.sum(axis=1, keepdims=True)
-    e = np.sqrt(molecules.totals)[:, None] * share / share.mean(axis=0)
-    e -= molecules.basis @ (molecules.basis.T @ e)
+    e = np.sqrt(observed.totals)[:, None] * share / share.mean(axis=0)
+    e -= observed.basis @ (observed.basis.T @ e)
     near = section.around @ e
     norm = np.linalg.norm(near, axis=0)[pairs[:, 0]] * np.linalg.norm(e, axis=0)[pairs[:, 1]]
     return np.einsum("ij,ij->j", near[:, pairs[:, 0]], e[:, pairs[:, 1]]) / norm
@@ -177,8 +177,8 @@ def many_tissues(work: Path, seed: int, n_sections: int = 6) -> list[dict[str, n
             )
             counts = sparse.csc_matrix(rng.poisson(mean * rng.standard_gamma(20, mean.shape) / 20).astype(np.float32))
             xy = np.asarray(here.obsm["spatial_um"], np.float64)
-            section = Section(Molecules(counts, np.arange(len(xy)), xy), here.obs_names.to_numpy(str))
-            residuals = section.molecules.residuals(np.arange(counts.shape[1]))
+            section = Section(ObservedCounts(counts, np.arange(len(xy)), xy), here.obs_names.to_numpy(str))
+            residuals = section.observed.residuals(np.arange(counts.shape[1]))
             out.append({"counts": section.counted(pairs), "shuffled_counts": section.shuffled(residuals, pairs)})
     return out
 
@@ -207,7 +207,7 @@ def kidney(data: Path, side_um: float = 48.0) -> list[dict[str, np.ndarray]]:
     for first, second in ((left, right), (right, left)):
         depth = [np.asarray(counts[s].sum(axis=1)).ravel() for s in (first, second)]
         kept = np.flatnonzero((depth[0] > 200) & (depth[1] > 200))
-        # One table: ligands of the one half, receptors of the other, each half closed by its remaining molecules.
+        # One table: ligands of the one half, receptors of the other, each half closed by its remaining observed.
         for name, both in (("kidney", (first, second)), ("together", (first, first))):
             pairs = np.column_stack(ends)
             parts = [counts[s[kept]] for s in both]
@@ -215,7 +215,7 @@ def kidney(data: Path, side_um: float = 48.0) -> list[dict[str, np.ndarray]]:
             pairs = pairs[(pairs >= 0).all(axis=1)]
             pairs = pairs[enough[0][pairs[:, 0]] & enough[1][pairs[:, 1]] & (pairs[:, 0] != pairs[:, 1])]
             places = np.column_stack([column[first[kept]], row[first[kept]]]) * side_um
-            both_halves = [Molecules(p.tocsc(), np.arange(len(kept)), places) for p in parts]
+            both_halves = [ObservedCounts(p.tocsc(), np.arange(len(kept)), places) for p in parts]
             section = Section(both_halves[0], np.arange(len(kept)).astype(str))
             genes = [np.unique(pairs[:, i]) for i in (0, 1)]
             e = np.hstack([m.residuals(g) for m, g in zip(both_halves, genes, strict=True)])

@@ -3,10 +3,10 @@
     python benchmarks/patterns.py --work /tmp/patterns            # about 20 minutes on one core
     python benchmarks/patterns.py --work /tmp/patterns --quick    # one small section
 
-Sections are simulated (`null_studies.py`): half of the panel's genes have a constant share of the molecules. A model
+Sections are simulated (`null_studies.py`): half of the panel's genes have a constant share of the observed. A model
 is trained after that, on the other section or (`own`) on this one too, and the section enhanced. Power is the share
 of the genes that mark a cell type or follow a state that are found at a false discovery rate of 5 %. Every test is
-given the same genes, those with at least 20 molecules.
+given the same genes, those with at least 20 observed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from null_studies import NullStudy, interval, make_null_study
 
 from focus_cli.analysis.patterns.autocorrelation import autocorrelation
 from focus_cli.analysis.patterns.state_test import state_test
-from focus_cli.analysis.significance.counts import read_molecules
+from focus_cli.analysis.significance.counts import read_observed_counts
 from focus_cli.analysis.significance.pvalues import cauchy_combination, q_values
 from focus_cli.analysis.significance.states import HiddenGeneStates, MadeOf, infer_hidden
 from focus_cli.core.h5ad.spatial_file import SpatialFile
@@ -40,22 +40,22 @@ TESTS = {
 def p_values(study: NullStudy) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
     """p-values of every test, and which genes are null and which vary."""
     with SpatialFile(study.enhanced) as file:
-        molecules = read_molecules(file, "patterns")
-        names, locations = file.var.index.to_numpy(str), file.obs.index.to_numpy(str)[molecules.rows]
+        observed = read_observed_counts(file, "patterns")
+        names, locations = file.var.index.to_numpy(str), file.obs.index.to_numpy(str)[observed.rows]
         latent, x = file.obsm("focus_latent"), file.matrix(None)[:]
-    genes = np.flatnonzero(molecules.gene_totals >= 20)
+    genes = np.flatnonzero(observed.gene_totals >= 20)
     hidden = infer_hidden(MadeOf(study.sample, study.model, study.reference), locations, names, folds=4)
-    seen = HiddenGeneStates(np.zeros(len(names), np.int64), latent[None, molecules.rows])
-    counts = cauchy_combination(autocorrelation(molecules, genes).p)
-    state = state_test(molecules, genes, hidden).p
-    dense = np.asarray(molecules.counts[:, genes].todense())
+    seen = HiddenGeneStates(np.zeros(len(names), np.int64), latent[None, observed.rows])
+    counts = cauchy_combination(autocorrelation(observed, genes).p)
+    state = state_test(observed, genes, hidden).p
+    dense = np.asarray(observed.counts[:, genes].todense())
     p = {
         "counts": counts,
         "state": state,
         "both": cauchy_combination(np.column_stack([counts, state])),
-        "seen": state_test(molecules, genes, seen).p,
-        "moran_counts": _moran(np.log1p(1e4 * dense / molecules.totals[:, None]), molecules.xy_um),
-        "moran_x": _moran(x[molecules.rows][:, genes], molecules.xy_um),
+        "seen": state_test(observed, genes, seen).p,
+        "moran_counts": _moran(np.log1p(1e4 * dense / observed.totals[:, None]), observed.xy_um),
+        "moran_x": _moran(x[observed.rows][:, genes], observed.xy_um),
     }
     return p, np.isin(names[genes], study.null), np.isin(names[genes], study.varying)
 

@@ -36,7 +36,7 @@ class Outputs:
     obs_names: np.ndarray
     xy_um: np.ndarray
     exposure: np.ndarray
-    counted: np.ndarray  # bool: the location has molecules of its own
+    counted: np.ndarray  # bool: the location has counts of its own
     uninformed: np.ndarray  # bool: neither counts nor an image within the training distribution
     ood_score: np.ndarray | None  # of the image, see `OodReference.score`
     counts: sparse.csr_matrix | None

@@ -57,7 +57,7 @@ class GeneDecoder:
 
 @dataclass(frozen=True)
 class Pooled:
-    """Molecules around a block of queries, for genes that their own counts inform.
+    """Counts around a block of queries, for genes that their own counts inform.
 
     `columns` (ascending) are those genes in the output, `kappa` theirs; `counts` and `expected` are
     rows × columns.

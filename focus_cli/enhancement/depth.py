@@ -1,4 +1,4 @@
-"""How many molecules a measurement would hold where none was made: from the image and from the locations around."""
+"""Expected total counts where nothing was measured, from the image and from the locations around."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class DepthField:
     residual: np.ndarray
 
     def at(self, xy_um: np.ndarray, features: np.ndarray) -> np.ndarray:
-        """Molecules of a location like the sample's at points in µm (n × 2) with image features (n × F)."""
+        """Counts of a location like the sample's at points in µm (n × 2) with image features (n × F)."""
         log = self.level + features @ self.weight
         if len(self.xy_um):
             pool = kernel(self.xy_um, xy_um, WIDTH * self.data.info.footprint.pitch_um)
@@ -42,7 +42,7 @@ class DepthField:
         return depth
 
     def of_locations(self) -> np.ndarray:
-        """Molecules of the sample's own locations: those counted, and those expected where none were."""
+        """Counts of the sample's own locations: those counted, and those expected where none were."""
         exposure = self.data.exposure.copy()
         blank = np.flatnonzero(exposure == 0)
         if len(blank):

@@ -64,13 +64,13 @@ def learn_reliability(estimates: HoldoutEstimates) -> LearntReliability:
     """Learn from genes of the panel that were treated as if they had not been measured.
 
     One gene's counts are too noisy to judge it: genes of like evidence share the squared correlation of their shares
-    with what was counted, noise of counting taken out, each gene weighed by its molecules.
+    with what was counted, noise of counting taken out, each gene weighed by its counts.
     """
     from sklearn.isotonic import isotonic_regression
 
     evidence, seen = estimates.evidence, estimates.exposure > 0
     count, share, exposure = estimates.count[seen], estimates.share[seen], estimates.exposure[seen, None]
-    # Deviations from a gene's mean, relative to it; locations are weighed by their molecules.
+    # Deviations from a gene's mean, relative to it; locations are weighed by their counts.
     mean = np.maximum(count.sum(axis=0), 0.5) / exposure.sum()
     stated = share / ((exposure * share).sum(axis=0) / exposure.sum()) - 1
     excess = count - exposure * mean

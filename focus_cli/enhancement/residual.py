@@ -1,9 +1,9 @@
-"""What the factors leave of each gene: a gamma–Poisson posterior on the molecules that were counted.
+"""What the factors leave of each gene: a gamma–Poisson posterior given the counts.
 
-The decoder's mean :math:`m_{ij}` is the mean of a gamma prior with shape :math:`\\kappa_j`; molecules of the
+The decoder's mean :math:`m_{ij}` is the mean of a gamma prior with shape :math:`\\kappa_j`; counts of the
 location and of its neighbours, weighted by a kernel, update it to :math:`m (\\kappa + Y) / (\\kappa + M)`, where
 Y are pooled counts and M their expectation. :math:`\\kappa` and the kernel are chosen per group of genes by the
-likelihood of molecules that a binomial thinning has hidden: each gene trusts its own counts as far as they
+likelihood of counts that a binomial thinning has hidden: each gene trusts its own counts as far as they
 predict unseen ones (empirical Bayes; Robbins 1956).
 """
 
@@ -23,7 +23,7 @@ NEIGHBOURS = 13  # a location and two full rings
 MAX_FIT_LOCATIONS = 3000
 VISIBLE_SHARE = 0.5
 GROUPS = 20  # of genes, by abundance
-MIN_GAIN = 2.0  # log-likelihood that own molecules must add before they are trusted
+MIN_GAIN = 2.0  # log-likelihood that own counts must add before they are trusted
 BORROWED = 5.0  # genes' worth of evidence that a gene takes from its group
 SPREADS = (0.0, 0.06, 0.12, 0.18, 0.25, 0.35, 0.5, 0.7, 1.0)  # of own_spread
 EM_STEPS = 100
@@ -67,7 +67,7 @@ def fit_residual(
     visible, hidden
         Halves of the counts, CSR, locations × genes.
     exposures
-        Molecules per location of each half over the whole panel, of which `visible` may be a part.
+        Counts per location of each half over the whole panel, of which `visible` may be a part.
     share
         (locations, genes) → expected shares from the visible half alone, dense.
     """
@@ -99,7 +99,7 @@ def fit_residual(
     for w in range(len(WIDTHS)):
         for c in range(len(KAPPAS)):
             score[w, c] += BORROWED * (np.bincount(group, score[w, c]) / size)[group]
-    score[:, -1] += MIN_GAIN  # the factors alone, unless a gene's own molecules say more
+    score[:, -1] += MIN_GAIN  # the factors alone, unless a gene's own counts say more
     best = int(score.max(axis=1).sum(axis=1).argmax())
     return GeneResidual(np.array(KAPPAS)[score[best].argmax(axis=0)], WIDTHS[best] * pitch_um)
 
@@ -113,7 +113,7 @@ def own_spread(counts: np.ndarray, expected: np.ndarray, relative_sd: np.ndarray
     Parameters
     ----------
     counts, expected
-        Hidden molecules and what the factors expect of them, locations × genes.
+        Hidden counts and what the factors expect of them, locations × genes.
     relative_sd
         Of the factors' share, the same shape.
     """
@@ -141,7 +141,7 @@ def apply_residual(
     kappa
         Finite, per gene.
     mean, pooled, expected
-        The factors' shares m, molecules Y around each query, and how many were expected, M.
+        The factors' shares m, counts Y around each query, and how many were expected, M.
 
     Returns
     -------

@@ -1,10 +1,10 @@
 """What varies over this tissue beyond the model's factors: co-expression of the sample's own, fitted on what is left.
 
 A model's factors are those of the tissues that it was trained on. A podocyte's genes vary together in no breast, so a
-breast model explains them by nothing but each gene's own molecules. Here the factors of the *residual*, counts minus
+breast model explains them by nothing but each gene's own counts. Here the factors of the *residual*, counts minus
 what the network expects of them, are fitted as those of the prior are (`focus_cli.model.priors.covariance`): on the
 covariance between two thinned halves of the same locations, and shrunk by how far other locations reproduce them.
-Their scores are Gaussian posteriors given the location's own molecules and, by a kernel, its neighbours'. Where the
+Their scores are Gaussian posteriors given the location's own counts and, by a kernel, its neighbours'. Where the
 model knows the tissue, nothing is found again and nothing is added.
 """
 
@@ -54,9 +54,9 @@ class SampleFactors:
     encoder
         float32, `columns` × L: what turns residual counts into statistics.
     precision
-        float32, L: information of `REFERENCE_EXPOSURE` molecules about each score, whose prior is N(0, 1).
+        float32, L: information of `REFERENCE_EXPOSURE` counts about each score, whose prior is N(0, 1).
     width_um
-        Of the kernel that lends neighbours' molecules.
+        Of the kernel that lends neighbours' counts.
     """
 
     columns: np.ndarray
@@ -187,12 +187,12 @@ def choose_width(
     xy_um: np.ndarray,
     pitch_um: float,
 ) -> SampleFactors | None:
-    """The factors with the kernel under which hidden molecules are likeliest; None if without them they are likelier.
+    """The factors with the kernel under which hidden counts are likeliest; None if without them they are likelier.
 
     Parameters
     ----------
     seen, hidden
-        Counts (CSR, locations × panel) and molecules per location; the factors know nothing of the hidden ones.
+        Counts (CSR, locations × panel) and total counts per location; the factors know nothing of the hidden ones.
     latent
         The network's, N × K.
     decode
@@ -219,7 +219,7 @@ def _blocks(n: int) -> Iterable[np.ndarray]:
 
 
 def _residual(counts, exposure: np.ndarray, share: Share, columns: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Standardised residual of each location, locations × `columns`; those with few molecules weigh less."""
+    """Standardised residual of each location, locations × `columns`; those with few counts weigh less."""
     counts = _columns(counts, columns)
     weight = np.minimum(np.sqrt(exposure / max(exposure.mean(), 1e-9)), 2.0) / np.maximum(exposure, 1.0)
     result = np.empty((counts.shape[0], len(columns)), np.float32)
@@ -235,7 +235,7 @@ def _between(first: np.ndarray, second: np.ndarray) -> Covariance:
 
 
 def _of_location_halves(residuals, rng: np.random.Generator) -> tuple[Covariance, Covariance]:
-    """The covariance between the halves of the molecules on each of two random halves of the locations."""
+    """The covariance between the halves of the counts on each of two random halves of the locations."""
     n = len(residuals[0])
     order = rng.permutation(n)
     return tuple(_between(*(r[rows] for r in residuals)) for rows in (order[: n // 2], order[n // 2 :]))

@@ -47,7 +47,7 @@ class Section:
         return self.data.footprint_points()
 
     def view(self, counts: sparse.csr_matrix, shown: np.ndarray | None = None) -> View:
-        """Show some molecules (CSR, locations × panel), of the genes that are `shown` (bool; None: all)."""
+        """Show some counts (CSR, locations × panel), of the genes that are `shown` (bool; None: all)."""
         rows, data = self.panel_rows, self.data
         shown = np.ones(len(rows), bool) if shown is None else shown
         return make_view(

@@ -50,7 +50,7 @@ FIELDS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "patterns": {
         "obs/niche": ("", "niche: locations whose surroundings hold alike cell types or expression"),
-        "var/molecules": ("molecules", "molecules of the gene in the sample"),
+        "var/total_counts": ("molecules", "molecules of the gene in the sample"),
         "var/locations": ("", "locations that hold it"),
         "var/dispersion": ("ratio", "variance of the counts beyond chance"),
         "var/statistic": ("", "how far the counts depend on the place"),
@@ -62,7 +62,7 @@ FIELDS: dict[str, dict[str, tuple[str, str]]] = {
         "var/receptor": ("", "genes of the receptor"),
         "var/pathway": ("", "pathway, as the table of pairs gives it"),
         "var/category": ("", "category, as the table of pairs gives it"),
-        "var/molecules": ("molecules", "molecules of the rarest part of the pair in the sample"),
+        "var/total_counts": ("molecules", "molecules of the rarest part of the pair in the sample"),
         "var/one_gene": ("true or false", "whether ligand and receptor share a gene; such a pair is not tested"),
         "var/statistic_estimates": ("", "how far what the state of the tissue explains of both lies side by side"),
         "var/statistic": ("", "how far ligand and receptor lie side by side"),

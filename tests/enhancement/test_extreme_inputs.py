@@ -74,7 +74,7 @@ def test_genes_and_locations_without_a_molecule_are_estimated(tmp_path, tissue):
 
 
 def test_nothing_but_zeros_is_refused(tmp_path, tissue):
-    with pytest.raises(BadInputError, match="no location of the samples has a molecule"):
+    with pytest.raises(BadInputError, match="no location of the samples has counts"):
         enhanced(tmp_path, tissue, counts=0 * tissue.counts.toarray())
     assert not (tmp_path / "a.h5ad").exists()
 

@@ -68,7 +68,7 @@ def find_types(
     Parameters
     ----------
     counts
-        Molecules, CSR (n, G), genes as in `profiles`.
+        Counts, CSR (n, G), genes as in `profiles`.
     xy
         Positions, float64 (n, 2).
     cells
@@ -89,13 +89,13 @@ def find_types(
     Raises
     ------
     BadInputError
-        If there are too few locations with molecules.
+        If there are too few locations with counts.
     """
     depth = np.asarray(counts.sum(axis=1)).ravel()
     filled = depth > 0
     if filled.sum() < _MIN_LOCATIONS:
         raise BadInputError(
-            f"{int(filled.sum())} locations hold molecules of the genes shared with the reference; "
+            f"{int(filled.sum())} locations hold counts of the genes shared with the reference; "
             f"at least {_MIN_LOCATIONS} are needed",
             hint="focus genes SAMPLE --reference REFERENCE tells which names differ",
         )

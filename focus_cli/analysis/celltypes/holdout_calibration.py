@@ -19,9 +19,9 @@ class Measurement:
     cells
         Mean cells of a location; 1: each location is one cell.
     depth
-        Mean molecules of a location.
+        Mean counts of a location.
     spread
-        Variance of the logarithm of molecules over locations.
+        Variance of the logarithm of counts over locations.
     gain_sd
         Standard deviation of the log gains of genes.
     cut
@@ -40,8 +40,8 @@ def calibration_section(
 ) -> tuple[sparse.csr_matrix, np.ndarray]:
     """Counts of a section whose locations hold cells of the reference, drawn by `composition`.
 
-    Molecules of real cells are summed, so that cells of a type differ as they do; genes get gains of their own, and
-    molecules are lost until the depth is the sample's.
+    Counts of real cells are summed, so that cells of a type differ as they do; genes get gains of their own, and
+    counts are lost until the depth is the sample's.
 
     Parameters
     ----------
@@ -85,8 +85,8 @@ def _measured(counts, gain, whole: bool, measurement: Measurement, rng: np.rando
     efficiency *= measurement.depth / max(float(np.mean(total * efficiency)), 1e-9)
     chance = np.repeat(efficiency, np.diff(counts.indptr)) * np.broadcast_to(gain, counts.shape[1])[counts.indices]
     if whole:
-        # Molecules that were counted once already are lost, not counted again; where more are wanted they come in
-        # copies, of which some are lost.
+        # UMIs of the reference are subsampled, not counted again; where more are needed they are repeated as
+        # copies, of which some are dropped.
         copies = np.maximum(np.ceil(chance), 1.0)
         values = rng.binomial((counts.data * copies).astype(np.int64), np.minimum(chance / copies, 1.0))
     else:

@@ -1,9 +1,9 @@
 """Counts of a location as a mixture of the profiles of cell types.
 
-With f the share of a gene in a type's molecules, γ the platform's gain for the gene and w ≥ 0 the molecules of a type
+With f the share of a gene in a type's counts, γ the platform's gain for the gene and w ≥ 0 the counts of a type
 at a location, a gene is expected λ_g = γ_g Σ_k w_k f_kg times. Two estimates of w are made, which err differently:
 
-- *quasi-likelihood*: Σ_g (y_g - λ_g)² / V_g with V_g = ½ λ_g + ½ s b_g + φ λ_g², where s is the location's molecules
+- *quasi-likelihood*: Σ_g (y_g - λ_g)² / V_g with V_g = ½ λ_g + ½ s b_g + φ λ_g², where s is the location's counts
   and b the section's mean profile. The second term is what keeps a marker that happens to be missing from ruling its
   type out: cells of a type differ by more than counting does. Solved by multiplicative steps (Lee & Seung 2001) with V
   renewed, under a weak gamma prior.
@@ -19,7 +19,7 @@ from scipy import sparse
 from scipy.optimize import nnls
 
 _DISPERSION = 0.1  # φ, between locations of equal composition
-_PRIOR = 0.5  # molecules' worth of an even mixture, spread over all types
+_PRIOR = 0.5  # counts, of an even mixture, spread over all types
 _TINY = 1e-12
 _BLOCK = 4_000_000  # values of one dense block
 _STEPS = 50
@@ -35,7 +35,7 @@ class Gains:
     Attributes
     ----------
     factor
-        float64 (G,), geometric mean (weighted by molecules) 1.
+        float64 (G,), geometric mean (weighted by counts) 1.
     sd
         Standard deviation of its logarithm over genes, its own error taken out.
     """
@@ -52,7 +52,7 @@ def no_gains(n_genes: int) -> Gains:
 def quasi_mixture(
     counts: np.ndarray, share: np.ndarray, start: np.ndarray, background: np.ndarray, steps: int = _STEPS
 ) -> np.ndarray:
-    """Molecules of each type by quasi-likelihood.
+    """Counts of each type by quasi-likelihood.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def quasi_mixture(
     share
         Profiles times gains, float64 (K, G).
     start
-        First guess in molecules, positive, float64 (n, K).
+        First guess in counts, positive, float64 (n, K).
     background
         Mean profile of the section, sums to 1, float64 (G,).
 
@@ -81,7 +81,7 @@ def quasi_mixture(
 
 
 def least_squares(counts: sparse.csr_matrix, share: np.ndarray) -> np.ndarray:
-    """Molecules of each type by non-negative least squares, reduced to types × types by QR; float64 (n, K)."""
+    """Counts of each type by non-negative least squares, reduced to types × types by QR; float64 (n, K)."""
     mean = share.mean(axis=0)
     weight = np.divide(1.0, np.sqrt(mean), out=np.zeros_like(mean), where=mean > 0)
     q, r = np.linalg.qr((share * weight).T)
@@ -95,7 +95,7 @@ def mixtures(counts: sparse.csr_matrix, share: np.ndarray, gains: Gains) -> tupl
     Returns
     -------
     quasi, squares
-        Molecules of each type by quasi-likelihood and by least squares, float64 (n, K).
+        Counts of each type by quasi-likelihood and by least squares, float64 (n, K).
     misfit
         Mean over genes of (counts - expected)² in units of the variance V, float64 (n,).
     """
@@ -123,7 +123,7 @@ def _background(counts: sparse.csr_matrix) -> np.ndarray:
 def platform_gains(pools: sparse.csr_matrix, share: np.ndarray) -> Gains:
     """Gains of the platform from pools of neighbouring locations, mixture and gains in turn.
 
-    The gain of a gene is its molecules over those that the mixtures expect, drawn towards 1 by how far genes are spread
+    The gain of a gene is its counts over those that the mixtures expect, drawn towards 1 by how far genes are spread
     (empirical Bayes: variance of the log ratios less their own error).
 
     Parameters
@@ -158,9 +158,9 @@ def platform_gains(pools: sparse.csr_matrix, share: np.ndarray) -> Gains:
     return Gains(np.exp(log_gain), sd)
 
 
-def fractions(molecules: np.ndarray, rna: np.ndarray) -> np.ndarray:
-    """Share of cells from molecules: each type divided by what a cell of it holds; rows sum to 1, or are even."""
-    cells = molecules / rna
+def fractions(amounts: np.ndarray, rna: np.ndarray) -> np.ndarray:
+    """Share of cells from counts: each type divided by what a cell of it holds; rows sum to 1, or are even."""
+    cells = amounts / rna
     total = cells.sum(axis=1, keepdims=True)
     even = np.full_like(cells, 1 / cells.shape[1])
     return np.divide(cells, total, out=even, where=total > 0)

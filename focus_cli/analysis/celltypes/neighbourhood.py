@@ -6,7 +6,7 @@ import numpy as np
 from scipy import sparse
 from scipy.spatial import cKDTree
 
-_WANTED = 1500  # molecules that tell a composition
+_WANTED = 1500  # counts that determine a composition
 _FEW, _MANY = 6, 36
 
 
@@ -14,14 +14,14 @@ def neighbours(xy: np.ndarray, depth: float, latent: np.ndarray | None = None) -
     """Weights of the locations around each location, itself left out.
 
     Gaussian in distance; where latent states are given also exponential in how far they differ, so that the other side
-    of a border counts little. As many locations are reached as hold some 1,500 molecules.
+    of a border counts little. As many locations are reached as hold some 1,500 counts.
 
     Parameters
     ----------
     xy
         Positions in any unit, float64 (n, 2).
     depth
-        Median molecules of a location.
+        Median counts of a location.
     latent
         float (n, D), or None.
 

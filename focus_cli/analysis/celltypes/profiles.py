@@ -39,7 +39,7 @@ class Profiles:
     share
         Mean expression of a type, rows sum to 1, float64 (K, G).
     rna
-        Mean molecules of a cell of that type over these genes, float64 (K,).
+        Mean counts of a cell of that type over these genes, float64 (K,).
     whole
         Whether `cells` are whole numbers.
     """

@@ -128,7 +128,7 @@ def _counts(file: SpatialFile, genes: np.ndarray) -> sparse.csr_matrix:
         raise BadInputError(f"{file.path}: counts are no whole numbers", hint="give raw counts, not normalised ones")
     if values.sum() == 0:
         raise BadInputError(
-            f"{file.path}: no molecule of the {len(genes)} genes shared with the reference was counted",
+            f"{file.path}: no count of the {len(genes)} genes shared with the reference",
             hint="focus genes SAMPLE --reference REFERENCE tells which names differ",
         )
     return counts

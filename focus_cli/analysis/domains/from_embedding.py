@@ -30,8 +30,8 @@ def read_embedding(file: SpatialFile) -> Section:
         draws.append(_vectors(file, f"_sample_{len(draws)}", widths, ground.footprint_um))
         if draws[-1].shape != vectors.shape:
             raise damaged(file.path, AGAIN)
-    molecules = file.obs[keys.TOTAL_COUNTS].to_numpy(np.float64) if keys.TOTAL_COUNTS in file.obs else None
-    if molecules is not None and not np.isfinite(molecules).all():
+    total_counts = file.obs[keys.TOTAL_COUNTS].to_numpy(np.float64) if keys.TOTAL_COUNTS in file.obs else None
+    if total_counts is not None and not np.isfinite(total_counts).all():
         raise damaged(file.path, AGAIN)
     return Section(
         **vars(ground),
@@ -39,7 +39,7 @@ def read_embedding(file: SpatialFile) -> Section:
         widths_um=widths,
         vectors=vectors,
         draws=draws,
-        molecules=molecules,
+        total_counts=total_counts,
     )
 
 

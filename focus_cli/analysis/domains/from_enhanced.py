@@ -2,7 +2,7 @@ r"""Sections out of the files of ``focus enhance``: a space that they share alth
 
 What a section varies in and its model does not know stands in factors of that section alone
 (`focus_cli.enhancement.sample_factors`). No other section has these axes, so embeddings leave them out; but a factor is
-a vector over genes, and genes are what sections share. Two locations are as far apart as the molecules that they are
+a vector over genes, and genes are what sections share. Two locations are as far apart as the counts that they are
 expected to give, in the metric of `focus_cli.analysis.embedding.space`:
 
 .. math:: d^2 = \sum_j \big(p_j\, b_j\, (W_{sj} \cdot z - W_{s'j} \cdot z')\big)^2
@@ -48,7 +48,7 @@ class Estimate(Ground):
     loadings: np.ndarray
     latent: np.ndarray
     draws: list[np.ndarray]
-    molecules: np.ndarray
+    total_counts: np.ndarray
 
 
 def read_estimate(file: SpatialFile) -> Estimate:
@@ -73,8 +73,8 @@ def read_estimate(file: SpatialFile) -> Estimate:
         raise damaged(file.path, AGAIN)
     measured = file.measured
     baseline = file.var[keys.BASELINE].to_numpy(np.float64)[measured]
-    molecules = file.obs[keys.EXPOSURE].to_numpy(np.float64)
-    if not all(np.isfinite(part).all() for part in (latent, loadings, baseline, molecules, *draws)):
+    total_counts = file.obs[keys.EXPOSURE].to_numpy(np.float64)
+    if not all(np.isfinite(part).all() for part in (latent, loadings, baseline, total_counts, *draws)):
         raise damaged(file.path, AGAIN)
     return Estimate(
         **vars(ground),
@@ -83,7 +83,7 @@ def read_estimate(file: SpatialFile) -> Estimate:
         loadings=loadings[measured],
         latent=latent,
         draws=draws,
-        molecules=molecules,
+        total_counts=total_counts,
     )
 
 
@@ -143,5 +143,5 @@ def _section(estimate: Estimate, to_axes: np.ndarray, space: str) -> Section:
         widths_um=WIDTHS_UM,
         vectors=tissue(estimate.latent),
         draws=[tissue(draw) for draw in estimate.draws],
-        molecules=estimate.molecules,
+        total_counts=estimate.total_counts,
     )

@@ -63,7 +63,7 @@ class Section(Ground):
         float32 (n, D): see `focus_cli.analysis.domains.section`.
     draws
         Draws of them from the posterior, of the same shape; may be empty.
-    molecules
+    total_counts
         float64 (n,): what each location gave; None where nothing was counted.
     """
 
@@ -71,7 +71,7 @@ class Section(Ground):
     widths_um: tuple[float, ...]
     vectors: np.ndarray
     draws: list[np.ndarray]
-    molecules: np.ndarray | None
+    total_counts: np.ndarray | None
 
 
 def read_ground(file: SpatialFile, again: str) -> Ground:
@@ -132,15 +132,15 @@ def tissue_vectors(
 
 
 def depth_around(section: Section) -> np.ndarray | None:
-    """Log molecules less the section's median under every kernel, float32 (n, widths); None where none were counted."""
-    if section.molecules is None:
+    """Log counts less the section's median under every kernel, float32 (n, widths); None where none were counted."""
+    if section.total_counts is None:
         return None
-    counted = (section.molecules > 0) & section.usable
+    counted = (section.total_counts > 0) & section.usable
     if not counted.any():
         return None
-    log = np.log(np.where(section.molecules > 0, section.molecules, 1))
-    # A location without molecules is described by those around it.
-    log = np.where(section.molecules > 0, log - np.median(log[counted]), 0).astype(np.float32)[:, None]
+    log = np.log(np.where(section.total_counts > 0, section.total_counts, 1))
+    # A location without counts is described by those around it.
+    log = np.where(section.total_counts > 0, log - np.median(log[counted]), 0).astype(np.float32)[:, None]
     around = neighbourhoods(section.xy_um, log, counted.astype(np.float64), section.widths_um)
     return tissue_vectors(log, around, section.widths_um, section.footprint_um)
 
@@ -151,7 +151,7 @@ def beside(sections: Sequence[Section]) -> list[Section]:
     Returns
     -------
     list of Section
-        The same sections where one of them has no molecules.
+        The same sections where one of them has no counts.
     """
     depths = [depth_around(section) for section in sections]
     if any(depth is None for depth in depths):

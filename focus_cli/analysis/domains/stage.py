@@ -67,7 +67,7 @@ def find_domains(
     n_domains
         How many; None: as many as come out again from halves of the locations.
     ignore_depth
-        Do not look at how many molecules a location gave.
+        Ignore the total counts of a location.
 
     Raises
     ------

@@ -212,9 +212,9 @@ def _mode(data: SampleData, model: TrainedModel, wanted: str) -> str:
         )
     counted = bool((data.exposure > 0).any())
     if wanted in ("joint", "expression") and not counted:
-        raise BadInputError(f"{data.info.sample_id}: no location has a molecule", hint="--histology-only needs none")
+        raise BadInputError(f"{data.info.sample_id}: no location has counts", hint="--histology-only needs none")
     if not counted and not pictured:
-        raise BadInputError(f"{data.info.sample_id} has neither molecules nor an image that the model can see")
+        raise BadInputError(f"{data.info.sample_id} has neither counts nor an image that the model can see")
     if wanted != "auto":
         return wanted
     return "histology" if not counted else "joint" if pictured else "expression"

@@ -10,9 +10,9 @@ what two unrelated fields with the autocovariances of :math:`W e^L` and :math:`e
 (`significance.correlogram`), not with shuffled locations.
 
 The second test asks the same of what the state of the tissue explains of either gene, :math:`\hat e = A \hat\beta`,
-where the state was told without the gene (`significance.states`). Molecules of many genes and the H&E carry it, so it
-sees pairs of which hardly a molecule was counted. It is an estimate: the error of :math:`\hat\beta`, known from the
-molecules that it rests on, is added to the variance, as between-imputation variance is (Rubin 1987). Without that the
+where the state was told without the gene (`significance.states`). Counts of many genes and the H&E carry it, so it
+sees pairs of which hardly anything was counted. It is an estimate: the error of :math:`\hat\beta`, known from the
+counts that it rests on, is added to the variance, as between-imputation variance is (Rubin 1987). Without that the
 patterns that are borrowed from other genes make neighbours of genes that have nothing to do with each other.
 
 A complex meets its partner where every subunit does: the largest p-value of its pairs of subunits (intersection–union
@@ -26,7 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from focus_cli.analysis.significance.counts import Molecules, state_axes
+from focus_cli.analysis.significance.counts import ObservedCounts, state_axes
 from focus_cli.analysis.significance.distances import DistanceClasses, chance_variance, correlation_tail
 from focus_cli.analysis.significance.states import HiddenGeneStates
 from focus_cli.core.progress import task
@@ -57,7 +57,7 @@ def neighbourhood(graph: sparse.csr_matrix) -> sparse.csr_matrix:
 
 
 def counted_together(
-    molecules: Molecules,
+    observed: ObservedCounts,
     ligands: np.ndarray,
     receptors: np.ndarray,
     around: sparse.csr_matrix,
@@ -68,12 +68,12 @@ def counted_together(
     Parameters
     ----------
     ligands, receptors
-        Columns of `molecules`, one of each for every pair.
+        Columns of `observed`, one of each for every pair.
     around
         W of `neighbourhood`.
     """
     genes, (left, right) = _unique(ligands, receptors)
-    basis, scaled = molecules.basis, molecules.scaled
+    basis, scaled = observed.basis, observed.scaled
     y = scaled[:, genes]
     c = np.asarray(y.T @ basis)  # genes × columns of the basis
     spread = np.asarray(around @ basis)
@@ -87,7 +87,7 @@ def counted_together(
     )
     n_classes = classes.n_classes
     auto, auto_around = np.empty((n_classes, len(genes))), np.empty((n_classes, len(genes)))
-    n = len(molecules.totals)
+    n = len(observed.totals)
     with task("autocovariance of counts", len(genes)) as running:
         for start in range(0, len(genes), _BLOCK):
             part = slice(start, start + _BLOCK)
@@ -102,7 +102,7 @@ def counted_together(
 
 
 def explained_together(
-    molecules: Molecules,
+    observed: ObservedCounts,
     ligands: np.ndarray,
     receptors: np.ndarray,
     around: sparse.csr_matrix,
@@ -111,13 +111,13 @@ def explained_together(
 ) -> Colocalisation:
     """The test on what the state explains; genes that the sample does not hold are not tested (NaN)."""
     genes, (left, right) = _unique(ligands, receptors)
-    fold, n = hidden.fold[genes], len(molecules.totals)
-    y = molecules.scaled[:, genes]
-    axes = [state_axes(states, molecules.totals, molecules.basis) for states in hidden.states]
+    fold, n = hidden.fold[genes], len(observed.totals)
+    y = observed.scaled[:, genes]
+    axes = [state_axes(states, observed.totals, observed.basis) for states in hidden.states]
     width = max(a.shape[1] for a in axes)
     beta, noise = np.zeros((len(genes), width)), np.zeros(len(genes))
-    share, alpha = molecules.share[genes], molecules.dispersion[genes]
-    unit = share * (1 - share) + alpha * share**2 * molecules.totals.mean()
+    share, alpha = observed.share[genes], observed.dispersion[genes]
+    unit = share * (1 - share) + alpha * share**2 * observed.totals.mean()
     inverse = [1 / np.maximum((a**2).sum(axis=0), 1e-300) for a in axes]  # axes are orthogonal
     auto, auto_around = np.zeros((classes.n_classes, len(genes))), np.zeros((classes.n_classes, len(genes)))
     for number, a in enumerate(axes):

@@ -11,7 +11,7 @@ from scipy import sparse
 
 from focus_cli.analysis.interactions.colocalisation import counted_together, explained_together, neighbourhood
 from focus_cli.analysis.interactions.pairs import columns_of, read_pairs
-from focus_cli.analysis.significance.counts import Molecules, read_molecules
+from focus_cli.analysis.significance.counts import ObservedCounts, read_observed_counts
 from focus_cli.analysis.significance.distances import distance_classes, pairs_within, spacing
 from focus_cli.analysis.significance.pvalues import q_values
 from focus_cli.analysis.significance.states import (
@@ -103,15 +103,15 @@ def find_interactions(
             )
         kept = np.flatnonzero(there)
         table, ligands, receptors = table.iloc[kept], [ligands[i] for i in kept], [receptors[i] for i in kept]
-        molecules = read_molecules(file, KIND)
-        size = spacing(molecules.xy_um)
+        observed = read_observed_counts(file, KIND)
+        size = spacing(observed.xy_um)
         reach = options.reach_um or max(REACH_UM, size)
         if reach > MAX_REACH * size:
             raise UsageError(
                 f"--reach-um {reach:g} spans {reach / size:.0f} locations in each direction",
                 hint=f"up to {MAX_REACH * size:g}, or coarser bins",
             )
-        locations = file.obs.index.to_numpy(str)[molecules.rows]
+        locations = file.obs.index.to_numpy(str)[observed.rows]
         hidden = infer_hidden(
             made_of,
             locations,
@@ -120,7 +120,7 @@ def find_interactions(
             seed=options.seed,
             device=options.device,
         )
-        tests = _Tests(molecules, locations, reach, size, hidden, options)
+        tests = _Tests(observed, locations, reach, size, hidden, options)
         var = tests.table(table, ligands, receptors)
         x = tests.maps(var, ligands, receptors, len(file.obs))
         inputs = {"enhanced": enhanced, "pairs": pairs, **asdict(made_of)}
@@ -139,7 +139,7 @@ def find_interactions(
                 "n_not_measured": int((~var["measured"]).sum()),
                 "n_one_gene": int(var["one_gene"].sum()),
                 "n_too_few_counts": int((var["measured"] & ~var["one_gene"] & var["p"].isna()).sum()),
-                "scale_of_X": "√(ligand × receptor), per 10,000 molecules within reach; only of pairs with q < 0.05",
+                "scale_of_X": "√(ligand × receptor), per 10,000 counts within reach; only of pairs with q < 0.05",
                 "warnings": [NO_SIGNAL, *warnings_of(hidden)],
             },
             overwrite=overwrite,
@@ -156,20 +156,20 @@ class _Tests:
 
     def __init__(
         self,
-        molecules: Molecules,
+        observed: ObservedCounts,
         names: np.ndarray,
         reach_um: float,
         size_um: float,
         hidden: HiddenGeneStates | None,
         options: InteractionOptions,
     ) -> None:
-        self.molecules, self.hidden, self.options = molecules, hidden, options
-        self.around = neighbourhood(pairs_within(molecules.xy_um, reach_um))
-        self.classes = distance_classes(molecules.xy_um, names, size_um, options.seed)
+        self.observed, self.hidden, self.options = observed, hidden, options
+        self.around = neighbourhood(pairs_within(observed.xy_um, reach_um))
+        self.classes = distance_classes(observed.xy_um, names, size_um, options.seed)
 
     def table(self, pairs: pd.DataFrame, ligands: list[np.ndarray], receptors: list[np.ndarray]) -> pd.DataFrame:
-        """One row for each pair; p is NaN where a subunit has too few molecules."""
-        totals, n = self.molecules.gene_totals, len(pairs)
+        """One row for each pair; p is NaN where a subunit has too few observed."""
+        totals, n = self.observed.gene_totals, len(pairs)
         fewest = np.array(
             [min(totals[a].min(), totals[b].min()) for a, b in zip(ligands, receptors, strict=True)], np.int64
         )
@@ -187,10 +187,10 @@ class _Tests:
         place = {pair: row for row, pair in enumerate(known)}
         row = np.array([place[pair] for pair in zip(left.tolist(), right.tolist(), strict=True)], np.int64)
         first, second = np.array(known, np.int64).reshape(-1, 2).T
-        found = {"counts": counted_together(self.molecules, first, second, self.around, self.classes)} if known else {}
+        found = {"counts": counted_together(self.observed, first, second, self.around, self.classes)} if known else {}
         if self.hidden is not None and known:
             found["estimates"] = explained_together(
-                self.molecules, first, second, self.around, self.classes, self.hidden
+                self.observed, first, second, self.around, self.classes, self.hidden
             )
         columns = {}
         for name in ("counts", "estimates"):
@@ -207,7 +207,7 @@ class _Tests:
         if self.hidden is not None:
             var["statistic_estimates"], var["p_estimates"] = estimates
             var["q_estimates"] = q_values(estimates[1])
-        var["molecules"] = fewest
+        var["total_counts"] = fewest
         var["measured"] = fewest > 0
         var["one_gene"] = same
         return pd.concat([var, pairs], axis=1)
@@ -219,7 +219,7 @@ class _Tests:
         q = var["q"].to_numpy()
         clear = np.flatnonzero(q < FDR)
         clear = clear[np.argsort(var["p"].to_numpy()[clear], kind="stable")][: self.options.maps]
-        counts, totals = self.molecules.counts, self.molecules.totals
+        counts, totals = self.observed.counts, self.observed.totals
         depth = self.around @ totals
         columns = []
         for pair in clear:
@@ -230,7 +230,7 @@ class _Tests:
             score = sparse.csc_matrix(np.sqrt(sides[0] * sides[1])[:, None].astype(np.float32))
             columns.append(
                 sparse.csc_matrix(
-                    (score.data, self.molecules.rows[score.indices], score.indptr), shape=(n, 1), dtype=np.float32
+                    (score.data, self.observed.rows[score.indices], score.indptr), shape=(n, 1), dtype=np.float32
                 )
             )
         if not len(clear):

@@ -1,6 +1,6 @@
-r"""Do a gene's molecules lie near each other? A test on counts alone, at three scales.
+r"""Do a gene's counts lie near each other? A test on counts alone, at three scales.
 
-For location i with :math:`N_i` molecules, :math:`e_i = (y_i - \mu_i) / \sqrt{N_i}` with the depth taken out, and a
+For location i with :math:`N_i` counts, :math:`e_i = (y_i - \mu_i) / \sqrt{N_i}` with the depth taken out, and a
 graph w of pairs within a distance,
 
 .. math:: T = \sum_{i \ne k} w_{ik} e_i e_k .
@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from focus_cli.analysis.significance.counts import Molecules
+from focus_cli.analysis.significance.counts import ObservedCounts
 from focus_cli.analysis.significance.distances import pairs_within, spacing
 from focus_cli.analysis.significance.pvalues import upper_tail
 from focus_cli.core.progress import task
@@ -93,24 +93,24 @@ class Autocorrelation:
     p: np.ndarray
 
 
-def autocorrelation(molecules: Molecules, genes: np.ndarray, scales: tuple[float, ...] = SCALES) -> Autocorrelation:
-    """Test some genes (columns of `molecules`) at every scale."""
-    size = spacing(molecules.xy_um)
+def autocorrelation(observed: ObservedCounts, genes: np.ndarray, scales: tuple[float, ...] = SCALES) -> Autocorrelation:
+    """Test some genes (columns of `observed`) at every scale."""
+    size = spacing(observed.xy_um)
     p = np.full((len(genes), len(scales)), np.nan)
     moran = np.full(len(genes), np.nan)
-    scaled, basis = molecules.scaled, molecules.basis
-    share, alpha = molecules.share[genes], molecules.dispersion[genes]
+    scaled, basis = observed.scaled, observed.basis
+    share, alpha = observed.share[genes], observed.dispersion[genes]
     explained = np.asarray(basis.T @ scaled[:, genes]).T  # genes × columns of the basis
     squares = np.asarray(scaled[:, genes].multiply(scaled[:, genes]).sum(axis=0)).ravel() - (explained**2).sum(axis=1)
-    with task("neighbouring molecules", len(scales)) as running:
+    with task("neighbouring counts", len(scales)) as running:
         for number, scale in enumerate(scales):
-            graph = pairs_within(molecules.xy_um, scale * size)
+            graph = pairs_within(observed.xy_um, scale * size)
             if graph.nnz:
-                moments = _moments(graph, molecules.xy_um, molecules.totals, basis)
+                moments = _moments(graph, observed.xy_um, observed.totals, basis)
                 form = _quadratic(graph, scaled, basis, explained, genes)
                 p[:, number] = _tail(form, moments, share, alpha)
                 if np.isnan(moran).all():
-                    moran = len(molecules.totals) / graph.nnz * form / np.maximum(squares, 1e-300)
+                    moran = len(observed.totals) / graph.nnz * form / np.maximum(squares, 1e-300)
             running.advance()
     return Autocorrelation(moran, p)
 

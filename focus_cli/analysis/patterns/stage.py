@@ -11,7 +11,7 @@ import pandas as pd
 from focus_cli.analysis.patterns.autocorrelation import autocorrelation
 from focus_cli.analysis.patterns.niches import Niches, find_niches
 from focus_cli.analysis.patterns.state_test import state_test
-from focus_cli.analysis.significance.counts import Molecules, read_molecules
+from focus_cli.analysis.significance.counts import ObservedCounts, read_observed_counts
 from focus_cli.analysis.significance.distances import spacing
 from focus_cli.analysis.significance.pvalues import cauchy_combination, q_values
 from focus_cli.analysis.significance.states import MadeOf, combined, facts_of, infer_hidden, warnings_of
@@ -86,8 +86,8 @@ def find_patterns(
             pass  # refuses what is not there or no AnnData
     check_memory("patterns", result_size(enhanced), reference=reference is not None and model is not None)
     with SpatialFile(enhanced) as file:
-        molecules = read_molecules(file, KIND)
-        tested = np.flatnonzero(molecules.gene_totals >= options.min_counts)
+        observed = read_observed_counts(file, KIND)
+        tested = np.flatnonzero(observed.gene_totals >= options.min_counts)
         if not len(tested):
             raise BadInputError(f"no gene of {enhanced} has {options.min_counts} counts", hint="lower --min-counts")
         composition, source = _composition(file, celltypes)
@@ -95,13 +95,13 @@ def find_patterns(
         names = file.var.index.to_numpy(str)
         hidden = infer_hidden(
             made_of,
-            file.obs.index.to_numpy(str)[molecules.rows],
+            file.obs.index.to_numpy(str)[observed.rows],
             names,
             folds=options.folds,
             seed=options.seed,
             device=options.device,
         )
-        var = _test(molecules, tested, hidden)
+        var = _test(observed, tested, hidden)
         var.index = pd.Index(names[tested])
         if keys.VAR_RELIABILITY in file.var:
             var[keys.VAR_RELIABILITY] = file.var[keys.VAR_RELIABILITY].to_numpy()[tested]
@@ -114,24 +114,24 @@ def find_patterns(
             provenance.describe_run(KIND, options.__dict__, inputs, options.seed),
             obs=pd.DataFrame({"niche": niches.label}, index=file.obs.index),
             var=var,
-            facts=_facts(file, molecules, tested, hidden, niches, source),
+            facts=_facts(file, observed, tested, hidden, niches, source),
             overwrite=overwrite,
         )
     print_message(f"patterns: {int((var['q'] < FDR).sum()):,} genes at a false discovery rate of 5 % → {out}")
     return var
 
 
-def _test(molecules: Molecules, tested: np.ndarray, hidden) -> pd.DataFrame:
-    near = autocorrelation(molecules, tested)
+def _test(observed: ObservedCounts, tested: np.ndarray, hidden) -> pd.DataFrame:
+    near = autocorrelation(observed, tested)
     counts = cauchy_combination(near.p)
     table = {"statistic": near.moran, "p_counts": counts, "q_counts": q_values(counts)}
     estimates = None
     if hidden is not None:
-        state = state_test(molecules, tested, hidden)
+        state = state_test(observed, tested, hidden)
         estimates = state.p
         table |= {"statistic_estimates": state.explained, "p_estimates": estimates, "q_estimates": q_values(estimates)}
-    table |= {"molecules": molecules.gene_totals[tested].astype(np.int64)}
-    table |= {"locations": molecules.gene_locations[tested], "dispersion": molecules.dispersion[tested]}
+    table |= {"total_counts": observed.gene_totals[tested].astype(np.int64)}
+    table |= {"locations": observed.gene_locations[tested], "dispersion": observed.dispersion[tested]}
     p = combined(counts, estimates, hidden)
     return pd.DataFrame({"p": p, "q": q_values(p)} | table)
 
@@ -174,8 +174,8 @@ def _niches(file: SpatialFile, composition: pd.DataFrame, options: PatternOption
     return find_niches(composition, xy_um, radius, n_niches=options.n_niches, seed=options.seed)
 
 
-def _facts(file, molecules, tested, hidden, niches: Niches, source: str) -> dict:
-    measured = int((molecules.gene_totals > 0).sum())
+def _facts(file, observed, tested, hidden, niches: Niches, source: str) -> dict:
+    measured = int((observed.gene_totals > 0).sum())
     top = {
         name: {str(k): round(float(v), 4) for k, v in row.sort_values(ascending=False, kind="stable")[:5].items()}
         for name, row in niches.composition.iterrows()

@@ -1,4 +1,4 @@
-r"""Do a gene's molecules follow the state of the tissue that the other genes and the H&E tell of?
+r"""Do a gene's counts follow the state of the tissue that the other genes and the H&E tell of?
 
 With the axes A of the state (`focus_cli.analysis.significance.counts`), which was told without the gene, and e as in
 `focus_cli.analysis.patterns.autocorrelation`,
@@ -8,7 +8,7 @@ With the axes A of the state (`focus_cli.analysis.significance.counts`), which w
 is the variance-component score test of a Poisson regression on the state (Wu et al. 2011,
 doi:10.1016/j.ajhg.2011.05.029), without its diagonal, so that dispersion does not enter the mean. The state is an
 estimate and may be wrong: then the test has no power, but its level holds, since under the null hypothesis the
-molecules are independent of it. The null moments are those of a quadratic form, the tail that of a shifted gamma.
+counts are independent of it. The null moments are those of a quadratic form, the tail that of a shifted gamma.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from focus_cli.analysis.significance.counts import Molecules, state_axes
+from focus_cli.analysis.significance.counts import ObservedCounts, state_axes
 from focus_cli.analysis.significance.pvalues import upper_tail
 from focus_cli.analysis.significance.states import HiddenGeneStates
 
@@ -38,20 +38,20 @@ class StateTest:
     p: np.ndarray
 
 
-def state_test(molecules: Molecules, genes: np.ndarray, hidden: HiddenGeneStates) -> StateTest:
-    """Test some genes (columns of `molecules`, as `hidden.fold`) against states of the same locations."""
+def state_test(observed: ObservedCounts, genes: np.ndarray, hidden: HiddenGeneStates) -> StateTest:
+    """Test some genes (columns of `observed`, as `hidden.fold`) against states of the same locations."""
     p, explained = np.full(len(genes), np.nan), np.full(len(genes), np.nan)
     for fold in range(len(hidden.states)):
         mine = np.flatnonzero(hidden.fold[genes] == fold)
-        axes = state_axes(hidden.states[fold], molecules.totals, molecules.basis)
+        axes = state_axes(hidden.states[fold], observed.totals, observed.basis)
         if len(mine) and axes.shape[1]:
-            p[mine], explained[mine] = _test(molecules, genes[mine], axes)
+            p[mine], explained[mine] = _test(observed, genes[mine], axes)
     return StateTest(explained, p)
 
 
-def _test(molecules: Molecules, genes: np.ndarray, axes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    totals, basis = molecules.totals, molecules.basis
-    y = molecules.scaled[:, genes]
+def _test(observed: ObservedCounts, genes: np.ndarray, axes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    totals, basis = observed.totals, observed.basis
+    y = observed.scaled[:, genes]
     score = np.asarray(y.T @ axes)
     weight = (axes**2).sum(axis=1)
     c = np.asarray(y.T @ basis)
@@ -62,7 +62,7 @@ def _test(molecules: Molecules, genes: np.ndarray, axes: np.ndarray) -> tuple[np
     )
     form = (score**2).sum(axis=1) - diagonal
 
-    share, alpha = molecules.share[genes], molecules.dispersion[genes]
+    share, alpha = observed.share[genes], observed.dispersion[genes]
     level, slope = share * (1 - share), alpha * share**2
     unit = level + slope * totals.mean()
     plain, deep = axes.T @ axes, axes.T @ (totals[:, None] * axes)

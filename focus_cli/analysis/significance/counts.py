@@ -27,7 +27,7 @@ def depth_basis(totals: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     totals
-        Molecules of each location, above 0, float64 (n,).
+        Counts of each location, above 0, float64 (n,).
 
     Returns
     -------
@@ -49,8 +49,8 @@ MIN_LOCATIONS = 50
 
 
 @dataclass(frozen=True)
-class Molecules:
-    """Counts at locations with molecules.
+class ObservedCounts:
+    """Counts at locations that have any.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ class Molecules:
 
     @cached_property
     def totals(self) -> np.ndarray:
-        """Molecules of each location, float64 (n,)."""
+        """Total counts of each location, float64 (n,)."""
         return np.asarray(self.counts.sum(axis=1, dtype=np.float64)).ravel()
 
     @cached_property
@@ -85,7 +85,7 @@ class Molecules:
 
     @cached_property
     def gene_totals(self) -> np.ndarray:
-        """Molecules of each gene, float64 (G,)."""
+        """Total counts of each gene, float64 (G,)."""
         return np.asarray(self.counts.sum(axis=0, dtype=np.float64)).ravel()
 
     @cached_property
@@ -95,7 +95,7 @@ class Molecules:
 
     @cached_property
     def share(self) -> np.ndarray:
-        """Each gene's share of all molecules, float64 (G,)."""
+        """Each gene's share of all counts, float64 (G,)."""
         return self.gene_totals / self.totals.sum()
 
     @cached_property
@@ -120,18 +120,18 @@ class Molecules:
         return dense - self.basis @ (self.basis.T @ dense)
 
 
-def read_molecules(file: SpatialFile, verb: str) -> Molecules:
+def read_observed_counts(file: SpatialFile, verb: str) -> ObservedCounts:
     """Read the raw counts of a file.
 
     Raises
     ------
     BadInputError
-        If the file holds no counts, values that are no counts, or too few locations with molecules.
+        If the file holds no counts, values that are no counts, or too few locations with counts.
     """
     node = file.counts()
     if node is None:
         raise BadInputError(
-            f"{file.path} has no layers[{keys.COUNTS!r}]: {verb} tests counted molecules, not estimates",
+            f"{file.path} has no layers[{keys.COUNTS!r}]: {verb} tests counts, not estimates",
             hint="name a file written by focus enhance",
         )
     blocks = []
@@ -141,7 +141,7 @@ def read_molecules(file: SpatialFile, verb: str) -> Molecules:
             raise BadInputError(f"the counts of {file.path} hold negative or infinite values")
         if block.nnz and np.abs(block.data - np.rint(block.data)).max() > 1e-3:
             raise BadInputError(
-                f"the counts of {file.path} are no whole numbers: {verb} tests counted molecules",
+                f"the counts of {file.path} are no whole numbers: {verb} tests counts",
                 hint="name a file whose counts are raw",
             )
         blocks.append(block)
@@ -153,10 +153,10 @@ def read_molecules(file: SpatialFile, verb: str) -> Molecules:
     rows = np.flatnonzero(np.asarray(counts.sum(axis=1)).ravel() > 0)
     if len(rows) < MIN_LOCATIONS:
         raise BadInputError(
-            f"{file.path} has {len(rows)} locations with molecules; {verb} needs {MIN_LOCATIONS}",
+            f"{file.path} has {len(rows)} locations with counts; {verb} needs {MIN_LOCATIONS}",
             hint="a file made from an image alone (--histology-only) holds nothing that could be tested",
         )
-    return Molecules(sparse.csc_matrix(counts[rows]), rows.astype(np.int64), file.xy_um[rows])
+    return ObservedCounts(sparse.csc_matrix(counts[rows]), rows.astype(np.int64), file.xy_um[rows])
 
 
 AXES = 12
@@ -171,7 +171,7 @@ def state_axes(states: np.ndarray, totals: np.ndarray, basis: np.ndarray, most: 
     states
         float32 (n, K).
     totals, basis
-        Molecules of each location, and what the depth explains (`depth_basis`).
+        Counts of each location, and what the depth explains (`depth_basis`).
 
     Returns
     -------

@@ -1,9 +1,9 @@
 """The state of every location, told by a model that is not shown the gene in question.
 
 The panel is dealt into folds. For each fold the sample is inferred anew with the fold's genes hidden: from the other
-genes, the H&E, the neighbours and the cell states of a reference. A gene's own molecules are then new to the state that
+genes, the H&E, the neighbours and the cell states of a reference. A gene's own counts are then new to the state that
 it is tested against, whatever the model does with what it is shown. (Testing a gene on an estimate that has seen its
-molecules uses them twice: Kriegeskorte et al. 2009, doi:10.1038/nn.2303.)
+counts uses them twice: Kriegeskorte et al. 2009, doi:10.1038/nn.2303.)
 """
 
 from __future__ import annotations

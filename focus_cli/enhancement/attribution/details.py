@@ -24,11 +24,11 @@ from focus_cli.enhancement.sample_factors import panel_share
 STEPS = 48  # Gauss–Legendre nodes of a way, to begin with
 MOST_STEPS = 400
 ERROR = 1e-3  # log2, above which a way is walked again with twice as many
-CUBED = 3  # they lie denser near its start, where the first molecules tell most
+CUBED = 3  # they lie denser near its start, where the first counts matter most
 
 AN_IMAGE = "that there is an image"
 EXPECTED = "what it leads to expect of the counts"
-DEPTH = "how many molecules there are"
+DEPTH = "total counts"
 
 
 @dataclass(frozen=True)
@@ -204,7 +204,7 @@ class Within:
         data, n_points, row = estimate.data, pools.n_points, self.row
         counts = data.counts[row].toarray()[0].astype(np.float64)
         depth = counts.sum()
-        # Molecules beyond those expected, gene by gene, on the statistics that the network pools.
+        # Counts beyond those expected, gene by gene, on the statistics that the network pools.
         encoder = estimate.panel_encoder
         own_weight = (pools.weight * pools.itself).sum(dim=2).cpu()
         residual = inputs.residual.view(len(pools.weight), -1, n_points, inputs.residual.shape[2]).sum(dim=1)
@@ -234,7 +234,7 @@ class Within:
         way, inputs, tail = slopes
         estimate, pools, run = self.estimate, self.pools, self.estimate.run
         surroundings, n_points, n = estimate.surroundings, pools.n_points, len(estimate.data.xy_um)
-        statistic, molecules = (values.cpu().numpy().astype(np.float64) for values in surroundings.by_location)
+        statistic, totals = (values.cpu().numpy().astype(np.float64) for values in surroundings.by_location)
         image = way.shown.image.repeat_interleave(n_points, dim=0)[:, 0]
         shape = (len(pools.weight), -1, n_points)
         residual = inputs.residual.view(*shape, inputs.residual.shape[2])
@@ -249,11 +249,11 @@ class Within:
             np.add.at(lends, (np.arange(n_points)[:, None], place.reshape(index[s].shape)), weight[s])
             expectation = surroundings.expectation[s].cpu().numpy()[nodes]
             by_statistic = lends.T @ residual[s]  # nodes × K
-            by_molecule = lends.T @ exposure[s] - (lends.T @ against[s] * expectation).sum(axis=1)
+            by_count = lends.T @ exposure[s] - (lends.T @ against[s] * expectation).sum(axis=1)
             at = np.searchsorted(nodes, level.member).clip(max=len(nodes) - 1)
             near = np.flatnonzero(nodes[at] == level.member)
             at = at[near]
-            found[near] += (by_statistic[at] * statistic[near]).sum(axis=1) + by_molecule[at] * molecules[near]
+            found[near] += (by_statistic[at] * statistic[near]).sum(axis=1) + by_count[at] * totals[near]
         found[self.row] = 0.0
         corners = corner_weights(way.shown.image, way.shown.reference)
         rows = np.array([self.row])
@@ -261,17 +261,17 @@ class Within:
             field = run.sample_field
             pool = estimate.kernels(rows, field.factors.width_um)[OTHERS]
             towards = torch.einsum("bc,bl->cl", corners, tail.statistic).numpy()
-            told = field.exposure[pool.indices] * float(tail.information.sum())
+            change = field.exposure[pool.indices] * float(tail.information.sum())
             for c, values in enumerate(estimate.statistics):
-                told = told + values[pool.indices] @ towards[c]
-            found[pool.indices] += pool.data * told
+                change = change + values[pool.indices] @ towards[c]
+            found[pool.indices] += pool.data * change
         if len(estimate.informed):
             pool = estimate.kernels(rows, run.pooler.width_um)[OTHERS]
-            told = estimate.molecules[pool.indices] @ tail.counted.sum(dim=0).numpy()
+            change = estimate.counts[pool.indices] @ tail.counted.sum(dim=0).numpy()
             towards = torch.einsum("bc,bi->ci", corners, tail.expected).numpy()
-            for c, molecules in enumerate(estimate.expected):
-                told = told + molecules[pool.indices] @ towards[c]
-            found[pool.indices] += pool.data * told
+            for c, panel_counts in enumerate(estimate.expected):
+                change = change + panel_counts[pool.indices] @ towards[c]
+            found[pool.indices] += pool.data * change
         return found
 
 

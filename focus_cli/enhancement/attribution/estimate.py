@@ -1,8 +1,8 @@
 """The estimate of some genes as a function of which signals are there.
 
-The value is the base-2 logarithm of a gene's estimated share of the molecules over its level in the section: 0 is the
+The value is the base-2 logarithm of a gene's estimated share of the counts over its level in the section: 0 is the
 level, 1 twice as much. What was fitted once for the section (the kernels, the sample-specific factors, how far a gene
-trusts its molecules) stays as it is; only what the fitted estimate is shown changes.
+trusts its counts) stays as it is; only what the fitted estimate is shown changes.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Tail:
     statistic, information
         B × L and B × 1: of the sample-specific factors.
     counted, expected
-        B × I: pooled molecules of the genes that their own counts inform, and how many were expected.
+        B × I: pooled counts of the genes that their own counts inform, and how many were expected.
     vector
         B × 1, or B × (K + L): how far gene vectors that come from the reference are there.
     """
@@ -135,7 +135,7 @@ class Estimate:
         pooler = self.run.pooler
         self.informed = np.zeros(0, np.int64) if pooler is None else pooler.columns
         self.kappa = torch.zeros(0) if pooler is None else torch.from_numpy(pooler.kappa.astype(np.float32))
-        self.molecules = None if pooler is None else pooler.counts.tocsr()
+        self.counts = None if pooler is None else pooler.counts.tocsr()
 
     def same(self, coalition: Coalition) -> Coalition:
         """An equal set of signals: one that is not there at all neither joins nor leaves."""
@@ -169,7 +169,7 @@ class Estimate:
         self.panel = panel
 
     def _of_locations(self, latent: np.ndarray, panel) -> tuple[np.ndarray, np.ndarray]:
-        """Statistics of the sample-specific factors (N × L), and expected molecules of informed genes (N × I)."""
+        """Statistics of the sample-specific factors (N × L), and expected counts of informed genes (N × I)."""
         run, field = self.run, self.run.sample_field
         statistic = np.zeros((len(latent), 0), np.float32)
         if field is not None:
@@ -220,9 +220,9 @@ class Estimate:
         expected = torch.zeros((2, CORNERS, n, len(self.informed)))
         if len(self.informed):
             for who, pool in enumerate(self.kernels(rows, pooler.width_um)):
-                counted[who] = torch.from_numpy((pool @ self.molecules).toarray())
-                for c, molecules in enumerate(self.expected):
-                    expected[who, c] = torch.from_numpy(pool @ molecules)
+                counted[who] = torch.from_numpy((pool @ self.counts).toarray())
+                for c, panel_counts in enumerate(self.expected):
+                    expected[who, c] = torch.from_numpy(pool @ panel_counts)
         return Terms(statistic, information, counted, expected)
 
     def kernels(self, rows: np.ndarray, width_um: float):
@@ -285,7 +285,7 @@ class Estimate:
         return found
 
     def level(self) -> np.ndarray:
-        """Log2 of the share of every gene, per 10,000 molecules, at which values are 0."""
+        """Log2 of the share of every gene, per 10,000 counts, at which values are 0."""
         return np.log2(np.maximum(self.decoder.baseline.numpy().astype(np.float64), _FLOOR) * 1e4)
 
 

@@ -1,7 +1,7 @@
 """The network as a function of what it is shown, each signal there, away, or in between.
 
 With every signal there it is `FocusNet.posterior_mean`; a test says so. An image that is half there has half of its
-features, a cell state that is half there half of its weight in the attention, a location half of its molecules.
+features, a cell state that is half there half of its weight in the attention, a location half of its counts.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Inputs:
     seen
         Q × 1: 1 with an image, 0 without.
     residual, exposure
-        S × Q × K and S × Q: statistics that the image leaves unexplained, and molecules.
+        S × Q × K and S × Q: statistics that the image leaves unexplained, and counts.
     states
         Q × C: how far each cell state of the reference is there.
     """

@@ -1,4 +1,4 @@
-"""What reaches a query of the network, its own molecules apart from its neighbours'.
+"""What reaches a query of the network, its own counts apart from its neighbours'.
 
 Statistics of counts add up over locations, so what a query pools is a sum of two terms: that of the location itself and
 that of all others. Either can be left out, or taken in part, without asking anything else again.
@@ -33,7 +33,7 @@ class Pools:
     counted, expected
         W × S × Q × K: statistics of counts, and what the image leads to expect of them.
     exposure
-        W × S × Q, molecules.
+        W × S × Q, counts.
     index, weight
         S × Q × M: nodes and their kernel weights; `itself` (bool) marks the node that holds the location.
     n_points
@@ -65,13 +65,13 @@ class Surroundings:
 
     @cached_property
     def by_location(self) -> tuple[Tensor, Tensor]:
-        """Statistics (N × K) and molecules (N) of the locations themselves."""
+        """Statistics (N × K) and counts (N) of the locations themselves."""
         scale = self.view.pooling.of_locations[0]
         return self.nodes.statistics[scale], self.nodes.exposure[scale]
 
     @cached_property
     def expectation(self) -> list[Tensor]:
-        """Per scale, nodes × K: statistics per unit of molecules that the image leads to expect."""
+        """Per scale, nodes × K: statistics per unit of counts that the image leads to expect."""
         done: dict[int, Tensor] = {}
         with torch.no_grad():
             for features in self.nodes.features:
@@ -110,11 +110,11 @@ class Surroundings:
             )
             terms.append((own, tuple(w - o for w, o in zip(whole, own))))
             selves.append(itself)
-        counted, expected, molecules = (
+        counted, expected, totals = (
             torch.stack([torch.stack([terms[s][who][which] for s in range(len(terms))]) for who in (OWN, OTHERS)])
             for which in range(3)
         )
         # What is left of a sum after its only term is taken away is zero, not the rounding of it.
         return Pools(
-            features, counted, expected, molecules.clamp(min=0), index, weight, torch.stack(selves), len(self.area)
+            features, counted, expected, totals.clamp(min=0), index, weight, torch.stack(selves), len(self.area)
         )

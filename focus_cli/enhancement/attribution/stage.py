@@ -199,7 +199,7 @@ def _write(out: Path, stored: StoredSample, found: Explained, record: dict, over
         "footprint_um": info.footprint.size_um,
         "pitch_um": info.footprint.pitch_um,
         "signals": list(SIGNALS),
-        "scale_of_X": "log2 of the estimated share of the molecules over the gene's level; the layers sum to X",
+        "scale_of_X": "log2 of the estimated share of the counts over the gene's level; the layers sum to X",
         "pairs": found.details.pairs,
         "largest_remainder": found.details.error,
     }

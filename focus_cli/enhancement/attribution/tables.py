@@ -33,7 +33,7 @@ class PartsTable:
     table
         Columns `COLUMNS`; over a gene and a location the contributions sum to the value.
     neighbours
-        float32, locations × pairs: contribution of each neighbour's molecules.
+        float32, locations × pairs: contribution of each neighbour's counts.
     error
         Largest remainder of a sum in place of an integral, before it was spread, log2.
     """

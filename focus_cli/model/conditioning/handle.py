@@ -19,7 +19,7 @@ class SampleHandle(Protocol):
     genes
         The panel; samples of one panel may share the table.
     n_measured
-        Locations with molecules.
+        Locations with counts.
     n_values
         Stored counts.
     image_names
@@ -39,7 +39,7 @@ class SampleHandle(Protocol):
     content: str
 
     def load(self) -> SampleData:
-        """Read what fits in memory: positions and molecules per location; counts and image wait until asked."""
+        """Read what fits in memory: positions and counts per location; counts and image wait until asked."""
         ...
 
 

@@ -70,12 +70,12 @@ class SampleData:
 
     @cached_property
     def exposure(self) -> np.ndarray:
-        """Molecules per location over the panel, float64."""
+        """Counts per location over the panel, float64."""
         return np.asarray(self.counts.sum(axis=1)).ravel().astype(np.float64)
 
     @property
     def n_measured(self) -> int:
-        """Locations with molecules."""
+        """Locations with counts."""
         return int((self.exposure > 0).sum())
 
     @property
@@ -147,15 +147,15 @@ class SampleData:
         return describe_platform(self.info.platform, self.info.footprint)
 
     def panel_share(self) -> np.ndarray:
-        """Share of the sample's molecules that each panel gene holds, float64; even without molecules."""
+        """Share of the sample's counts that each panel gene holds, float64; even without counts."""
         total = np.asarray(self.counts.sum(axis=0)).ravel().astype(np.float64) + 0.5
         return total / total.sum()
 
     def baseline(self, prior: SpatialPrior, rows: np.ndarray | None = None) -> np.ndarray:
         """Expected proportions of the prior's genes in this sample, float64, G; `rows` of the panel, where known.
 
-        The sample's own shares where it has molecules, drawn towards the cohort's (a Dirichlet prior worth
-        one spot's molecules); the cohort's for genes that the sample does not measure.
+        The sample's own shares where it has counts, drawn towards the cohort's (a Dirichlet prior worth
+        one spot's counts); the cohort's for genes that the sample does not measure.
         """
         rows = prior.rows(self.names) if rows is None else rows
         known = rows >= 0
@@ -203,7 +203,7 @@ def without_image(data: SampleData, n_features: int) -> SampleData:
 
 
 def without_counts(data: SampleData) -> SampleData:
-    """The same sample as if no molecule had been counted."""
+    """The same sample without any counts."""
     return replace(data, counts=sparse.csr_matrix(data.counts.shape, dtype=np.float32))
 
 

@@ -62,9 +62,9 @@ def make_view(
     Parameters
     ----------
     counts
-        CSR, locations × genes that `encoder` was made for; hidden molecules already taken out.
+        CSR, locations × genes that `encoder` was made for; hidden counts already taken out.
     exposure
-        Visible molecules per location; 0 where the location is hidden.
+        Visible counts per location; 0 where the location is hidden.
     features
         Locations × F, standardised.
     states

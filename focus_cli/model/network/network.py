@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from focus_cli.model.network.config import ModelConfig
 
 N_DESCRIPTORS = 5
-EXPOSURE_UNIT = 30.0  # log1p of exposure in units of a hundred molecules
+EXPOSURE_UNIT = 30.0  # log1p of exposure in units of a hundred counts
 
 
 @dataclass
@@ -113,7 +113,7 @@ class FocusNet(nn.Module):
         # Morphology → latent: a linear map, which is what ridge regression would find, and its residual.
         self.image_linear = nn.Linear(f, k)
         self.image_mlp = nn.Sequential(nn.Linear(f, width), nn.GELU(), nn.Dropout(config.dropout), nn.Linear(width, k))
-        # Morphology → log of the molecules that a measurement would hold; fitted in closed form, not trained.
+        # Morphology → log of the counts that a measurement would hold; fitted in closed form, not trained.
         self.depth_map = nn.Linear(f, 1).requires_grad_(False)
         # The Gaussian field: how far each scale's neighbours bind, and how scales share.
         self.log_field_variance = nn.Parameter(torch.zeros(s, k))
@@ -184,7 +184,7 @@ class FocusNet(nn.Module):
         scales
             S × Q × K: the residual of each scale alone.
         log_exposure
-            Q × S: log of the molecules within each scale's kernel.
+            Q × S: log of the counts within each scale's kernel.
         """
         nodes = query.nodes
         image = self.image_latent(query.features) if nodes.has_image else 0.0

@@ -156,7 +156,7 @@ def _pool(
         exposures[column] += counts.sum()
         grouped, centres = group_locations(spread, xy_um, section.pitch_um)
         nodes.append((cache.keep(grouped), centres))
-    # Half a molecule each: a gene that was never seen is rare, not impossible.
+    # Half a count each: a gene that was never seen is rare, not impossible.
     baseline = np.where(measured, (totals + 0.5) / np.maximum(exposures + 0.5 * measured.sum(), 1.0), 0.0)
     return baseline / baseline.sum(), nodes
 

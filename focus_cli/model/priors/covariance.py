@@ -2,7 +2,7 @@
 
 Noise is independent between neighbouring locations, and between two thinned halves of one location, so the
 covariance *between* them holds signal alone, in expectation. The leading eigenvectors of an estimate still follow its
-noise: along them the estimate is too large. How much of it is real is seen on molecules that the eigenvectors were
+noise: along them the estimate is too large. How much of it is real is seen on counts that the eigenvectors were
 not chosen on.
 """
 
@@ -21,7 +21,7 @@ from focus_cli.model.priors.statistics import REFERENCE_EXPOSURE
 NODES_MAX = 3000  # locations are grouped on a grid until there are no more than this many
 NODES_LOOSE = 1.5  # grids that are hardly wider than the pitch are not laid
 MOST_NODES = int(NODES_MAX * NODES_LOOSE**2)  # of a sample, whatever its size
-NODE_EXPOSURE = 1500.0  # and until a node holds about this many molecules
+NODE_EXPOSURE = 1500.0  # and until a node holds about this many counts
 GRAPH_NEIGHBOURS = 8  # both rings that may be first: six of a hexagonal array, four or eight of a square one
 POWER_ITERATIONS = 4
 
@@ -32,7 +32,7 @@ Covariance = Callable[[np.ndarray], np.ndarray]
 def group_locations(
     counts: sparse.csr_matrix, xy_um: np.ndarray, pitch_um: float
 ) -> tuple[sparse.csr_matrix, np.ndarray]:
-    """Sum locations into nodes that hold enough molecules and are few enough; counts and centres of the nodes."""
+    """Sum locations into nodes that hold enough counts and are few enough; counts and centres of the nodes."""
     median = max(float(np.median(np.asarray(counts.sum(axis=1)).ravel())), 1.0)
     factor = max(np.sqrt(len(xy_um) / NODES_MAX), np.sqrt(min(NODE_EXPOSURE / median, len(xy_um) / 200)))
     if factor <= NODES_LOOSE:
@@ -45,7 +45,7 @@ def group_locations(
 
 
 def own_baseline(counts: sparse.csr_matrix, baseline: np.ndarray) -> np.ndarray:
-    """The sample's own proportions, drawn towards the cohort's where the sample has few molecules.
+    """The sample's own proportions, drawn towards the cohort's where the sample has few counts.
 
     Residuals are taken within a sample: what differs between samples as a whole is no spatial pattern.
     Genes that the sample did not measure keep their share out of it.
@@ -73,7 +73,7 @@ class _Residuals:
         counts = counts[kept].tocsr()
         self.share = cache.keep(_shares(counts, exposure[kept]))
         self.halves = [cache.keep(_shares(h, np.asarray(h.sum(axis=1)).ravel())) for h in thin(counts, 0.5, rng)]
-        # Nodes with few molecules are noisy: weigh them by the square root of their exposure.
+        # Nodes with few counts are noisy: weigh them by the square root of their exposure.
         weight = np.sqrt(exposure[kept] / exposure[kept].mean())
         self.row_weight = np.minimum(weight, 2.0)[:, None].astype(np.float32)
         self.graph = _graph(xy_um[kept]).astype(np.float32)
@@ -154,7 +154,7 @@ class TissueCovariance:
         return sum(applied) / (2 * len(self._parts))
 
     def halves(self) -> tuple[TissueCovariance, TissueCovariance]:
-        """Two estimates from halves of the molecules, whose noise is independent."""
+        """Two estimates from halves of the counts, whose noise is independent."""
         split = [([self._cache.keep(h) for h in thin(counts, 0.5, self._rng)], xy) for counts, xy in self._nodes]
         first, second = ([(parts[i], xy) for parts, xy in split] for i in (0, 1))
         return tuple(
@@ -194,7 +194,7 @@ def shrinkage(
     Parameters
     ----------
     parts
-        Two estimates of one covariance whose noise is independent: of halves of the molecules, or of the locations.
+        Two estimates of one covariance whose noise is independent: of halves of the counts, or of the locations.
     widen
         What is added to a covariance before its eigenvectors are taken.
     """

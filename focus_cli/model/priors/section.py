@@ -28,9 +28,9 @@ class PriorSection:
     n_values
         Stored counts.
     read
-        Gives counts (CSR, locations with molecules × genes) and positions in µm (n × 2).
+        Gives counts (CSR, locations with counts × genes) and positions in µm (n × 2).
     totals
-        Gives the molecules of each gene.
+        Gives the counts of each gene.
     """
 
     genes: pd.DataFrame

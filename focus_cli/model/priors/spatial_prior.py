@@ -19,7 +19,7 @@ class SpatialPrior:
     genes, gene_ids
         Sorted names, G, and the Ensembl id of each, an empty string where it is not known.
     baseline
-        float64, G: expected share of a location's molecules; measured genes sum to 1.
+        float64, G: expected share of a location's counts; measured genes sum to 1.
     level_error
         float32, G: standard deviation of the log of the baseline where the reference alone states it, else 0.
     loadings

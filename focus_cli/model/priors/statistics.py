@@ -1,6 +1,6 @@
 r"""Sufficient statistics of measured counts under a linear factor model: the set encoder of any panel.
 
-A gene's expected share of the molecules at a location is :math:`p_j (1 + W_j \cdot z)` with a latent
+A gene's expected share of the counts at a location is :math:`p_j (1 + W_j \cdot z)` with a latent
 :math:`z \sim N(0, I)`. With the standardised residual :math:`x_j = (y_j/e - p_j)\, b_j`, whose noise
 variance is :math:`\bar e / e` for Poisson counts (and less than proportional for overdispersed ones),
 and :math:`v_j = W_j\, p_j\, b_j`, the posterior of z depends on the counts only through
@@ -20,7 +20,7 @@ import numpy as np
 from scipy import sparse
 
 OVERDISPERSION = 0.1  # φ of the variance p + φ p² ē: keeps abundant genes from ruling the factors
-REFERENCE_EXPOSURE = 3000.0  # ē, molecules: about one Visium spot; only fixes the unit of E
+REFERENCE_EXPOSURE = 3000.0  # ē, counts: about one Visium spot; only fixes the unit of E
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class PanelStatistics:
         counts
             Locations × genes of this panel.
         exposure
-            Molecules per location over the same genes.
+            Counts per location over the same genes.
 
         Returns
         -------

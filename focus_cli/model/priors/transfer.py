@@ -319,7 +319,7 @@ def extend_prior(prior: SpatialPrior, panel: pd.DataFrame, panel_share: np.ndarr
         A sample's genes, names and ids; those that are new and unknown to the reference get no factor (their
         own counts still inform them), those that the reference knows get the vector that it computes.
     panel_share
-        Their shares of the sample's molecules, in the order of `panel`.
+        Their shares of the sample's counts, in the order of `panel`.
     reference
         `focus_cli.genes.reference.Reference`, or None.
     """

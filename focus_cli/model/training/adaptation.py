@@ -46,15 +46,13 @@ def adapt(
     Raises
     ------
     BadInputError
-        If fewer than four locations hold a molecule.
+        If fewer than four locations hold counts.
     FocusError
         If the loss stops being a number.
     """
     n_locations = int((data.exposure > 0).sum())
     if n_locations < MIN_LOCATIONS:
-        raise BadInputError(
-            f"{n_locations} locations with molecules are too few to adapt to", hint="leave --adapt away"
-        )
+        raise BadInputError(f"{n_locations} locations with counts are too few to adapt to", hint="leave --adapt away")
     trained = TrainingConfig(**model.info.get("training", {}))
     settings = {"max_steps": steps, "learning_rate": RATE * trained.learning_rate}
     settings |= {"views_per_step": 1, "precision": "float32"}  # one process, most often on a CPU

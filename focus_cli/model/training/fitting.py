@@ -80,7 +80,7 @@ def fit(
     ----------
     samples
         In memory (`SampleData`) or not: those of a corpus are read one at a time, to the same result. Locations without
-        molecules are not trained on.
+        counts are not trained on.
     preset
         Sizes of the network.
     reference
@@ -105,7 +105,7 @@ def fit(
     Raises
     ------
     BadInputError
-        If no location has molecules, or the samples do not fit together.
+        If no location has counts, or the samples do not fit together.
     FocusError
         If the loss stops being a number; the last good state is kept.
     Preempted
@@ -114,11 +114,11 @@ def fit(
     processes = processes or Processes(device=device)
     usable = [s for s in samples if s.n_measured]
     if not usable:
-        raise BadInputError("no location of the samples has a molecule: there is nothing to train on")
+        raise BadInputError("no location of the samples has counts: there is nothing to train on")
     n_locations = sum(s.n_measured for s in usable)
     if n_locations < MIN_LOCATIONS:
         raise BadInputError(
-            f"{n_locations} locations with molecules are too few to train on",
+            f"{n_locations} locations with counts are too few to train on",
             hint=f"give at least {MIN_LOCATIONS}",
         )
     image = processes.from_first(lambda: _image_space(usable, seed))

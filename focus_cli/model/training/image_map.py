@@ -1,6 +1,6 @@
 """Linear maps of morphology in closed form: to the latent, where training starts, and to the depth.
 
-With statistics :math:`t_i \\sim N(E_i A z_i, E_i A)` of a location's molecules and :math:`z_i = M f_i`, the
+With statistics :math:`t_i \\sim N(E_i A z_i, E_i A)` of a location's counts and :math:`z_i = M f_i`, the
 penalised likelihood of the map M has the normal equations
 :math:`\\sum_i E_i f_i f_i^T M^T A + \\lambda M^T = \\sum_i f_i t_i^T`. They need only F × F and F × K sums of each
 sample, whatever the number of locations. The penalty is chosen by cross-validation over blocks of tissue.
@@ -103,7 +103,7 @@ def _cross_validated(parts: Sequence[Sequence[_Sums]]) -> np.ndarray | None:
 
 
 class _LatentSums:
-    """Of the statistics of molecules on the image, sample by sample."""
+    """Of the statistics of counts on the image, sample by sample."""
 
     def __init__(self, prior: SpatialPrior) -> None:
         self._prior, self.parts = prior, []
@@ -124,7 +124,7 @@ class _LatentSums:
 
 
 class _DepthSums:
-    """Of the log of the molecules on the image, sample by sample; and the samples' levels."""
+    """Of the log of the counts on the image, sample by sample; and the samples' levels."""
 
     def __init__(self) -> None:
         self.levels, self.parts = [], []
@@ -147,7 +147,7 @@ class _DepthSums:
 def fit_maps(
     samples: Sequence[SampleData], prior: SpatialPrior, seed: int = 0
 ) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, float]]:
-    """Fit the maps from morphology to the latent and to the log of a location's molecules.
+    """Fit the maps from morphology to the latent and to the log of a location's counts.
 
     Each sample is asked for once, and let go. Beyond `MAX_SAMPLES` samples the maps are fitted on as many,
     drawn by `seed`: the sums of a sample take megabytes, and solving takes time with every one.
@@ -166,7 +166,7 @@ def fit_maps(
         predicts tissue that it was not fitted on.
     To the depth
         float32, F: what a unit of each feature adds to the log, 0 where nothing predicts left-out tissue; and the log
-        of the molecules of a typical location, the mean over samples of their medians.
+        of the counts of a typical location, the mean over samples of their medians.
     """
     latent, depth, n_features = _LatentSums(prior), _DepthSums(), 0
     drawn = set(range(len(samples)))

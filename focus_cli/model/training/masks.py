@@ -21,7 +21,7 @@ LABEL_KINDS = ("organ", "platform", "species")
 
 @dataclass(frozen=True)
 class Mask:
-    """What may be seen: share of molecules, genes, locations, image, reference, platform; which labels may not."""
+    """What may be seen: share of counts, genes, locations, image, reference, platform; which labels may not."""
 
     share: float
     gene_visible: np.ndarray

@@ -1,4 +1,4 @@
-"""The loss: the prior's likelihood, the counts' likelihood, flow matching; all on hidden molecules."""
+"""The loss: the prior's likelihood, the counts' likelihood, flow matching; all on hidden counts."""
 
 from __future__ import annotations
 
@@ -93,10 +93,10 @@ def compute_losses(
     flat = count_exposure * torch.exp(genes.log_baseline)
     nll = negative_binomial_nll(counts, expected, log_theta)
     null = negative_binomial_nll(counts, flat.clamp(min=1e-6), log_theta.detach())
-    # Per molecule, as a gain over the gene mean, in units that make it of order one.
+    # Per count, as a gain over the gene mean, in units that make it of order one.
     count_loss = 10 * (nll - null.detach()).sum() / counts.sum().clamp(min=1.0)
 
-    # Flow: from a draw of the field to a draw of the posterior given the hidden molecules.
+    # Flow: from a draw of the field to a draw of the posterior given the hidden counts.
     with torch.no_grad():
         sigma2 = condition.log_variance.exp() @ (target_basis**2)
         repeated = information.repeat_interleave(n_points, dim=0)

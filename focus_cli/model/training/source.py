@@ -24,7 +24,7 @@ class ViewSource:
     Parameters
     ----------
     n_measured
-        Locations with molecules of every sample.
+        Locations with counts of every sample.
     make
         Makes the maker of a sample, by its number; makers that were not used for long are made again.
     most_bytes

@@ -39,7 +39,7 @@ class TrainingView:
     """A view, its query points (locations × points × 2 and × F), and the hidden counts.
 
     `target_statistics` (N × K) lie in the eigenbasis `target_basis` with `target_precision`;
-    `target_exposure` is E of the hidden molecules; `counts` is N × G dense over `genes`, each scored
+    `target_exposure` is E of the hidden counts; `counts` is N × G dense over `genes`, each scored
     against the mean share times `count_exposure` (N × G).
     """
 
@@ -186,7 +186,7 @@ class ViewMaker:
 
     def _ask(self, view: View, hidden: _Hidden, mask: Mask, rng: np.random.Generator) -> TrainingView:
         """The view with its questions: what is hidden of each location."""
-        # The latent target rests on molecules that were not seen, over all genes of the panel.
+        # The latent target rests on counts that were not seen, over all genes of the panel.
         unseen = (hidden.counts - hidden.kept).tocsr()
         target, target_exposure = self.full(unseen, np.asarray(unseen.sum(axis=1)).ravel())
         genes, columns = self._genes(mask.gene_visible, rng)

@@ -97,11 +97,11 @@ def test_what_cannot_be_used_ends_in_one_line(reference, tmp_path):
     strangers = section(tmp_path / "strangers.h5ad", genes=[f"q{i}" for i in range(12)])
     with pytest.raises(BadInputError, match="shares 0 measured genes"):
         celltypes(strangers, reference / "two", out)
-    with pytest.raises(BadInputError, match="no molecule"):
+    with pytest.raises(BadInputError, match="no count of the"):
         celltypes(section(tmp_path / "empty.h5ad", counts=np.zeros((6, 12))), reference / "two", out)
     with pytest.raises(BadInputError, match="no whole numbers"):
         celltypes(section(tmp_path / "logged.h5ad", counts=np.full((6, 12), 0.7)), reference / "two", out)
-    with pytest.raises(BadInputError, match="2 locations hold molecules"):
+    with pytest.raises(BadInputError, match="2 locations hold counts"):
         celltypes(section(tmp_path / "few.h5ad", counts=np.ones((2, 12))), reference / "two", out)
     with pytest.raises(MissingResourceError):
         celltypes(good, tmp_path / "nowhere", out)

@@ -184,7 +184,7 @@ def test_panels_that_share_nothing_and_files_of_two_kinds_are_refused(tmp_path):
     embedding.obsm["focus_neighbourhood"] = np.zeros((SIDE**2, 6), np.float32)
     embedding.write_h5ad(tmp_path / "e.h5ad")
     with SpatialFile(tmp_path / "e.h5ad") as file:
-        assert read_embedding(file).molecules is None  # nothing is said of counts
+        assert read_embedding(file).total_counts is None  # nothing is said of counts
     with pytest.raises(BadInputError, match="is enhanced expression"):
         find_domains([one, tmp_path / "e.h5ad"], tmp_path / "out")
 

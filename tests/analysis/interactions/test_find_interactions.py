@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter
 from focus_cli.analysis.interactions.colocalisation import counted_together, explained_together, neighbourhood
 from focus_cli.analysis.interactions.pairs import read_pairs, subunits
 from focus_cli.analysis.interactions.stage import InteractionOptions, find_interactions
-from focus_cli.analysis.significance.counts import Molecules
+from focus_cli.analysis.significance.counts import ObservedCounts
 from focus_cli.analysis.significance.distances import distance_classes, pairs_within, spacing
 from focus_cli.analysis.significance.states import HiddenGeneStates
 from focus_cli.core.errors import BadInputError, MissingResourceError, OutputExistsError, UsageError
@@ -22,13 +22,13 @@ from focus_cli.core.errors import BadInputError, MissingResourceError, OutputExi
 SIDE = 36
 
 
-def section(rates: np.ndarray, seed: int) -> Molecules:
-    """Counts on a square array at a smooth depth; a last gene holds most of the molecules."""
+def section(rates: np.ndarray, seed: int) -> ObservedCounts:
+    """Counts on a square array at a smooth depth; a last gene holds most of the counts."""
     rng = np.random.default_rng(seed)
     row, column = np.mgrid[:SIDE, :SIDE].reshape(2, -1)
     depth = np.exp(0.3 * np.sin(column / 6) + rng.normal(0, 0.2, SIDE**2))[:, None]
     counts = np.hstack([rng.poisson(depth * rates), rng.poisson(100 * rates.shape[1] * depth)])
-    return Molecules(
+    return ObservedCounts(
         sparse.csc_matrix(counts.astype(np.float32)), np.arange(SIDE**2), 100.0 * np.column_stack([column, row])
     )
 
@@ -40,50 +40,50 @@ def patterns(n: int, width: float, seed: int) -> np.ndarray:
     return np.exp(0.7 * (fields - fields.mean(axis=0)) / fields.std(axis=0))
 
 
-def tools(molecules: Molecules):
-    size = spacing(molecules.xy_um)
-    names = np.arange(len(molecules.xy_um)).astype(str)
-    return neighbourhood(pairs_within(molecules.xy_um, size)), distance_classes(molecules.xy_um, names, size)
+def tools(observed: ObservedCounts):
+    size = spacing(observed.xy_um)
+    names = np.arange(len(observed.xy_um)).astype(str)
+    return neighbourhood(pairs_within(observed.xy_um, size)), distance_classes(observed.xy_um, names, size)
 
 
 def test_unrelated_patterns_raise_as_many_alarms_as_stated() -> None:
     # Every gene in one pair: pairs that share a gene raise their alarms together.
-    molecules = section(patterns(800, 3.0, seed=0) ** 0.5, seed=1)
-    p = counted_together(molecules, np.arange(400), np.arange(400, 800), *tools(molecules)).p
+    observed = section(patterns(800, 3.0, seed=0) ** 0.5, seed=1)
+    p = counted_together(observed, np.arange(400), np.arange(400, 800), *tools(observed)).p
     assert 0.02 < (p < 0.05).mean() < 0.1
     assert (p < 0.01).mean() < 0.03
 
 
 def test_genes_without_a_pattern_raise_as_many_alarms_as_stated() -> None:
     rates = np.hstack([np.ones((SIDE**2, 40)), patterns(40, 3.0, seed=2)])
-    molecules = section(rates, seed=3)
+    observed = section(rates, seed=3)
     pairs = np.array([(i, j) for i in range(40) for j in range(80) if i != j])
-    around, classes = tools(molecules)
-    counts = counted_together(molecules, pairs[:, 0], pairs[:, 1], around, classes).p
+    around, classes = tools(observed)
+    counts = counted_together(observed, pairs[:, 0], pairs[:, 1], around, classes).p
     assert 0.03 < (counts < 0.05).mean() < 0.07
     # The state is that of other genes: what it explains of a gene without a pattern is error, and is known to be.
     state = HiddenGeneStates(np.zeros(81, np.int64), patterns(8, 3.0, seed=4)[None].astype(np.float32))
-    assert (explained_together(molecules, pairs[:, 0], pairs[:, 1], around, classes, state).p < 0.05).mean() < 0.07
+    assert (explained_together(observed, pairs[:, 0], pairs[:, 1], around, classes, state).p < 0.05).mean() < 0.07
 
 
 def test_a_pair_of_one_pattern_is_found_and_the_state_helps_where_molecules_are_few() -> None:
     pattern = patterns(3, 2.0, seed=5)
     rates = np.hstack([0.1 * np.repeat(pattern[:, :1], 20, axis=1), 0.1 * np.repeat(pattern[:, 1:2], 20, axis=1)])
-    molecules = section(rates, seed=6)
-    around, classes = tools(molecules)
+    observed = section(rates, seed=6)
+    around, classes = tools(observed)
     same = np.array([(i, j) for i in range(10) for j in range(10, 20)])
     state = HiddenGeneStates(np.zeros(41, np.int64), np.log(pattern)[None].astype(np.float32))
-    counts = counted_together(molecules, same[:, 0], same[:, 1], around, classes).p
-    explained = explained_together(molecules, same[:, 0], same[:, 1], around, classes, state).p
+    counts = counted_together(observed, same[:, 0], same[:, 1], around, classes).p
+    explained = explained_together(observed, same[:, 0], same[:, 1], around, classes, state).p
     assert (counts < 0.05).mean() > 0.4
     assert np.median(explained) < np.median(counts)
 
 
 def test_the_statistic_is_a_correlation_of_neighbours() -> None:
-    molecules = section(patterns(4, 2.0, seed=7), seed=8)
-    around, classes = tools(molecules)
-    found = counted_together(molecules, np.array([0, 2]), np.array([1, 3]), around, classes)
-    e = molecules.residuals(np.arange(4))
+    observed = section(patterns(4, 2.0, seed=7), seed=8)
+    around, classes = tools(observed)
+    found = counted_together(observed, np.array([0, 2]), np.array([1, 3]), around, classes)
+    e = observed.residuals(np.arange(4))
     near = around @ e
     for k, (i, j) in enumerate(((0, 1), (2, 3))):
         expected = near[:, i] @ e[:, j] / np.linalg.norm(near[:, i]) / np.linalg.norm(e[:, j])

@@ -15,7 +15,7 @@ from scipy import sparse
 from focus_cli.analysis.patterns.niches import find_niches
 from focus_cli.analysis.patterns.stage import PatternOptions, find_patterns
 from focus_cli.analysis.patterns.state_test import state_test
-from focus_cli.analysis.significance.counts import Molecules, read_molecules
+from focus_cli.analysis.significance.counts import ObservedCounts, read_observed_counts
 from focus_cli.analysis.significance.states import HiddenGeneStates, MadeOf, deal, infer_hidden
 from focus_cli.core import keys
 from focus_cli.core.errors import BadInputError, OutputExistsError, UsageError
@@ -87,14 +87,14 @@ def test_states_do_not_see_the_genes_that_are_hidden(enhanced_study, tmp_path: P
 
 def test_molecules_that_know_nothing_of_the_state_raise_few_alarms(enhanced_study) -> None:
     with SpatialFile(enhanced_study.enhanced["S1"]) as file:
-        molecules = read_molecules(file, "patterns")
-        latent = file.obsm("focus_latent")[molecules.rows]
+        observed = read_observed_counts(file, "patterns")
+        latent = file.obsm("focus_latent")[observed.rows]
     rng, n = np.random.default_rng(0), 1500
-    mean = 400 * molecules.totals / molecules.totals.sum()
+    mean = 400 * observed.totals / observed.totals.sum()
     genes = rng.poisson(mean[:, None] * rng.standard_gamma(20, (len(mean), n)) / 20)
     rest = rng.poisson(50 * 400 / 20 * mean)[:, None]
     counts = sparse.csc_matrix(np.hstack([genes, rest]).astype(np.float32))
-    null = Molecules(counts, molecules.rows, molecules.xy_um)
+    null = ObservedCounts(counts, observed.rows, observed.xy_um)
     p = state_test(null, np.arange(n), HiddenGeneStates(np.zeros(n + 1, np.int64), latent[None])).p
     assert 0.03 < (p < 0.05).mean() < 0.07
     assert (p < 0.01).mean() < 0.02
@@ -121,12 +121,12 @@ def test_estimates_taken_for_data_fail_where_nothing_is_true(enhanced_study, tmp
     options = EnhanceOptions(genes="measured", layers=(), device="cpu")
     enhance(sample, out, model=enhanced_study.model, reference=enhanced_study.reference, options=options)
     with SpatialFile(out) as file:
-        molecules = read_molecules(file, "patterns")
-        x = file.matrix(None)[:][molecules.rows].astype(float)
-    genes = np.flatnonzero(molecules.gene_totals >= 20)
-    p = cauchy_combination(autocorrelation(molecules, genes).p)
+        observed = read_observed_counts(file, "patterns")
+        x = file.matrix(None)[:][observed.rows].astype(float)
+    genes = np.flatnonzero(observed.gene_totals >= 20)
+    p = cauchy_combination(autocorrelation(observed, genes).p)
     assert (p < 0.05).mean() < 0.12
-    graph = pairs_within(molecules.xy_um, spacing(molecules.xy_um))
+    graph = pairs_within(observed.xy_um, spacing(observed.xy_um))
     z = (x - x.mean(axis=0)) / x.std(axis=0)
     moran = (z * (graph @ z)).sum(axis=0) / np.sqrt(2 * graph.nnz)
     assert (norm.sf(moran) < 0.05).mean() > 0.8
@@ -217,7 +217,7 @@ def test_what_was_not_counted_is_not_tested(enhanced_study, tmp_path: Path, chan
         find_patterns(path, tmp_path / "out.h5ad")
     with h5py.File(path, "r+") as file:
         del file["layers/counts"]
-    with pytest.raises(BadInputError, match="tests counted molecules"):
+    with pytest.raises(BadInputError, match="tests counts"):
         find_patterns(path, tmp_path / "out.h5ad")
 
 

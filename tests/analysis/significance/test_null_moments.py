@@ -8,7 +8,7 @@ from scipy import sparse
 from scipy.stats import gamma, norm
 
 from focus_cli.analysis.patterns.autocorrelation import _moments, autocorrelation
-from focus_cli.analysis.significance.counts import Molecules, depth_basis
+from focus_cli.analysis.significance.counts import ObservedCounts, depth_basis
 from focus_cli.analysis.significance.distances import pairs_within, spacing
 from focus_cli.analysis.significance.pvalues import cauchy_combination, q_values, upper_tail
 
@@ -19,23 +19,23 @@ def hexagons(side: int = 20, pitch: float = 100.0) -> np.ndarray:
     return pitch * np.column_stack([column + 0.5 * (row % 2), row * np.sqrt(3) / 2])
 
 
-def null_molecules(xy: np.ndarray, n_genes: int, per_gene: float, dispersion: float, seed: int) -> Molecules:
-    """Genes at a constant share of a depth that is smooth in space, beside one gene that holds most molecules."""
+def null_counts(xy: np.ndarray, n_genes: int, per_gene: float, dispersion: float, seed: int) -> ObservedCounts:
+    """Genes at a constant share of a depth that is smooth in space, beside one gene that holds most of the counts."""
     rng = np.random.default_rng(seed)
     depth = np.exp(0.4 * np.sin(xy[:, 0] / 400) + rng.normal(0, 0.3, len(xy)))
     mean = per_gene * depth / depth.sum()
     blur = rng.standard_gamma(1 / dispersion, (len(xy), n_genes)) * dispersion if dispersion else 1.0
     genes = rng.poisson(mean[:, None] * blur * np.ones(n_genes))
     other = rng.poisson(20 * n_genes * mean)
-    return Molecules(sparse.csc_matrix(np.column_stack([genes, other]).astype(np.float32)), np.arange(len(xy)), xy)
+    return ObservedCounts(sparse.csc_matrix(np.column_stack([genes, other]).astype(np.float32)), np.arange(len(xy)), xy)
 
 
 @pytest.mark.parametrize("per_gene", [30, 3000])
 @pytest.mark.parametrize("dispersion", [0.0, 0.3])
 def test_false_alarms_are_as_many_as_stated(per_gene: float, dispersion: float) -> None:
     n = 1000
-    molecules = null_molecules(hexagons(), n, per_gene, dispersion, seed=1)
-    p = cauchy_combination(autocorrelation(molecules, np.arange(n)).p)
+    observed = null_counts(hexagons(), n, per_gene, dispersion, seed=1)
+    p = cauchy_combination(autocorrelation(observed, np.arange(n)).p)
     assert 0.02 < (p < 0.05).mean() < 0.07
     assert (p < 0.001).sum() < 7
 
@@ -61,30 +61,32 @@ def test_depth_is_no_pattern() -> None:
     depth = np.exp(0.5 * np.sin(xy[:, 0] / 300))
     mean = 20 * depth[:, None] ** np.array([1.0, 0.6, 1.3])
     counts = np.column_stack([rng.poisson(mean), rng.poisson(2000 * depth)])
-    molecules = Molecules(sparse.csc_matrix(counts.astype(np.float32)), np.arange(len(xy)), xy)
-    assert (cauchy_combination(autocorrelation(molecules, np.arange(3)).p) > 1e-3).all()
+    observed = ObservedCounts(sparse.csc_matrix(counts.astype(np.float32)), np.arange(len(xy)), xy)
+    assert (cauchy_combination(autocorrelation(observed, np.arange(3)).p) > 1e-3).all()
 
 
 def test_a_gene_of_one_half_is_found() -> None:
     xy = hexagons()
-    molecules = null_molecules(xy, 50, 300, 0.05, seed=4)
-    counts = molecules.counts.toarray()
+    observed = null_counts(xy, 50, 300, 0.05, seed=4)
+    counts = observed.counts.toarray()
     rng = np.random.default_rng(5)
-    depth = molecules.totals / molecules.totals.mean()
+    depth = observed.totals / observed.totals.mean()
     counts[:, 0] = rng.poisson(depth * np.where(xy[:, 1] < np.median(xy[:, 1]), 1.5, 0.5))
-    found = autocorrelation(Molecules(sparse.csc_matrix(counts), molecules.rows, xy), np.arange(50))
+    found = autocorrelation(ObservedCounts(sparse.csc_matrix(counts), observed.rows, xy), np.arange(50))
     assert found.p[0].min() < 1e-5
     assert found.moran[0] > 0.05
 
 
 def test_nothing_depends_on_order_or_orientation() -> None:
     xy = hexagons(12)
-    molecules = null_molecules(xy, 20, 400, 0.1, seed=6)
-    expected = autocorrelation(molecules, np.arange(20)).p
+    observed = null_counts(xy, 20, 400, 0.1, seed=6)
+    expected = autocorrelation(observed, np.arange(20)).p
     rng = np.random.default_rng(0)
     rows, columns = rng.permutation(len(xy)), rng.permutation(21)
     turn = np.array([[np.cos(0.7), -np.sin(0.7)], [np.sin(0.7), np.cos(0.7)]])
-    other = Molecules(sparse.csc_matrix(molecules.counts[rows][:, columns]), molecules.rows, (xy @ turn.T + 5000)[rows])
+    other = ObservedCounts(
+        sparse.csc_matrix(observed.counts[rows][:, columns]), observed.rows, (xy @ turn.T + 5000)[rows]
+    )
     where = np.argsort(columns)[:20]
     assert autocorrelation(other, where).p == pytest.approx(expected, rel=1e-4)
 
