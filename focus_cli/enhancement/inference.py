@@ -121,7 +121,7 @@ class Inference:
         """Scores of the sample-specific factors over the whole section."""
         data, rows = self.data, self.section.panel_rows
         decoder = self.section.decoder(rows, np.ones(len(rows), bool))
-        print_message(f"enhance: {len(factors.precision)} sample-specific factors, {self.prior.n_factors} factors of the model")
+        print_message(f"enhance: {len(factors.precision)} sample-specific factors, {self.prior.n_factors} of the model")
         return factors.field(data.counts, data.exposure, panel_share(decoder, self.latents.mean), data.xy_um)
 
     def _pooler(self, holdouts: HoldoutCalibration) -> ResidualPooler:
@@ -236,7 +236,7 @@ def _input_data(stored: StoredSample, adata: AnnData, model: TrainedModel, optio
     if options.histology_only:
         return without_counts(data)
     if not (data.exposure > 0).any():
-        say("enhance: no location has counts; the estimate uses histology only")
+        print_message("enhance: no location has counts; the estimate uses histology only")
     return data
 
 
