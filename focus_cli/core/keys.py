@@ -59,7 +59,7 @@ SAMPLE_JSON = "sample.json"  # schema version, platform, scale, footprint, prove
 COUNTS_H5AD = "counts.h5ad"  # locations × genes, raw counts as CSR, positions, thumbnails
 MORPHOLOGY_ZARR = "morphology.zarr"  # image features on a regular grid in µm
 ENCODER_ZARR = "encoder.zarr"  # features of a learned image encoder, on a grid of their own
-REGISTRATION_PNG = "registration.png"  # locations over an H&E that was imaged apart
+REGISTRATION_PNG = "registration.png"  # locations on a separate H&E image
 
 # --- files of a corpus -----------------------------------------------------------------------------
 CORPUS_JSON = "corpus.json"  # schema version; samples, panels and shards lie in folders beside it

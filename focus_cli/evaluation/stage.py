@@ -63,7 +63,7 @@ def evaluate(
         Folder to write: ``scores.json``, ``scores.tsv``, ``per_gene.tsv``, ``scores.png``; ``calibration.tsv`` where
         the file says how far it may be off and the truth is counts.
     observed
-        Sample folder that the method saw: most baselines need it.
+        Sample folder that the method used: most baselines need it.
     reference
         Reference folder, for the baselines on cells.
     training

@@ -64,7 +64,7 @@ def _match_equal(
 
 
 class _Veto:
-    """Equal symbols of two genes that the gene table tells apart by their ids."""
+    """Equal symbols of two genes that the gene table distinguishes by their ids."""
 
     def __init__(self, ours: GeneNames, theirs: GeneNames) -> None:
         self.ours, self.theirs = ours, theirs

@@ -24,7 +24,7 @@ _SHOWN = 4
 
 @dataclass(frozen=True)
 class _Parts:
-    """Barcodes taken apart; `core` is None where one is no barcode, else in capitals."""
+    """Parts of barcodes; `core` is None where one is no barcode, else in capitals."""
 
     core: list[str] | None
     around: list[tuple[str, str | None]]  # front and end, each pair once

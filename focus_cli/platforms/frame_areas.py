@@ -75,7 +75,7 @@ def _reach(tree: cKDTree) -> float:
 
 
 def ignore_each_other(labels: np.ndarray, xy: np.ndarray) -> bool:
-    """Whether groups are spaced as if the others were not there, as sections laid over one another are.
+    """Whether groups are spaced as if the others were not there, as overlapping sections are.
 
     Cells, spots and beads of one section keep a distance, whatever their group. Of two sections, many lie closer to
     one of the other section than any two of one section do. Where labels are drawn at random over positions without

@@ -16,7 +16,7 @@ _MAX_POINTS = 1 << 16
 
 @dataclass(frozen=True)
 class PitchFit:
-    """The array laid over the image.
+    """The array fitted to the image.
 
     Attributes
     ----------

@@ -57,8 +57,8 @@ class RawSample:
     image_scale
         Image pixels per full-resolution pixel.
     to_image
-        Full-resolution pixels → image pixels, where the image was taken apart from the positions and may be
-        turned or shifted; None where it is scaled alone.
+        Full-resolution pixels → image pixels, for a separate image, which may be rotated
+        or shifted; None where it is only scaled.
     inputs
         Role → every file or folder that was read.
     warnings

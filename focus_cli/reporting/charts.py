@@ -23,7 +23,7 @@ class Histogram:
     ticks
         (x, label) along the axis.
     summary
-        One line: median and the middle half.
+        One line: median and interquartile range.
     """
 
     title: str
@@ -116,7 +116,7 @@ def histogram(
         marks = _ticks(low, high)
     ticks = [(round((m - low) / (high - low) * _WIDTH, 2), short(10**m if log else m)) for m in marks]
     quartiles = np.percentile(every, [25, 50, 75])
-    summary = f"median {short(quartiles[1])}, middle half {short(quartiles[0])} to {short(quartiles[2])}"
+    summary = f"median {short(quartiles[1])}, interquartile range {short(quartiles[0])} to {short(quartiles[2])}"
     return Histogram(title, unit, series, ticks, summary)
 
 

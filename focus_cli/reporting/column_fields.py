@@ -14,7 +14,7 @@ SCORES = {
     "case": ("", "case of the benchmark"),
     "fold": ("", "hold-out of the run"),
     "sample": ("", "sample"),
-    "task": ("", "what was hidden"),
+    "task": ("", "the hidden part"),
     "method": ("", "method: focus, another estimate, or a baseline"),
     "genes": ("", "group of genes"),
     "n_genes": ("", "number of scored genes"),

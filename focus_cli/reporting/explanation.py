@@ -114,13 +114,13 @@ def _folder(path: Path) -> dict[str, Any]:
 
 def _fold(path: Path) -> dict[str, Any]:
     meanings = {
-        "observed": "what may be seen: a sample",
-        TRUTH_H5AD: "what was hidden",
+        "observed": "the visible part: a sample",
+        TRUTH_H5AD: "the hidden part",
         GENES_TXT: "which genes are scored",
-        "model": "a model of its own, which never saw what was hidden",
+        "model": "a separate model, trained without the hidden part",
         "enhanced.h5ad": "its estimate",
         "refined.h5ad": "its estimate on a finer grid",
-        "scores": "the estimate against what was hidden",
+        "scores": "scores of the estimate against the hidden part",
     }
     fields = [{"place": name, "meaning": text} for name, text in meanings.items() if (path / name).exists()]
     what = "a hold-out of one sample; focus explain says more of each part"

@@ -61,7 +61,7 @@ def write_report(
     samples
         Stored samples, whose H&E is shown in place of the thumbnail of the file of the same sample.
     viewer_mb
-        Room on the page for what the slide viewers can show, MB of text over all samples; 0 for no viewer.
+        Size of the layers of the slide viewers, MB of text over all samples; 0 for no viewer.
     overwrite
         Replace an existing report.
 

@@ -26,7 +26,7 @@ SHARE, SCORE, SIGNED = "magma", "cividis", "RdBu_r"
 
 @dataclass(frozen=True)
 class Layer:
-    """What can be laid over the slide.
+    """An overlay of the slide.
 
     Attributes
     ----------

@@ -125,7 +125,7 @@ def sample_section(
     categories
         All categories of the analysis results of the page, by column of obs.
     viewer_bytes
-        Room for the layers of the slide viewer; 0 for no viewer.
+        Size of the layers of the slide viewer; 0 for no viewer.
     samples
         How many samples share the page.
     picture

@@ -34,7 +34,7 @@ COLUMNS: dict[str, tuple[str, bool | None]] = {
     "interval": ("95 % interval", None),
     "lead": ("FOCUS leads by", None),
     "pcc_median": ("PCC median", True),
-    "quartiles": ("middle half", None),
+    "quartiles": ("interquartile range", None),
     "spearman_mean": ("Spearman", True),
     "rmse_mean": ("RMSE", False),
     "fraction_of_ceiling": ("of ceiling", True),

@@ -84,7 +84,7 @@ def read_labels(path: Path, ignore: Sequence[str] = (), against_rest: str | None
         )
     if pairs[LABEL].nunique() < 2:
         raise BadInputError(
-            f"{path} has one class, {pairs[LABEL].iloc[0]!r}: there is nothing to tell apart",
+            f"{path} has one class, {pairs[LABEL].iloc[0]!r}: at least two classes are required",
             hint="label locations of a second class too",
         )
     return pairs.assign(**{DONOR: [donors[sample] for sample in pairs[SAMPLE]]})
@@ -127,7 +127,7 @@ def lay_on(labels: pd.DataFrame, table: Path, embeddings: Sequence[Path]) -> Lab
     text = {name: np.concatenate([p[1][:, columns.index(name)] for p in parts]).astype(str) for name in (LABEL, DONOR)}
     if len(set(text[LABEL])) < 2:
         raise BadInputError(
-            f"the labels of {table} that match a location are all {text[LABEL][0]!r}: there is nothing to tell apart"
+            f"the labels of {table} that match a location are all {text[LABEL][0]!r}: at least two classes are required"
         )
     return Labelled(
         features=np.concatenate([p[2] for p in parts]),

@@ -73,6 +73,6 @@ def _scontrol(*arguments: str) -> str:
         return subprocess.run(["scontrol", *arguments], capture_output=True, text=True, check=True, timeout=60).stdout
     except (OSError, subprocess.SubprocessError) as error:
         raise MissingResourceError(
-            f"Slurm does not answer on this node: scontrol {arguments[1]}: {error}",
+            f"Slurm does not respond on this node: scontrol {arguments[1]}: {error}",
             hint="see `focus doctor`, or start torchrun on each node",
         ) from error

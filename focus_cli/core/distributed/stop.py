@@ -1,4 +1,4 @@
-"""A time limit's signal is heard between two steps: the work ends where it can be continued."""
+"""Signals of a time limit are handled between two steps: training ends where it can be resumed."""
 
 from __future__ import annotations
 

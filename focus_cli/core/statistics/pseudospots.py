@@ -1,4 +1,4 @@
-"""Coarse spots laid over fine bins: what a Visium slide would have seen of the same tissue."""
+"""Coarse spots of fine bins: the counts of a Visium slide on the same tissue."""
 
 from __future__ import annotations
 

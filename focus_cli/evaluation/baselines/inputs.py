@@ -118,7 +118,7 @@ class Inputs:
     names, xy_um
         Locations to predict at, (n,) and (n, 2).
     observed
-        The section that the method saw, or None.
+        The visible part of the section, which the method used, or None.
     training
         Other sections, with all their counts.
     cells

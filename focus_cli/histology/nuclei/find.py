@@ -84,7 +84,7 @@ def find_nuclei(
         raise UsageError(f"windows of {tile_um:g} µm at {wanted:g} µm per pixel make no sense")
     if max(wanted, own_mpp) > COARSEST_MPP:
         raise BadInputError(
-            f"nuclei cannot be told apart at {max(wanted, own_mpp):.3g} µm per pixel",
+            f"nuclei cannot be distinguished at {max(wanted, own_mpp):.3g} µm per pixel",
             hint=f"give a slide of at most {COARSEST_MPP} µm per pixel, best {MPP}",
         )
     if max(wanted, own_mpp) > _POOR_MPP:

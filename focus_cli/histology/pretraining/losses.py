@@ -74,7 +74,7 @@ def dino_loss(student: list[Tensor], targets: list[Tensor], temperature: float) 
     Parameters
     ----------
     student
-        Scores (n, K) of each view; the first ``len(targets)`` are the views that the teacher saw too.
+        Scores (n, K) of each view; the first ``len(targets)`` are the views that the teacher is given too.
     targets
         The teacher's assignments (n, K) of those.
     """

@@ -163,7 +163,7 @@ def fit_stains(rgb: np.ndarray) -> StainFit:
     ends = np.percentile(angles, [_ANGLE_PERCENT, 100 - _ANGLE_PERCENT])
     if np.degrees(ends[1] - ends[0]) < _LEAST_ANGLE:
         raise BadInputError(
-            "only one stain was found, so haematoxylin and eosin cannot be told apart",
+            "only one stain was found, so haematoxylin and eosin cannot be distinguished",
             hint="is this an H&E? fit on a larger part of the slide",
         )
     vectors = np.stack([np.cos(ends), np.sin(ends)], axis=1) @ plane.T

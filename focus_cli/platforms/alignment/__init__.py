@@ -1,4 +1,4 @@
-"""Where locations lie on the image: extents, orientation, shifts, and registration of an H&E imaged apart."""
+"""Positions of locations on the image: extents, orientation, shifts, and registration of a separate H&E image."""
 
 import lazy_loader
 

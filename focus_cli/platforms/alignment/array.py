@@ -1,4 +1,4 @@
-"""The capture array laid over the picture: (column, row) → pixels."""
+"""The capture array on the image: (column, row) → pixels."""
 
 from __future__ import annotations
 

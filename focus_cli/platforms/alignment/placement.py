@@ -1,4 +1,4 @@
-"""Laying points on an H&E that was imaged apart: a turn, a flip, a shift and, within limits, a scale.
+"""Placement of points on a separate H&E image: a rotation, a flip, a shift and, within limits, a scale.
 
 The fixed side are points with a level: pooled locations with the logarithm of their counts, or a vendor's
 picture with its nuclei. The moving side is the H&E, as haematoxylin density and tissue mask. A place is good

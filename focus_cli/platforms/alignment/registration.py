@@ -1,4 +1,4 @@
-"""Registration of an H&E that was imaged apart, with the figures that say how far it can be trusted."""
+"""Registration of a separate H&E image, with measures of its quality."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""How the H&E and the positions relate: what the user or the vendor says, or what registration finds.
+"""Transform between the H&E and the positions: given by the user or the vendor, or found by registration.
 
-Slides and alignment meet here; neither knows the other. The answer is one transform, stored with its origin.
+This module uses both slides and alignment, which do not import each other. It returns one transform, stored with
+its origin.
 """
 
 from __future__ import annotations

@@ -91,7 +91,7 @@ class EntryNotFoundError(OSError):
     ("error", "message", "hint"),
     [
         (GatedRepoError("401 Client Error"), "is gated", "https://huggingface.co/org/model, then run `hf auth login`"),
-        (LocalEntryNotFoundError("no network"), "cannot be had from the hub", "--weights"),
+        (LocalEntryNotFoundError("no network"), "not available from the hub", "--weights"),
         (EntryNotFoundError("404"), "without running code", "safetensors"),
         (type("RepositoryNotFoundError", (OSError,), {})("404"), "there is no org/model", "check the name"),
     ],
