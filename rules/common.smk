@@ -1,4 +1,4 @@
-# Shared by all: the checked configuration, the plan of the run, and what the rules look up in it.
+# Shared by all rules: the checked configuration, the plan of the run, and look-ups in it.
 
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
@@ -73,22 +73,22 @@ REFINE_FLAG = flags(resolution_um=RUN.enhance.resolution_um)
 
 
 def of_sample(value_of):
-    """What a rule looks up by its sample."""
+    """A value of a rule by its sample."""
     return by("sample", PLAN.samples, value_of)
 
 
 def of_model(value_of):
-    """What a rule looks up by its model."""
+    """A value of a rule by its model."""
     return by("model", PLAN.models, value_of)
 
 
 def of_cohort(value_of):
-    """What a rule looks up by a model of all the samples that it enhances."""
+    """A value of a rule by the model of all the samples that it enhances."""
     return by("model", PLAN.analyses.cohorts, value_of)
 
 
 def of_fold(value_of, folds=PLAN.folds):
-    """What a rule looks up by its hold-out."""
+    """A value of a rule by its hold-out."""
     return by("fold", folds, value_of)
 
 
@@ -158,7 +158,7 @@ FOLD_REFERENCE_FLAGS = of_fold(flags_of("reference", PLAN.reference_of_fold))
 
 
 def flags_of_tests(name):
-    """Where tests may lean on the estimate: the sample, the model that never met it, and the reference."""
+    """Options of tests that may use the estimate: the sample, a model not trained on it, and the reference."""
     given = PLAN.analyses.tested_with(name)
     if not given:
         return ""
@@ -179,6 +179,6 @@ SEVERAL_NODES = (
     else {}
 )
 
-# On a node of a cluster this process is one job: it leaves word of where it runs.
+# On a node of a cluster this process is one job: it records where it runs.
 if not workflow.is_main_process:
     manifest.note_node(OUT)

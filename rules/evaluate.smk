@@ -27,7 +27,7 @@ rule score_fold:
         " --out {output:q} {params.training} {params.reference} --seed {params.seed} > {log:q} 2>&1"
 
 
-# A sample whose truth is known: the file that the user gets, against it.
+# A sample with a known truth: its enhanced file is scored against it.
 rule score_truth:
     input:
         enhanced=PLAN.enhanced("{sample}"),

@@ -1,4 +1,4 @@
-# One rule for each format: a folder must be told from a file.
+# One rule for each format: a folder is declared with directory().
 
 
 rule export_anndata:

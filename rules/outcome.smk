@@ -34,7 +34,7 @@ rule outcome:
     input:
         embeddings=of_cohort(PLAN.analyses.embeddings_of),
         head=PLAN.analyses.head("outcomes", "{model}"),
-        # A head that was fitted on slides alone is asked about slides alone.
+        # A head that was fitted on slides alone is applied to slides alone.
         table=PLAN.files["outcome.table"] if RUN.outcome.covariates else [],
     output:
         table=PLAN.analyses.outcomes("{model}"),

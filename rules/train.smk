@@ -1,4 +1,4 @@
-# Each sample is packed by itself: a sample that comes later leaves the others as they are.
+# Each sample is packed separately: a sample that is added later does not affect the others.
 rule pack:
     input:
         PLAN.sample("{sample}"),

@@ -30,14 +30,14 @@ def thin_with_exposure(
     Parameters
     ----------
     counts
-        Molecules of the genes of interest, CSR (n, G).
+        Counts of the genes of interest, CSR (n, G).
     exposure
-        Molecules that each location is divided by, (n,).
+        Total counts that each location is divided by, (n,).
     rng
         Source of randomness.
     inside
-        True if the exposure counts these genes too: its molecules are thinned with theirs, the molecules of
-        all other genes as one lump. False if it comes from other genes, which are not hidden: halved exactly.
+        True if the exposure includes these genes: their counts in it are thinned with them, the counts of all other
+        genes jointly. False if it comes from other genes, which are not hidden: it is halved exactly.
 
     Returns
     -------
@@ -62,9 +62,9 @@ def noise_ceiling(
     Parameters
     ----------
     counts
-        Truth, molecules (n, G), sparse.
+        Truth, counts (n, G), sparse.
     exposure
-        Molecules that each location is divided by, (n,).
+        Total counts that each location is divided by, (n,).
     inside
         Whether the exposure counts these genes too (see `thin_with_exposure`).
     seed

@@ -1,4 +1,4 @@
-"""Which genes are scored: rules that look at nothing but the counts they are given."""
+"""Selection of the genes to score, from given counts alone."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from scipy import sparse
 from focus_cli.evaluation.normalise import column_chunks, dense_columns, log1p_cp10k, row_sums
 from focus_cli.evaluation.space import morans_i, neighbour_weights
 
-MIN_LOCATIONS = 10  # a gene seen in fewer locations is never scored
+MIN_LOCATIONS = 10  # a gene detected in fewer locations is never scored
 _MORAN_CANDIDATES = 2000
 
 OVERDISPERSED_RULE = (
     "largest score statistic for overdispersion beyond Poisson (Dean 1992), "
-    f"among genes seen in at least {MIN_LOCATIONS} locations"
+    f"among genes detected in at least {MIN_LOCATIONS} locations"
 )
 SPATIAL_RULE = (
     f"largest Moran's I of log1p CP10k over 6 neighbours, among the {_MORAN_CANDIDATES} most "
-    f"overdispersed genes (Dean 1992) seen in at least {MIN_LOCATIONS} locations"
+    f"overdispersed genes (Dean 1992) detected in at least {MIN_LOCATIONS} locations"
 )
 
 
@@ -29,16 +29,16 @@ def overdispersion(counts: sparse.spmatrix) -> np.ndarray:
     Parameters
     ----------
     counts
-        Molecules, (n, G), sparse.
+        Counts, (n, G), sparse.
 
     Returns
     -------
-    float64 (G,); −inf for a gene seen in fewer than ``MIN_LOCATIONS`` locations.
+    float64 (G,); −inf for a gene detected in fewer than ``MIN_LOCATIONS`` locations.
     """
     csc = sparse.csc_matrix(counts, dtype=np.float64)
     depth = row_sums(csc)
     totals = np.asarray(csc.sum(axis=0)).ravel()
-    seen = np.diff(csc.indptr)
+    detected = np.diff(csc.indptr)
     share = totals / max(depth.sum(), 1.0)
     squares = np.asarray(csc.multiply(csc).sum(axis=0)).ravel()
     cross = csc.T @ depth
@@ -46,7 +46,7 @@ def overdispersion(counts: sparse.spmatrix) -> np.ndarray:
     excess = squares - 2 * share * cross + share**2 * depth2 - totals
     spread = np.sqrt(2.0 * depth2) * share
     score = np.divide(excess, spread, out=np.full(len(share), -np.inf), where=spread > 0)
-    score[seen < MIN_LOCATIONS] = -np.inf
+    score[detected < MIN_LOCATIONS] = -np.inf
     return score
 
 
@@ -61,7 +61,7 @@ def overdispersed_genes(counts: sparse.spmatrix, n: int, allowed: np.ndarray | N
     Parameters
     ----------
     counts
-        Molecules, (n_locations, G), sparse.
+        Counts, (n_locations, G), sparse.
     n
         How many; fewer where the panel does not hold as many.
     allowed
@@ -79,7 +79,7 @@ def spatial_genes(counts: sparse.spmatrix, xy_um: np.ndarray, n: int) -> np.ndar
     Parameters
     ----------
     counts
-        Molecules, (n_locations, G), sparse.
+        Counts, (n_locations, G), sparse.
     xy_um
         Positions in µm, (n_locations, 2).
     n

@@ -1,4 +1,4 @@
-"""Which location of the file speaks for which location of the truth."""
+"""Matching of the locations of a file to those of a truth."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Match:
     pair_file
         For each pair its row in the file, (p,).
     how
-        In words, for the record.
+        Description of the method, for the record.
     """
 
     truth_rows: np.ndarray
@@ -38,10 +38,10 @@ class Match:
 
     def restricted_to(self, truth_rows: np.ndarray) -> Match:
         """The same pairs for some of the matched locations of the truth, ascending."""
-        place = np.searchsorted(truth_rows, self.truth_rows).clip(max=len(truth_rows) - 1)
-        kept = truth_rows[place] == self.truth_rows
+        position = np.searchsorted(truth_rows, self.truth_rows).clip(max=len(truth_rows) - 1)
+        kept = truth_rows[position] == self.truth_rows
         pairs = kept[self.pair_truth]
-        return Match(truth_rows, place[self.pair_truth[pairs]], self.pair_file[pairs], self.how)
+        return Match(truth_rows, position[self.pair_truth[pairs]], self.pair_file[pairs], self.how)
 
     @property
     def one_to_one(self) -> bool:
@@ -63,8 +63,8 @@ def match_locations(
     BadInputError
         If less than a tenth of the truth's locations can be matched.
     """
-    place = {name: i for i, name in enumerate(file_names)}
-    found = np.array([place.get(name, -1) for name in truth_names])
+    position = {name: i for i, name in enumerate(file_names)}
+    found = np.array([position.get(name, -1) for name in truth_names])
     rows = np.flatnonzero(found >= 0)
     if len(rows) >= _BY_NAME * len(truth_names):
         return Match(rows, np.arange(len(rows)), found[rows], "by name")
@@ -78,7 +78,7 @@ def match_locations(
     if len(match.truth_rows) < _LEAST * len(truth_names):
         raise BadInputError(
             f"only {len(match.truth_rows):,} of the truth's {len(truth_names):,} locations are in the file",
-            hint="is it the same section at the truth's resolution? A refined estimate is a file of its own",
+            hint="is it the same section at the truth's resolution? A refined estimate is a separate file",
         )
     return match
 
@@ -87,7 +87,7 @@ def _by_position(truth_xy: np.ndarray, file_xy: np.ndarray) -> Match:
     pitch_truth, pitch_file = pitch_of(truth_xy), pitch_of(file_xy)
     tree = cKDTree(file_xy)
     if 0 < pitch_file < _FINER * pitch_truth:
-        # A hair less than the half, so that a location on the border of two squares serves one of them.
+        # Slightly less than half, so that a location on the border of two squares matches one of them.
         inside = tree.query_ball_point(truth_xy, pitch_truth / 2 * (1 - 1e-9), p=np.inf, return_sorted=True)
         size = np.array([len(part) for part in inside])
         rows = np.flatnonzero(size)

@@ -1,7 +1,7 @@
 """Published formulas, one function each, vectorised over genes (columns).
 
-`truth` and `prediction` are dense (n, g) arrays on log1p CP10k unless said otherwise. An undefined value is
-NaN; who averages decides what it counts (see `focus_cli.evaluation.scoring`).
+`truth` and `prediction` are dense (n, g) arrays on log1p CP10k unless stated otherwise. An undefined value is
+NaN; `focus_cli.evaluation.scoring` defines how it enters averages.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def rmse(moments: Moments) -> np.ndarray:
 
 
 def ssim_global(moments: Moments, data_range: np.ndarray) -> np.ndarray:
-    """Windowless SSIM: one formula over the whole section, as in Li et al. 2022 (Nature Methods 19, 662).
+    """Windowless SSIM: one value for the section, as in Li et al. 2022 (Nature Methods 19, 662).
 
     Neither side is rescaled. C1 = (0.01 L)², C2 = (0.03 L)² (Wang et al. 2004) with L = `data_range`, the
     truth's maximum.
@@ -149,9 +149,9 @@ def jensen_shannon(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
 
 
 def poisson_log_likelihood(counts: np.ndarray, expected: np.ndarray, floor: float = 1e-4) -> np.ndarray:
-    """Log-likelihood of molecules under Poisson expectations, summed over locations, float64 (g,).
+    """Log-likelihood of counts under Poisson expectations, summed over locations, float64 (g,).
 
-    `floor` is the smallest expectation: a method that says "never" and is wrong pays for it, but not
+    `floor` is the smallest expectation: a wrong prediction of zero is penalised, but not
     without end.
     """
     mean = np.maximum(np.asarray(expected, dtype=np.float64), floor)
@@ -180,3 +180,31 @@ def _correlations(values: np.ndarray) -> np.ndarray:
     flat = np.ptp(values, axis=0) == 0
     z *= np.divide(1, length, out=np.zeros_like(length), where=(length > 0) & ~flat)
     return z.T @ z
+
+
+def mean_pearson_draws(moments: Moments, draws: np.ndarray, genes: np.ndarray) -> np.ndarray:
+    """Mean Pearson correlation over some genes in each resample.
+
+    A gene whose truth is flat in a resample has nothing to predict there and is left out of that mean;
+    an undefined correlation otherwise counts as 0.
+
+    Parameters
+    ----------
+    moments
+        Sums per block, (blocks, G).
+    draws
+        From `focus_cli.core.statistics.resampling.block_draws`, (B, blocks); the same draws for two methods make
+        their difference a paired one.
+    genes
+        Positions of the genes to average.
+
+    Returns
+    -------
+    float64 (B,).
+    """
+    parts = (moments.x, moments.y, moments.xx, moments.yy, moments.xy)
+    resampled = Moments(moments.n, *(part[:, genes] for part in parts)).weigh(draws)
+    r = np.nan_to_num(pearson(resampled), nan=0.0)
+    varies = ~flat_truth(resampled)
+    n = varies.sum(axis=1)
+    return np.divide((r * varies).sum(axis=1), n, out=np.full(len(n), np.nan), where=n > 0)

@@ -1,4 +1,4 @@
-"""The scale of every comparison: log1p of counts per ten thousand, sparse for as long as it can be."""
+"""The scale of all comparisons: log1p of counts per ten thousand, kept sparse as long as possible."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _CHUNK_BYTES = 16 << 20
 
 
 def log1p_cp10k(counts: sparse.spmatrix, exposure: np.ndarray) -> sparse.csr_matrix:
-    """Bring raw counts to log1p of counts per 10,000 molecules.
+    """Bring raw counts to log1p of counts per 10,000.
 
     Parameters
     ----------
     counts
-        Molecules, (n, G), sparse.
+        Counts, (n, G), sparse.
     exposure
-        Molecules that each location is divided by, (n,). Where genes are held out this is the total over
+        Total counts that each location is divided by, (n,). Where genes are held out this is the total over
         the measured genes alone. A location without exposure gives a row of zeros.
 
     Returns
@@ -54,8 +54,8 @@ def column_chunks(n_rows: int, n_columns: int, limit: int = _CHUNK_BYTES) -> Ite
         yield np.arange(start, min(start + width, n_columns))
 
 
-def check_molecules(counts: sparse.spmatrix, where: str) -> None:
-    """Refuse values that cannot be numbers of molecules.
+def check_counts(counts: sparse.spmatrix, where: str) -> None:
+    """Refuse values that cannot be counts.
 
     Raises
     ------
@@ -66,5 +66,5 @@ def check_molecules(counts: sparse.spmatrix, where: str) -> None:
     if not np.isfinite(data).all() or (data < 0).any() or (data != np.rint(data)).any():
         raise BadInputError(
             f"{where} does not hold raw counts: values must be whole and not negative",
-            hint="hold-outs thin and count molecules; give the raw counts, not normalised values",
+            hint="hold-outs require whole counts; give the raw counts, not normalised values",
         )

@@ -19,18 +19,18 @@ _IN_MEMORY = 256 << 20
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a method says.
+    """Prediction of one method.
 
     Attributes
     ----------
     method
-        Its name in the tables.
+        Name of the method in the tables.
     covered
-        Whether it says anything about each scored gene, bool (G,).
+        Whether the method predicts each scored gene, bool (G,).
     columns
         Positions among the scored genes (covered ones only) → log1p CP10k, float32 (n, len).
     rate
-        The same for the expected molecules of the hidden part, where the method has its own estimate.
+        The same for the expected counts of the hidden part, if the method estimates them.
     """
 
     method: str
@@ -45,19 +45,19 @@ class GatheredColumns:
     Parameters
     ----------
     file, layer
-        Where to read.
+        File and layer to read.
     match
-        Which rows of the file speak for which location of the truth.
+        Matched locations of truth and file.
     columns
-        Position of each scored gene in the file, −1 where it does not hold it, (G,).
+        Position of each scored gene in the file, −1 where it is missing, (G,).
     scale
         ``"log1p"``, ``"counts"``, ``"per_exposure"`` (counts at the exposure that the file states) or ``"linear"``
         (read as it is).
     exposure
-        counts: molecules that each matched location is divided by, (m,); None to take the file's own totals
+        counts: total counts that each matched location is divided by, (m,); None to take the file's own totals
         over its measured genes.
     scratch
-        Folder for what does not fit into memory.
+        Folder for columns that do not fit into memory.
     """
 
     def __init__(
@@ -70,9 +70,9 @@ class GatheredColumns:
         scratch: Path,
         exposure: np.ndarray | None = None,
     ) -> None:
-        self._place = np.full(len(columns), -1)
+        self._position = np.full(len(columns), -1)
         held = np.flatnonzero(columns >= 0)
-        self._place[held] = np.arange(len(held))
+        self._position[held] = np.arange(len(held))
         shape = (len(held), len(match.truth_rows))
         if 4 * shape[0] * shape[1] > _IN_MEMORY:
             self._values = np.memmap(scratch / f"{layer}.{scale}.f32", dtype=np.float32, mode="w+", shape=shape)
@@ -98,7 +98,7 @@ class GatheredColumns:
             own = file.exposure()[rows]
         elif scale == "counts" and exposure is None:
             own = file.totals(layer, rows)
-        # A mean over locations is one of molecules, not of logarithms; a lone partner needs neither way.
+        # A mean over locations is a mean of counts, not of logarithms; a single partner needs no mean.
         averaged = not match.one_to_one and scale == "log1p"
         for where, values in file.blocks(layer, rows, columns):
             if not np.isfinite(values).all():
@@ -110,7 +110,7 @@ class GatheredColumns:
             if scale == "counts" and (values < 0).any():
                 raise BadInputError(
                     f"{file.path}: {layer} was taken for counts and holds negative values",
-                    hint="say --scale log1p if it is on a log scale",
+                    hint="give --scale log1p if it is on a log scale",
                 )
             pairs = order[ends[where[0]] : ends[where[-1] + 1]]
             target = match.pair_truth[pairs]
@@ -139,4 +139,4 @@ class GatheredColumns:
 
     def __call__(self, genes: np.ndarray) -> np.ndarray:
         """Values of some scored genes, float32 (m, len(genes))."""
-        return np.ascontiguousarray(self._values[self._place[genes]].T)
+        return np.ascontiguousarray(self._values[self._position[genes]].T)

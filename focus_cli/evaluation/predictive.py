@@ -1,13 +1,13 @@
-r"""Does an estimate know how far it is off? Asked of counts, through the distribution that it predicts for them.
+r"""Calibration of an estimate, measured on counts through the distribution that it predicts for them.
 
-A count out of :math:`E` molecules of a share :math:`s \pm \sigma` is negative binomial
-(`focus_cli.core.statistics.predictive`). Coverage of central intervals is read off the randomised probability integral
-transform, so an interval of 80 % must hold 80 % of the counts, however few molecules they are.
+A count at total :math:`E` and share :math:`s \pm \sigma` is negative binomial
+(`focus_cli.core.statistics.predictive`). Coverage of central intervals is computed from the randomised probability
+integral transform, so an interval of 80 % must contain 80 % of the counts, however small they are.
 
-Of a count that is expected to be far below one this says little: noise of counting is nearly all of it, whatever
-:math:`\sigma` is. So coverage is stated by the size of the expected count, beside that of a Poisson of the same mean.
-And
-:math:`\sqrt{\sum w ((y-\mu)^2 - y) / \sum w E^2 \sigma^2}` is the true error of the shares over the stated one:
+For expected counts far below one this is hardly informative, because counting noise dominates whatever :math:`\sigma`
+is. Coverage is therefore given by expected count, together with that of a Poisson distribution of the same mean. The
+ratio
+:math:`\sqrt{\sum w ((y-\mu)^2 - y) / \sum w E^2 \sigma^2}` is the true over the stated error of the shares:
 :math:`(y-\mu)^2 - y` has the expectation :math:`(\lambda-\mu)^2` for a Poisson count of any mean :math:`\lambda`.
 """
 
@@ -46,21 +46,21 @@ STRATA_COLUMNS = (
 
 
 def draw_pairs(truth: Truth, stated: StatedShares, genes: np.ndarray, seed: int) -> tuple[PredictedCounts, np.ndarray]:
-    """Put what was predicted beside what was counted.
+    """Pair predicted and observed counts.
 
     Parameters
     ----------
     truth
-        Of kind ``counts``; its exposure says how many molecules each count is out of.
+        Truth of kind ``counts``, with the total of each location as its exposure.
     stated
-        What was predicted.
+        Predicted shares and their errors.
     genes
         Positions among the scored genes; at most `MAX_PAIRS` of their pairs are drawn.
 
     Returns
     -------
     pairs, exposure
-        The molecules that each count is out of go along.
+        The totals of the locations are returned with them.
     """
     size = truth.n * len(genes)
     drawn = np.arange(size)
@@ -116,10 +116,10 @@ def describe(
 
 
 def error_ratio(pairs: PredictedCounts) -> float:
-    """Root of the true squared error of shares over the stated one: 1 is right, above 1 too sure of itself.
+    """Root of the true squared error of shares over the stated one: 1 is calibrated, above 1 overconfident.
 
     Pairs are weighed by the inverse of the variance of their count. Noise of counting is taken out, so the ratio may
-    come out as 0 where hardly any error can be seen; NaN where none is stated.
+    are 0 where hardly any error is visible, and NaN where none is stated.
     """
     stated = pairs.mean**2 * (1 / pairs.shape + pairs.level_sd**2)
     weight = 1 / (pairs.mean + stated)
@@ -145,7 +145,7 @@ def interval_width(pairs: PredictedCounts, exposure: np.ndarray, level: float) -
 
 
 def crps(pairs: PredictedCounts, seed: int) -> np.ndarray:
-    """Continuous ranked probability score of each pair, in molecules; the less, the better.
+    """Continuous ranked probability score of each pair, in counts; lower is better.
 
     Σ_k (F(k) − 1{y ≤ k})², summed up to a count beyond which less than 1e-6 is expected; where the level is not known,
     E|X − y| − ½ E|X − X′| over 256 draws.
@@ -198,5 +198,5 @@ def _drawn(pairs: PredictedCounts, rng: np.random.Generator) -> np.ndarray:
     draws = np.sort(rng.poisson(rate), axis=1).astype(np.float64)
     # E|X − X′| of sorted draws, without counting a draw against itself.
     rank = 2 * np.arange(_DRAWS) - _DRAWS + 1
-    apart = 2 * (draws @ rank) / (_DRAWS * (_DRAWS - 1))
-    return np.abs(draws - pairs.count[:, None]).mean(axis=1) - apart / 2
+    spread = 2 * (draws @ rank) / (_DRAWS * (_DRAWS - 1))
+    return np.abs(draws - pairs.count[:, None]).mean(axis=1) - spread / 2

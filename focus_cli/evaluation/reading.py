@@ -30,7 +30,7 @@ class EstimateFile:
     xy_um
         Positions in µm (n, 2), or None.
     measured
-        ``var["measured"]`` as bool (g,); all True where the file does not say.
+        ``var["measured"]`` as bool (g,); all True if the file has no such column.
     var
         The table of genes.
     uns
@@ -72,7 +72,7 @@ class EstimateFile:
         self.uns: dict[str, Any] = found if isinstance(found, dict) else {}
 
     def exposure(self) -> np.ndarray | None:
-        """Molecules at which the file states its mean counts, (n,); None where it does not say."""
+        """Total counts at which the file states its mean counts, (n,); None if not stated."""
         obs = self._file["obs"]
         return np.asarray(obs[keys.EXPOSURE], dtype=np.float64) if keys.EXPOSURE in obs else None
 
@@ -136,9 +136,9 @@ class EstimateFile:
                 yield np.arange(first, last), np.asarray(values, dtype=np.float32)[:, back]
 
     def looks_like(self, layer: str) -> str:
-        """Tell the scale of a layer from its first rows: ``"log1p"`` or ``"counts"``.
+        """Infer the scale of a layer from its first rows: ``"log1p"`` or ``"counts"``.
 
-        A file of FOCUS and whole numbers leave no doubt; otherwise values above 15 cannot be logarithms.
+        The scale is certain for files of FOCUS and whole numbers; otherwise values above 15 cannot be logarithms.
         """
         if self.by_focus and layer == "X":
             return "log1p"
@@ -163,7 +163,7 @@ class EstimateFile:
 
 
 def _rows_per_block(matrix: Any, n_columns: int) -> int:
-    """Rows whose block stays small, in whole chunks of the file so that none is unpacked twice."""
+    """Runs of rows of limited size, in whole chunks of the file so that none is decompressed twice."""
     width = matrix.shape[1]
     step = max(1, _BLOCK_BYTES // (8 * max(1, width)))
     chunks = getattr(matrix, "chunks", None)
@@ -176,7 +176,7 @@ def _dense_block(matrix: h5py.Dataset, rows: np.ndarray, columns: np.ndarray) ->
     first, last = int(rows[0]), int(rows[-1]) + 1
     width = matrix.chunks[1] if matrix.chunks else matrix.shape[1]
     out = np.empty((len(rows), len(columns)), dtype=np.float32)
-    # One read per chunk column that holds a wanted gene: the others are never unpacked.
+    # One read per chunk column with a requested gene: the others are not decompressed.
     for chunk in np.unique(columns // width):
         here = np.flatnonzero(columns // width == chunk)
         low, high = int(columns[here[0]]), int(columns[here[-1]]) + 1

@@ -9,8 +9,8 @@ import numpy as np
 from focus_cli.core import keys
 from focus_cli.core.statistics.resampling import block_draws, interval
 from focus_cli.evaluation import metrics
-from focus_cli.evaluation.bootstrap import mean_pearson_draws
 from focus_cli.evaluation.ceiling import noise_ceiling
+from focus_cli.evaluation.metrics import mean_pearson_draws
 from focus_cli.evaluation.normalise import column_chunks
 from focus_cli.evaluation.prediction import Prediction
 from focus_cli.evaluation.space import morans_i, neighbour_weights, spatial_blocks
@@ -30,7 +30,7 @@ class MethodScores:
     method
         Its name.
     covered
-        Whether it says anything about each scored gene, bool (G,).
+        Whether the method predicts each scored gene, bool (G,).
     per_gene
         Metric → float64 (G,), NaN where undefined.
     moments
@@ -104,7 +104,7 @@ class Scorer:
             per_gene["rmse"][genes] = metrics.rmse(total)
             per_gene["ssim_global"][genes] = metrics.ssim_global(total, self.largest[genes])
             per_gene["spearman"][genes] = metrics.spearman(y[self.subset], x[self.subset])
-            # A prediction below zero is no proportion: there it says "none".
+            # A prediction below zero is not a proportion; it is set to zero.
             per_gene["jsd"][genes] = metrics.jensen_shannon(np.expm1(y), np.expm1(np.maximum(x, 0)))
             per_gene["moran"][genes] = morans_i(x, self.weights)
             if likelihood:
@@ -117,7 +117,7 @@ class Scorer:
         return scores
 
     def _exposure_of_hidden(self) -> np.ndarray | None:
-        """Expected molecules of the hidden part of each location, from the visible part alone; (n,)."""
+        """Expected counts of the hidden part of each location, from the visible part alone; (n,)."""
         truth = self.truth
         if truth.task != "denoise" or truth.visible is None or not truth.visible_fraction:
             return None
@@ -134,7 +134,7 @@ class Scorer:
     def summarise(self, scores: MethodScores, group: str) -> dict[str, float | int | str] | None:
         """One row of the table: a method on a group of genes; None if it covers none of them.
 
-        Genes whose truth is flat are left out for all methods alike. Otherwise an undefined correlation (the
+        Genes whose truth is flat are excluded for all methods. Otherwise an undefined correlation (the
         prediction is flat, or there is none) counts as 0 in the means and quartiles, and is counted.
         """
         genes = self.truth.groups[group]
@@ -173,8 +173,8 @@ class Scorer:
         }
         if "poisson_ll" in scores.per_gene:
             held = scored[scores.covered[scored]]
-            molecules = float(self.truth.counts[:, held].sum())
-            row["poisson_ll_per_umi"] = _ratio(scores.per_gene["poisson_ll"][held].sum(), molecules)
+            counts = float(self.truth.counts[:, held].sum())
+            row["poisson_ll_per_umi"] = _ratio(scores.per_gene["poisson_ll"][held].sum(), counts)
         return row
 
     def difference(self, ours: MethodScores, other: MethodScores, group: str) -> dict[str, float]:
@@ -187,7 +187,7 @@ class Scorer:
         ]
         first, second = (mean_pearson_draws(scores.moments, self.draws, genes) for scores in (ours, other))
         low, high = interval(first - second)
-        # Where the other's mean is zero or below, no ratio says anything.
+        # The ratio is undefined where the other's mean is zero or below.
         ratios = np.divide(first, second, out=np.full_like(first, np.nan), where=second > 0)
         ratio_low, ratio_high = interval(ratios)
         return {

@@ -22,7 +22,7 @@ def neighbour_weights(xy_um: np.ndarray, k: int = 6) -> sparse.csr_matrix:
     if k < 1:
         return sparse.csr_matrix((n, n))
     _, index = cKDTree(xy_um).query(xy_um, k=k + 1)
-    # A location may not come first among locations at the same place: it is struck out by its number.
+    # A location may not be first among locations at the same position: it is removed by its index.
     others = index != np.arange(n)[:, None]
     others[others.all(axis=1), -1] = False
     rows = np.repeat(np.arange(n), k)

@@ -1,4 +1,11 @@
-"""What an enhanced file states of shares: read back from its layers, which are on another scale."""
+"""Shares, errors and intervals stated by an enhanced file, and values at a given depth.
+
+The mean of log1p of counts per 10,000 does not measure expression alone: for a rare gene it rises with the total counts
+of the location (see `focus_cli.core.statistics.lognorm`). A truth made of counts has this effect, and so have X of an
+enhanced file, which is stated at the depth of the location, and methods that regress on log-normalised counts. They are
+therefore scored together with the gene mean at the same depth, which contains depth alone, and with the expression
+without the depth.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +19,7 @@ import torch
 from focus_cli.core import keys
 from focus_cli.core.statistics.lognorm import LogNormReading
 from focus_cli.evaluation.matching import Match
+from focus_cli.evaluation.normalise import column_chunks
 from focus_cli.evaluation.prediction import GatheredColumns
 from focus_cli.evaluation.reading import EstimateFile
 
@@ -20,7 +28,7 @@ Columns = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class StatedShares:
-    """Shares of the molecules and their standard deviations: positions among the scored genes → (n, len).
+    """Shares of the total counts and their standard deviations: positions among the scored genes → (n, len).
 
     `level_sd` (G) is the error of each gene's level, which is no part of `sd`.
     """
@@ -33,7 +41,7 @@ class StatedShares:
 def stated_shares(
     file: EstimateFile, match: Match, columns: np.ndarray, expression: Columns, depth: np.ndarray, scratch: Path
 ) -> StatedShares | None:
-    """Undo the reading at a depth; None where the file does not say how far it is off, or is finer than the truth.
+    """Shares and errors without the effect of depth; None if the file states no error or is finer than the truth.
 
     Parameters
     ----------
@@ -42,7 +50,7 @@ def stated_shares(
     expression
         log1p of 10⁴ times the share.
     depth
-        Molecules at which the file states its layers, (n,).
+        Total counts at which the file states its layers, (n,).
     """
     if keys.STD not in file.layers or not match.one_to_one:
         return None
@@ -63,3 +71,41 @@ def stated_shares(
         return np.sqrt(np.maximum(both**2 - (s * level_sd[genes]) ** 2, 0))
 
     return StatedShares(share, sd, level_sd)
+
+
+def read_at_depth(expression: Columns, depth: np.ndarray, *, flat: bool = False) -> Columns:
+    """Turn columns of expression (log1p of 10⁴ times the share) into the mean of measurements at `depth`.
+
+    With `flat`, every location gets the gene's mean share, so that only the depth differs.
+    """
+    reading = LogNormReading(depth)
+
+    def read(genes: np.ndarray) -> np.ndarray:
+        share = np.expm1(expression(genes)) / keys.TARGET_SUM
+        if flat:
+            share = np.broadcast_to(share.mean(axis=0), share.shape)
+        return reading(torch.from_numpy(np.ascontiguousarray(share, np.float32))).numpy()
+
+    return read
+
+
+def coverage(n: int, truth: Columns, interval: tuple[Columns, Columns], genes: np.ndarray) -> tuple[float, float]:
+    """Share of (location, gene) pairs whose truth lies within the interval, and the interval's mean width.
+
+    Parameters
+    ----------
+    n
+        Number of locations.
+    truth, interval
+        Positions among the scored genes → the truth without noise, and the interval's ends, on one scale, (n, len).
+    genes
+        Positions among the scored genes.
+    """
+    inside, width = 0, 0.0
+    for chunk in column_chunks(n, len(genes)):
+        here = genes[chunk]
+        values, bottom, top = truth(here), interval[0](here), interval[1](here)
+        inside += int(((bottom <= values) & (values <= top)).sum())
+        width += float((top - bottom).sum(dtype=np.float64))
+    pairs = n * len(genes)
+    return inside / pairs, width / pairs

@@ -63,7 +63,7 @@ def write_tsv(path: Path, rows: Iterable[Mapping[str, Any]], columns: Iterable[s
 
 
 def is_ours(method: str) -> bool:
-    """Whether a method's name says FOCUS."""
+    """Whether a method's name is that of FOCUS."""
     return method.lower().startswith("focus")
 
 

@@ -1,4 +1,4 @@
-"""The truth file: counts that were hidden, or expectations that a simulator knows."""
+"""The truth file: held-out counts, or expectations of a simulator."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 UNS_TRUTH = "focus_truth"
-EXPOSURE = "exposure"  # molecules that a location's truth is divided by
-VISIBLE = "visible_counts"  # molecules of the location that the method may see
+EXPOSURE = "exposure"  # total that the truth of a location is divided by
+VISIBLE = "visible_counts"  # visible total counts of the location
 TASKS = ("histology", "impute", "denoise", "refine")
 _SCALES = ("linear", "log1p_cp10k")
 
@@ -36,29 +36,29 @@ class Truth:
     task
         ``histology``, ``impute``, ``denoise``, ``refine``, or the name a simulator gives.
     kind
-        ``counts`` (molecules that were hidden) or ``expected`` (noise-free expectations).
+        ``counts`` (held-out counts) or ``expected`` (noise-free expectations).
     names, xy_um
         Locations, (n,) and (n, 2).
     genes
         Scored genes, (G,).
     var
-        Names of the scored genes in any other system the file knows, one row for each.
+        Names of the scored genes in the other naming systems of the file, one row per gene.
     groups
         Name of a group of genes → their positions in `genes`.
     counts
-        Hidden molecules of the scored genes, CSR (n, G); None for ``expected``.
+        Hidden counts of the scored genes, CSR (n, G); None for ``expected``.
     exposure
-        Molecules that each location is divided by, (n,); ones for ``expected``.
+        Total counts that each location is divided by, (n,); ones for ``expected``.
     values
         log1p CP10k of the scored genes: CSC (n, G), or dense for ``expected``.
     inside
         Whether `exposure` counts the scored genes too.
     visible
-        Molecules of each location that the method may see, (n,); only for ``denoise``.
+        Visible total counts of each location, (n,); only for ``denoise``.
     visible_fraction
-        Probability with which a molecule was left visible; only for ``denoise``.
+        Probability with which a count was left visible; only for ``denoise``.
     info
-        The whole of ``uns["focus_truth"]``, JSON-safe.
+        Content of ``uns["focus_truth"]``, JSON-safe.
     """
 
     task: str
@@ -130,15 +130,15 @@ def make_truth(
     Parameters
     ----------
     counts
-        Hidden molecules, CSR (n, genes of `source`).
+        Hidden counts, CSR (n, genes of `source`).
     source
         Gives obs, var and positions; nothing else of it is copied.
     genes
         The scored genes.
     rule
-        How they were chosen, in words.
+        Description of how they were selected.
     exposure
-        Molecules that each location is divided by, (n,). Locations without any are left out: they have no
+        Total counts that each location is divided by, (n,). Locations without any are left out: they have no
         CP10k; how many is written down.
     exposure_of
         ``"all genes"`` or ``"measured genes"``.
@@ -261,7 +261,7 @@ def _from_expected(path: Path, adata: AnnData, info: dict[str, Any]) -> Truth:
         total = np.asarray(adata.X[:, measured].sum(axis=1), dtype=np.float64).ravel()
         usable = total > 0  # nothing is expected there: no CP10k
         if not usable.any():
-            raise BadInputError(f"{path} expects nothing of any measured gene")
+            raise BadInputError(f"{path} has no expected counts of any measured gene")
         values = np.log1p(values[usable] * (keys.TARGET_SUM / total[usable])[:, None]).astype(np.float32)
         info["n_without_exposure"] = int((~usable).sum())
     known = measured[columns]

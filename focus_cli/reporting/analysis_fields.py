@@ -10,34 +10,34 @@ KINDS = {
     "embedding": "representations of locations, made by focus embed",
     "domains": "spatial domains, made by focus domains",
     "celltypes": "cell types of locations, made by focus celltypes",
-    "patterns": "genes that depend on the place, and niches, made by focus patterns",
-    "interactions": "ligands and receptors side by side, made by focus interactions",
+    "patterns": "spatially variable genes, and niches, made by focus patterns",
+    "interactions": "co-localised ligands and receptors, made by focus interactions",
     "annotation": "classes of locations, made by focus annotate apply",
-    "outcome": "what a model of an outcome looked at, made by focus outcome apply",
-    "why": "where estimates come from, made by focus why",
+    "outcome": "attention of an outcome model, made by focus outcome apply",
+    "why": "attribution of estimates to their sources, made by focus why",
 }
 USE = {
-    "domains": "A domain is a group of alike locations; whether it is a structure of the tissue is for the H&E to say.",
-    "celltypes": "Proportions are estimates: mind the interval, and the types that the reference lacks.",
-    "patterns": "p and q test the molecules that were counted; a test on estimates as if they were data is not valid.",
-    "interactions": "A pair side by side is a candidate, no evidence of signalling.",
-    "annotation": "The classifier is no diagnosis; where it abstains the tissue is unlike its training.",
+    "domains": "A domain is a group of similar locations. Check on the H&E whether it is a structure of the tissue.",
+    "celltypes": "Proportions are estimates: consider the intervals, and types that the reference lacks.",
+    "patterns": "p and q test the raw counts; tests that treat estimates as data are not valid.",
+    "interactions": "A co-localised pair is a candidate; it is not evidence of signalling.",
+    "annotation": "Annotations are not a diagnosis. The classifier abstains on tissue unlike its training data.",
     "outcome": "For research only: not a medical device.",
-    "why": "The parts say what moved this estimate of this model, not what causes the expression in the tissue.",
+    "why": "The parts explain this estimate of this model, not the causes of expression in the tissue.",
     "embedding": "Compare files of the same uns['focus']['space'] only.",
 }
 # (unit, meaning)
 FIELDS: dict[str, dict[str, tuple[str, str]]] = {
     "embedding": {
         f"obsm/{keys.LOCATION}": ("", "representation of the location itself"),
-        f"obsm/{keys.NEIGHBOURHOOD}": ("", "representation of what lies around the location"),
-        f"uns/{keys.UNS_SLIDE}": ("", "representation of the whole slide: one vector"),
+        f"obsm/{keys.NEIGHBOURHOOD}": ("", "representation of the surroundings of the location"),
+        f"uns/{keys.UNS_SLIDE}": ("", "representation of the slide: one vector"),
     },
     "domains": {
         "obs/domain": ("", "spatial domain; one name in all samples that were grouped together"),
-        "obs/domain_confidence": ("0 to 1", "how sure the domain of the location is"),
-        "obs/domain_boundary": ("true or false", "whether the location lies on the border of its domain"),
-        "obs/domain_boundary_confidence": ("0 to 1", "how sure that is"),
+        "obs/domain_confidence": ("0 to 1", "confidence of the domain of the location"),
+        "obs/domain_boundary": ("true or false", "whether the location is on the border of its domain"),
+        "obs/domain_boundary_confidence": ("0 to 1", "confidence of the border"),
         "obsm/domain_probability": ("fraction", "probability of each domain; rows sum to 1"),
     },
     "celltypes": {
@@ -45,56 +45,62 @@ FIELDS: dict[str, dict[str, tuple[str, str]]] = {
         f"obsm/{keys.TYPES}_low": ("fraction", "lower end of the share's interval"),
         f"obsm/{keys.TYPES}_high": ("fraction", "upper end of the share's interval"),
         "obs/cell_type": ("", "the type with the largest share"),
-        "obs/cell_type_confidence": ("0 to 1", "how sure that type is"),
-        "obs/cell_type_misfit": ("ratio", "how far the counts are from any mixture of the types, in units of chance"),
+        "obs/cell_type_confidence": ("0 to 1", "confidence of that type"),
+        "obs/cell_type_misfit": (
+            "ratio",
+            "deviation of the counts from every mixture of the types, relative to chance",
+        ),
     },
     "patterns": {
-        "obs/niche": ("", "niche: locations whose surroundings hold alike cell types or expression"),
-        "var/total_counts": ("molecules", "molecules of the gene in the sample"),
-        "var/locations": ("", "locations that hold it"),
+        "obs/niche": ("", "niche: locations whose surroundings have similar cell types or expression"),
+        "var/total_counts": ("counts", "total counts of the gene in the sample"),
+        "var/locations": ("", "number of locations with counts of the gene"),
         "var/dispersion": ("ratio", "variance of the counts beyond chance"),
-        "var/statistic": ("", "how far the counts depend on the place"),
-        "var/statistic_estimates": ("", "how far held-out counts follow the estimate"),
+        "var/statistic": ("", "statistic of the test that counts depend on position"),
+        "var/statistic_estimates": ("", "statistic of the test that held-out counts follow the estimate"),
     },
     "interactions": {
         "X": ("see scale above", "local score of the pair"),
         "var/ligand": ("", "genes of the ligand"),
         "var/receptor": ("", "genes of the receptor"),
-        "var/pathway": ("", "pathway, as the table of pairs gives it"),
-        "var/category": ("", "category, as the table of pairs gives it"),
-        "var/total_counts": ("molecules", "molecules of the rarest part of the pair in the sample"),
+        "var/pathway": ("", "pathway, from the table of pairs"),
+        "var/category": ("", "category, from the table of pairs"),
+        "var/total_counts": ("counts", "total counts of the rarest subunit of the pair in the sample"),
         "var/one_gene": ("true or false", "whether ligand and receptor share a gene; such a pair is not tested"),
-        "var/statistic_estimates": ("", "how far what the state of the tissue explains of both lies side by side"),
-        "var/statistic": ("", "how far ligand and receptor lie side by side"),
+        "var/statistic_estimates": ("", "co-localisation of the parts of both that the tissue state predicts"),
+        "var/statistic": ("", "co-localisation of ligand and receptor"),
     },
     "annotation": {
-        "obs/annotation": ("", "the likeliest class"),
+        "obs/annotation": ("", "the most probable class"),
         "obs/annotation_confidence": ("0 to 1", "its calibrated probability"),
-        "obs/annotation_abstain": ("true or false", "true where the location is unlike the training: do not read it"),
-        "obs/annotation_ood_score": ("ratio", "distance to the training; above 1 the classifier abstains"),
+        "obs/annotation_abstain": (
+            "true or false",
+            "true where the location differs from the training data; do not use its annotation",
+        ),
+        "obs/annotation_ood_score": ("ratio", "distance to the training data; above 1 the classifier abstains"),
         f"obsm/{keys.ANNOTATION_PROBABILITY}": ("fraction", "calibrated probability of each class; rows sum to 1"),
     },
     "outcome": {
-        "obs/attention": ("fraction", "how much of the slide's score the model takes from here; sums to 1"),
-        "obs/contribution": ("", "what the location adds to the slide's score"),
+        "obs/attention": ("fraction", "attention weight of the location; sums to 1"),
+        "obs/contribution": ("", "contribution of the location to the slide's score"),
     },
     "why": {
-        "X": ("log2", "the estimate over the gene's level: the sum of the layers"),
-        "obsm/why_neighbours": ("log2", "what each location added to single values, column by column"),
-        "uns/focus_why": ("log2", "what single values are made of: gene, location, signal, part, contribution"),
-        "var/level": ("", "the gene's level, which the estimate is stated over"),
+        "X": ("log2", "the estimate relative to the gene's level: the sum of the layers"),
+        "obsm/why_neighbours": ("log2", "contribution of each location to single values, one column per value"),
+        "uns/focus_why": ("log2", "parts of single values: gene, location, signal, part, contribution"),
+        "var/level": ("", "level of the gene, to which the estimate is relative"),
         "var/level_sd": ("log", "standard deviation of the log of the level"),
-        "var/vector": ("", "what the gene's loadings rest on"),
+        "var/vector": ("", "source of the gene's loadings"),
     },
 }
 _ANY = {
-    "var/measured": ("true or false", "false for what is not on the panel"),
-    "var/reliability": ("0 to 1", "how far the estimate of the gene can be trusted"),
-    "var/p": ("", "p-value of the test that holds its level"),
+    "var/measured": ("true or false", "false for genes outside the panel"),
+    "var/reliability": ("0 to 1", "reliability of the estimate of the gene"),
+    "var/p": ("", "p-value of the test that controls the false positive rate"),
     "var/q": ("", "the same, corrected for the number of tests (Benjamini and Hochberg)"),
-    "var/p_counts": ("", "p-value of the counted molecules alone"),
+    "var/p_counts": ("", "p-value of the raw counts alone"),
     "var/q_counts": ("", "the same, corrected for the number of tests"),
-    "var/p_estimates": ("", "p-value of held-out molecules against the estimate"),
+    "var/p_estimates": ("", "p-value of held-out counts against the estimate"),
     "var/q_estimates": ("", "the same, corrected for the number of tests"),
 }
 _DRAW = re.compile(rf"obsm/({keys.LOCATION}|{keys.NEIGHBOURHOOD})_sample_(\d+)")
@@ -102,26 +108,26 @@ _SIZE = re.compile(r"var/mean_size_(\w+)")
 
 
 def analysis_field(kind: str, place: str) -> tuple[str, str] | None:
-    """Unit and meaning of a field of an analysis result; None where it is a field of every file, or not known."""
+    """Unit and meaning of a field of an analysis result; None if every file has it or it is unknown."""
     if found := FIELDS.get(kind, {}).get(place):
         return found
     if match := _DRAW.fullmatch(place):
-        return "", f"draw {match[2]} of it from the posterior"
+        return "", f"posterior draw {match[2]} of the representation"
     if kind == "why" and place.startswith("layers/"):
-        return "log2", f"what came from: {place[7:].replace('_', ' ')}"
+        return "log2", f"contribution of: {place[7:].replace('_', ' ')}"
     if kind == "why" and (match := _SIZE.fullmatch(place)):
-        return "log2", f"mean size of what came from: {match[1].replace('_', ' ')}"
+        return "log2", f"mean absolute contribution of: {match[1].replace('_', ' ')}"
     return _ANY.get(place) if kind in ("patterns", "interactions", "why") else None
 
 
 def joined_field(place: str) -> tuple[str, str] | None:
     """Unit and meaning of a field of an analysis result that was joined to an enhanced file by ``focus export``.
 
-    Where two names were alike, the kind of the analysis result stands before the name.
+    Where a name was taken, the kind of the analysis result is put before it.
     """
     group, _, name = place.partition("/")
     if place == "uns/focus_analyses":
-        return "", "provenance of what focus export has joined to the file"
+        return "", "provenance of the analysis results that focus export joined to the file"
     if group == "uns" and name in KINDS:
         return "", f"table of {KINDS[name].split(', made by ')[1]}"
     for kind in KINDS:

@@ -1,7 +1,7 @@
-"""Where the inputs of a file lie today, whether they are what they were, and what made them in turn.
+"""Inputs of a file: where they are, whether they have changed, and their own provenance.
 
-Records hold names, sizes and hashes and no paths, so that a study can be moved. An input is looked for among the inputs
-of the job that made the file, where a record of it is left, then beside the file and in the folders above it.
+Records contain names, sizes and hashes but no paths, so that a study can be moved. An input is searched among the
+inputs of the job that made the file, if that job is recorded, then next to the file and in the folders above it.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from focus_cli.reporting.records import record_of
 
 AGREES, SIZE_AGREES, DIFFERS, ABSENT, UNKNOWN = "agrees", "same size", "differs", "not found", "not recorded"
 _DEPTH = 8
-_UP = 3  # folders above a file in which its inputs are looked for
-_WIDE = 4000  # folders in one that are looked into
+_UP = 3  # folders above a file in which its inputs are searched
+_WIDE = 4000  # folders in one that are searched
 _STAMP = Path(".snakemake_timestamp")
-# A folder of this role holds this file; a folder of the same name that does not is another thing.
+# A folder of this role contains this file; a folder of the same name without it is something else.
 _SIGNS = {"sample": keys.SAMPLE_JSON, "model": keys.MODEL_JSON, "prior": keys.PRIOR_JSON}
 
 
@@ -42,7 +42,7 @@ class Ancestry:
         self._inputs_of_job = inputs_of_job
         self._sizes: dict[Path, int] = {}
         self._digests: dict[Path, set[str]] = {}
-        self._told: set[Path] = set()
+        self._listed: set[Path] = set()
 
     def upstream(self, path: Path, record: dict[str, Any], depth: int = 0) -> list[dict[str, Any]]:
         """One entry for each input of `path`.
@@ -50,22 +50,22 @@ class Ancestry:
         Returns
         -------
         list
-            ``role``, ``name``, ``bytes``, ``sha256`` as recorded; ``path`` where it lies (None: not found); ``state``:
+            ``role``, ``name``, ``bytes``, ``sha256`` as recorded; ``path`` where it is (None: not found); ``state``:
             ``agrees`` (hash), ``same size``, ``differs``, ``not found``, or ``not recorded`` for an input of which no
-            hash was kept; ``made_by`` (command, version, seed) and ``upstream`` of the input itself. What stands in
-            the tree already is not followed again: it has ``told`` in place of ``upstream``.
+            hash was kept; ``made_by`` (command, version, seed) and ``upstream`` of the input itself. An input
+            that is already in the tree is not followed again: it has ``repeated`` instead of ``upstream``.
         """
         path = Path(os.path.realpath(path))
         of_job = [Path(os.path.realpath(p)) for p in self._inputs_of_job(path)]
-        told = mapping(record.get("inputs"))
-        if told:
-            return [self._entry(path, role, mapping(one), of_job, depth) for role, one in sorted(told.items())]
-        # Tables and pages carry no record: what their job read is all that is known.
+        recorded = mapping(record.get("inputs"))
+        if recorded:
+            return [self._entry(path, role, mapping(one), of_job, depth) for role, one in sorted(recorded.items())]
+        # Tables and pages have no record: only the inputs of their job are known.
         return [self._describe({"role": "input", "name": p.name}, p, depth) for p in of_job]
 
-    def _entry(self, path: Path, role: str, told: dict[str, Any], of_job: list[Path], depth: int) -> dict[str, Any]:
-        entry = {"role": role, **{key: told[key] for key in ("name", "bytes", "sha256") if key in told}}
-        found = self._find(path, role, str(told.get("name", "")), told.get("bytes"), of_job)
+    def _entry(self, path: Path, role: str, recorded: dict[str, Any], of_job: list[Path], depth: int) -> dict[str, Any]:
+        entry = {"role": role, **{key: recorded[key] for key in ("name", "bytes", "sha256") if key in recorded}}
+        found = self._find(path, role, str(recorded.get("name", "")), recorded.get("bytes"), of_job)
         return self._describe(entry, found, depth)
 
     def _describe(self, entry: dict[str, Any], found: Path | None, depth: int) -> dict[str, Any]:
@@ -79,9 +79,9 @@ class Ancestry:
         whole = _whole(found)
         if not record:
             return entry
-        if whole in self._told:
-            return entry | {"told": True}
-        self._told.add(whole)
+        if whole in self._listed:
+            return entry | {"repeated": True}
+        self._listed.add(whole)
         inputs = self.upstream(whole, record, depth + 1)
         return entry | ({"upstream": inputs} if inputs else {})
 
@@ -118,14 +118,14 @@ class Ancestry:
                 if self._size(candidate) == size:
                     return candidate
             others = others or fitting
-        # Found, and no longer what it was: taken for it only where nothing else can have been meant.
+        # Found with another size: accepted only if there is no other candidate.
         if named:
             return named[0] if len(named) == 1 and named[0].exists() else None
         return others[0] if len(others) == 1 else None
 
 
 def _with_and_without_stamp(hashes: dict[Path, str]) -> set[str]:
-    """Snakemake stamps the folders that its rules make; a record may be older or younger than the stamp."""
+    """Hashes with and without Snakemake's time stamp, which may be older or newer than the record."""
     files = {name: digest for name, digest in hashes.items() if name != _STAMP}
     return {folder_digest(hashes), folder_digest(files), folder_digest(files | {_STAMP: hash_text("")})}
 
@@ -139,7 +139,7 @@ def _may_be(path: Path, sign: str | None) -> bool:
 
 
 def _levels(path: Path, name: str, of_job: Sequence[Path]) -> Iterator[list[Path]]:
-    """Where a file or folder called `name` may lie, the likeliest first, in groups that are equally likely."""
+    """Candidate paths of a file or folder called `name`, the most probable first, in groups of equal probability."""
     yield [source for source in of_job if source.name == name]
     folders = [source for source in of_job if source.is_dir()]
     yield [folder / name for folder in folders]

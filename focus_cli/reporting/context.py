@@ -1,4 +1,4 @@
-"""What a file says of itself: geometry, platform, alignment, cell states, warnings; gaps are tolerated."""
+"""Geometry, platform, alignment, cell states and warnings stored in a file; all may be missing."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from focus_cli.reporting.maps import Frame, crop_image, data_uri
 
 _TISSUE_SIDE = 1000
 _MANY = 20_000
-_FILLED = 0.94  # drawn size of a spot as a fraction of the pitch, so that patterns can be seen
+_FILLED = 0.94  # drawn size of a spot as a fraction of the pitch, so that patterns are visible
 _BINNED = ("visium_hd",)
 _NICE_UM = (10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
 
 
 @dataclass(frozen=True)
 class Fact:
-    """A number with its name and a small print."""
+    """A number with its name and a note."""
 
     name: str
     value: str
@@ -46,7 +46,7 @@ def number(value: Any) -> float | None:
 
 @dataclass(frozen=True)
 class Geometry:
-    """How locations lie on the slide and how they are drawn. Pixels are full-resolution pixels."""
+    """Positions of locations on the slide and how they are drawn. Pixels are full-resolution pixels."""
 
     frame: Frame
     side: int
@@ -54,7 +54,7 @@ class Geometry:
     shape: str
     footprint_um: float | None
     pitch_px: float
-    pitch_um: float | None  # as the platform has it, else as measured
+    pitch_um: float | None  # of the platform, else as measured
     drawn_px: float
     tissue: str  # data: address of the H&E, cut to the frame
 
@@ -66,7 +66,7 @@ class Geometry:
         mpp = mpp if mpp and mpp > 0 else None
         footprint = mapping(focus.get("footprint"))
         shape = str(footprint.get("shape", ""))
-        if not shape:  # a grid that fine is a grid of bins
+        if not shape:  # a grid this fine consists of bins
             bins = file.kind == "refined" or focus.get("platform") in _BINNED or len(file.xy) > _MANY
             shape = "square" if bins else "circle"
         size_um = number(footprint.get("size_um")) or number(focus.get("footprint_um"))
@@ -75,8 +75,8 @@ class Geometry:
         if size_um is None and mpp and (diameter := file.spot_diameter_px()):
             size_um = diameter * mpp
         pitch = location_pitch(file.xy)
-        told = number(footprint.get("pitch_um")) or number(focus.get("pitch_um"))
-        pitch_um = told if told and file.kind != "refined" else (pitch * mpp if mpp else None)
+        stated = number(footprint.get("pitch_um")) or number(focus.get("pitch_um"))
+        pitch_um = stated if stated and file.kind != "refined" else (pitch * mpp if mpp else None)
         square = shape == "square"
         drawn = pitch if square else _FILLED * pitch
         if frame is None:
@@ -109,7 +109,7 @@ class Geometry:
 
 
 def tissue_picture(file: SpatialFile, frame: Frame, side: int) -> np.ndarray | None:
-    """The H&E within a frame, uint8 RGB with its longer side in px; None where the file holds none of it."""
+    """The H&E within a frame, uint8 RGB with its longer side in px; None if the file has no image there."""
     for _, image, scale in file.images():
         cut = crop_image(image, scale, frame, side)
         if cut is not None:
@@ -118,7 +118,7 @@ def tissue_picture(file: SpatialFile, frame: Frame, side: int) -> np.ndarray | N
 
 
 def _measured_mpp(file: SpatialFile) -> float | None:
-    """µm per pixel from positions that are given in both."""
+    """µm per pixel from positions that are stored in both units."""
     um = file.obsm(keys.SPATIAL_UM)
     if um is None or np.shape(um)[0] != len(file.xy):
         return None
@@ -135,7 +135,7 @@ def footprint_words(geometry: Geometry) -> str:
 
 
 def platform_words(focus: dict[str, Any]) -> str:
-    """Name and version of the platform, empty where the file does not say."""
+    """Name and version of the platform, empty if not stated."""
     platform = focus.get("platform")
     if isinstance(platform, str):
         return TITLES.get(platform, platform)
@@ -145,7 +145,7 @@ def platform_words(focus: dict[str, Any]) -> str:
 
 
 def alignment_facts(focus: dict[str, Any]) -> list[Fact]:
-    """The figures of the alignment and orientation check, as the file carries them; tables are left out."""
+    """Values of the alignment and orientation check that the file stores; tables are left out."""
     facts = []
     for key in ("alignment", "orientation"):
         value = focus.get(key)
@@ -160,11 +160,11 @@ def alignment_facts(focus: dict[str, Any]) -> list[Fact]:
 
 
 def _shift_words(shift: dict[str, Any]) -> str:
-    """What the check of small shifts found."""
+    """Result of the check of small shifts."""
     if not shift.get("significant"):
-        return "none fits better"
+        return "no better fit"
     right, down = shift.get("best_um", (0, 0))
-    return f"fits better {right:g} µm to the right and {down:g} µm down"
+    return f"better fit {right:g} µm to the right and {down:g} µm down"
 
 
 def orientation_table(focus: dict[str, Any]) -> tuple[list[str], list[list[str]]] | None:
@@ -194,7 +194,7 @@ def _words(value: Any) -> str:
 
 
 def state_names(table: Any, focus: dict[str, Any]) -> list[str]:
-    """Names of the cell states: the columns of the table, else what ``uns["focus"]`` says, else numbers."""
+    """Names of the cell states: the columns of the table, else those in ``uns["focus"]``, else numbers."""
     width = np.asarray(table).shape[1]
     if hasattr(table, "columns"):
         return [str(c) for c in table.columns]
@@ -230,8 +230,8 @@ def by_type(names: list[str], shares: np.ndarray) -> tuple[list[str], np.ndarray
     return types, summed
 
 
-def told_warnings(focus: dict[str, Any]) -> list[str]:
-    """The warnings that a file carries."""
+def warnings_of(focus: dict[str, Any]) -> list[str]:
+    """Warnings stored in a file."""
     value = focus.get("warnings", [])
     if isinstance(value, str):
         return [value] if value else []

@@ -1,4 +1,4 @@
-"""What a single file of FOCUS is: reports, tables, lists; an AnnData is told by `explain_h5ad`."""
+"""Description of single files written by FOCUS: reports, tables, lists; for AnnData see `explain_h5ad`."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _COHORT = {"sample", "status", "rule", "log"}
 
 
 def explain_file(path: Path) -> dict[str, Any]:
-    """Say what a file is; see `explain`.
+    """Describe a file; see `explain`.
 
     Raises
     ------
     BadInputError
-        If it is none that FOCUS wrote by itself, or it is damaged.
+        If FOCUS did not write it as a separate file, or it is damaged.
     """
     refuse_part(path)
     if path.suffix in (".html", ".htm"):
@@ -32,38 +32,38 @@ def explain_file(path: Path) -> dict[str, Any]:
     if path.suffix == ".tsv":
         return _table(path)
     if path.suffix == ".parquet" and (record := nuclei_record(path)):
-        what = "nuclei of a slide, one a row, made by focus nuclei"
+        what = "nuclei of a slide, one per row, made by focus nuclei"
         return result(path, "nuclei", what, fields=column_fields(list(NUCLEI), NUCLEI), made_by=record)
     if path.name == GENES_TXT and (path.parent / TRUTH_H5AD).is_file():
         lines = sum(1 for line in read_text_bounded(path).splitlines() if line.strip())
-        what = "the genes that a hold-out is scored on, one a line"
+        what = "scored genes of a hold-out, one per line"
         record = record_of(path.parent / TRUTH_H5AD)
         return result(path, "genes of a hold-out", what, facts={"genes": lines}, made_by=record)
     if path.suffix == ".h5ad":
         return explain_h5ad(path)
-    raise BadInputError(f"{path} is no file that FOCUS wrote", hint=NOT_OURS)
+    raise BadInputError(f"{path} is not a file written by FOCUS", hint=NOT_OURS)
 
 
 def refuse_part(path: Path) -> None:
-    """Send the user to the folder that a file or a raster is a part of.
+    """Refuse a file or a raster that is part of a folder, naming the folder.
 
     Raises
     ------
     BadInputError
-        If `path` is such a part.
+        If `path` is part of a folder.
     """
     if path.name in FILES and any((path.parent / name).is_file() for name in DESCRIPTIONS):
-        raise BadInputError(f"{path} is a part of a folder of FOCUS", hint=f"focus explain {path.parent}")
+        raise BadInputError(f"{path} is part of a folder of FOCUS", hint=f"focus explain {path.parent}")
 
 
 def _page(path: Path) -> dict[str, Any]:
     record = page_record(path)
     if not record:
-        raise BadInputError(f"{path} is a page, but none that FOCUS wrote", hint=NOT_OURS)
+        raise BadInputError(f"{path} is a page that FOCUS did not write", hint=NOT_OURS)
     if record["command"] == "cohort":
-        return result(path, "cohort report", "one row for each sample of a run, failures included", made_by=record)
+        return result(path, "cohort report", "one row per sample of a run, including failures", made_by=record)
     shown = [f"focus {one.get('command', '?')}, FOCUS {one.get('focus_version', '?')}" for one in page_contents(path)]
-    what = "a report, made by focus report: one page, no network needed"
+    what = "a self-contained HTML report, made by focus report"
     return result(path, "report", what, facts={"shows": shown} if shown else {}, made_by=record)
 
 
@@ -73,12 +73,12 @@ def _table(path: Path) -> dict[str, Any]:
         rows = sum(1 for line in stream if line.strip()) - 1
     facts = {"rows": rows, "columns": len(columns)}
     if set(columns) >= _SCORES:
-        what = "scores of a run: one row for each fold, method and group of genes"
+        what = "scores of a run: one row per fold, method and group of genes"
         return result(path, "scores table", what, facts=facts, fields=column_fields(columns, SCORES))
     if set(columns) >= _OUTCOMES:
-        what = "what a head of focus outcome says of samples, one row for each"
+        what = "scores of a focus outcome head: one row per sample"
         return result(path, "outcome table", what, facts=facts, fields=column_fields(columns, OUTCOMES))
     if set(columns) >= _COHORT:
-        what = "one row for each sample of a run, failures included"
+        what = "one row per sample of a run, including failures"
         return result(path, "cohort table", what, facts=facts, fields=column_fields(columns, COHORT))
-    raise BadInputError(f"{path} is a table, but none that FOCUS wrote", hint=NOT_OURS)
+    raise BadInputError(f"{path} is a table that FOCUS did not write", hint=NOT_OURS)

@@ -1,4 +1,4 @@
-"""What an AnnData of FOCUS is: enhanced, refined or truth, field by field."""
+"""Description of an AnnData file written by FOCUS: enhanced, refined, truth or analysis result."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from focus_cli.core.errors import BadInputError, one_line
 from focus_cli.core.h5ad.spatial_file import open_h5ad, plain, read_node
 from focus_cli.core.storage.damage import DAMAGE, damaged
 from focus_cli.reporting import analysis_fields
-from focus_cli.reporting.context import mapping, told_warnings
+from focus_cli.reporting.context import mapping, warnings_of
 from focus_cli.reporting.facts import NOT_OURS, result, scalars
 from focus_cli.reporting.fields import UNKNOWN, Meaning, field_meaning
 from focus_cli.reporting.records import DESCRIPTIONS, TRUTH, provenance_of, truth_record
 from focus_cli.reporting.run_record import provenance
 
 _KINDS = {
-    "enhanced": "enhanced AnnData: FOCUS's estimates beside the raw counts",
-    "refined": "refined AnnData: FOCUS's estimates on a grid that is finer than what was measured",
+    "enhanced": "enhanced AnnData: estimates of FOCUS and the raw counts",
+    "refined": "refined AnnData: estimates of FOCUS on a grid finer than the measured locations",
     **analysis_fields.KINDS,
 }
 USE_ENHANCED = (
     "Values of X are estimates. Test hypotheses (differential expression, correlations) on layers['counts'].",
-    "Genes with var['measured'] == False are inferred; they are no measurements. "
-    "Say so wherever they are shown, and do not validate a finding with them.",
-    "Mind layers['std'] and the quantile layers; filter by var['reliability'] and obs['reliability'].",
+    "Genes with var['measured'] == False are inferred, not measured. "
+    "State this wherever they are shown, and do not use them to validate a finding.",
+    "Use layers['std'] and the quantile layers, and filter by var['reliability'] and obs['reliability'].",
     "Estimates of neighbouring locations share information: they are not independent samples.",
 )
 USE_REFINED = (
-    "No location of this file was measured by itself: obs['parent'] names the measured one behind it.",
+    "The locations of this file were not measured: obs['parent'] names the measured location of each.",
     *USE_ENHANCED[1:],
 )
 
@@ -40,7 +40,7 @@ _USE = {"enhanced": list(USE_ENHANCED), "refined": list(USE_REFINED)} | {k: [v] 
 
 
 def explain_h5ad(path: Path) -> dict[str, Any]:
-    """Say what an ``.h5ad`` is; see `explain`.
+    """Describe an ``.h5ad`` file; see `explain`.
 
     Raises
     ------
@@ -58,8 +58,8 @@ def explain_h5ad(path: Path) -> dict[str, Any]:
     if path.name in (keys.COUNTS_H5AD, keys.CELLS_H5AD, keys.PROTOTYPES_H5AD) and any(
         (path.parent / name).is_file() for name in DESCRIPTIONS
     ):
-        raise BadInputError(f"{path} is a part of a folder of FOCUS", hint=f"focus explain {path.parent}")
-    raise BadInputError(f"{path} is an AnnData, but none that FOCUS wrote: uns[{keys.UNS!r}] is missing", hint=NOT_OURS)
+        raise BadInputError(f"{path} is part of a folder of FOCUS", hint=f"focus explain {path.parent}")
+    raise BadInputError(f"{path} is an AnnData that FOCUS did not write: uns[{keys.UNS!r}] is missing", hint=NOT_OURS)
 
 
 def _explain_enhanced(path: Path, handle: h5py.File) -> dict[str, Any]:
@@ -67,7 +67,7 @@ def _explain_enhanced(path: Path, handle: h5py.File) -> dict[str, Any]:
     kind = str(focus.get("kind", "enhanced"))
     n, m = _shape(handle)
     facts: dict[str, Any] = {"locations": n, "genes": m}
-    warnings = told_warnings(focus)
+    warnings = warnings_of(focus)
     if f"var/{keys.MEASURED}" in handle:
         measured = int(read_node(handle[f"var/{keys.MEASURED}"], path).sum())
         facts |= {"genes_measured": measured, "genes_imputed": m - measured}
@@ -87,25 +87,23 @@ def _explain_enhanced(path: Path, handle: h5py.File) -> dict[str, Any]:
 
 
 def _explain_truth(path: Path, handle: h5py.File) -> dict[str, Any]:
-    told = mapping(plain(read_node(handle[f"uns/{TRUTH}"], path)))
+    record = mapping(plain(read_node(handle[f"uns/{TRUTH}"], path)))
     n, m = _shape(handle)
-    expected = told.get("kind") == "expected"
-    facts = {"locations": n, "genes": m, **scalars(told)}
-    if isinstance(told.get("genes"), list):
-        facts["genes_scored"] = len(told["genes"])
+    expected = record.get("kind") == "expected"
+    facts = {"locations": n, "genes": m, **scalars(record)}
+    if isinstance(record.get("genes"), list):
+        facts["genes_scored"] = len(record["genes"])
         facts.pop("genes")
         facts = {"locations": n, "genes": m} | facts
     return result(
         path,
         "truth",
-        "truth of a simulation: the expected expression"
-        if expected
-        else "truth of a hold-out: the counts that were hidden",
+        "truth of a simulation: the expected expression" if expected else "truth of a hold-out: the held-out counts",
         facts=facts,
         fields=fields_of(handle, truth="expected" if expected else "counts"),
-        made_by=provenance_of(told) or truth_record(path, told),
-        warnings=told_warnings(told),
-        use=["Keep it away from training and enhancement; only focus evaluate may read it."],
+        made_by=provenance_of(record) or truth_record(path, record),
+        warnings=warnings_of(record),
+        use=["Use it only in focus evaluate, not in training or enhancement."],
     )
 
 
@@ -127,37 +125,37 @@ def _length(node: h5py.Group | h5py.Dataset) -> int:
 
 
 def part_fields(path: Path, kind: str) -> list[dict[str, Any]]:
-    """Fields of an AnnData that is a part of a folder; `kind` is that of the folder."""
+    """Fields of an AnnData that is part of a folder; `kind` is that of the folder."""
     with open_h5ad(path) as handle:
-        return [field | {"place": f"{path.name}: {field['place']}"} for field in fields_of(handle, kind=kind)]
+        return [field | {"name": f"{path.name}: {field['name']}"} for field in fields_of(handle, kind=kind)]
 
 
 def fields_of(
     handle: h5py.File, *, truth: str = "", kind: str = "", described: Mapping[str, Any] | None = None
 ) -> list[dict[str, Any]]:
-    """Every field that the file holds, in the order of an AnnData, with shape, dtype, unit and meaning.
+    """All fields of the file, in the order of an AnnData, with shape, dtype, unit and meaning.
 
     Parameters
     ----------
     handle
         The open file.
     truth, kind
-        As of `field_meaning`.
+        As for `field_meaning`.
     described
-        Place → meaning of fields that the file itself describes; used where FOCUS describes none.
+        Name → meaning of fields that the file describes itself; used for fields unknown to FOCUS.
     """
-    places = ["X"] if "X" in handle else []
+    names = ["X"] if "X" in handle else []
     for group in ("layers", "obs", "var", "obsm", "varm", "obsp", "varp", "uns"):
         if group in handle:
             hidden = {handle[group].attrs.get("_index"), "__categories"}
-            places += [f"{group}/{key}" for key in sorted(handle[group]) if key not in hidden]
+            names += [f"{group}/{key}" for key in sorted(handle[group]) if key not in hidden]
     found = []
-    for place in places:
-        meaning = field_meaning(place, truth=truth, kind=kind)
-        if meaning.text == UNKNOWN and (text := (described or {}).get(place)):
+    for name in names:
+        meaning = field_meaning(name, truth=truth, kind=kind)
+        if meaning.text == UNKNOWN and (text := (described or {}).get(name)):
             meaning = Meaning("", one_line(text))
-        shape, dtype = _shape_and_type(handle[place])
-        found.append({"place": place, "shape": shape, "dtype": dtype, "unit": meaning.unit, "meaning": meaning.text})
+        shape, dtype = _shape_and_type(handle[name])
+        found.append({"name": name, "shape": shape, "dtype": dtype, "unit": meaning.unit, "meaning": meaning.text})
     return found
 
 

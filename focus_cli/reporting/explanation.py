@@ -1,4 +1,4 @@
-"""What a file or folder of FOCUS is, what made it, from what, and what its fields mean."""
+"""Description of a file or folder written by FOCUS: kind, provenance, inputs and fields."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from focus_cli.core.errors import BadInputError, MissingResourceError
 from focus_cli.core.provenance import bytes_of
 from focus_cli.reporting.ancestry import Ancestry
 from focus_cli.reporting.column_fields import TABLES, column_fields, header_of
-from focus_cli.reporting.context import platform_words, told_warnings
+from focus_cli.reporting.context import platform_words, warnings_of
 from focus_cli.reporting.explained_files import GENES_TXT, TRUTH_H5AD, explain_file, refuse_part
 from focus_cli.reporting.explained_h5ad import part_fields
 from focus_cli.reporting.facts import FILES, NOT_OURS, result, scalars
@@ -31,10 +31,10 @@ _FOLDERS = {
     keys.REFERENCE_JSON: ("reference", "a single-cell reference, made by focus reference"),
     keys.MODEL_JSON: ("model", "a trained model, made by focus train"),
     keys.ENCODER_JSON: ("encoder", "an image encoder, made by focus pretrain"),
-    keys.HEAD_JSON: ("head", "what was fitted on embeddings, by focus annotate fit or focus outcome fit"),
+    keys.HEAD_JSON: ("head", "a head on embeddings, made by focus annotate fit or focus outcome fit"),
     keys.DOMAINS_JSON: ("domains of a cohort", "one analysis result for each sample, found together by focus domains"),
     keys.PRIOR_JSON: ("prior", "a spatial co-expression prior, made by focus prior"),
-    SCORES_JSON: ("scores", "scores of an enhanced file beside the baselines, made by focus evaluate"),
+    SCORES_JSON: ("scores", "scores of an enhanced file and the baselines, made by focus evaluate"),
 }
 
 
@@ -44,12 +44,12 @@ def explain(
     verify: bool = False,
     jobs_of: Callable[[Path], Sequence[dict[str, Any]]] = lambda path: (),
 ) -> dict[str, Any]:
-    """Say what `path` is, what made it, and from what.
+    """Describe a file or folder written by FOCUS.
 
     Parameters
     ----------
     path
-        What a verb of FOCUS wrote: a file (``.h5ad``, a report, a table of scores or of nuclei) or a folder (sample,
+        Output of a FOCUS command: a file (``.h5ad``, a report, a table of scores or of nuclei) or a folder (sample,
         reference, model, prior, encoder, corpus, features, scores).
     verify
         Read every input that is found on disk and compare its hash with the recorded one.
@@ -59,7 +59,7 @@ def explain(
     Returns
     -------
     dict
-        JSON-safe: ``name``, ``kind``, ``what``, ``facts`` (name → value), ``fields`` (place, shape, dtype, unit,
+        JSON-safe: ``name``, ``kind``, ``what``, ``facts`` (name → value), ``fields`` (name, shape, dtype, unit,
         meaning), ``made_by`` (the provenance record), ``jobs``, ``upstream`` (see `Ancestry.upstream`), ``warnings``,
         ``use`` (advice).
 
@@ -68,20 +68,20 @@ def explain(
     MissingResourceError
         If there is nothing at `path`.
     BadInputError
-        If it is nothing that FOCUS wrote, or it is damaged.
+        If it was not written by FOCUS, or is damaged.
     """
     path = Path(path)
     if not path.exists():
         raise MissingResourceError(f"no such file or folder: {path}", hint="check the path")
-    told = _folder(path) if path.is_dir() else explain_file(path)
-    told["jobs"] = list(jobs_of(path))
+    found = _folder(path) if path.is_dir() else explain_file(path)
+    found["jobs"] = list(jobs_of(path))
 
     def inputs_of_job(made: Path) -> list[str]:
         jobs = jobs_of(made)
         return list(jobs[0].get("input", ())) if jobs else []
 
-    told["upstream"] = Ancestry(verify, inputs_of_job).upstream(path, told["made_by"])
-    return told
+    found["upstream"] = Ancestry(verify, inputs_of_job).upstream(path, found["made_by"])
+    return found
 
 
 def _folder(path: Path) -> dict[str, Any]:
@@ -92,50 +92,50 @@ def _folder(path: Path) -> dict[str, Any]:
     for name in DESCRIPTIONS:
         if (path / name).is_file():
             kind, what = _FOLDERS[name]
-            told = load_json(path / name)
+            record = load_json(path / name)
             return result(
                 path,
                 kind,
                 what,
-                facts=scalars(told),
+                facts=scalars(record),
                 fields=_parts(path, kind),
-                made_by=provenance_of(told),
-                warnings=told_warnings(told),
+                made_by=provenance_of(record),
+                warnings=warnings_of(record),
             )
     if (path / TRUTH_H5AD).is_file() and (path / "observed").is_dir():
         return _fold(path)
     refuse_part(path)
-    if told := features_attributes(path):
-        facts = scalars(told, skip=("names",)) | {"features": len(told.get("names", ()))}
+    if attributes := features_attributes(path):
+        facts = scalars(attributes, skip=("names",)) | {"features": len(attributes.get("names", ()))}
         what = "features of a learned image encoder over a slide, made by focus features or focus preprocess"
         return result(path, "features", what, facts=facts, made_by=features_record(path))
-    raise BadInputError(f"{path} is a folder, but none that FOCUS wrote", hint=NOT_OURS)
+    raise BadInputError(f"{path} is a folder that FOCUS did not write", hint=NOT_OURS)
 
 
 def _fold(path: Path) -> dict[str, Any]:
     meanings = {
         "observed": "the visible part: a sample",
-        TRUTH_H5AD: "the hidden part",
+        TRUTH_H5AD: "the held-out part",
         GENES_TXT: "which genes are scored",
-        "model": "a separate model, trained without the hidden part",
-        "enhanced.h5ad": "its estimate",
-        "refined.h5ad": "its estimate on a finer grid",
-        "scores": "scores of the estimate against the hidden part",
+        "model": "a separate model, trained without the held-out part",
+        "enhanced.h5ad": "the estimate",
+        "refined.h5ad": "the estimate on a finer grid",
+        "scores": "scores of the estimate on the held-out part",
     }
-    fields = [{"place": name, "meaning": text} for name, text in meanings.items() if (path / name).exists()]
-    what = "a hold-out of one sample; focus explain says more of each part"
+    fields = [{"name": name, "meaning": text} for name, text in meanings.items() if (path / name).exists()]
+    what = "a hold-out of one sample; use focus explain for each part"
     return result(path, "hold-out", what, fields=fields, made_by=record_of(path / TRUTH_H5AD))
 
 
 def _parts(path: Path, kind: str) -> list[dict[str, Any]]:
-    """What lies in a folder, and what is in these files: fields of an AnnData, columns of a table."""
+    """Files of a folder, with the fields of an AnnData and the columns of a table."""
     names = sorted(p.name for p in path.iterdir() if not p.name.startswith("."))
     found: list[dict[str, Any]] = []
     for name in names:
         meaning = FILES.get(name, "")
         if kind == "domains of a cohort" and name.endswith(".h5ad"):
-            meaning = "domains of one sample; focus explain says more of it"
-        found.append({"place": name, "meaning": meaning})
+            meaning = "domains of one sample; use focus explain for its fields"
+        found.append({"name": name, "meaning": meaning})
         if kind in PART_FIELDS and name in FILES and name.endswith(".h5ad"):
             found += part_fields(path / name, kind)
         elif name in TABLES:
@@ -177,5 +177,5 @@ def _sample(path: Path) -> dict[str, Any]:
         fields=_parts(path, "sample"),
         made_by=info.provenance,
         warnings=list(info.warnings),
-        use=["focus train and focus enhance take this folder."],
+        use=["Input of focus train and focus enhance."],
     )

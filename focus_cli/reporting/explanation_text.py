@@ -1,4 +1,4 @@
-"""The words of ``focus explain`` for a terminal: plain text that survives a pipe."""
+"""Results of ``focus explain`` as plain text for a terminal or a pipe."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _MOST_JOBS = 40
 _STATES = {
     "agrees": "unchanged",
     "same size": "same size",
-    "differs": "CHANGED: what is there now is not what was used",
+    "differs": "CHANGED: the file differs from the one that was used",
     "not found": "not found here",
     "not recorded": "no hash was recorded",
 }
 
 
 def explain_text(result: dict[str, Any]) -> str:
-    """Write what ``explain`` returned as text, wrapped at 100 columns."""
+    """Format the result of ``explain`` as text, wrapped at 100 columns."""
     lines = [f"{result['name']}: {result['what']}", ""]
     _pairs(lines, result["facts"])
     if result["warnings"]:
@@ -29,9 +29,9 @@ def explain_text(result: dict[str, Any]) -> str:
             lines += _wrap(warning, "  ! ")
     if result["fields"]:
         lines += ["", "Fields" if "shape" in result["fields"][0] else "Files"]
-        width = max(len(f["place"]) for f in result["fields"])
+        width = max(len(f["name"]) for f in result["fields"])
         for field in result["fields"]:
-            lines += _wrap(_field_words(field), f"  {field['place']:<{width}}  ")
+            lines += _wrap(_field_words(field), f"  {field['name']:<{width}}  ")
     if result["made_by"]:
         lines += ["", "Made by"]
         _made_by(lines, result["made_by"])
@@ -91,7 +91,7 @@ def _pairs(lines: list[str], pairs: dict[str, Any]) -> None:
 
 def _made_by(lines: list[str], record: dict[str, Any]) -> None:
     command, version = record.get("command", "?"), record.get("focus_version", "?")
-    # A seed is a name, not an amount: no thousands separator.
+    # A seed has no thousands separator.
     seed = f", seed {record['seed']}" if "seed" in record else ""
     lines.append(f"  focus {command}, FOCUS {version}{seed}")
     for title in ("settings", "inputs", "versions"):
@@ -109,13 +109,13 @@ def _made_by(lines: list[str], record: dict[str, Any]) -> None:
 
 
 def job_words(job: dict[str, Any]) -> str:
-    """One job of the workflow in a line: rule, state, where, when, how long, how large, its log."""
+    """One line for a job of the workflow: rule, state, host, start, time, memory, log."""
     wildcards = ", ".join(f"{k} {v}" for k, v in (job.get("wildcards") or {}).items())
     words = [f"{job['rule']}{f' ({wildcards})' if wildcards else ''}: {job.get('status', '?')}"]
     if "job" in job:
         words.append(f"Snakemake job {job['job']}")
-    for place in job.get("allocations") or ():
-        words.append(f"{place['scheduler']} job {place['id']} on {place.get('host', '?')}")
+    for one in job.get("allocations") or ():
+        words.append(f"{one['scheduler']} job {one['id']} on {one.get('host', '?')}")
     if not job.get("allocations") and job.get("host"):
         words.append(f"on {job['host']}")
     if job.get("submitted"):
@@ -141,6 +141,6 @@ def _upstream(lines: list[str], entries: list[dict[str, Any]], indent: str) -> N
         if entry.get("sha256"):
             words += f" sha256 {str(entry['sha256'])[:16]}…"
         words += f" – {_STATES.get(entry['state'], entry['state'])}"
-        words += ", see above" if entry.get("told") else ""
+        words += ", see above" if entry.get("repeated") else ""
         lines += _wrap(words, f"{indent}← ")
         _upstream(lines, entry.get("upstream", []), indent + "    ")

@@ -11,7 +11,7 @@ from focus_cli.reporting.analysis_fields import analysis_field, joined_field
 
 @dataclass(frozen=True)
 class Meaning:
-    """One field: its unit and what it is."""
+    """Unit and meaning of a field."""
 
     unit: str
     text: str
@@ -22,41 +22,41 @@ _LOG = "log1p(counts per 10 000)"
 FIELDS: dict[str, Meaning] = {
     "X": Meaning(
         _LOG,
-        "posterior mean, as measured at the location's depth; an inference where var['measured'] is False",
+        "posterior mean at the location's depth; inferred where var['measured'] is False",
     ),
     f"layers/{keys.COUNTS}": Meaning(
-        "molecules", "raw counts as the instrument gave them, untouched; zero for genes outside the panel"
+        "counts", "raw counts of the instrument, unchanged; zero for genes outside the panel"
     ),
     f"layers/{keys.MEAN_COUNTS}": Meaning(
-        "molecules",
+        "counts",
         "posterior mean of the counts, at obs['exposure']",
     ),
-    f"layers/{keys.EXPRESSION}": Meaning("log1p(10 000 × share)", "the estimate with the depth taken out"),
+    f"layers/{keys.EXPRESSION}": Meaning("log1p(10 000 × share)", "the estimate without the effect of depth"),
     f"layers/{keys.STD}": Meaning(_LOG, "posterior standard deviation of X"),
-    f"obs/{keys.IN_TISSUE}": Meaning("0 or 1", "1 where the vendor says that the location lies on tissue"),
+    f"obs/{keys.IN_TISSUE}": Meaning("0 or 1", "1 if the location is on tissue according to the vendor"),
     f"obs/{keys.ARRAY_ROW}": Meaning("index", "row on the capture array"),
     f"obs/{keys.ARRAY_COL}": Meaning("index", "column on the capture array"),
-    f"obs/{keys.TOTAL_COUNTS}": Meaning("molecules", "molecules of the location over the measured panel"),
+    f"obs/{keys.TOTAL_COUNTS}": Meaning("counts", "total counts of the location over the measured panel"),
     f"obs/{keys.EXPOSURE}": Meaning(
-        "molecules", "over the measured panel: those counted, else those to be expected; X and mean_counts refer to it"
+        "counts", "total over the measured panel: observed, else expected; X and mean_counts refer to it"
     ),
-    f"obs/{keys.OBS_RELIABILITY}": Meaning("0 to 1", "how far the estimate of this location can be trusted"),
+    f"obs/{keys.OBS_RELIABILITY}": Meaning("0 to 1", "reliability of the estimate of the location"),
     f"obs/{keys.OOD_SCORE}": Meaning(
-        "ratio", "distance of the image here to tissue met in training; above 1 it is unlike any of it"
+        "ratio", "out-of-distribution score of the image; above 1 the tissue differs from all training data"
     ),
-    f"obs/{keys.ABSTAIN}": Meaning("true or false", "true where the estimate of the location should not be read"),
+    f"obs/{keys.ABSTAIN}": Meaning("true or false", "true where the estimate of the location should not be used"),
     f"obs/{keys.PARENT}": Meaning(
         "obs name", "refined files: the measured location that covers this one, or is nearest to it"
     ),
-    f"var/{keys.GENE_ID}": Meaning("", "Ensembl id of the gene, where the vendor gives one"),
+    f"var/{keys.GENE_ID}": Meaning("", "Ensembl id of the gene, if the vendor states it"),
     f"var/{keys.SYMBOL}": Meaning("", "gene symbol as the vendor wrote it"),
     f"var/{keys.FEATURE_TYPE}": Meaning("", "kind of feature, as the vendor wrote it"),
     f"var/{keys.MEASURED}": Meaning(
         "true or false",
         "false for a gene outside the panel: all its values are inferred, none is measured",
     ),
-    f"var/{keys.VAR_RELIABILITY}": Meaning("0 to 1", "how far the estimate of this gene can be trusted"),
-    f"var/{keys.ABSTAIN}": Meaning("true or false", "true where the estimate of the gene should not be read"),
+    f"var/{keys.VAR_RELIABILITY}": Meaning("0 to 1", "reliability of the estimate of the gene"),
+    f"var/{keys.ABSTAIN}": Meaning("true or false", "true where the estimate of the gene should not be used"),
     f"var/{keys.LEVEL_SD}": Meaning(
         "log", "standard deviation of the log of the gene's level, one factor for all locations; 0 for measured genes"
     ),
@@ -67,34 +67,36 @@ FIELDS: dict[str, Meaning] = {
     f"obsm/{keys.SAMPLE_FACTORS}": Meaning("", "posterior mean of the scores of the sample-specific factors"),
     f"obsm/{keys.SAMPLE_FACTORS}_sd": Meaning("", "posterior standard deviation of these scores"),
     f"obsm/{keys.PROPORTIONS}": Meaning(
-        "fraction", "attention over the cell states of the reference, rows sum to 1; no deconvolution"
+        "fraction", "attention over the cell states of the reference, rows sum to 1; not a deconvolution"
     ),
-    "var/focus_baseline": Meaning("fraction", "mean share of the gene, which what a state says is multiplied with"),
+    "var/focus_baseline": Meaning(
+        "fraction", "mean share of the gene, by which the prediction of a state is multiplied"
+    ),
     "varm/focus_loadings": Meaning("", "loadings that turn a latent state or a draw of it into expression"),
     f"uns/{keys.UNS}": Meaning("", "kind of file, sample, settings, warnings and provenance (JSON-safe)"),
     f"uns/{keys.UNS_SPATIAL}": Meaning("", "H&E thumbnails and scale factors, as scanpy reads them"),
-    f"uns/{keys.UNS_COLUMNS}": Meaning("", "names of the columns of tables in obsm that hold a slash, by table"),
+    f"uns/{keys.UNS_COLUMNS}": Meaning("", "names of the columns of tables in obsm that contain a slash, by table"),
     "uns/focus_truth": Meaning("", "the task, its scored genes and the seed that a truth file belongs to"),
 }
 
-# What only truth files hold.
+# Fields of truth files.
 TRUTH_FIELDS: dict[str, Meaning] = {
-    "obs/exposure": Meaning("molecules", "what the location's truth is divided by"),
-    "obs/visible_counts": Meaning("molecules", "what the method may see of the location"),
+    "obs/exposure": Meaning("counts", "total that the truth of the location is divided by"),
+    "obs/visible_counts": Meaning("counts", "visible total counts of the location"),
     "obs/domain": Meaning("", "simulated tissue domain"),
-    "obs/efficiency": Meaning("molecules", "simulated capture: expected molecules of the location"),
+    "obs/efficiency": Meaning("counts", "simulated capture: expected counts of the location"),
     "var/ambient_profile": Meaning("fraction", "simulated ambient RNA"),
     "var/platform_factor": Meaning("ratio", "simulated effect of the platform on the gene"),
     "var/program": Meaning("", "simulated programme that the gene belongs to"),
     "obsm/cell_type_proportions": Meaning("fraction", "simulated share of each cell type; rows sum to 1"),
 }
-# What the parts of a sample and of a reference hold, by the kind of the folder.
+# Fields of the parts of a sample and of a reference, by the kind of the folder.
 PART_FIELDS: dict[str, dict[str, Meaning]] = {
-    "sample": {"X": Meaning("molecules", "raw counts as the instrument gave them")},
+    "sample": {"X": Meaning("counts", "raw counts of the instrument")},
     "reference": {
         "X": Meaning("see scale above", "counts or count-like values of cells; mean proportions of cell states"),
         "obs/cell_type": Meaning("", "cell type"),
-        "obs/n_cells": Meaning("", "cells that the state is the mean of"),
+        "obs/n_cells": Meaning("", "number of cells that the state is the mean of"),
         "obs/purity": Meaning("fraction", "share of these cells that are of the state's type"),
     },
 }
@@ -111,7 +113,7 @@ def field_meaning(place: str, *, truth: str = "", kind: str = "") -> Meaning:
     place
         ``X``, or the group and the key with a slash between them.
     truth
-        Kind of truth where the file is one (``"counts"`` or ``"expected"``): its X is no estimate.
+        Kind of truth if the file is one (``"counts"`` or ``"expected"``): its X is not an estimate.
     kind
         Kind of the file, or of the folder that it is a part of.
     """
@@ -122,13 +124,13 @@ def field_meaning(place: str, *, truth: str = "", kind: str = "") -> Meaning:
     if truth and place == "X":
         if truth == "expected":
             return Meaning("see scale above", "expected expression, free of sampling noise")
-        return Meaning("molecules", "raw counts that were hidden")
+        return Meaning("counts", "held-out raw counts")
     if truth and place in TRUTH_FIELDS:
         return TRUTH_FIELDS[place]
     if match := _QUANTILE.fullmatch(place):
         return Meaning(_LOG, f"{int(match[1])} % quantile of the posterior of X")
     if match := _DRAW.fullmatch(place):
-        return Meaning("", f"draw {match[1]} of the latent state from the posterior")
+        return Meaning("", f"posterior draw {match[1]} of the latent state")
     if place in FIELDS:
         return FIELDS[place]
     joined = joined_field(place)

@@ -39,8 +39,8 @@ class Choice:
     ----------
     columns
         Column numbers (k,).
-    asked
-        How many of the first ones were asked for by name.
+    requested
+        How many of the first ones were requested by name.
     raw, enhanced
         log1p CP10k of the counts and X for these genes, float32 (n, k); None without counts.
     moran_raw, moran_enhanced
@@ -48,7 +48,7 @@ class Choice:
     """
 
     columns: np.ndarray
-    asked: int
+    requested: int
     raw: np.ndarray | None
     enhanced: np.ndarray
     moran_raw: np.ndarray
@@ -129,9 +129,9 @@ def choose_genes(
     summary: CountSummary | None,
     totals: np.ndarray,
     measured: np.ndarray,
-    asked: list[str],
+    requested: list[str],
 ) -> Choice:
-    """Choose the genes to show by the rules of this module, after those that were asked for.
+    """Choose the genes to show by the rules of this module, after those that were requested.
 
     Parameters
     ----------
@@ -140,14 +140,14 @@ def choose_genes(
     summary
         Sums of the counts; None for a file without them.
     totals
-        Molecules of each location (n,), for CP10k.
+        Counts of each location (n,), for CP10k.
     measured
         Whether each gene is on the panel, bool (m,).
-    asked
+    requested
         Genes to show first, by name or symbol.
     """
     weights = neighbour_weights(file.xy)
-    wanted = list(dict.fromkeys(find_genes(file, asked).values()))
+    wanted = list(dict.fromkeys(find_genes(file, requested).values()))
     if summary is not None:
         picked = _pick_measured(file, summary, totals, measured, weights, set(wanted))
     else:
@@ -228,7 +228,7 @@ def _pick_measured(
     raw = read_raw_columns(file.counts(), pool, totals)
     moran = np.nan_to_num(morans_i(raw, weights), nan=-1.0)
     top = np.lexsort((pool, -moran))[:_RANKED]
-    # Neighbourhood means: single locations hold too few molecules for two like genes to correlate.
+    # Neighbourhood means: single locations hold too few counts for two like genes to correlate.
     return [int(c) for c in pool[top[_unlike(weights @ raw[:, top], N_MEASURED)]]]
 
 

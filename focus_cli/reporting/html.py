@@ -83,23 +83,23 @@ def write_report(
         If `out` exists and `overwrite` is false.
     """
     files, analyses, out = [Path(f) for f in files], [Path(a) for a in analyses], Path(out)
-    asked = list(dict.fromkeys(genes or ()))
+    requested = list(dict.fromkeys(genes or ()))
     _check([*files, *analyses], out, [*samples, *scores], overwrite)
     finer = {picture.sample_id: picture for picture in map(FinerPicture.of, samples) if picture is not None}
     score_sets = [read_scores(folder) for folder in scores]
     with ExitStack() as stack:
-        opened, said = [], []
-        for paths, into in ((files, opened), (analyses, said)):
+        opened, results = [], []
+        for paths, into in ((files, opened), (analyses, results)):
             for path in paths:
                 with _reading(path):
                     into.append(stack.enter_context(SpatialFile(path)))
-        if asked:
-            refuse_unknown(asked, [_gene_names(f) for f in opened])
+        if requested:
+            refuse_unknown(requested, [_gene_names(f) for f in opened])
         pairs = _pair(opened)
-        beside = pair_analyses([file for file, _ in pairs], said, sample_name)
+        beside = pair_analyses([file for file, _ in pairs], results, sample_name)
         if unknown := sorted(set(finer) - {sample_name(file) for file, _ in pairs}):
             raise BadInputError(f"--sample {unknown[0]} is not in this report", hint="name its enhanced file too")
-        sections = _sections(pairs, beside, asked, finer, viewer_mb * 1e6)
+        sections = _sections(pairs, beside, requested, finer, viewer_mb * 1e6)
     page = _render(sections, score_sets)
     with atomic_file(out, overwrite, kind=REPORT) as temporary:
         temporary.write_text(page, encoding="utf-8")
@@ -155,7 +155,7 @@ def _pair(files: list[SpatialFile]) -> list[tuple[SpatialFile, SpatialFile | Non
 def _sections(
     pairs: list[tuple[SpatialFile, SpatialFile | None]],
     beside: list[list[AlignedResult]],
-    asked: list[str],
+    requested: list[str],
     finer: dict[str, FinerPicture],
     viewer_bytes: float,
 ) -> list[SampleSection]:
@@ -171,7 +171,7 @@ def _sections(
                         file,
                         refined,
                         anchor=f"s{i}",
-                        asked=asked,
+                        requested=requested,
                         side=side,
                         analyses=analyses,
                         categories=categories,

@@ -1,4 +1,4 @@
-"""Values of locations as the slide viewer takes them: one byte per location, deflated, as text."""
+"""Layers of the slide viewer: one byte per location, compressed, as text."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ import numpy as np
 from focus_cli.reporting.charts import short
 from focus_cli.reporting.maps import limits
 
-NOTHING = 255  # code of a location of which a layer says nothing
+NOTHING = 255  # code of a location without a value
 _LEVELS = 254
 _MOST_CATEGORIES = 200
 _OTHERS = "others"
 _NO_CATEGORY = {"abstained", "undetermined", "unknown", "unassigned", "not known", "none", _OTHERS}
 _GREY = "#9a9a9a"
-# A scale for each meaning; all are even in lightness and can be told apart by colour-blind readers.
+# One colour map per meaning; all are perceptually uniform and safe for colour-blind readers.
 SHARE, SCORE, SIGNED = "magma", "cividis", "RdBu_r"
 
 
 @dataclass(frozen=True)
 class Layer:
-    """An overlay of the slide.
+    """Values that can be drawn over the slide.
 
     Attributes
     ----------
     group, name, view
-        Where it stands in the list, for instance ``"Genes"``, ``"EPCAM"``, ``"enhanced"``; `view` is empty where a name
+        Position in the list, for instance ``"Genes"``, ``"EPCAM"``, ``"enhanced"``; `view` is empty where a name
         has one view only.
     codes
-        uint8 (n,): a category, or a value in 255 steps from `floor` to `ceiling`; `NOTHING` where it is not known.
+        uint8 (n,): a category, or a value in 255 steps from `floor` to `ceiling`; `NOTHING` if missing.
     floor, ceiling
         Values of code 0 and code 254.
     low, high
@@ -44,7 +44,7 @@ class Layer:
     names, colours
         Names and colours of the categories; empty for numbers.
     title
-        Whether every location tells this value when it is pointed at, whatever is shown.
+        Whether the value is shown whenever a location is pointed at, whatever layer is drawn.
     """
 
     group: str
@@ -69,7 +69,7 @@ class Layer:
 
 
 def packed(values: np.ndarray) -> str:
-    """Bytes, deflated (zlib), in base 64."""
+    """Bytes, compressed with zlib, in base 64."""
     return base64.b64encode(zlib.compress(np.ascontiguousarray(values).tobytes(), 9)).decode("ascii")
 
 
@@ -86,14 +86,14 @@ def number_layer(
     note: str = "",
     title: bool = False,
 ) -> Layer | None:
-    """Numbers of locations (n,), NaN where there is none; None where there is no number at all.
+    """Layer of numbers of locations (n,), NaN if missing; None if all are missing.
 
     Parameters
     ----------
     span
         Ends of the colour scale; 1st to 99th percentile by default.
     symmetric
-        The scale has its middle at 0.
+        Whether the scale is centred at 0.
     """
     values = np.asarray(values, dtype=np.float64)
     seen = np.isfinite(values)
@@ -114,7 +114,7 @@ def number_layer(
 def category_layer(
     group: str, name: str, values: Any, *, names: Sequence[str] | None = None, note: str = "", title: bool = True
 ) -> Layer | None:
-    """Categories of locations (n,), of which a missing value is none; None where every location has none.
+    """Layer of categories of locations (n,); None if all are missing.
 
     Parameters
     ----------
@@ -131,36 +131,36 @@ def category_layer(
     names = list(found if names is None else names)
     if len(names) > _MOST_CATEGORIES:
         names = [*names[:_MOST_CATEGORIES], _OTHERS]
-    place = {n: i for i, n in enumerate(names)}
-    rest = place.get(_OTHERS, NOTHING)
-    codes = np.array([NOTHING if v is None else place.get(v, rest) for v in values], dtype=np.uint8)
+    code = {n: i for i, n in enumerate(names)}
+    rest = code.get(_OTHERS, NOTHING)
+    codes = np.array([NOTHING if v is None else code.get(v, rest) for v in values], dtype=np.uint8)
     return Layer(group, name, "", codes, names=tuple(names), colours=tuple(colours_of(names)), note=note, title=title)
 
 
 def in_order(names: set[str] | Sequence[str]) -> list[str]:
-    """Names sorted as a reader does: D2 before D10."""
+    """Names in natural order: D2 before D10."""
     return sorted(set(names), key=lambda n: [(int(p), "") if p.isdigit() else (-1, p) for p in re.split(r"(\d+)", n)])
 
 
 def colours_of(names: Sequence[str]) -> list[str]:
-    """Colours of categories by name: grey for what is no category, the others in turn."""
+    """Colours of categories by name; grey for names such as abstained or unknown."""
     real = [n for n in names if is_category(n)]
-    told = dict(zip(real, category_colours(len(real))))
-    return [told.get(n, _GREY) for n in names]
+    colours = dict(zip(real, category_colours(len(real))))
+    return [colours.get(n, _GREY) for n in names]
 
 
 def is_category(name: str) -> bool:
-    """Whether a name is one of a category, and not of what has none: abstained, unknown, others."""
+    """Whether a name is a category, and not abstained, unknown or others."""
     return name.lower() not in _NO_CATEGORY
 
 
 def category_colours(count: int) -> list[str]:
-    """Colours of categories as hex; after twenty they come again."""
+    """Colours of categories as hex; they repeat after twenty."""
     import matplotlib
     from matplotlib.colors import to_hex
 
     table = matplotlib.colormaps["tab20"].colors
-    # Strong colours first; the grey pair last, for it reads as "unknown".
+    # Strong colours first; the grey pair last, because grey means unknown.
     order = [0, 2, 4, 6, 8, 10, 12, 16, 18, 1, 3, 5, 7, 9, 11, 13, 17, 19, 14, 15]
     return [to_hex(table[order[i % len(order)]]) for i in range(count)]
 
@@ -174,13 +174,13 @@ def shares_of(layer: Layer) -> list[tuple[str, str, int, float]]:
 
 
 def summary(layer: Layer) -> str:
-    """The layer in one sentence, for a reader who does not see it."""
+    """Summary of the layer in one sentence, for readers who cannot see it."""
     seen = layer.codes != NOTHING
-    unknown = f"; nothing is known of {int((~seen).sum()):,} locations" if (~seen).any() else ""
+    unknown = f"; no value at {int((~seen).sum()):,} locations" if (~seen).any() else ""
     if layer.names:
         most = sorted(shares_of(layer), key=lambda s: -s[2])[:5]
         return "Most locations: " + ", ".join(f"{n} {share:.0%}" for n, _, _, share in most) + unknown + "."
     values = layer.floor + layer.codes[seen].astype(float) / _LEVELS * (layer.ceiling - layer.floor)
     q = np.percentile(values, [5, 50, 95])
     unit = f" {layer.unit}" if layer.unit else ""
-    return f"Median {short(q[1])}{unit}; nine of ten between {short(q[0])} and {short(q[2])}{unknown}."
+    return f"Median {short(q[1])}{unit}; 5th to 95th percentile {short(q[0])} to {short(q[2])}{unknown}."

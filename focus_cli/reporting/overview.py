@@ -81,9 +81,9 @@ def _judgement(file: SpatialFile) -> list[tuple[str, np.ndarray, str, str]]:
     ]
 
 
-def _genes(file: SpatialFile, asked: list[str] | None) -> list[tuple[str, np.ndarray, str, str]]:
-    if asked:
-        columns = np.array(list(find_genes(file, asked).values()), np.int64)
+def _genes(file: SpatialFile, requested: list[str] | None) -> list[tuple[str, np.ndarray, str, str]]:
+    if requested:
+        columns = np.array(list(find_genes(file, requested).values()), np.int64)
     else:
         columns = reliable_genes(file, N_GENES)
     values = read_expression(file, columns)

@@ -1,4 +1,4 @@
-"""The provenance record that a file or folder of FOCUS carries, wherever it is kept."""
+"""Provenance records of files and folders written by FOCUS."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from focus_cli.reporting.run_record import provenance
 TRUTH = "focus_truth"
 SCORES_JSON = "scores.json"
 ZARR_JSON = "zarr.json"
-# What a folder is, told by the description in it. The first that is there decides: a model holds a prior too.
+# Descriptions that identify a folder. The first that exists decides, because a model also contains a prior.
 DESCRIPTIONS = (
     keys.SAMPLE_JSON,
     keys.REFERENCE_JSON,
@@ -32,7 +32,7 @@ DESCRIPTIONS = (
 )
 _COHORT = re.compile(r"<title>FOCUS cohort\b")
 _GENERATOR = re.compile(r'<meta name="generator" content="FOCUS ([^"]*)">')
-_EMBEDDED = re.compile(r"The whole record</summary><pre>(.*?)</pre>", re.DOTALL)
+_EMBEDDED = re.compile(r"Full record</summary><pre>(.*?)</pre>", re.DOTALL)
 _HEAD = 1 << 16
 _LARGEST_PAGE = 1 << 30
 
@@ -43,21 +43,21 @@ def load_json(path: Path) -> dict[str, Any]:
     Raises
     ------
     MissingResourceError, BadInputError
-        If the file cannot be read, is not JSON, or is no mapping.
+        If the file cannot be read, is not JSON, or is not a mapping.
     """
     return read_json_object(path)
 
 
-def provenance_of(told: dict[str, Any]) -> dict[str, Any]:
-    """The record in a description, as a mapping or as JSON in text; empty where there is none."""
-    record = told.get("provenance")
+def provenance_of(description: dict[str, Any]) -> dict[str, Any]:
+    """Record of a description, stored as a mapping or as JSON text; empty if there is none."""
+    record = description.get("provenance")
     return record if isinstance(record, dict) else provenance({"provenance": plain(record)})
 
 
 def record_of(path: Path) -> dict[str, Any]:
-    """The provenance record of a file or folder; empty for raw data and for whatever tells nothing of its making.
+    """Provenance record of a file or folder; empty for raw data and files without a record.
 
-    A file inside a stored folder has the folder's record. Nothing is raised for a damaged file: it has no record.
+    A file inside a stored folder has the folder's record. A damaged file has no record; nothing is raised.
     """
     path = Path(path)
     try:
@@ -84,7 +84,7 @@ def _of_folder(path: Path) -> dict[str, Any]:
 
 
 def corpus_record(path: Path) -> dict[str, Any]:
-    """The records of all samples of a corpus as one: every sample is an input, the newest software is named."""
+    """Records of all samples of a corpus as one, with every sample as an input and the newest software version."""
     records = {p.stem: provenance_of(load_json(p)) for p in sorted((path / "samples").glob("[!.]*.json"))}
     if not records:
         return {"command": "corpus"}
@@ -99,24 +99,24 @@ def _of_h5ad(path: Path) -> dict[str, Any]:
     with open_h5ad(path) as handle:
         for name, read in ((TRUTH, provenance_of), (keys.UNS, provenance)):
             if f"uns/{name}" in handle:
-                told = mapping(plain(read_node(handle[f"uns/{name}"], path)))
-                return read(told) or (truth_record(path, told) if name == TRUTH else {})
-    beside = [path.parent / name for name in (keys.SAMPLE_JSON, keys.REFERENCE_JSON)]
-    found = [p for p in beside if p.is_file()]
+                stored = mapping(plain(read_node(handle[f"uns/{name}"], path)))
+                return read(stored) or (truth_record(path, stored) if name == TRUTH else {})
+    siblings = [path.parent / name for name in (keys.SAMPLE_JSON, keys.REFERENCE_JSON)]
+    found = [p for p in siblings if p.is_file()]
     return provenance_of(load_json(found[0])) if found else {}
 
 
-def truth_record(path: Path, told: dict[str, Any]) -> dict[str, Any]:
-    """How a truth file was made: the visible part beside it, where it is, was made by the same command."""
+def truth_record(path: Path, stored: dict[str, Any]) -> dict[str, Any]:
+    """Record of a truth file: that of the visible part next to it, which the same command made."""
     observed = path.parent / "observed" / keys.SAMPLE_JSON
     record = provenance_of(load_json(observed)) if observed.is_file() else {}
     if record.get("command") == "holdout":
         return record
-    return {"command": "holdout", "focus_version": told["focus_version"]} if "focus_version" in told else {}
+    return {"command": "holdout", "focus_version": stored["focus_version"]} if "focus_version" in stored else {}
 
 
 def page_record(path: Path) -> dict[str, Any]:
-    """The record of a page: command and version; no hash of what it shows is kept. Empty for other pages."""
+    """Record of a page: command and version, without hashes of its inputs. Empty for other pages."""
     with open(require_regular(path), encoding="utf-8", errors="replace") as stream:
         head = stream.read(_HEAD)
     if _COHORT.search(head):
@@ -126,7 +126,7 @@ def page_record(path: Path) -> dict[str, Any]:
 
 
 def page_contents(path: Path) -> list[dict[str, Any]]:
-    """The records of the files that a report shows, as the page carries them."""
+    """Records of the files that a report shows, as stored in the page."""
     records = []
     for text in _EMBEDDED.findall(read_bounded(path, _LARGEST_PAGE).decode("utf-8", "replace")):
         try:
@@ -137,13 +137,13 @@ def page_contents(path: Path) -> list[dict[str, Any]]:
 
 
 def nuclei_record(path: Path) -> dict[str, Any]:
-    """The record of a table of nuclei, kept in the attributes of the Parquet file."""
+    """Record of a table of nuclei, stored in the attributes of the Parquet file."""
     from pyarrow import ArrowException
     from pyarrow.parquet import read_schema
 
     try:
-        told = (read_schema(require_regular(path)).metadata or {}).get(b"PANDAS_ATTRS", b"{}")
-        return mapping(mapping(parse_json(told, str(path))).get("provenance"))
+        stored = (read_schema(require_regular(path)).metadata or {}).get(b"PANDAS_ATTRS", b"{}")
+        return mapping(mapping(parse_json(stored, str(path))).get("provenance"))
     except (ArrowException, ValueError, OSError, FocusError):
         return {}
 
@@ -152,17 +152,17 @@ def features_attributes(path: Path) -> dict[str, Any]:
     """Attributes of a raster of an encoder's features; empty for any other folder."""
     if not (path / ZARR_JSON).is_file():
         return {}
-    told = mapping(load_json(path / ZARR_JSON).get("attributes"))
-    return told if {"encoder", "slide_sha256"} <= set(told) else {}
+    attributes = mapping(load_json(path / ZARR_JSON).get("attributes"))
+    return attributes if {"encoder", "slide_sha256"} <= set(attributes) else {}
 
 
 def features_record(path: Path) -> dict[str, Any]:
     """The record of a raster of features: the slide by its hash, and the encoder."""
-    told = features_attributes(path)
-    if not told:
+    attributes = features_attributes(path)
+    if not attributes:
         return {}
     return {
         "command": "features",
-        "settings": {key: told[key] for key in ("encoder", "step_um", "version") if key in told},
-        "inputs": {"slide": {"name": "", "sha256": told["slide_sha256"]}},
+        "settings": {key: attributes[key] for key in ("encoder", "step_um", "version") if key in attributes},
+        "inputs": {"slide": {"name": "", "sha256": attributes["slide_sha256"]}},
     }

@@ -1,4 +1,4 @@
-"""What was run, in the shape of a page: from the provenance record that a file carries."""
+"""The provenance record of a file, arranged for display."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class RunRecord:
     Attributes
     ----------
     command, version, seed
-        The verb, FOCUS's version and the seed, as text; empty where the file does not say.
+        Command, version of FOCUS and seed, as text; empty if not stored.
     settings, versions
         (name, value) pairs, sorted.
     inputs
@@ -35,7 +35,7 @@ class RunRecord:
 
     @property
     def known(self) -> bool:
-        """Whether the file says anything of its making."""
+        """Whether the file has a provenance record."""
         return bool(self.whole)
 
 
@@ -45,13 +45,13 @@ def provenance(focus: dict[str, Any]) -> dict[str, Any]:
 
 
 def run_record(focus: dict[str, Any]) -> RunRecord:
-    """Arrange the provenance of a file for reading."""
+    """Arrange the provenance of a file for display."""
     record = provenance(focus)
     inputs = []
-    for role, told in sorted(mapping(record.get("inputs")).items()):
-        told = mapping(told)
-        size = told.get("bytes")
-        inputs.append((role, str(told.get("name", "")), size_words(size), str(told.get("sha256", ""))))
+    for role, entry in sorted(mapping(record.get("inputs")).items()):
+        entry = mapping(entry)
+        size = entry.get("bytes")
+        inputs.append((role, str(entry.get("name", "")), size_words(size), str(entry.get("sha256", ""))))
     return RunRecord(
         command=str(record.get("command", "")),
         version=str(record.get("focus_version", "")),
@@ -76,7 +76,7 @@ def flat(value: Any, before: str = "") -> dict[str, str]:
 
 
 def size_words(value: Any) -> str:
-    """An amount of bytes for a reader; empty where it is not known."""
+    """A size in bytes as text; empty if unknown."""
     if not isinstance(value, (int, float)):
         return ""
     for unit in ("B", "kB", "MB"):

@@ -26,7 +26,7 @@ from focus_cli.reporting.context import (
     orientation_table,
     platform_words,
     state_names,
-    told_warnings,
+    warnings_of,
 )
 from focus_cli.reporting.genes import choose_genes, find_genes, read_expression, states_expression
 from focus_cli.reporting.maps import EXPRESSION, STATES, UNCERTAINTY, Canvas, Frame, data_uri, gradient, limits
@@ -56,7 +56,7 @@ class GeneRow:
 
     name: str
     measured: bool
-    asked: bool
+    requested: bool
     facts: list[tuple[str, str]]
     maps: list[Map]
 
@@ -98,7 +98,7 @@ def sample_section(
     refined: SpatialFile | None,
     *,
     anchor: str,
-    asked: list[str],
+    requested: list[str],
     side: int,
     analyses: Sequence[AlignedResult] = (),
     categories: dict[str, list[str]] | None = None,
@@ -116,12 +116,12 @@ def sample_section(
         The refined file of the same sample, if there is one.
     anchor
         Name of the section inside the page.
-    asked
+    requested
         Genes to show first.
     side
         Longer side of a map in pixels.
     analyses
-        What later verbs say of the file's locations.
+        Analysis results of the locations of the file.
     categories
         All categories of the analysis results of the page, by column of obs.
     viewer_bytes
@@ -143,7 +143,7 @@ def sample_section(
         summary = None
     geometry = Geometry.of(file, side)
     canvas = Canvas(geometry.frame, file.xy, geometry.drawn_px, geometry.square)
-    choice = choose_genes(file, summary, totals, measured, asked)
+    choice = choose_genes(file, summary, totals, measured, requested)
     trust = _column(file.obs, keys.OBS_RELIABILITY)
     section = SampleSection(
         anchor=anchor,
@@ -220,10 +220,10 @@ def _column(table: Any, key: str) -> np.ndarray | None:
 
 
 def _totals(file: SpatialFile, summary: CountSummary | None) -> np.ndarray:
-    told = _column(file.obs, keys.TOTAL_COUNTS)
+    stored = _column(file.obs, keys.TOTAL_COUNTS)
     seen = summary.totals if summary is not None else np.zeros(len(file.obs))
-    # A file that keeps some genes only still knows the molecules over the whole panel.
-    return seen if told is None else np.maximum(np.nan_to_num(told), seen)
+    # A file that keeps some genes only still knows the counts over the whole panel.
+    return seen if stored is None else np.maximum(np.nan_to_num(stored), seen)
 
 
 def _facts(
@@ -290,7 +290,7 @@ def _quality(
 ) -> list[Histogram]:
     plots: list[Histogram | None] = []
     if summary is not None:
-        plots.append(histogram("Counts per location", {"all": totals}, unit="molecules", log=True))
+        plots.append(histogram("Counts per location", {"all": totals}, unit="counts", log=True))
         plots.append(histogram("Genes per location", {"all": summary.detected}, unit="genes detected", log=True))
     if trust is not None:
         plots.append(histogram("Reliability of locations", {"all": trust}, unit="0 to 1", span=(0.0, 1.0)))
@@ -326,8 +326,8 @@ def _genes(
             facts.append(("detected in", f"{share:.2g} % of locations" if share < 1 else f"{share:.0f} % of locations"))
         before, after = choice.moran_raw[i], choice.moran_enhanced[i]
         if file.is_focus and np.isfinite(after):
-            told = f"{before:.2f} → {after:.2f}" if np.isfinite(before) else f"{after:.2f}"
-            facts.append(("Moran's I", told))
+            change = f"{before:.2f} → {after:.2f}" if np.isfinite(before) else f"{after:.2f}"
+            facts.append(("Moran's I", change))
         elif np.isfinite(before):
             facts.append(("Moran's I", f"{before:.2f}"))
         if not measured[column]:
@@ -342,7 +342,7 @@ def _genes(
                 maps.append(_map(canvas, std[:, i], "standard deviation", UNCERTAINTY))
             if name in finer:
                 maps.append(finer[name])
-        rows.append(GeneRow(name, bool(measured[column]), i < choice.asked, facts, maps))
+        rows.append(GeneRow(name, bool(measured[column]), i < choice.requested, facts, maps))
     return rows
 
 
@@ -376,20 +376,20 @@ def _states(file: SpatialFile, canvas: Canvas) -> tuple[list[Map], list[tuple[st
 def _warnings(
     file: SpatialFile, measured: np.ndarray, no_counts: bool, empty: bool, refined: SpatialFile | None
 ) -> list[str]:
-    told = told_warnings(file.focus)
+    warnings = warnings_of(file.focus)
     if not file.is_focus:
-        told.append("This file was not written by FOCUS: no estimates, no spread, no provenance.")
+        warnings.append("This file was not written by FOCUS: no estimates, no spread, no provenance.")
     elif file.kind == "refined":
-        told.append("Nothing was measured on this grid: it is finer than the locations of the array.")
+        warnings.append("Nothing was measured on this grid: it is finer than the locations of the array.")
     elif no_counts:
-        told.append(f"The file has no layer {keys.COUNTS!r}: raw maps cannot be shown.")
+        warnings.append(f"The file has no layer {keys.COUNTS!r}: raw maps cannot be shown.")
     elif empty:
-        told.append("No molecule was given: every value is predicted from the image.")
+        warnings.append("No count was given: every value is predicted from the image.")
     if file.is_focus and file.matrix(keys.STD) is None:
-        told.append(f"The file has no layer {keys.STD!r}: the spread of the estimates cannot be shown.")
+        warnings.append(f"The file has no layer {keys.STD!r}: the spread of the estimates cannot be shown.")
     if (~measured).any():
         share = 100 * (~measured).mean()
-        told.append(f"{share:.0f} % of the genes are imputed: inferred, no measurement stands behind them.")
+        warnings.append(f"{share:.0f} % of the genes are imputed: inferred, no measurement stands behind them.")
     if refined is not None:
-        told += [w for w in told_warnings(refined.focus) if w not in told]
-    return told
+        warnings += [w for w in warnings_of(refined.focus) if w not in warnings]
+    return warnings

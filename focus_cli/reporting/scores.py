@@ -24,7 +24,7 @@ _NEEDED = ("method", "pcc_mean")
 TASKS = {
     "histology": "Expression from the H&E alone",
     "impute": "Genes that were hidden everywhere",
-    "denoise": "Molecules that were set aside by thinning",
+    "denoise": "Counts that were set aside by thinning",
     "refine": "Bins seen only through coarse pseudo-spots",
     "truth": "Expected expression, which the simulator knows",
 }
@@ -77,7 +77,7 @@ class ScoreTable:
     plot: DotPlot
     ceiling: str
     moran_truth: str
-    verdict: str
+    sentence: str
     outcome: str  # "best", "beaten" or "none"
 
 
@@ -122,14 +122,14 @@ def read_scores(folder: Path) -> ScoreSet:
         task=table["task"].astype(str) if "task" in table else "",
         genes=table["genes"].astype(str).map(unescape_cell) if "genes" in table else "all",
     )
-    told = _read_json(folder)
-    leads = mapping(told.get("differences"))
+    record = _read_json(folder)
+    leads = mapping(record.get("differences"))
     tables = [
         _table(task, genes, part.copy(), mapping(leads.get(genes)))
         for (task, genes), part in table.groupby(["task", "genes"], sort=False)
     ]
-    skipped = [(str(k), str(v)) for k, v in sorted(mapping(told.get("skipped")).items())]
-    sample_id = str(told["sample_id"]) if told.get("sample_id") else None
+    skipped = [(str(k), str(v)) for k, v in sorted(mapping(record.get("skipped")).items())]
+    sample_id = str(record["sample_id"]) if record.get("sample_id") else None
     return ScoreSet(_name(folder), sample_id, tables, skipped)
 
 
@@ -152,7 +152,7 @@ def is_ours(method: str) -> bool:
 def _table(task: str, genes: str, part: pd.DataFrame, leads: dict[str, Any]) -> ScoreTable:
     part = part.sort_values(["pcc_mean", "method"], ascending=[False, True], na_position="last", kind="stable")
     ours = {m: float(v) for m, v in zip(part["method"], part["pcc_mean"]) if is_ours(m) and math.isfinite(v)}
-    # The method itself speaks for FOCUS; a lucky variant of it does not.
+    # FOCUS is represented by the method itself, not by its best variant.
     mine = next((v for m, v in ours.items() if m.lower() == OURS), max(ours.values(), default=None))
     part["interval"] = [_span(record, "lo", "hi") for record in part.to_dict("records")]
     part["quartiles"] = [_span(record, "pcc_q25", "pcc_q75", 2) for record in part.to_dict("records")]
@@ -176,7 +176,7 @@ def _table(task: str, genes: str, part: pd.DataFrame, leads: dict[str, Any]) -> 
         low, high = _number(record.get("lo")), _number(record.get("hi"))
         points.append((method, value, low, high, is_ours(method), value == best.get("pcc_mean")))
     ceiling = _first(part, "ceiling_mean")
-    verdict, outcome = _verdict(part, mine, leads)
+    sentence, outcome = _sentence(part, mine, leads)
     return ScoreTable(
         task=task,
         meaning=TASKS.get(task, ""),
@@ -186,7 +186,7 @@ def _table(task: str, genes: str, part: pd.DataFrame, leads: dict[str, Any]) -> 
         plot=dot_plot(points, ceiling),
         ceiling=f"{ceiling:.3f}" if ceiling is not None else "",
         moran_truth=f"{_first(part, 'moran_truth_mean'):.3f}" if _first(part, "moran_truth_mean") is not None else "",
-        verdict=verdict,
+        sentence=sentence,
         outcome=outcome,
     )
 
@@ -201,37 +201,37 @@ def _span(record: dict[str, Any], low: str, high: str, digits: int = 3) -> str:
     return f"{ends[0]:.{digits}f} to {ends[1]:.{digits}f}" if None not in ends else ""
 
 
-def _lead(told: Any) -> str:
+def _lead(difference: Any) -> str:
     """Mean PCC of FOCUS minus this method's, with the interval of the paired bootstrap."""
-    told = mapping(told)
-    gap, low, high = (_number(told.get(k)) for k in ("pcc_mean", "lo", "hi"))
+    difference = mapping(difference)
+    gap, low, high = (_number(difference.get(k)) for k in ("pcc_mean", "lo", "hi"))
     if gap is None:
         return ""
     return f"{gap:+.3f}" + (f" ({low:+.3f} to {high:+.3f})" if low is not None and high is not None else "")
 
 
-def _verdict(part: pd.DataFrame, mine: float | None, leads: dict[str, Any]) -> tuple[str, str]:
-    """Say in one sentence who won by mean PCC, losses first."""
+def _sentence(part: pd.DataFrame, mine: float | None, leads: dict[str, Any]) -> tuple[str, str]:
+    """Result by mean PCC in one sentence, losses first, and the outcome."""
     if mine is None:
-        return "FOCUS has no score here.", "none"
+        return "FOCUS has no score.", "none"
     others = part[~part["method"].map(is_ours)].dropna(subset="pcc_mean")
     if others.empty:
-        return f"FOCUS: mean PCC {mine:.3f}; there is no baseline beside it.", "none"
+        return f"FOCUS: mean PCC {mine:.3f}; no baseline was scored.", "none"
     name, top = str(others["method"].iloc[0]), float(others["pcc_mean"].iloc[0])
     if top == mine:
-        return f"FOCUS and {name} draw at mean PCC {mine:.3f}.", "none"
-    told = mapping(leads.get(name))
-    ends = [_number(told.get(k)) for k in ("lo", "hi")]
-    sure = ""
+        return f"FOCUS and {name} have the same mean PCC, {mine:.3f}.", "none"
+    difference = mapping(leads.get(name))
+    ends = [_number(difference.get(k)) for k in ("lo", "hi")]
+    interval = ""
     if None not in ends:
         inside = ends[0] <= 0 <= ends[1]
-        sure = " The interval of the difference " + ("holds zero." if inside else "excludes zero.")
+        interval = " The interval of the difference " + ("contains zero." if inside else "excludes zero.")
     if top > mine:
         n = int((others["pcc_mean"] > mine).sum())
-        who = f"{n} of {len(others)} baselines beat FOCUS" if len(others) > 1 else "The baseline beats FOCUS"
-        return f"{who}: {name} has mean PCC {top:.3f}, FOCUS {mine:.3f}.{sure}", "beaten"
+        summary = f"{n} of {len(others)} baselines beat FOCUS" if len(others) > 1 else "The baseline beats FOCUS"
+        return f"{summary}: {name} has mean PCC {top:.3f}, FOCUS {mine:.3f}.{interval}", "beaten"
     best = f"FOCUS has the highest mean PCC of {len(others) + 1} methods"
-    return f"{best}: {mine:.3f}; {name} has {top:.3f}.{sure}", "best"
+    return f"{best}: {mine:.3f}; {name} has {top:.3f}.{interval}", "best"
 
 
 def _number(value: Any) -> float | None:

@@ -21,9 +21,9 @@ _MOST_SIDE, _LEAST_SIDE = 2600, 500  # px of the picture
 FINER_SIDE = 3400  # px: 2 µm per px over a Visium area, and about 2 MB
 _QUALITY = 82
 _MARGIN = 0.06
-_NAMED = 12_000  # more locations than this are told by their number
+_NAMED = 12_000  # more locations than this are identified by their index
 _EXTRA_GENES = 60
-_READ = 400_000_000  # values of a matrix that may be unpacked for genes that nobody asked for
+_READ = 400_000_000  # values of a matrix that may be unpacked for genes that were not requested
 _STEPS = 36  # of a colour ramp; the script interpolates
 
 
@@ -87,7 +87,7 @@ def make_viewer(
         image = data_uri(cut, quality=_QUALITY)
     kept, left_out = _within(layers, budget)
     steps = np.round((file.xy - [frame.x0, frame.y0]) / [frame.width, frame.height] * 65535).astype("<u2")
-    told: dict[str, Any] = {
+    data: dict[str, Any] = {
         "sample": _sample(file),
         "n": len(file.xy),
         "width": round(frame.width, 3),
@@ -104,7 +104,7 @@ def make_viewer(
         "ramps": {c: _ramp(c) for c in sorted({layer.colormap for layer in kept if layer.colormap})},
         "layers": [_told(layer) for layer in kept],
     }
-    text = json.dumps(told, ensure_ascii=True, separators=(",", ":"))
+    text = json.dumps(data, ensure_ascii=True, separators=(",", ":"))
     # Inside a script element nothing may look like its end.
     text = text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
     sentences = [(_title(layer), summary(layer)) for layer in kept]
@@ -120,16 +120,16 @@ def _title(layer: Layer) -> str:
 
 
 def _told(layer: Layer) -> dict[str, Any]:
-    told: dict[str, Any] = {"group": layer.group, "name": layer.name, "view": layer.view, "codes": layer.packed}
+    data: dict[str, Any] = {"group": layer.group, "name": layer.name, "view": layer.view, "codes": layer.packed}
     if layer.names:
-        return told | {
+        return data | {
             "names": list(layer.names),
             "colours": list(layer.colours),
             "note": layer.note,
             "title": layer.title,
         }
     digits = {k: float(f"{getattr(layer, k):.6g}") for k in ("floor", "ceiling", "low", "high")}
-    return told | digits | {"unit": layer.unit, "ramp": layer.colormap, "note": layer.note, "title": layer.title}
+    return data | digits | {"unit": layer.unit, "ramp": layer.colormap, "note": layer.note, "title": layer.title}
 
 
 def _within(layers: list[Layer], budget: float) -> tuple[list[Layer], list[str]]:
@@ -176,7 +176,7 @@ def sample_layers(file: SpatialFile, totals: np.ndarray) -> list[Layer]:
     """What is known of the locations themselves."""
     found = []
     if totals.any():
-        found.append(number_layer("Sample", "Molecules", totals, unit="molecules", colormap=EXPRESSION))
+        found.append(number_layer("Sample", "Total counts", totals, unit="counts", colormap=EXPRESSION))
     for column, name, note in (
         (keys.OBS_RELIABILITY, "Reliability", "0 to 1: how far the estimate of a location can be trusted"),
         (keys.OOD_SCORE, "Out-of-distribution score", "above 1 the tissue is unlike any that the model was trained on"),
@@ -238,7 +238,7 @@ def gene_layers(file: SpatialFile, columns: np.ndarray, totals: np.ndarray, meas
             note = {
                 "enhanced": "FOCUS's estimate, an inference"
                 + ("" if measured[column] else ": the gene is not on the panel, nothing of it was measured"),
-                "raw": "the molecules that were counted, on the estimate's colours",
+                "raw": "the raw counts, on the estimate's colours",
                 "low end": "5 % quantile: the expression is hardly lower",
                 "high end": "95 % quantile: the expression is hardly higher",
             }[view]

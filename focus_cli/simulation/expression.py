@@ -9,7 +9,7 @@ import numpy as np
 from focus_cli.simulation.streams import stream
 from focus_cli.simulation.tissue import CELL_TYPES, STATES, Cells
 
-# Molecules per cell and gene of an average cell, at an efficiency of one.
+# Counts per cell and gene of an average cell, at an efficiency of one.
 MEAN_MOLECULES = 6.0
 # RNA content beside the average cell, as CELL_TYPES.
 RNA_CONTENT = (1.5, 1.1, 0.5, 0.45, 0.5, 0.55, 1.0, 0.4)
@@ -34,7 +34,7 @@ class Programs:
     measured
         bool (genes,): on the panel of the spatial platform. The reference holds every gene.
     log_profile
-        float32 (types, genes): natural log of a cell's molecules with its states at 0.
+        float32 (types, genes): natural log of a cell's counts with its states at 0.
     slopes
         float32 (states, types, genes): what one unit of a state adds to that.
     """
@@ -52,7 +52,7 @@ class Programs:
         return len(self.symbols)
 
     def rates(self, kind: np.ndarray, states: np.ndarray, amount: np.ndarray) -> np.ndarray:
-        """Molecules per cell and gene at an efficiency of one.
+        """Counts per cell and gene at an efficiency of one.
 
         Parameters
         ----------

@@ -1,6 +1,6 @@
 """How much of each cell's RNA falls on each location, and what is expected there in sum.
 
-A cell's molecules are spread around its centre by an isotropic Gaussian (its own width and the lateral
+A cell's counts are spread around its centre by an isotropic Gaussian (its own width and the lateral
 diffusion together). The share that a footprint collects is the integral of that Gaussian over the
 footprint: a product of error functions for a square, a noncentral χ² probability for a disc.
 """
@@ -18,14 +18,14 @@ from focus_cli.simulation.arrays import Locations
 from focus_cli.simulation.expression import Programs
 from focus_cli.simulation.tissue import Cells
 
-SPREAD_UM = 7.0  # standard deviation of a cell's molecules around its centre
+SPREAD_UM = 7.0  # standard deviation of a cell's counts around its centre
 _REACH = 4.0  # cells farther than this many spreads from a footprint are left out of it
 _LEAST = 1e-30  # of the nearest cell, however far: every location expects something
 _BLOCK = 4096  # locations at a time: bounds the rates held in memory
 
 
 def capture_weights(locations: Locations, cells: Cells, spread_um: float = SPREAD_UM) -> sparse.csr_matrix:
-    """Share of each cell's molecules that falls within each footprint.
+    """Share of each cell's counts that falls within each footprint.
 
     A location out of reach of every cell (in the hollow of a duct) gets the tail of its nearest one, so that
     no row is empty and proportions are defined everywhere.
@@ -58,7 +58,7 @@ def _captured(locations: Locations, off_um: np.ndarray, spread_um: float) -> np.
 
 
 def expected_blocks(weights: sparse.csr_matrix, cells: Cells, programs: Programs) -> Iterator[tuple[slice, np.ndarray]]:
-    """Expected molecules at an efficiency of one, a block of locations at a time.
+    """Expected counts at an efficiency of one, a block of locations at a time.
 
     Yields
     ------

@@ -1,4 +1,4 @@
-"""From expected molecules to counts: platform factors, ambient RNA, efficiency, overdispersion.
+"""From expected counts to counts: platform factors, ambient RNA, efficiency, overdispersion.
 
 For location i and gene j on the panel, with the truth ``X`` of the platform's own scale,
 
@@ -24,7 +24,7 @@ from focus_cli.simulation.tissue import Cells, Tissue
 
 AMBIENT = 0.03
 DISPERSION = 0.05
-# Molecules of the median location for each gene of the panel: 1,500 in a Visium spot at 400 genes.
+# Counts of the median location for each gene of the panel: 1,500 in a Visium spot at 400 genes.
 UMI_PER_GENE = {
     "visium": 3.75,
     "visium_hd": 0.15,
@@ -57,7 +57,7 @@ class Measurement:
     platform_factor
         float32 (genes,): the platform's gain for each gene; the truth's X is on this scale already.
     efficiency
-        float64 (locations,): share of the molecules that is captured and sequenced.
+        float64 (locations,): share of the counts that is captured and sequenced.
     ambient_profile
         float64 (genes,): what a location of the section holds on average, in the units of X.
     ambient, dispersion
@@ -104,7 +104,7 @@ def draw_counts(
     Parameters
     ----------
     truth
-        float32 (n, genes): expected molecules, on the platform's scale.
+        float32 (n, genes): expected counts, on the platform's scale.
     efficiency
         float64 (n,): that of these locations.
     panel

@@ -151,10 +151,10 @@ def _make_section(folder: Path, design: Design, programs: Programs, number: int)
     drawn: list[sparse.csr_matrix] = []
 
     def measured() -> Iterator[tuple[slice, np.ndarray]]:
-        for rows, molecules in expected_blocks(weights, cells, donor):
-            molecules *= how.platform_factor
-            drawn.append(draw_counts(rng, molecules, how.efficiency[rows], how, programs.measured))
-            yield rows, molecules
+        for rows, expected in expected_blocks(weights, cells, donor):
+            expected *= how.platform_factor
+            drawn.append(draw_counts(rng, expected, how.efficiency[rows], how, programs.measured))
+            yield rows, expected
 
     write_truth(
         folder / "truth" / f"{name}.h5ad",

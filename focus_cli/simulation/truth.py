@@ -41,7 +41,7 @@ def write_truth(
     path
         The ``.h5ad`` to write.
     blocks
-        Rows and their expected molecules at an efficiency of one, float32 (rows, genes), in order.
+        Rows and their expected counts at an efficiency of one, float32 (rows, genes), in order.
     var
         Columns of var beside the programs' own, one row for each gene.
     obs

@@ -1,4 +1,4 @@
-"""What the Snakefile and ``focus run`` need beside Snakemake: where things go, what follows from what."""
+"""Plan, configuration and start of a run: the parts that the Snakefile and ``focus run`` add to Snakemake."""
 
 import lazy_loader
 

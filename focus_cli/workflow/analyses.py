@@ -1,4 +1,4 @@
-"""What a run makes of its enhanced samples: which analysis results, of what, and where they go."""
+"""Analyses of the enhanced samples of a run: their inputs and output paths."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from focus_cli.reporting.cohort import SHARED_RULES
 
 # Analysis results of one sample, in the order of a report: name of the stage and of its folder.
 OF_A_SAMPLE = ("domains", "celltypes", "patterns", "interactions", "annotations", "attention", "why")
-# Those that one job finds for all samples of a model, into one folder.
+# Stages with one job for all samples of a model, which writes one folder.
 _TOGETHER = ("domains", "attention")
-# Stages and rules are called alike, but for these.
+# Stages whose rule has another name.
 _RULES = {"annotations": "annotate", "attention": "outcome"}
 
 _SUFFIX = {"anndata": "h5ad", "spatialdata": "zarr", "vitessce": "vitessce"}
 
 
 class Run(Protocol):
-    """What the analyses need of the plan that they are a part of."""
+    """Attributes of the plan that the analyses use."""
 
     out: str
     config: Any
@@ -35,7 +35,7 @@ class Run(Protocol):
 
 
 class Analyses:
-    """The files that follow from enhanced samples; none unless the configuration asks for them.
+    """Files derived from enhanced samples; none unless the configuration enables them.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class Analyses:
     Raises
     ------
     UsageError
-        If cell types are asked for and no sample has a reference.
+        If cell types are enabled and no sample has a reference.
     """
 
     def __init__(self, plan: Run, model_of: Mapping[str, str]) -> None:
@@ -58,7 +58,7 @@ class Analyses:
                 hint="name one in reference.path or in the sheet",
             )
 
-    # --- where things go -----------------------------------------------------------------------------
+    # --- paths - ----------------------------------------------------------------------------
 
     def embedding(self, sample: str) -> str:
         """Representations of a sample."""
@@ -73,26 +73,26 @@ class Analyses:
         return f"{self._plan.out}/{stage}/{sample}.h5ad"
 
     def head(self, stage: str, model: str) -> str:
-        """What was fitted on labelled locations (annotations) or on outcomes, for the samples of a model."""
+        """Head fitted on labelled locations (annotations) or on outcomes, for the samples of a model."""
         if stage == "annotations" and self._config.annotate.head:
             return self._plan.files["annotate.head"]
         return f"{self._plan.out}/heads/{stage}/{model}"
 
     def outcomes(self, model: str) -> str:
-        """What the slides say of the outcome, one row for each sample of a model."""
+        """Outcome scores, one row per sample of a model."""
         return f"{self._plan.out}/outcomes/{model}.tsv"
 
     def export(self, sample: str, kind: str) -> str:
         """An export: a file, or a folder where the format is one."""
         return f"{self._plan.out}/exports/{sample}.{_SUFFIX[kind]}"
 
-    # --- what is asked for ---------------------------------------------------------------------------
+    # --- enabled stages - --------------------------------------------------------------------------
 
     @cached_property
     def stages(self) -> tuple[str, ...]:
-        """Stages of `OF_A_SAMPLE` that the configuration asks for."""
+        """Stages of `OF_A_SAMPLE` that the configuration enables."""
         config = self._config
-        asked = {
+        enabled = {
             "domains": config.domains.enabled,
             "celltypes": config.celltypes.enabled,
             "patterns": config.patterns.enabled,
@@ -101,19 +101,19 @@ class Analyses:
             "attention": config.outcome.table is not None,
             "why": bool(config.why.genes),
         }
-        return tuple(stage for stage in OF_A_SAMPLE if asked[stage])
+        return tuple(stage for stage in OF_A_SAMPLE if enabled[stage])
 
     @property
     def embedded(self) -> bool:
-        """Whether representations are made: for themselves, or because a stage works on them."""
-        divided = self.asks("domains") and self._config.domains.of == "embeddings"
-        return self._config.embed.enabled or divided or self.asks("annotations", "attention")
+        """Whether embeddings are made: on request, or because a stage uses them."""
+        divided = self.includes("domains") and self._config.domains.of == "embeddings"
+        return self._config.embed.enabled or divided or self.includes("annotations", "attention")
 
-    def asks(self, *stages: str) -> bool:
-        """Whether one of these stages is asked for."""
+    def includes(self, *stages: str) -> bool:
+        """Whether one of these stages is enabled."""
         return bool(set(stages) & set(self.stages))
 
-    # --- what follows from what ----------------------------------------------------------------------
+    # --- dependencies - ---------------------------------------------------------------------
 
     @cached_property
     def cohorts(self) -> dict[str, tuple[str, ...]]:
@@ -128,17 +128,17 @@ class Analyses:
         return [self.embedding(sample) for sample in self.cohorts[model]]
 
     def divided_into_domains(self, model: str) -> list[str]:
-        """What the domains of a model's samples are found in."""
+        """Inputs of the domains of a model's samples."""
         if self._config.domains.of == "enhanced":
             return [self._plan.enhanced(sample) for sample in self.cohorts[model]]
         return self.embeddings_of(model)
 
     def training_embeddings_of(self, model: str) -> list[str]:
-        """Those of samples that may be learnt from."""
+        """Embeddings of training samples."""
         return [self.embedding(s) for s in self.cohorts[model] if self._plan.samples[s].split == "train"]
 
     def tested_with(self, sample: str) -> list[str]:
-        """Sample and model, where tests may lean on the estimate: only where the model has not met the sample."""
+        """Sample and model, if tests may use the estimate: only if the model was not trained on the sample."""
         if sample in self._plan.training_of(sample):
             return []
         return [self._plan.sample(sample), self._plan.model_of(sample)]
@@ -156,7 +156,7 @@ class Analyses:
         return [self._file(stage, sample) for stage in self._stages_of(sample)]
 
     def made_for(self, sample: str) -> list[str]:
-        """What a job that takes these analysis results waits for: the folder in place of a file within it."""
+        """Inputs of a job that reads these analysis results: the folder instead of a file within it."""
         return [
             self.folder(stage, self._model_of[sample]) if stage in _TOGETHER else self.result(stage, sample)
             for stage in self._stages_of(sample)
@@ -173,7 +173,7 @@ class Analyses:
             yield "embed", sample, [self.embedding(sample)]
         if self._config.annotate.labels:
             yield "fit_annotations", model, [self.head("annotations", model)]
-        if self.asks("attention"):
+        if self.includes("attention"):
             yield "fit_outcome", model, [self.head("outcomes", model)]
         for stage, made in zip(self._stages_of(sample), self.made_for(sample)):
             rule = _RULES.get(stage, stage)
@@ -183,11 +183,11 @@ class Analyses:
 
     @property
     def targets(self) -> list[str]:
-        """What a whole run makes of its enhanced samples."""
+        """All targets of a run that are derived from enhanced samples."""
         samples = self._plan.samples
         wanted = [path for sample in samples for path in (*self.made_for(sample), *self.exports_of(sample))]
         wanted += [self.embedding(sample) for sample in samples if self._config.embed.enabled]
-        wanted += [self.outcomes(model) for model in self.cohorts if self.asks("attention")]
+        wanted += [self.outcomes(model) for model in self.cohorts if self.includes("attention")]
         return list(dict.fromkeys(wanted))
 
     def _file(self, stage: str, sample: str) -> str:

@@ -1,6 +1,6 @@
-"""What a killed run leaves behind: its jobs, here and on Slurm, Snakemake's lock, half-written files.
+"""Clean-up after a killed run: its local and Slurm jobs, Snakemake's lock, partially written files.
 
-Snakemake that dies by SIGKILL leaves its jobs at work; they would write the outputs of the next run's jobs.
+Snakemake that dies by SIGKILL leaves its jobs running; they would write the outputs of the next run's jobs.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _PATIENCE_S = 60.0
 
 
-def end_leftovers(folder: Path, executor: str, unlock: Sequence[str]) -> None:
-    """End the jobs of a dead run of `folder`, and open the lock that it left.
+def clean_up(folder: Path, executor: str, unlock: Sequence[str]) -> None:
+    """End the jobs of a killed run of `folder` and remove its lock.
 
     Parameters
     ----------
     folder
-        The working directory of the run; it is claimed by this process.
+        The working directory of the run; locked by this process.
     executor
-        What the dead run's jobs were given to, as Snakemake calls it: ``"local"``, ``"slurm"``, …
+        Snakemake executor of the killed run: ``"local"``, ``"slurm"``, …
     unlock
         The command that opens Snakemake's lock.
 
@@ -43,10 +43,10 @@ def end_leftovers(folder: Path, executor: str, unlock: Sequence[str]) -> None:
     if executor == "slurm":
         _cancel_slurm_jobs(folder)
     elif executor != "local":
-        print_message(f"the last run was killed: cancel its jobs on {executor} by hand; those that go on write nothing")
+        print_message(f"the last run was killed: cancel its jobs on {executor} manually; remaining jobs write nothing")
     _end_processes(folder)
     if any((folder / _LOCKS).glob("*")):
-        print_message("the last run was killed: opening its lock")
+        print_message("the last run was killed: removing its lock")
         subprocess.run(unlock, cwd=folder, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
@@ -54,17 +54,17 @@ def _end_processes(folder: Path) -> None:
     """Terminate the jobs that outlived their Snakemake on this machine."""
     import psutil
 
-    mine = {p.pid for p in psutil.Process().parents()} | {os.getpid()}
+    own = {p.pid for p in psutil.Process().parents()} | {os.getpid()}
     orphans = []
     for process in psutil.process_iter():
         try:
-            if process.pid not in mine and process.environ().get(FOLDER_VARIABLE) == str(folder):
+            if process.pid not in own and process.environ().get(FOLDER_VARIABLE) == str(folder):
                 orphans.append(process)
         except (psutil.Error, OSError):  # another user's, or gone
             continue
     if not orphans:
         return
-    print_message(f"the last run was killed: ending {len(orphans)} of its processes that go on")
+    print_message(f"the last run was killed: ending {len(orphans)} of its remaining processes")
     for process in orphans:
         try:
             process.terminate()
@@ -106,7 +106,7 @@ def _cancel_slurm_jobs(folder: Path) -> None:
         jobs = slurm_jobs(folder)
         if not jobs:
             return
-        print_message(f"the last run was killed: cancelling {len(jobs)} of its Slurm jobs that go on")
+        print_message(f"the last run was killed: cancelling {len(jobs)} of its remaining Slurm jobs")
         subprocess.run(["scancel", *jobs], check=False, timeout=60)
         end = time.monotonic() + _PATIENCE_S
         while left := slurm_jobs(folder):
@@ -119,12 +119,12 @@ def _cancel_slurm_jobs(folder: Path) -> None:
     except (OSError, subprocess.SubprocessError) as error:
         raise MissingResourceError(
             f"Slurm does not respond: {error}",
-            hint="jobs of the last run may be alive: try squeue --me, and start again when it responds",
+            hint="jobs of the last run may be running: try squeue --me, and start again when it responds",
         ) from None
 
 
 def sweep(out: Path | str) -> int:
-    """Remove the temporary files that killed jobs left in `out`; return how many there were.
+    """Remove the temporary files of killed jobs in `out`; return their number.
 
     Only while no job runs: a job that is alive writes into such a file.
     """

@@ -1,4 +1,4 @@
-"""What a run writes down of its cohort, and when the cohort's page is made."""
+"""Record of the cohort of a run, and its report at the end of the run."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from focus_cli.workflow.plan import Plan
 
 
 def record_cohort(plan: Plan) -> None:
-    """Write down what a run consists of, so that `write_cohort` can say at any time how far it is."""
+    """Record the jobs of a run, from which `write_cohort` reports its status at any time."""
     record = {"folder": str(Path.cwd()), **as_json(cohort_jobs(plan))}
     with atomic_file(Path(plan.out) / RECORD, overwrite=True, kind=PART) as temporary:
         temporary.write_text(json.dumps(record) + "\n", encoding="utf-8")
 
 
 def begin_cohort(plan: Plan) -> None:
-    """`record_cohort` at the start of a run; what goes wrong here is said and stops nothing."""
+    """Call `record_cohort` at the start of a run; errors are printed and do not stop the run."""
     try:
         record_cohort(plan)
     except Exception as error:  # a page is no reason to lose a run
@@ -29,7 +29,7 @@ def begin_cohort(plan: Plan) -> None:
 
 
 def report_cohort(plan: Plan) -> None:
-    """Write the report at the end of a run, good or bad; what goes wrong here is said and stops nothing."""
+    """Write the report at the end of a run, successful or not; errors are printed and do not stop the run."""
     try:
         record_cohort(plan)
         page, _ = write_cohort(Path(plan.out), running=False)

@@ -1,4 +1,4 @@
-"""The hold-outs of a run: which part of which sample is hidden, and what its model learns from."""
+"""The hold-outs of a run: held-out parts of samples, and the training data of their models."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class FoldPlan:
 
     @property
     def task(self) -> str:
-        """What is hidden."""
+        """Task: what is held out."""
         return self.fold.task
 
     @property
@@ -77,10 +77,10 @@ def plan_folds(
         for sample in samples if "all" in named else named:
             if sample not in samples:
                 raise UsageError(
-                    f"evaluate.folds: {fold.task} asks for sample {sample}, which is not in the sheet",
+                    f"evaluate.folds: {fold.task} uses sample {sample}, which is not in the sheet",
                     hint=f"samples: {', '.join(samples)}",
                 )
-            # A model of one sample shares it with none: others are then all that are learnt from.
+            # A model of one sample shares no training data: all others are then training samples.
             alone = config.train.scope == "self"
             pool = tuple(n for n in samples if samples[n].split != TEST) if alone else training[names[sample]]
             plan = _plan_fold(fold, sample, samples, pool, apart)
@@ -93,13 +93,13 @@ def plan_folds(
 def _plan_fold(
     fold: Fold, sample: str, samples: Mapping[str, SampleRow], pool: tuple[str, ...], apart: bool
 ) -> FoldPlan:
-    """`pool`: the samples that may be learnt from; `apart`: those of the sample's own donor may not."""
+    """Training samples of `pool`; with `apart`, without those of the sample's donor."""
     name = f"{sample}.{fold.name or fold.task}"
     if samples[sample].split == TEST:
         if fold.training in ("self", "all"):
             raise UsageError(
-                f"evaluate.folds: {fold.task} on {sample} asks for training: {fold.training}, but it is split test",
-                hint="leave training away, or list the training samples in the fold",
+                f"evaluate.folds: {fold.task} on {sample} has training: {fold.training}, but it is split test",
+                hint="remove training, or list the training samples in the fold",
             )
         return FoldPlan(name, sample, fold, on_itself=False, others=pool, own_model=False)
     nothing_of_itself = fold.task == "histology" and fold.test_fraction is None

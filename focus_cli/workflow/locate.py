@@ -1,4 +1,4 @@
-"""Where the workflow's files are: beside the package in a checkout, within it where it is installed."""
+"""Location of the workflow's files: next to the package in a checkout, within it when installed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def _homes() -> tuple[Path, Path]:
 
 
 def home() -> Path:
-    """The folder that holds ``workflows/``, ``rules/`` and ``config/``.
+    """Folder with ``workflows/``, ``rules/`` and ``config/``.
 
     Raises
     ------
@@ -40,7 +40,7 @@ def shipped_config(name: str) -> Path:
 
 
 def find_profile(name: str) -> Path:
-    """A profile by its path, or one that FOCUS ships by its name.
+    """A profile by its path, or a shipped profile by its name.
 
     Raises
     ------

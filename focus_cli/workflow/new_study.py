@@ -58,7 +58,7 @@ def write_study(folder: Path) -> list[Path]:
 
 
 def _sheet() -> str:
-    """A sheet without samples, which says what each column means."""
+    """A sheet without samples that describes each column."""
     lines = ["# One line per sample, cells separated by tabs; an empty cell means: not given.", "#"]
     for name, field in SampleRow.model_fields.items():
         must = " (required)" if field.is_required() else ""

@@ -91,7 +91,7 @@ class Plan:
         return f"{self.out}/references/{name}"
 
     def encoder_options(self) -> str:
-        """What ``focus preprocess`` is told of the learned image encoder; nothing without one."""
+        """Options of ``focus preprocess`` for the learned image encoder; empty without one."""
         stage = self.config.preprocess
         if stage.encoder is None:
             return ""

@@ -1,8 +1,8 @@
-"""Whose turn it is in a folder: one run at a time, and a new one only where the last is dead.
+"""The run lock of a folder: one run at a time, and a new one only if the last has ended.
 
-A run holds a lock of the kernel (``flock``) on its record for as long as its process lives; however the process dies,
-the lock goes with it. Some network file systems keep such locks to each host, so the record also tells where the run
-is, and its time is renewed while the run lives: a run on another host is dead when nothing was heard of it for long.
+A run holds a kernel lock (``flock``) on its record while its process lives; the lock ends with the process. Some
+network file systems keep such locks per host, so the record also stores the host, and its time stamp is renewed while
+the run lives: a run on another host counts as dead if its record has not been renewed for `SILENCE_S`.
 """
 
 from __future__ import annotations
@@ -29,31 +29,31 @@ _PATIENCE_S = 2.0
 
 @dataclass(frozen=True)
 class Predecessor:
-    """The run that held the folder last, and that is dead."""
+    """The last run of the folder, which has ended."""
 
     pid: int
     host: str
     executor: str
-    """What its jobs were given to, as Snakemake calls it."""
+    """Snakemake executor of its jobs."""
     over: bool
-    """Whether it came to its end, with success or without, and left nothing at work."""
+    """Whether it ended by itself, successfully or not, and has no remaining jobs."""
 
 
 @dataclass(frozen=True)
-class Claim:
-    """The folder is this process's, and stays so when it becomes another program."""
+class RunLock:
+    """The lock on a folder, which persists when the process executes another program."""
 
     folder: Path
     descriptor: int
     predecessor: Predecessor | None
 
     def register(self, executor: str) -> dict[str, str]:
-        """Write down that this process runs the folder; return the environment for all of its children.
+        """Record that this process runs the folder; return the environment for its child processes.
 
         Parameters
         ----------
         executor
-            What the jobs will be given to: ``"local"``, ``"slurm"``, …
+            Snakemake executor of the jobs: ``"local"``, ``"slurm"``, …
         """
         token = uuid.uuid4().hex
         me = {"pid": os.getpid(), "host": socket.gethostname(), "executor": executor, "token": token}
@@ -65,13 +65,13 @@ class Claim:
         return {**os.environ, FOLDER_VARIABLE: str(self.folder), TOKEN_VARIABLE: token}
 
 
-def claim(folder: Path) -> Claim:
-    """Take a folder for a run of this process.
+def acquire(folder: Path) -> RunLock:
+    """Lock a folder for a run of this process.
 
     Raises
     ------
     UsageError
-        If a run of this folder is alive, here or on another host.
+        If a run of this folder is active, on this or another host.
     MissingResourceError
         If the folder cannot be written.
     """
@@ -81,37 +81,37 @@ def claim(folder: Path) -> Claim:
         descriptor = os.open(record, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
         raise MissingResourceError(
-            f"cannot write into {record.parent}: {error.strerror}", hint="run in a folder of your own"
+            f"cannot write into {record.parent}: {error.strerror}", hint="run in a folder that you can write to"
         ) from None
     try:
-        return Claim(folder, descriptor, _predecessor(folder, descriptor))
+        return RunLock(folder, descriptor, _predecessor(folder, descriptor))
     except BaseException:
         os.close(descriptor)
         raise
 
 
 def _predecessor(folder: Path, descriptor: int) -> Predecessor | None:
-    """Lock the record; who held the folder before, if that one is dead."""
+    """Lock the record and return the last run of the folder, if it has ended."""
     if not _lock(descriptor):
         alive = _read(descriptor)
         where = "" if alive is None else f" (process {alive.pid} on {alive.host})"
-        raise UsageError(f"a run of {folder} is at work already{where}", hint="wait for it, or stop it")
+        raise UsageError(f"a run of {folder} is already running{where}", hint="wait for it, or stop it")
     last = _read(descriptor)
     if last is not None and last.host != socket.gethostname() and not last.over:
         silent = _now((folder / RECORD).parent) - os.fstat(descriptor).st_mtime
         if silent < SILENCE_S:
             raise UsageError(
-                f"a run of {folder} on {last.host} was alive {max(silent, 0):.0f} s ago",
-                hint=f"stop it there; if it is dead, wait {SILENCE_S - silent:.0f} s and start again",
+                f"a run of {folder} on {last.host} was active {max(silent, 0):.0f} s ago",
+                hint=f"stop it there; if it was killed, wait {SILENCE_S - silent:.0f} s and start again",
             )
     return last
 
 
 def keep_alive() -> None:
-    """Renew the record of this run for as long as its process lives, in a thread of its own."""
+    """Renew the record of this run while its process lives, in a separate thread."""
     record = _record()
     if record is None:
-        return  # Snakemake was started without `focus run`: nothing was claimed.
+        return  # Snakemake was started without `focus run`: nothing was locked.
 
     def beat() -> None:
         while True:
@@ -123,13 +123,13 @@ def keep_alive() -> None:
 
 
 def release() -> None:
-    """Write down that this run came to its end: there is nothing that the next one has to clear away."""
+    """Record that this run has ended, so that the next one needs no clean-up."""
     if (record := _record()) is not None:
         with contextlib.suppress(OSError, ValueError, KeyError):
-            told = json.loads(record.read_text())
-            if told["token"] == os.environ[TOKEN_VARIABLE]:
-                # In place: the lock is on this very file.
-                record.write_text(json.dumps(told | {"over": True}) + "\n")
+            stored = json.loads(record.read_text())
+            if stored["token"] == os.environ[TOKEN_VARIABLE]:
+                # In place: the lock is on this file.
+                record.write_text(json.dumps(stored | {"over": True}) + "\n")
 
 
 def _record() -> Path | None:
@@ -138,7 +138,7 @@ def _record() -> Path | None:
 
 
 def _lock(descriptor: int) -> bool:
-    """Whether the lock could be had; one that a dying process still holds is waited for."""
+    """Whether the lock was acquired; waits for the lock of a process that is ending."""
     end = time.monotonic() + _PATIENCE_S
     while True:
         try:
@@ -148,16 +148,16 @@ def _lock(descriptor: int) -> bool:
                 return False
             time.sleep(0.1)
         except OSError:
-            return True  # A file system without locks: the record alone must do.
+            return True  # A file system without locks: only the record is used.
         else:
             return True
 
 
 def _read(descriptor: int) -> Predecessor | None:
     try:
-        told = json.loads(os.pread(descriptor, 4096, 0))
+        stored = json.loads(os.pread(descriptor, 4096, 0))
         return Predecessor(
-            int(told["pid"]), str(told["host"]), str(told.get("executor", "local")), bool(told.get("over"))
+            int(stored["pid"]), str(stored["host"]), str(stored.get("executor", "local")), bool(stored.get("over"))
         )
     except (ValueError, KeyError, TypeError):
         return None

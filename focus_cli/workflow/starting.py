@@ -15,13 +15,13 @@ from focus_cli.core.errors import MissingResourceError
 from focus_cli.core.progress import print_message
 from focus_cli.core.storage.documents import read_yaml
 from focus_cli.workflow import locate
-from focus_cli.workflow.clean_up import end_leftovers
+from focus_cli.workflow.clean_up import clean_up
 from focus_cli.workflow.config import load_config
 from focus_cli.workflow.plan import make_plan
-from focus_cli.workflow.run_lock import claim
+from focus_cli.workflow.run_lock import acquire
 from focus_cli.workflow.shell import use_this_environment
 
-# With these Snakemake reads or repairs and starts no job: what is left of a killed run is left alone.
+# With these Snakemake reads or repairs and starts no job: a killed run is not cleaned up.
 _NO_JOBS = {
     "-n", "--dry-run", "--dryrun", "--lint", "--dag", "--rulegraph", "--filegraph", "--summary", "-S",
     "--detailed-summary", "-D", "--list-rules", "--list", "-l", "--list-target-rules", "--lt", "--report",
@@ -100,37 +100,37 @@ def _yaml_text(text: str) -> str:
 def start_run(
     configfiles: Sequence[Path], profile: str, options: Sequence[str], snakefile: str = "Snakefile"
 ) -> NoReturn:
-    """Settle what is left of a killed run, print the command, and become Snakemake; the configuration is checked.
+    """Clean up after a killed run, print the command and execute Snakemake; the configuration has been checked.
 
     Raises
     ------
     FocusError
-        If a run of this folder is alive, or the profile is not there.
+        If a run of this folder is active, or the profile does not exist.
     """
     command = snakemake_command(configfiles, profile, options, snakefile)
     use_this_environment()
-    # A module of the user that lies in the folder of the study is not taken for a library of the same name.
+    # A module in the folder of the study must not shadow a library of the same name.
     environment = dict(os.environ) | {"PYTHONSAFEPATH": "1"}
     python = [sys.executable, "-P", "-m"]
     if not _NO_JOBS & set(options):
         folder = _folder(options)
-        mine = claim(folder)
-        if mine.predecessor is not None and not mine.predecessor.over:
+        lock = acquire(folder)
+        if lock.predecessor is not None and not lock.predecessor.over:
             bare = snakemake_command(configfiles, profile, [], snakefile)
-            end_leftovers(folder, mine.predecessor.executor, [*python, *bare, "--unlock"])
-        environment = mine.register(_executor(profile, options))
+            clean_up(folder, lock.predecessor.executor, [*python, *bare, "--unlock"])
+        environment = lock.register(_executor(profile, options))
     print_message(shlex.join(command))
-    # Not a child but this very process: signals and the exit code need no one in between.
+    # Replaces this process: signals and the exit code need no forwarding.
     os.execve(sys.executable, [*python, *command], environment)
 
 
 def _executor(profile: str, options: Sequence[str]) -> str:
-    """What jobs are given to: the command line's word, else the profile's."""
+    """Executor of the jobs: of the command line, else of the profile."""
     if given := _value_of({"--executor", "-e"}, options):
         return given
     for path in sorted(locate.find_profile(profile).glob("config*.yaml"), reverse=True):
-        if told := (read_yaml(path) or {}).get("executor"):
-            return str(told)
+        if executor := (read_yaml(path) or {}).get("executor"):
+            return str(executor)
     return "local"
 
 

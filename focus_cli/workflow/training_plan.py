@@ -45,13 +45,13 @@ def model_names(config: RunConfig, samples: Mapping[str, SampleRow]) -> dict[str
         return dict.fromkeys(samples, "all")
     if scope == "self":
         return {name: name for name in samples}
-    said = {name: row.group if scope == "group" else _file_name(row.organ or "") for name, row in samples.items()}
-    if missing := [name for name, value in said.items() if not value]:
+    value_of = {name: row.group if scope == "group" else _file_name(row.organ or "") for name, row in samples.items()}
+    if missing := [name for name, value in value_of.items() if not value]:
         raise UsageError(
             f"train.scope is {scope}, but the sheet names no {scope} for {_some(missing)}",
             hint=f"fill in the column {scope}, or choose another train.scope",
         )
-    return said
+    return value_of
 
 
 def plan_models(

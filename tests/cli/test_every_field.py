@@ -67,7 +67,7 @@ def test_every_field_that_is_written_has_a_meaning(written):
         told = explain(path)
         for field in told["fields"]:
             if field["meaning"] in ("", UNKNOWN):
-                unknown.add((told["kind"], field["place"]))
+                unknown.add((told["kind"], field["name"]))
         assert told["fields"] or told["kind"] == "corpus", f"{path.name}: no field of {told['kind']}"
     assert not unknown
 
@@ -80,11 +80,11 @@ def test_the_fields_are_all_of_those_in_the_file(written):
         adata = anndata.read_h5ad(path)
         held = {f"{group}/{key}" for group in ("obs", "var") for key in getattr(adata, group).columns}
         held |= {f"{group}/{key}" for group in ("layers", "obsm", "varm", "uns") for key in getattr(adata, group)}
-        assert held <= {field["place"] for field in explain(path)["fields"]}, path.name
+        assert held <= {field["name"] for field in explain(path)["fields"]}, path.name
 
 
 @pytest.mark.slow
 def test_parts_of_a_folder_are_described_with_their_fields(written):
     sample = next(path for path in written if (path / keys.SAMPLE_JSON).is_file())
-    places = {field["place"] for field in explain(sample)["fields"]}
+    places = {field["name"] for field in explain(sample)["fields"]}
     assert {keys.COUNTS_H5AD, f"{keys.COUNTS_H5AD}: X", f"{keys.COUNTS_H5AD}: obsm/{keys.SPATIAL}"} <= places

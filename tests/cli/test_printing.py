@@ -24,7 +24,7 @@ def test_nothing_that_is_printed_commands_a_terminal(capsys):
     warn([_NASTY])
     print_rows([("name", _NASTY)])
     print_json({_NASTY: [_NASTY]})
-    fields = [{"place": _NASTY, "meaning": _NASTY, "unit": _NASTY}]
+    fields = [{"name": _NASTY, "meaning": _NASTY, "unit": _NASTY}]
     record = {"command": _NASTY, "settings": {_NASTY: _NASTY}}
     result = {"name": _NASTY, "what": _NASTY, "facts": {_NASTY: _NASTY}, "warnings": [_NASTY], "fields": fields}
     print(explain_text(result | {"made_by": record, "jobs": [], "upstream": [], "use": [_NASTY]}))

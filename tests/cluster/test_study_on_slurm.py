@@ -100,7 +100,7 @@ def test_a_second_head_is_refused_while_the_first_lives(cluster_run):
     run.wait_for(lambda: run.jobs)
     second = run.start()
     assert second.wait(timeout=60) == 2
-    assert f"is at work already (process {first.pid} on " in run.log
+    assert f"is already running (process {first.pid} on " in run.log
     first.kill()
     first.wait()
 

@@ -11,7 +11,7 @@ from tiny_sections import expression_of, genes_of, names, rows_of
 
 from focus_cli.core import keys
 from focus_cli.evaluation import evaluate
-from focus_cli.evaluation.depth import read_at_depth
+from focus_cli.evaluation.stated import read_at_depth
 
 
 def read_exactly(share: float, depth: float) -> float:

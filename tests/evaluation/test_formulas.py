@@ -7,8 +7,8 @@ from scipy.spatial.distance import jensenshannon
 
 from focus_cli.core.statistics.resampling import block_draws, interval
 from focus_cli.evaluation import metrics
-from focus_cli.evaluation.bootstrap import mean_pearson_draws
 from focus_cli.evaluation.ceiling import ceiling_of_halves, noise_ceiling
+from focus_cli.evaluation.metrics import mean_pearson_draws
 from focus_cli.evaluation.normalise import column_chunks, log1p_cp10k
 from focus_cli.evaluation.space import morans_i, neighbour_weights, pitch_of, spatial_blocks
 

@@ -28,7 +28,7 @@ def test_an_enhanced_file_tells_its_genes_fields_and_making(study: Path) -> None
     assert told["kind"] == "enhanced"
     assert (told["facts"]["genes_measured"], told["facts"]["genes_imputed"]) == (30, 6)
     assert told["made_by"]["seed"] == 7 and told["made_by"]["settings"] == {"genes": "all", "samples": 30}
-    fields = {f["place"]: f for f in told["fields"]}
+    fields = {f["name"]: f for f in told["fields"]}
     assert fields["layers/counts"]["shape"] == [144, 36] and fields["layers/counts"]["dtype"].endswith("csr")
     assert fields["layers/q05"]["meaning"].startswith("5 % quantile")
     assert fields["obsm/spatial_um"]["unit"] == "µm"
@@ -40,7 +40,7 @@ def test_every_field_of_an_enhanced_file_has_a_meaning(study: Path) -> None:
     nothing = field_meaning("obs/no such field").text
     for name in ("S1.h5ad", "S1.refined.h5ad"):
         for field in explain(study / name)["fields"]:
-            assert field["meaning"] != nothing, field["place"]
+            assert field["meaning"] != nothing, field["name"]
 
 
 def test_the_table_of_fields_knows_every_key() -> None:
@@ -71,7 +71,7 @@ def test_text_names_the_essentials(study: Path) -> None:
         "refined",
         "obs/parent",
         "focus enhance, FOCUS 0.1.0, seed 7",
-        "No location of this file was measured",
+        "The locations of this file were not measured",
     ):
         assert word in text
     assert max(map(len, text.splitlines())) <= 100
@@ -118,9 +118,9 @@ def test_other_folders(tmp_path: Path, name: str, kind: str) -> None:
 
 def test_what_focus_did_not_write_is_refused(tmp_path: Path) -> None:
     anndata.AnnData(np.ones((3, 2), np.float32)).write_h5ad(tmp_path / "other.h5ad")
-    with pytest.raises(BadInputError, match="none that FOCUS wrote"):
+    with pytest.raises(BadInputError, match="that FOCUS did not write"):
         explain(tmp_path / "other.h5ad")
-    with pytest.raises(BadInputError, match="none that FOCUS wrote"):
+    with pytest.raises(BadInputError, match="that FOCUS did not write"):
         explain(tmp_path)
     with pytest.raises(MissingResourceError):
         explain(tmp_path / "nowhere")
@@ -250,7 +250,7 @@ def test_a_report_names_the_records_that_it_shows(study: Path, tmp_path: Path) -
     assert told["kind"] == "report" and told["facts"]["shows"] == ["focus enhance, FOCUS 0.1.0"]
     assert told["upstream"][0]["made_by"]["command"] == "enhance"
     (tmp_path / "other.html").write_text("<html></html>")
-    with pytest.raises(BadInputError, match="none that FOCUS wrote"):
+    with pytest.raises(BadInputError, match="that FOCUS did not write"):
         explain(tmp_path / "other.html")
 
 
@@ -258,7 +258,7 @@ def test_a_table_of_scores_and_tables_of_others(tmp_path: Path) -> None:
     (tmp_path / "scores.tsv").write_text("fold\ttask\tmethod\tpcc_mean\nf\tt\tm\t0.5\n")
     assert explain(tmp_path / "scores.tsv")["facts"] == {"rows": 1, "columns": 4}
     (tmp_path / "samples.tsv").write_text("sample\tpath\nS1\tx\n")
-    with pytest.raises(BadInputError, match="none that FOCUS wrote"):
+    with pytest.raises(BadInputError, match="that FOCUS did not write"):
         explain(tmp_path / "samples.tsv")
     (tmp_path / "notes.txt").write_text("x")
     with pytest.raises(BadInputError, match="no file that FOCUS wrote"):
@@ -285,7 +285,7 @@ def test_the_parts_of_a_hold_out(tmp_path: Path) -> None:
     told["provenance"]["command"] = "holdout"
     (observed / keys.SAMPLE_JSON).write_text(json.dumps(told))
     fold = explain(tmp_path)
-    assert fold["kind"] == "hold-out" and [f["place"] for f in fold["fields"]] == [
+    assert fold["kind"] == "hold-out" and [f["name"] for f in fold["fields"]] == [
         "observed",
         "truth.h5ad",
         "genes.txt",

@@ -70,10 +70,10 @@ def test_the_orientation_check_is_shown(whole: Page) -> None:
 
 
 def test_genes_are_chosen_by_the_written_rule(whole: Page) -> None:
-    # Genes 0 and 1 are the only ones with a pattern in the counts; two more were asked for.
+    # Genes 0 and 1 are the only ones with a pattern in the counts; two more were requested.
     for gene in ("GENE0", "GENE1", "GENE5", "HIDDEN2"):
         assert re.search(rf"<h4>{gene}</h4>", whole.source)
-    assert "asked for" in whole.text
+    assert "requested" in whole.text
     assert "not on the panel: nothing was measured" in whole.text
 
 
@@ -145,7 +145,7 @@ def test_bare_enhanced_file_is_tolerated(tmp_path: Path) -> None:
     bare.obsm[keys.SPATIAL] = adata.obsm[keys.SPATIAL]
     bare.uns[keys.UNS] = {"kind": "enhanced", "sample_id": "bare"}
     page = Page(write_report([fake_enhanced.write(bare, tmp_path / "f.h5ad")], tmp_path / "r.html"))
-    assert "bare" in page.text and "The file says nothing of its making." in page.text
+    assert "bare" in page.text and "The file has no provenance record." in page.text
 
 
 @pytest.mark.usefixtures("small_maps")

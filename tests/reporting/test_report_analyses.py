@@ -170,6 +170,6 @@ def test_explain_knows_every_kind_of_analysis(analyses: dict[str, dict[str, Path
     for kind, path in analyses["S1"].items():
         told = explain(path)
         assert told["kind"] == kind and f"kind {kind!r}" not in told["what"], told["what"]
-        unknown = [f["place"] for f in told["fields"] if "not described" in f["meaning"]]
+        unknown = [f["name"] for f in told["fields"] if "not described" in f["meaning"]]
         assert not unknown, (kind, unknown)
     assert all(meaning.text for meaning in FIELDS.values())

@@ -1,4 +1,4 @@
-"""Scores in a report: the verdict follows the table, losses first."""
+"""Scores in a report: the sentence follows the table, losses first."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from focus_cli.core.errors import BadInputError
 from focus_cli.reporting.scores import read_scores
 
 
-def _verdict(folder: Path, pcc: dict[str, float]) -> tuple[str, str]:
+def _sentence(folder: Path, pcc: dict[str, float]) -> tuple[str, str]:
     table = read_scores(fake_enhanced.write_scores(folder, pcc)).tables[0]
-    return table.outcome, table.verdict
+    return table.outcome, table.sentence
 
 
 @pytest.mark.parametrize(
@@ -22,18 +22,18 @@ def _verdict(folder: Path, pcc: dict[str, float]) -> tuple[str, str]:
     [
         ({"focus": 0.4, "a": 0.5, "b": 0.45, "c": 0.1}, "beaten", "2 of 3 baselines beat FOCUS: a"),
         ({"focus": 0.4, "a": 0.5}, "beaten", "The baseline beats FOCUS"),
-        ({"focus": 0.4, "a": 0.4}, "none", "draw"),
+        ({"focus": 0.4, "a": 0.4}, "none", "same mean PCC"),
         ({"focus": 0.4, "a": 0.1}, "best", "highest mean PCC of 2 methods"),
         ({"focus": 0.4}, "none", "no baseline"),
         ({"a": 0.4}, "none", "no score"),
         ({"focus": float("nan"), "a": 0.4}, "none", "no score"),
-        # A variant that happens to do better does not speak for the method.
+        # A variant that happens to do better does not represent the method.
         ({"focus": 0.3, "focus (no image)": 0.6, "a": 0.5}, "beaten", "The baseline beats FOCUS"),
     ],
 )
-def test_verdict(tmp_path: Path, pcc: dict[str, float], outcome: str, words: str) -> None:
-    told, verdict = _verdict(tmp_path / "s", pcc)
-    assert told == outcome and words in verdict
+def test_sentence(tmp_path: Path, pcc: dict[str, float], outcome: str, words: str) -> None:
+    outcome_found, sentence = _sentence(tmp_path / "s", pcc)
+    assert outcome_found == outcome and words in sentence
 
 
 def test_rows_are_best_first_and_bold_follows_the_direction(tmp_path: Path) -> None:
@@ -48,20 +48,20 @@ def test_rows_are_best_first_and_bold_follows_the_direction(tmp_path: Path) -> N
     assert table.plot.ceiling is not None and 0 < table.plot.ceiling <= 100
 
 
-def test_paired_differences_and_skipped_baselines_are_told(tmp_path: Path) -> None:
+def test_paired_differences_and_skipped_baselines_are_reported(tmp_path: Path) -> None:
     folder = fake_enhanced.write_scores(tmp_path / "s", {"focus": 0.4, "a": 0.42})
-    told = {
+    record = {
         "sample_id": "S9",
         "differences": {"all": {"a": {"pcc_mean": -0.02, "lo": -0.05, "hi": 0.01}}},
         "skipped": {"reference ridge": "no reference was given"},
     }
-    (folder / "scores.json").write_text(json.dumps(told))
+    (folder / "scores.json").write_text(json.dumps(record))
     scores = read_scores(folder)
     table = scores.tables[0]
     assert scores.sample_id == "S9" and scores.skipped == [("reference ridge", "no reference was given")]
     lead = table.headings.index("FOCUS leads by")
     assert table.rows[0].cells[lead].text == "-0.020 (-0.050 to +0.010)"
-    assert table.verdict.endswith("The interval of the difference holds zero.")
+    assert table.sentence.endswith("The interval of the difference contains zero.")
 
 
 def test_negative_scores_have_a_zero_line(tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def test_layers_of_known_values() -> None:
     assert number_layer("g", "n", [-1.0, 4.0], symmetric=True, span=(-1, 4)).low == -4
     groups = category_layer("g", "n", ["b", "a", None, "b"])
     assert groups.codes.tolist() == [1, 0, NOTHING, 1]
-    assert summary(groups) == "Most locations: b 67%, a 33%; nothing is known of 1 locations."
+    assert summary(groups) == "Most locations: b 67%, a 33%; no value at 1 locations."
     many = category_layer("g", "n", [f"c{i}" for i in range(300)])
     assert many.names[-1] == "others" and many.codes.max() < NOTHING
 

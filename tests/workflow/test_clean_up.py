@@ -11,7 +11,7 @@ import pytest
 
 from focus_cli.core.errors import MissingResourceError
 from focus_cli.core.storage.fencing import FOLDER_VARIABLE
-from focus_cli.workflow.clean_up import end_leftovers, sweep
+from focus_cli.workflow.clean_up import clean_up, sweep
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
 
@@ -42,14 +42,14 @@ def unlock(folder: Path) -> list[str]:
 
 
 def test_nothing_is_left_of_a_run_that_left_nothing(folder):
-    end_leftovers(folder, "local", unlock(folder))
+    clean_up(folder, "local", unlock(folder))
     assert not (folder / "unlocked").exists()
 
 
 def test_orphans_of_a_killed_run_are_ended_and_its_lock_opened(folder, process):
     (folder / ".snakemake" / "locks" / "0.output.lock").touch()
     orphan, stranger = process(**{FOLDER_VARIABLE: str(folder)}), process(**{FOLDER_VARIABLE: "/another/run"})
-    end_leftovers(folder, "local", unlock(folder))
+    clean_up(folder, "local", unlock(folder))
     assert orphan.poll() is not None
     assert stranger.poll() is None
     assert (folder / "unlocked").exists()
@@ -66,7 +66,7 @@ def test_slurm_jobs_of_a_killed_run_are_cancelled(folder, tmp_path, monkeypatch)
     for tool in bin_folder.iterdir():
         tool.chmod(0o755)
     monkeypatch.setenv("PATH", f"{bin_folder}:{os.environ['PATH']}")
-    end_leftovers(folder, "slurm", unlock(folder))
+    clean_up(folder, "slurm", unlock(folder))
     assert (tmp_path / "cancelled").read_text() == "11\n"
 
 
@@ -77,7 +77,7 @@ def test_a_silent_slurm_stops_the_next_run(folder, tmp_path, monkeypatch):
     (tmp_path / "bin" / "squeue").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
     with pytest.raises(MissingResourceError, match="Slurm does not respond"):
-        end_leftovers(folder, "slurm", unlock(folder))
+        clean_up(folder, "slurm", unlock(folder))
 
 
 def test_sweep_removes_temporaries_and_nothing_else(tmp_path):

@@ -160,7 +160,7 @@ def test_what_would_learn_from_test_samples_alone_is_refused():
         plan(sheet=tests)
     with pytest.raises(UsageError, match="no sample to train the model of S3 on"):
         plan(train={"scope": "self"}, sheet={"S3": {"split": "test"}})
-    with pytest.raises(UsageError, match="denoise on S3 asks for training: self, but it is split test"):
+    with pytest.raises(UsageError, match="denoise on S3 has training: self, but it is split test"):
         plan(folds=[{"task": "denoise", "training": "self"}], sheet={"S3": {"split": "test"}})
 
 

@@ -17,17 +17,17 @@ from focus_cli.core.errors import FocusError, UsageError
 from focus_cli.core.storage import atomic_directory, atomic_file
 from focus_cli.core.storage.fencing import FOLDER_VARIABLE, RECORD, TOKEN_VARIABLE
 from focus_cli.core.storage.kinds import PART, PART_FOLDER
-from focus_cli.workflow import run_lock as claims
-from focus_cli.workflow.run_lock import claim, keep_alive, release
+from focus_cli.workflow import run_lock
+from focus_cli.workflow.run_lock import acquire, keep_alive, release
 
-# Claims the folder, and becomes another program that holds it, as `focus run` becomes Snakemake.
+# Locks the folder and becomes another program that keeps the lock, as `focus run` becomes Snakemake.
 HOLD = """
 import os, signal, sys
 from pathlib import Path
 for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
     signal.signal(number, signal.SIG_DFL)  # whatever who runs the tests ignores
-from focus_cli.workflow.run_lock import claim
-environment = claim(Path(sys.argv[1])).register("local")
+from focus_cli.workflow.run_lock import acquire
+environment = acquire(Path(sys.argv[1])).register("local")
 program = "print('held', flush=True); import time; time.sleep(600)"
 os.execve(sys.executable, [sys.executable, "-c", program], environment)
 """
@@ -56,20 +56,20 @@ def record_of(folder: Path) -> dict:
 @pytest.fixture
 def registered(tmp_path, monkeypatch):
     """A folder that this process runs, as its children see it."""
-    environment = claim(tmp_path).register("local")
+    environment = acquire(tmp_path).register("local")
     for name in (FOLDER_VARIABLE, TOKEN_VARIABLE):
         monkeypatch.setenv(name, environment[name])
     return tmp_path
 
 
 def test_a_folder_without_a_past_is_free(tmp_path):
-    assert claim(tmp_path).predecessor is None
+    assert acquire(tmp_path).predecessor is None
 
 
 def test_a_living_run_keeps_its_folder_after_it_became_another_program(tmp_path, holder):
     process = holder()
-    with pytest.raises(UsageError, match=rf"at work already \(process {process.pid} on {socket.gethostname()}\)"):
-        claim(tmp_path)
+    with pytest.raises(UsageError, match=rf"already running \(process {process.pid} on {socket.gethostname()}\)"):
+        acquire(tmp_path)
     assert process.poll() is None
 
 
@@ -78,9 +78,9 @@ def test_however_a_run_dies_its_folder_is_free_at_once(tmp_path, holder, how):
     process = holder()
     process.send_signal(how)
     process.wait()
-    mine = claim(tmp_path)
-    assert mine.predecessor.pid == process.pid
-    assert not mine.predecessor.over
+    lock = acquire(tmp_path)
+    assert lock.predecessor.pid == process.pid
+    assert not lock.predecessor.over
 
 
 def test_children_of_a_run_do_not_hold_its_folder(tmp_path):
@@ -88,40 +88,40 @@ def test_children_of_a_run_do_not_hold_its_folder(tmp_path):
     program = HOLD.replace("import time; time.sleep(600)", "import subprocess; subprocess.Popen(['sleep', '600'])")
     process = subprocess.Popen([sys.executable, "-c", program, tmp_path])
     process.wait()
-    assert claim(tmp_path).predecessor.pid == process.pid
+    assert acquire(tmp_path).predecessor.pid == process.pid
 
 
 def test_a_number_given_to_another_process_is_not_taken_for_the_run(tmp_path):
     (tmp_path / RECORD).parent.mkdir()
     (tmp_path / RECORD).write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "token": "old"}))
-    assert claim(tmp_path).predecessor.pid == os.getpid()
+    assert acquire(tmp_path).predecessor.pid == os.getpid()
 
 
 def test_a_run_on_another_host_is_alive_while_it_is_heard_of(tmp_path):
     (tmp_path / RECORD).parent.mkdir()
     (tmp_path / RECORD).write_text(json.dumps({"pid": 1, "host": "elsewhere", "token": "old"}))
-    with pytest.raises(UsageError, match=r"on elsewhere was alive \d s ago"):
-        claim(tmp_path)
-    long_ago = time.time() - claims.SILENCE_S - 5
+    with pytest.raises(UsageError, match=r"on elsewhere was active \d s ago"):
+        acquire(tmp_path)
+    long_ago = time.time() - run_lock.SILENCE_S - 5
     os.utime(tmp_path / RECORD, (long_ago, long_ago))
-    assert claim(tmp_path).predecessor.host == "elsewhere"
+    assert acquire(tmp_path).predecessor.host == "elsewhere"
 
 
 def test_a_run_that_came_to_its_end_on_another_host_is_over(tmp_path):
     (tmp_path / RECORD).parent.mkdir()
     (tmp_path / RECORD).write_text(json.dumps({"pid": 1, "host": "elsewhere", "token": "old", "over": True}))
-    assert claim(tmp_path).predecessor.over
+    assert acquire(tmp_path).predecessor.over
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": "x"}'])
 def test_a_damaged_record_is_no_obstacle(tmp_path, text):
     (tmp_path / RECORD).parent.mkdir()
     (tmp_path / RECORD).write_text(text)
-    assert claim(tmp_path).predecessor is None
+    assert acquire(tmp_path).predecessor is None
 
 
 def test_a_run_that_lives_is_heard_of(registered, monkeypatch):
-    monkeypatch.setattr(claims, "HEARTBEAT_S", 0.05)
+    monkeypatch.setattr(run_lock, "HEARTBEAT_S", 0.05)
     os.utime(registered / RECORD, (0, 0))
     keep_alive()
     end = time.monotonic() + 10
@@ -137,8 +137,8 @@ def test_a_run_says_that_it_is_over(registered):
 
 def test_jobs_of_the_run_write(registered):
     with atomic_file(registered / "out.txt", kind=PART) as temporary:
-        temporary.write_text("mine")
-    assert (registered / "out.txt").read_text() == "mine"
+        temporary.write_text("lock")
+    assert (registered / "out.txt").read_text() == "lock"
 
 
 def test_jobs_of_a_replaced_run_do_not_write(registered):

@@ -207,7 +207,7 @@ class _Tests:
         if self.hidden is not None:
             var["statistic_estimates"], var["p_estimates"] = estimates
             var["q_estimates"] = q_values(estimates[1])
-        var["total_counts"] = fewest
+        var[keys.TOTAL_COUNTS] = fewest
         var["measured"] = fewest > 0
         var["one_gene"] = same
         return pd.concat([var, pairs], axis=1)

@@ -130,7 +130,7 @@ def _test(observed: ObservedCounts, tested: np.ndarray, hidden) -> pd.DataFrame:
         state = state_test(observed, tested, hidden)
         estimates = state.p
         table |= {"statistic_estimates": state.explained, "p_estimates": estimates, "q_estimates": q_values(estimates)}
-    table |= {"total_counts": observed.gene_totals[tested].astype(np.int64)}
+    table |= {keys.TOTAL_COUNTS: observed.gene_totals[tested].astype(np.int64)}
     table |= {"locations": observed.gene_locations[tested], "dispersion": observed.dispersion[tested]}
     p = combined(counts, estimates, hidden)
     return pd.DataFrame({"p": p, "q": q_values(p)} | table)

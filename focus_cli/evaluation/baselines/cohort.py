@@ -45,7 +45,7 @@ def cohort_ridge(inputs: Inputs) -> Prediction:
     """Ridge from measured to hidden genes, trained on other sections.
 
     Up to 800 overdispersed genes of the observed section predict the hidden ones. Each section is
-    standardised by itself.
+    standardised separately.
     """
     if inputs.observed is None:
         raise NotRunnable("needs --observed")
@@ -59,7 +59,7 @@ def cohort_ridge(inputs: Inputs) -> Prediction:
         raise NotRunnable("no hidden gene is measured in every --training sample")
     targets = sparse.csr_matrix(sparse.vstack(parts))[:, hidden[covered]]
     panel = inputs.panel[_held_by_all(inputs, inputs.panel)]
-    chosen = panel[overdispersed_genes(inputs.observed.molecules(panel), _FEATURES)]
+    chosen = panel[overdispersed_genes(inputs.observed.counts_of(panel), _FEATURES)]
     if len(chosen) == 0:
         raise NotRunnable("no measured gene varies")
     values = [section.values(chosen, panel) for section in inputs.training]
@@ -74,5 +74,5 @@ def cohort_ridge(inputs: Inputs) -> Prediction:
         features, targets, folds = features[keep], targets[keep], folds[keep]
     model = fit_ridge(features.toarray(), targets, folds)
     here = inputs.observed.values(chosen, panel)[rows]
-    _, place = covering(np.flatnonzero(covered_hidden), len(hidden))
-    return Prediction("cohort_ridge", covered_hidden, transferred(model, here, place))
+    _, position = covering(np.flatnonzero(covered_hidden), len(hidden))
+    return Prediction("cohort_ridge", covered_hidden, transferred(model, here, position))

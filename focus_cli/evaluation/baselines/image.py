@@ -88,10 +88,10 @@ def ridge(inputs: Inputs) -> Prediction:
         if not inputs.training:
             raise
         fit = _fit_elsewhere(inputs)
-    _, place = covering(np.flatnonzero(fit.covered), len(fit.covered))
+    _, position = covering(np.flatnonzero(fit.covered), len(fit.covered))
 
     def columns(genes: np.ndarray) -> np.ndarray:
-        return fit.model.columns(fit.at_targets, place[genes])
+        return fit.model.columns(fit.at_targets, position[genes])
 
     return Prediction("ridge", fit.covered, columns)
 
@@ -100,10 +100,10 @@ def ridge_residuals(inputs: Inputs) -> Prediction:
     """Ridge on image features plus what it misses at the six nearest other locations, by inverse distance."""
     fit = _fit_here(inputs)
     weights = interpolation_weights(inputs.observed.xy_um, inputs.xy_um, _NEIGHBOURS, inputs.own)
-    _, place = covering(np.flatnonzero(fit.covered), len(fit.covered))
+    _, position = covering(np.flatnonzero(fit.covered), len(fit.covered))
 
     def columns(genes: np.ndarray) -> np.ndarray:
-        here = place[genes]
+        here = position[genes]
         missed = dense_columns(fit.values, here) - fit.model.columns(fit.at_sources, here)
         return (fit.model.columns(fit.at_targets, here) + weights @ missed).astype(np.float32)
 

@@ -1,4 +1,4 @@
-"""What the baselines may look at: the observed sample, other samples, reference cells. Never the truth."""
+"""Inputs of the baselines: the observed sample, other samples, reference cells; never the truth."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 
-_MAY_BE_EMPTY = 0.1  # share of the locations to predict at that may have seen nothing
+_MAY_BE_EMPTY = 0.1  # largest share of locations without counts
 
 
 class NotRunnable(Exception):
-    """A baseline lacks what it needs; the message says what."""
+    """A baseline lacks a required input, which the message names."""
 
 
 class Section:
@@ -41,7 +41,7 @@ class Section:
     genes
         The panel, (G,).
     counts
-        Molecules, CSR (n, G); locations without any are left out, they are not measured.
+        Counts, CSR (n, G); locations without any are left out, they are not measured.
     image
         Positions (m, 2) → image features float32 (m, F), or None without an image.
     var
@@ -61,11 +61,11 @@ class Section:
         self.names, self.xy_um = names[measured], xy_um[measured]
         self.var = pd.DataFrame(index=genes) if var is None else var
         self.genes, self.counts, self.image = genes, sparse.csr_matrix(counts)[measured], image
-        self._place = {gene: i for i, gene in enumerate(genes)}
+        self._position = {gene: i for i, gene in enumerate(genes)}
 
     @classmethod
     def read(cls, sample: StoredSample) -> Section:
-        """Read a stored sample; its image features only when they are asked for."""
+        """Read a stored sample; its image features are read when they are first used."""
         adata = sample.read()
         return cls(
             adata.obs_names.to_numpy().astype(str),
@@ -83,16 +83,16 @@ class Section:
 
     def has(self, genes: np.ndarray) -> np.ndarray:
         """Whether the panel holds each gene, bool."""
-        return np.array([g in self._place for g in genes], dtype=bool)
+        return np.array([g in self._position for g in genes], dtype=bool)
 
-    def molecules(self, genes: np.ndarray) -> sparse.csr_matrix:
+    def counts_of(self, genes: np.ndarray) -> sparse.csr_matrix:
         """Counts of named genes of the panel, CSR (n, len(genes))."""
-        return self.counts[:, [self._place[g] for g in genes]]
+        return self.counts[:, [self._position[g] for g in genes]]
 
     def values(self, genes: np.ndarray, exposure_genes: np.ndarray | None = None) -> sparse.csr_matrix:
         """log1p CP10k of named genes, CSR; the exposure is the total over `exposure_genes` (all if None)."""
-        counted = self.counts if exposure_genes is None else self.molecules(exposure_genes)
-        return log1p_cp10k(self.molecules(genes), row_sums(counted))
+        counted = self.counts if exposure_genes is None else self.counts_of(exposure_genes)
+        return log1p_cp10k(self.counts_of(genes), row_sums(counted))
 
 
 def _features(paths: list[Path]) -> Callable[[np.ndarray], np.ndarray]:
@@ -118,7 +118,7 @@ class Inputs:
     names, xy_um
         Locations to predict at, (n,) and (n, 2).
     observed
-        The visible part of the section, which the method used, or None.
+        The section that was given to the method, or None.
     training
         Other sections, with all their counts.
     cells
@@ -166,13 +166,13 @@ class Inputs:
         """Row of the observed section that is the same location, −1 where there is none, (n,)."""
         if self.observed is None:
             return np.full(self.n, -1)
-        place = {name: i for i, name in enumerate(self.observed.names)}
-        return np.array([place.get(name, -1) for name in self.names])
+        position = {name: i for i, name in enumerate(self.observed.names)}
+        return np.array([position.get(name, -1) for name in self.names])
 
     def own_rows(self) -> np.ndarray:
         """Rows of the observed section that are the locations to predict at, (n,).
 
-        A few of them may have seen no molecule at all (deep thinning): they borrow the nearest that has.
+        A few of them may have no counts after deep thinning: they use the nearest location that has counts.
 
         Raises
         ------
@@ -196,19 +196,19 @@ class Inputs:
 
 
 def covering(positions: np.ndarray, n_genes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Mask of covered genes, and each gene's place among them (−1 if not covered)."""
+    """Mask of covered genes, and each gene's position among them (−1 if not covered)."""
     covered = np.zeros(n_genes, dtype=bool)
     covered[positions] = True
-    place = np.full(n_genes, -1)
-    place[positions] = np.arange(len(positions))
-    return covered, place
+    position = np.full(n_genes, -1)
+    position[positions] = np.arange(len(positions))
+    return covered, position
 
 
 def constant(method: str, means: np.ndarray, covered: np.ndarray, n: int) -> Prediction:
     """A prediction that is one number per gene; `means` in the order of the covered genes."""
-    _, place = covering(np.flatnonzero(covered), len(covered))
+    _, position = covering(np.flatnonzero(covered), len(covered))
 
     def columns(genes: np.ndarray) -> np.ndarray:
-        return np.tile(means[place[genes]].astype(np.float32), (n, 1))
+        return np.tile(means[position[genes]].astype(np.float32), (n, 1))
 
     return Prediction(method, covered, columns)

@@ -25,7 +25,7 @@ _FEATURES = 800
 
 
 def name_alike(cells: AnnData, targets: list[pd.DataFrame]) -> AnnData:
-    """The reference's cells over the genes that the section or the truth knows, named as they name them.
+    """Reference cells over the genes of the section or the truth, under the names used there.
 
     Parameters
     ----------
@@ -97,26 +97,26 @@ def cells_on(inputs: Inputs) -> tuple[np.ndarray, np.ndarray, sparse.csr_matrix]
 def reference_projection(inputs: Inputs) -> Prediction:
     """Each location as a non-negative mixture of cell types (NNLS on its measured genes).
 
-    The profiles are the mean cell types, or the reference's cell states where it knows fewer than two types.
+    The profiles are the mean cell types, or the reference's cell states if it has fewer than two types.
     The squared error is weighted by 1/mean of each gene, the inverse of its Poisson variance. The mixture is
     scaled to sum to 1 and carries every gene that the reference holds.
     """
     measured, positions = _shared(inputs)
     targets = inputs.own_rows()
-    features = measured[overdispersed_genes(inputs.observed.molecules(measured), _FEATURES)]
+    features = measured[overdispersed_genes(inputs.observed.counts_of(measured), _FEATURES)]
     if len(features) == 0:
         raise NotRunnable("no measured gene varies")
     profile_in, profile_out = _profiles(inputs, measured, features, inputs.genes[positions])
     if len(profile_in) < 2:
         raise NotRunnable("the reference has neither cell types nor cell states")
-    exposure = row_sums(inputs.observed.molecules(measured))
-    seen = log1p_cp10k(inputs.observed.molecules(features), exposure)[targets]
+    exposure = row_sums(inputs.observed.counts_of(measured))
+    seen = log1p_cp10k(inputs.observed.counts_of(features), exposure)[targets]
     seen.data = np.expm1(seen.data)
     mixture = _mix(profile_in, seen)
-    covered, place = covering(positions, len(inputs.genes))
+    covered, position = covering(positions, len(inputs.genes))
 
     def columns(genes: np.ndarray) -> np.ndarray:
-        return np.log1p(mixture @ profile_out[:, place[genes]]).astype(np.float32)
+        return np.log1p(mixture @ profile_out[:, position[genes]]).astype(np.float32)
 
     return Prediction("reference_projection", covered, columns)
 
@@ -157,7 +157,7 @@ def _mix(profiles: np.ndarray, seen: sparse.csr_matrix) -> np.ndarray:
 def cells_and_locations(
     inputs: Inputs,
 ) -> tuple[np.ndarray, sparse.csr_matrix, sparse.csr_matrix, sparse.csr_matrix]:
-    """What carries hidden genes from cells to locations.
+    """Inputs that transfer hidden genes from cells to locations.
 
     Returns
     -------
@@ -178,7 +178,7 @@ def cells_and_locations(
     hidden = ~inputs.observed.has(inputs.genes[positions])
     if not hidden.any():
         raise NotRunnable("no scored gene is hidden everywhere")
-    features = measured[overdispersed_genes(inputs.observed.molecules(measured), _FEATURES)]
+    features = measured[overdispersed_genes(inputs.observed.counts_of(measured), _FEATURES)]
     if len(features) == 0:
         raise NotRunnable("no measured gene varies")
     exposure = row_sums(_counts(inputs.cells, rows, measured))
@@ -197,5 +197,5 @@ def reference_ridge(inputs: Inputs) -> Prediction:
     """
     positions, targets, train, here = cells_and_locations(inputs)
     model = fit_ridge(standardised(train), targets, random_folds(train.shape[0], inputs.seed))
-    covered, place = covering(positions, len(inputs.genes))
-    return Prediction("reference_ridge", covered, transferred(model, here, place))
+    covered, position = covering(positions, len(inputs.genes))
+    return Prediction("reference_ridge", covered, transferred(model, here, position))

@@ -35,7 +35,7 @@ def run_baselines(inputs: Inputs, skipped: dict[str, str]) -> Iterator[Predictio
     Parameters
     ----------
     inputs
-        What they may look at.
+        Inputs of the baselines.
     skipped
         Filled with the name of each baseline that cannot run and why.
     """

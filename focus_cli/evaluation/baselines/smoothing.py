@@ -14,26 +14,26 @@ _COMPONENTS = 20
 
 
 def visible(inputs: Inputs) -> Prediction:
-    """What was measured at the location, as it is."""
+    """The measured values of the location."""
     section, covered = inputs.seen()
     values = section.values(inputs.genes[covered])[inputs.own_rows()].tocsc()
-    _, place = covering(np.flatnonzero(covered), len(covered))
-    return Prediction("visible", covered, lambda genes: dense_columns(values, place[genes]))
+    _, position = covering(np.flatnonzero(covered), len(covered))
+    return Prediction("visible", covered, lambda genes: dense_columns(values, position[genes]))
 
 
 def knn_smoothing(inputs: Inputs) -> Prediction:
-    """Molecules of the location and its six nearest neighbours, summed, then normalised."""
+    """Counts of the location and its six nearest neighbours, summed, then normalised."""
     section, covered = inputs.seen()
     rows = inputs.own_rows()
     around = neighbour_weights(section.xy_um)
     gather = sparse.csr_matrix((around > 0).astype(np.float32) + sparse.identity(section.n, dtype=np.float32))
     gather = gather[rows]
     exposure = gather @ row_sums(section.counts)
-    molecules = section.molecules(inputs.genes[covered]).tocsc()
-    _, place = covering(np.flatnonzero(covered), len(covered))
+    counts = section.counts_of(inputs.genes[covered]).tocsc()
+    _, position = covering(np.flatnonzero(covered), len(covered))
 
     def columns(genes: np.ndarray) -> np.ndarray:
-        return log1p_cp10k(gather @ molecules[:, place[genes]], exposure).toarray()
+        return log1p_cp10k(gather @ counts[:, position[genes]], exposure).toarray()
 
     return Prediction("knn_smoothing", covered, columns)
 
@@ -51,10 +51,10 @@ def pca_smoothing(inputs: Inputs) -> Prediction:
     pca = PCA(k, svd_solver="covariance_eigh").fit(values)
     scores = pca.transform(values)[rows].astype(np.float32)
     loadings, mean = pca.components_.astype(np.float32), pca.mean_.ravel().astype(np.float32)
-    _, place = covering(np.flatnonzero(covered), len(covered))
+    _, position = covering(np.flatnonzero(covered), len(covered))
 
     def columns(genes: np.ndarray) -> np.ndarray:
-        here = place[genes]
+        here = position[genes]
         return scores @ loadings[:, here] + mean[here]
 
     return Prediction("pca_smoothing", covered, columns)

@@ -1,4 +1,4 @@
-"""SpaGE, from its paper: hidden genes as those of the nearest cells in a space that cells and locations share.
+"""SpaGE: hidden genes from the nearest cells in a space that cells and locations share.
 
 Abdelaal, Mourragui, Mahfouz & Reinders 2020, Nucleic Acids Research 48:e107 (doi:10.1093/nar/gkaa740); the shared space
 is that of PRECISE (Mourragui et al. 2019): principal vectors between the principal components of the two domains.
@@ -32,10 +32,10 @@ def spage(inputs: Inputs) -> Prediction:
     if vectors.shape[1] == 0:
         raise NotRunnable("cells and locations share no principal vector")
     weights = _weights(_unit(cells @ vectors), here, mean, vectors * scale[:, None])
-    covered, place = covering(positions, len(inputs.genes))
+    covered, position = covering(positions, len(inputs.genes))
 
     def columns(genes: np.ndarray) -> np.ndarray:
-        return np.asarray((weights @ targets[:, place[genes]]).todense(), dtype=np.float32)
+        return np.asarray((weights @ targets[:, position[genes]]).todense(), dtype=np.float32)
 
     return Prediction("spage", covered, columns)
 
@@ -54,7 +54,7 @@ def _components(correlation: np.ndarray, k: int) -> np.ndarray:
 
 
 def _principal_vectors(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """The source's vectors of the pairs that are alike, features × pairs."""
+    """Vectors of the source in similar pairs, features × pairs."""
     left, similarity, _ = np.linalg.svd(source.T @ target)
     return source @ left[:, : int((similarity > MIN_SIMILARITY).sum())]
 
@@ -73,7 +73,7 @@ def _weights(cells: np.ndarray, here: sparse.csr_matrix, mean: np.ndarray, vecto
         usable = near < 1
         total = np.where(usable, near, 0).sum(axis=1, keepdims=True)
         weight = np.where(usable, 1 - near / np.maximum(total, 1e-12), 0)
-        # One cell alone, or none of positive cosine: all of the nearest count alike.
+        # With a single cell, or none of positive cosine, all nearest cells are weighted equally.
         lone = usable.sum(axis=1, keepdims=True) < 2
         weight = np.where(lone, np.where(usable.any(axis=1, keepdims=True), usable, True), weight)
         weight = weight / weight.sum(axis=1, keepdims=True)

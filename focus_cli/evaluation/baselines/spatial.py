@@ -1,4 +1,4 @@
-"""Baselines that know positions only: mean, nearest, inverse distance."""
+"""Baselines that use positions only: mean, nearest, inverse distance."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from focus_cli.evaluation.prediction import Prediction
 
 _NEIGHBOURS = 6
 _POWER = 2.0
-_CLOSEST_UM = 1e-3  # so that a source at the very place takes all the weight without a division by zero
+_CLOSEST_UM = 1e-3  # avoids a division by zero for a source at the same position
 
 
 def interpolation_weights(
@@ -27,7 +27,7 @@ def interpolation_weights(
     k
         Number of neighbours; 1 is the nearest source.
     own
-        Source that is the target itself and must not speak for it, −1 where there is none, (t,).
+        Source that is the target itself and is excluded, −1 if there is none, (t,).
 
     Returns
     -------
@@ -52,7 +52,7 @@ def interpolation_weights(
 
 
 def gene_mean(inputs: Inputs) -> Prediction:
-    """Mean of each gene over the locations that were seen, else over other sections, else over cells."""
+    """Mean of each gene over the observed locations, else over other sections, else over cells."""
     n_genes = len(inputs.genes)
     try:
         section, covered = inputs.seen()
@@ -80,10 +80,10 @@ def _interpolated(method: str, inputs: Inputs, k: int) -> Prediction:
     section, covered = inputs.seen()
     weights = interpolation_weights(section.xy_um, inputs.xy_um, k, inputs.own)
     values = section.values(inputs.genes[covered]).tocsc()
-    _, place = covering(np.flatnonzero(covered), len(covered))
+    _, position = covering(np.flatnonzero(covered), len(covered))
 
     def columns(genes: np.ndarray) -> np.ndarray:
-        return (weights @ dense_columns(values, place[genes])).astype(np.float32)
+        return (weights @ dense_columns(values, position[genes])).astype(np.float32)
 
     return Prediction(method, covered, columns)
 

@@ -28,7 +28,7 @@ def standardised(values: sparse.csr_matrix) -> np.ndarray:
     return ((values.toarray() - mean) * scale).astype(np.float32)
 
 
-def transferred(model: Ridge, here: sparse.csr_matrix, place: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+def transferred(model: Ridge, here: sparse.csr_matrix, position: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     """Predictions at locations whose features are standardised within their own domain, never made dense.
 
     Parameters
@@ -37,7 +37,7 @@ def transferred(model: Ridge, here: sparse.csr_matrix, place: np.ndarray) -> Cal
         Fitted on standardised features.
     here
         log1p CP10k of the same features at the locations, CSR (n, F).
-    place
+    position
         Scored gene → its column in the model.
     """
     mean, scale = moments(here)
@@ -45,6 +45,6 @@ def transferred(model: Ridge, here: sparse.csr_matrix, place: np.ndarray) -> Cal
     intercept = model.intercept - mean @ coef
 
     def columns(genes: np.ndarray) -> np.ndarray:
-        return np.asarray(here @ coef[:, place[genes]] + intercept[place[genes]], dtype=np.float32)
+        return np.asarray(here @ coef[:, position[genes]] + intercept[position[genes]], dtype=np.float32)
 
     return columns

@@ -1,4 +1,4 @@
-"""Hide part of a sample: what the method may see goes to one place, the truth to another."""
+"""Hold out part of a sample: the visible part and the truth are written separately."""
 
 import lazy_loader
 

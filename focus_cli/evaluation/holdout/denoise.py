@@ -1,4 +1,4 @@
-"""T3: hide part of the molecules of every location and gene by binomial thinning."""
+"""T3: hold out part of the counts of every location and gene by binomial thinning."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from focus_cli.evaluation.truth import VISIBLE, make_truth
 
 
 def split_denoise(source: Source, fraction: float) -> Split:
-    """Show each molecule with probability `fraction`; the rest is the truth.
+    """Keep each count visible with probability `fraction`; the rest is the truth.
 
     The scored genes are chosen on the visible part alone.
 
@@ -21,13 +21,13 @@ def split_denoise(source: Source, fraction: float) -> Split:
         If `fraction` is not between 0 and 1.
     """
     if not 0 < fraction < 1:
-        raise UsageError(f"--fraction must lie between 0 and 1, got {fraction}", hint="0.5 halves the molecules")
+        raise UsageError(f"--fraction must lie between 0 and 1, got {fraction}", hint="0.5 halves the counts")
     shown, hidden = thin(source.counts, fraction, source.rng)
     if source.asked_genes is not None:
         genes, rule = source.positions(source.asked_genes), "a given list"
     else:
         genes = require_genes(overdispersed_genes(shown, source.n_genes))
-        rule = f"{len(genes)} genes with the {OVERDISPERSED_RULE}, on the visible molecules"
+        rule = f"{len(genes)} genes with the {OVERDISPERSED_RULE}, on the visible counts"
     truth = make_truth(
         hidden,
         source.adata,

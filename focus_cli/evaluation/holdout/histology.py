@@ -1,4 +1,4 @@
-"""T1: hide all counts, of the whole section or of one side of it."""
+"""T1: hold out all counts of a section or of one side of it."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def cut_section(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Which locations are the test part, and which the training part.
 
-    Without a region the section is cut across its longer axis; the generator says which end is the test
-    part. What is neither lies in the buffer: within `buffer_um` of the test part's edge.
+    Without a region the section is cut across its longer axis; the random generator chooses which end is
+    the test part. Locations within `buffer_um` of the edge of the test part form the buffer.
 
     Returns
     -------
@@ -72,7 +72,7 @@ def split_histology(
     if source.asked_genes is not None:
         genes, rule = source.positions(source.asked_genes), "a given list"
     else:
-        # With no visible count the list has to come from the hidden ones: which genes are scored is then
+        # Without visible counts the list is computed from the hidden ones: which genes are scored is then
         # known from the truth, their values are not.
         part = train if split else test
         chosen = spatial_genes(source.counts[part], source.xy_um[part], source.n_genes)

@@ -21,7 +21,7 @@ def split_impute(source: Source, in_reference: np.ndarray | None = None) -> Spli
     source
         The sample; its `n_genes` most variable genes are the candidates.
     in_reference
-        Boolean (G,); if given, only these genes can be hidden: what a reference does not hold cannot be
+        Boolean (G,); if given, only these genes can be held out: what a reference lacks cannot be
         imputed from it.
 
     Raises
@@ -48,7 +48,7 @@ def split_impute(source: Source, in_reference: np.ndarray | None = None) -> Spli
     measured = np.setdiff1d(np.arange(len(panel)), hidden)
     shown = source.counts[:, measured]
     if shown.nnz == 0:
-        raise BadInputError("the genes to hide hold every molecule of the sample", hint="hide fewer genes")
+        raise BadInputError("the genes to hold out have all counts of the sample", hint="hold out fewer genes")
     truth = make_truth(
         source.counts[:, hidden],
         source.adata[:, hidden],

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
-# Only these travel from the source to what the method sees: any other column may tell of what is hidden.
+# Only these columns are copied to the visible sample: others may contain information on the hidden part.
 _OBS = (keys.IN_TISSUE, keys.ARRAY_ROW, keys.ARRAY_COL)
 _VAR = (keys.GENE_ID, keys.SYMBOL, keys.FEATURE_TYPE)
 
 
 @dataclass(frozen=True)
 class Source:
-    """The sample that is split: raw counts CSR (n, G), positions in µm (n, 2), and what is asked for.
+    """The sample that is split: raw counts CSR (n, G), positions in µm (n, 2), and the requested genes.
 
     `rng` is the only source of randomness; `asked_genes` is the user's list or None.
     """
@@ -40,7 +40,7 @@ class Source:
 
     @property
     def counts(self) -> sparse.csr_matrix:
-        """Raw molecules, CSR (n, G)."""
+        """Raw counts, CSR (n, G)."""
         return self.adata.X
 
     @property
@@ -55,7 +55,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Split:
-    """What a task makes of a sample.
+    """Visible part and truth of a sample.
 
     `visible` becomes the sample folder, `truth` the truth file; `platform` and `footprint` replace those of
     the source where the locations are new ones; `settings` goes into the provenance.
@@ -69,14 +69,14 @@ class Split:
 
 
 def visible_sample(source: AnnData, counts: sparse.csr_matrix, genes: np.ndarray | None = None) -> AnnData:
-    """A copy of the source that holds these counts and nothing that tells of others.
+    """A copy of the source with these counts and no information on others.
 
     Parameters
     ----------
     source
-        The whole sample.
+        The sample.
     counts
-        What may be seen, CSR (n, G) or (n, len(genes)).
+        Visible counts, CSR (n, G) or (n, len(genes)).
     genes
         Positions of the genes that stay; all if None.
     """
@@ -113,7 +113,7 @@ def find_listed_genes(path: Path, panel: pd.DataFrame) -> list[str]:
     if len(absent := listed.index[rows < 0]):
         raise BadInputError(
             f"{path} names {len(absent)} genes that the sample does not hold, first {absent[0]}",
-            hint="focus genes FILE --reference SAMPLE tells which names differ",
+            hint="focus genes FILE --reference SAMPLE lists the names that differ",
         )
     return list(dict.fromkeys(panel.index[rows]))
 
@@ -144,6 +144,6 @@ def require_genes(genes: np.ndarray, n: int = 1) -> np.ndarray:
     if len(genes) < n:
         raise BadInputError(
             "too few genes vary in this sample to hold any out",
-            hint="a gene is scored only if it is seen in at least 10 locations",
+            hint="a gene is scored only if it is detected in at least 10 locations",
         )
     return genes

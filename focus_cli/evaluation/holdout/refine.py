@@ -53,7 +53,7 @@ def merge_bins(source: Source, bin_um: float) -> tuple[sparse.csr_matrix, pd.Dat
     coarse = np.floor(fine / factor).astype(np.int64)
     merged, group = np.unique(coarse[:, ::-1], axis=0, return_inverse=True)
     row, col = merged.T
-    # Array → µm is affine; fitted on all bins it places the centre of a square that is only partly there.
+    # Array → µm is affine; fitted on all bins, it gives the centre of a square that is only partly filled.
     design = np.column_stack([fine, np.ones(len(fine))])
     affine, *_ = np.linalg.lstsq(design, xy, rcond=None)
     middle = (factor - 1) / 2
@@ -66,8 +66,8 @@ def merge_bins(source: Source, bin_um: float) -> tuple[sparse.csr_matrix, pd.Dat
 def split_refine(source: Source, spot_um: float, pitch_um: float, truth_bin_um: float) -> Split:
     """Sum bins into discs on a hexagonal grid; the truth is all bins, merged to `truth_bin_um`.
 
-    A bin belongs to the disc that its centre lies in, or to none. The scored genes are chosen on the
-    pseudo-spots: the truth has no say in it.
+    A bin belongs to the disc that contains its centre, or to none. The scored genes are selected on the
+    pseudo-spots, without the truth.
 
     Raises
     ------
@@ -94,7 +94,7 @@ def split_refine(source: Source, spot_um: float, pitch_um: float, truth_bin_um: 
     filled = row_sums(shown) > 0
     shown, centres, row, col = shown[filled], centres[filled], row[filled], col[filled]
     if len(centres) < 2:
-        raise BadInputError("fewer than two pseudo-spots hold a molecule", hint="the section is too small")
+        raise BadInputError("fewer than two pseudo-spots have counts", hint="the section is too small")
     if source.asked_genes is not None:
         genes, rule = source.positions(source.asked_genes), "a given list"
     else:

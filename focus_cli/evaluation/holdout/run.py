@@ -24,7 +24,7 @@ from focus_cli.evaluation.holdout.histology import split_histology
 from focus_cli.evaluation.holdout.impute import split_impute
 from focus_cli.evaluation.holdout.parts import Source, Split, find_listed_genes, outside_distance, parse_box
 from focus_cli.evaluation.holdout.refine import split_refine
-from focus_cli.evaluation.normalise import check_molecules
+from focus_cli.evaluation.normalise import check_counts
 from focus_cli.evaluation.truth import TASKS, UNS_TRUTH
 
 DEFAULT_N_GENES = {"denoise": 1000, "impute": 1000, "refine": 200, "histology": 200}
@@ -61,17 +61,17 @@ def hold_out(
     sample_dir
         A sample folder. It is not changed.
     task
-        ``denoise`` (molecules thinned), ``impute`` (genes removed), ``refine`` (bins summed to pseudo-spots)
+        ``denoise`` (counts thinned), ``impute`` (genes removed), ``refine`` (bins summed to pseudo-spots)
         or ``histology`` (all counts of a part, or of everything, removed).
     out
-        Sample folder to write: the visible part, with the image features of the whole.
+        Sample folder to write: the visible part, with the image features of the section.
     truth
         H5AD file to write: the hidden counts, CSR, and ``uns["focus_truth"]`` with the task, the scored
         genes, the rule that chose them and the seed.
     seed
         Same seed, same bytes.
     fraction
-        denoise: probability that a molecule stays visible.
+        denoise: probability that a count stays visible.
     n_genes
         Genes to score (impute: candidates, of which half are hidden). Default 1000, for refine and histology
         200.
@@ -144,7 +144,7 @@ def _check_places(sample_dir: Path, out: Path, truth: Path) -> None:
     if source == target or source in target.parents or target in source.parents:
         raise UsageError(f"--out {out} and the sample {sample_dir} overlap", hint="choose another --out")
     if target == file or target in file.parents or source in file.parents:
-        raise UsageError(f"the truth {truth} would lie inside a sample folder", hint="keep it where no method sees it")
+        raise UsageError(f"the truth {truth} is inside a sample folder", hint="write it where no method reads it")
 
 
 def _read_source(
@@ -154,17 +154,17 @@ def _read_source(
     if not sparse.issparse(adata.X):
         raise BadInputError(f"{sample.counts_path}: counts are dense", hint="run focus preprocess again")
     adata.X = sparse.csr_matrix(adata.X)
-    check_molecules(adata.X, str(sample.counts_path))
+    check_counts(adata.X, str(sample.counts_path))
     if crop is not None:
         inside = outside_distance(adata.obsm[keys.SPATIAL_UM], parse_box(crop, "--crop")) == 0
         if not inside.any():
             raise UsageError("--crop holds no location", hint="µm, the system of obsm['spatial_um']")
         adata = adata[inside].copy()
     if adata.X.nnz == 0:
-        raise BadInputError(f"{sample.path} holds no molecule: there is nothing to hide")
-    asked = None if genes_file is None else find_listed_genes(genes_file, adata.var)
+        raise BadInputError(f"{sample.path} has no counts to hold out")
+    requested = None if genes_file is None else find_listed_genes(genes_file, adata.var)
     rng = np.random.default_rng(seed)
-    return Source(adata, sample.info, rng, seed, n_genes or DEFAULT_N_GENES[task], asked)
+    return Source(adata, sample.info, rng, seed, n_genes or DEFAULT_N_GENES[task], requested)
 
 
 def _in_reference(source: Source, reference: Path | None) -> np.ndarray | None:
@@ -191,7 +191,7 @@ def _write(
     inputs = {"sample": sample.path / keys.SAMPLE_JSON, "counts": sample.counts_path}
     provenance = describe_run("holdout", settings, inputs, seed)
     split.truth.uns[UNS_TRUTH]["focus_version"] = provenance["focus_version"]
-    told = split.truth.uns[UNS_TRUTH]
+    record = split.truth.uns[UNS_TRUTH]
     info = replace(
         sample.info,
         sample_id=settings["sample_id"],
@@ -199,7 +199,7 @@ def _write(
         footprint=split.footprint or sample.info.footprint,
         n_locations=split.visible.n_obs,
         n_genes=split.visible.n_vars,
-        warnings=[*sample.info.warnings, f"part of this sample is held out for the task {told['task']}"],
+        warnings=[*sample.info.warnings, f"part of this sample is held out for the task {record['task']}"],
         provenance=provenance,
     )
     if (entry := split.visible.uns.get(keys.UNS_SPATIAL)) is not None:
@@ -210,12 +210,12 @@ def _write(
             # A copy follows links: none may lead out of the store, to a device without end for instance.
             shutil.copytree(require_zarr(path), folder / path.name)
 
-    # The truth takes its place only once the sample is whole: both or neither.
+    # The truth is renamed only when the sample is complete: both are written or neither.
     with atomic_file(truth, overwrite, kind=TRUTH) as temporary:
         write_anndata(split.truth, temporary)
         stored = write_sample(out, info, split.visible, parts=[rasters], overwrite=overwrite)
     print_message(
-        f"held out for {told['task']}: {stored.info.n_locations:,} locations × {stored.info.n_genes:,} genes "
-        f"are visible; {split.truth.n_obs:,} locations × {len(told['genes']):,} genes are scored"
+        f"held out for {record['task']}: {stored.info.n_locations:,} locations × {stored.info.n_genes:,} genes "
+        f"are visible; {split.truth.n_obs:,} locations × {len(record['genes']):,} genes are scored"
     )
     return stored

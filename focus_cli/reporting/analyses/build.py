@@ -13,7 +13,7 @@ from focus_cli.reporting.analyses.opened import AlignedResult
 from focus_cli.reporting.analyses.panel import Bar, Panel, Picture, Table
 from focus_cli.reporting.analyses.tables import cell, order_of, table_of
 from focus_cli.reporting.analyses.words import HINTS, TITLES
-from focus_cli.reporting.context import Fact, mapping, number, told_warnings
+from focus_cli.reporting.context import Fact, mapping, number, warnings_of
 from focus_cli.reporting.layers import (
     SHARE,
     SIGNED,
@@ -53,7 +53,7 @@ def build_panel(analysis: AlignedResult, categories: dict[str, list[str]]) -> Pa
         title=TITLES.get(kind, kind.replace("_", " ").capitalize()),
         hint=HINTS.get(kind, ""),
         file_name=analysis.file.path.name,
-        warnings=told_warnings(analysis.file.focus),
+        warnings=warnings_of(analysis.file.focus),
         run=run_record(analysis.file.focus),
     )
     if analysis.n_missing:
@@ -235,21 +235,21 @@ def _annotation(panel: Panel, analysis: AlignedResult, categories: dict[str, lis
 
 
 def _scores(panel: Panel, scores: Any) -> None:
-    """How well the classifier did on what it had not seen."""
+    """Scores of the classifier on held-out donors or blocks."""
     if not isinstance(scores, list) or not all(isinstance(row, dict) for row in scores):
         return
     rows = []
     for row in scores:
-        told = [str(row.get("class", ""))]
+        row_cells = [str(row.get("class", ""))]
         for name in ("auroc", "ap"):
             value, low, high = (number(row.get(k)) for k in (name, f"{name}_low", f"{name}_high"))
             ends = f" ({low:.2f} to {high:.2f})" if low is not None and high is not None else ""
-            told.append("–" if value is None else f"{value:.2f}{ends}")
+            row_cells.append("–" if value is None else f"{value:.2f}{ends}")
         prevalence, n = number(row.get("prevalence")), number(row.get("n"))
-        told += ["–" if prevalence is None else f"{prevalence:.0%}", "–" if n is None else f"{n:,.0f}"]
-        rows.append(told)
+        row_cells += ["–" if prevalence is None else f"{prevalence:.0%}", "–" if n is None else f"{n:,.0f}"]
+        rows.append(row_cells)
     headings = ["class", "AUROC", "average precision", "prevalence", "labelled"]
-    title = "How the classifier did on labelled locations that it had not seen"
+    title = "Scores of the classifier on held-out labelled locations"
     panel.tables.append(Table(title, headings, rows, [False] + [True] * 4))
 
 
@@ -387,10 +387,10 @@ def _why_values(panel: Panel, analysis: AlignedResult) -> None:
         return
     values = analysis.numbers(np.asarray(near, dtype=np.float64))
     for i, pair in enumerate(pairs[:N_WHY_GENES]):
-        told = mapping(pair)
+        pair = mapping(pair)
         layer = number_layer(
             panel.title,
-            f"{told.get('gene')} at {told.get('location')}: from which neighbours",
+            f"{pair.get('gene')} at {pair.get('location')}: from which neighbours",
             np.where(values[:, i] == 0, np.nan, values[:, i]),
             symmetric=True,
             colormap=SIGNED,

@@ -22,8 +22,8 @@ def compositions(sections: Sequence[Any]) -> list[Composition]:
         if len(rows) < _FEWEST:
             continue
         names = in_order({name for _, bars in rows for name in bars})
-        told = {name: bar.colour for _, bars in rows for name, bar in bars.items() if bar.colour}
-        colours = [told.get(name, spare) for name, spare in zip(names, colours_of(names))]
+        known = {name: bar.colour for _, bars in rows for name, bar in bars.items() if bar.colour}
+        colours = [known.get(name, spare) for name, spare in zip(names, colours_of(names))]
         shares = [(sample, [bars[n].share if n in bars else 0.0 for n in names]) for sample, bars in rows]
         found.append(Composition(TITLES[kind], names, colours, shares))
     return found

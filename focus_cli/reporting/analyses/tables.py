@@ -39,7 +39,7 @@ def table_of(
     columns
         Columns to show; by default all, as far as they fit.
     """
-    shown = _told(var, [c for c in (columns or list(var.columns)) if c in var])[:_MOST_COLUMNS]
+    shown = _informative(var, [c for c in (columns or list(var.columns)) if c in var])[:_MOST_COLUMNS]
     numeric = [bool(np.issubdtype(_dtype(var[c]), np.number)) for c in shown]
     body = []
     for row in rows:
@@ -47,8 +47,8 @@ def table_of(
     return Table(title, [first, *(c.replace("_", " ") for c in shown)], body, [False, *numeric], note)
 
 
-def _told(var: Any, columns: list[str]) -> list[str]:
-    """Columns that say something, and not what another one says already."""
+def _informative(var: Any, columns: list[str]) -> list[str]:
+    """Columns that are neither empty nor copies of another one."""
     kept: list[str] = []
     for column in columns:
         values = var[column]

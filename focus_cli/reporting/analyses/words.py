@@ -1,4 +1,4 @@
-"""What each kind of analysis result is called on the page, and what must be said of it."""
+"""Titles and explanations of analysis results in the report, by kind."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HINTS = {
     "celltypes": "Estimated share of each cell type of the reference. A type that the reference lacks cannot be found; "
     "its cells are given to the types most like it.",
     "annotation": "What a small classifier, trained on labelled locations, says of each location. It is no diagnosis.",
-    "patterns": "Genes whose expression depends on the place. Believe the test on the molecules that were counted; "
+    "patterns": "Genes whose expression depends on the place. Believe the test on the raw counts; "
     "a smooth map of an estimate is no evidence.",
     "interactions": "Pairs whose ligand and receptor are expressed side by side more than chance allows. "
     "RNA side by side is not signalling: these are candidates.",

@@ -1,4 +1,4 @@
-"""What the analysis results of one sample say, in a few numbers: what it consists of, its outcome, what tests found."""
+"""Summary of the analysis results of one sample: composition, outcome, significant tests."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class SampleAnalyses:
     shares
         By stage: domains, celltypes, annotations.
     outcome
-        None where none was asked for.
+        None where none was requested.
     tests
         By stage: patterns, interactions.
     warnings
@@ -114,16 +114,16 @@ class CohortAnalyses:
             if not path.is_file():
                 continue
             try:
-                said = read(self, path, sample)
+                result = read(self, path, sample)
             except Exception as error:  # h5py raises whatever a damaged file leads it to
                 why = next(iter(str(error).splitlines()), "") or type(error).__name__
                 warnings.append(f"{path.relative_to(self._out)} cannot be read: {why}")
             else:
-                found |= {} if said is None else {stage: said}
+                found |= {} if result is None else {stage: result}
         return SampleAnalyses(
-            shares={stage: told for stage, told in found.items() if isinstance(told, Shares)},
+            shares={stage: result for stage, result in found.items() if isinstance(result, Shares)},
             outcome=found.get("outcome"),
-            tests={stage: told for stage, told in found.items() if isinstance(told, Significant)},
+            tests={stage: result for stage, result in found.items() if isinstance(result, Significant)},
             warnings=tuple(warnings),
         )
 
@@ -138,12 +138,12 @@ class CohortAnalyses:
 
 
 def _domains(analyses: CohortAnalyses, path: Path, sample: str) -> Shares | None:
-    said = analyses.once(path, read_json_object)
-    mine = said["samples"].get(sample)
+    record = analyses.once(path, read_json_object)
+    mine = record["samples"].get(sample)
     if mine is None:
         return None
     share, sure = _checked(mine["share"]), mine.get("mean_confidence")
-    note = f"{int(said['n_domains'])}, chosen by {said['chosen_by']}"
+    note = f"{int(record['n_domains'])}, chosen by {record['chosen_by']}"
     return Shares(share, tuple(share), None if sure is None else float(sure), note)
 
 

@@ -103,29 +103,29 @@ def _any(rows: Sequence[CohortRow], kind: str, stage: str) -> bool:
 
 
 def _column(rows: Sequence[CohortRow], stage: str, title: str) -> BarColumn:
-    told = {row.sample: row.analyses.shares[stage] for row in rows if stage in row.analyses.shares}
+    by_sample = {row.sample: row.analyses.shares[stage] for row in rows if stage in row.analyses.shares}
     total: dict[str, float] = {}
-    for shares in told.values():
+    for shares in by_sample.values():
         for name, value in shares.share.items():
             total[name] = total.get(name, 0.0) + value
-    names = _coloured_order(total, told.values())
+    names = _coloured_order(total, by_sample.values())
     shown = set(sorted(names, key=lambda name: -total[name])[:_MOST_COLOURS])
-    # Colours are those of the samples' reports, as long as none of them comes twice.
+    # Colours are those of the samples' reports, unless one of them would repeat.
     colour = dict(zip(names, colours_of(names)))
     if len(names) > _DIFFERENT:
         kept = [name for name in names if name in shown]
         colour = dict(zip(kept, colours_of(kept)))
     legend = [(name, colour[name]) for name in sorted(in_order(shown), key=is_category, reverse=True)]
     code = {name: i for i, (name, _) in enumerate(legend)}
-    bars = {sample: _bar(shares, code) for sample, shares in told.items()}
+    bars = {sample: _bar(shares, code) for sample, shares in by_sample.items()}
     notes = {bar.note for bar in bars.values()}
     return BarColumn(title, legend, len(names) - len(legend), bars, notes.pop() if len(notes) == 1 else "")
 
 
-def _coloured_order(total: dict[str, float], told: Any) -> list[str]:
-    """Names in the order of their colours: those that locations bear first, as in a report, then all others."""
-    borne = in_order({name for shares in told for name in shares.labels if name in total})
-    return [*borne, *in_order(set(total) - set(borne))]
+def _coloured_order(total: dict[str, float], all_shares: Any) -> list[str]:
+    """Names in the order of their colours: labels of locations first, as in a report, then all others."""
+    labels = in_order({name for shares in all_shares for name in shares.labels if name in total})
+    return [*labels, *in_order(set(total) - set(labels))]
 
 
 def _bar(shares: Shares, code: dict[str, int]) -> Bar:
@@ -153,14 +153,14 @@ def columns_of(rows: Sequence[CohortRow]) -> list[str]:
 
 def cells_of(row: CohortRow) -> dict[str, Any]:
     """What the analysis results of a sample add to its line of the table."""
-    said: dict[str, Any] = {
+    cells: dict[str, Any] = {
         f"{stage}.{name}": value for stage in row.analyses.shares for name, value in _plain(row, stage).items()
     }
     if row.analyses.outcome:
-        said["outcome"] = row.analyses.outcome.value
+        cells["outcome"] = row.analyses.outcome.value
     for stage, tests in row.analyses.tests.items():
-        said |= {f"{stage}.found": tests.found, f"{stage}.tested": tests.tested}
-    return said
+        cells |= {f"{stage}.found": tests.found, f"{stage}.tested": tests.tested}
+    return cells
 
 
 def _plain(row: CohortRow, stage: str) -> dict[str, float]:

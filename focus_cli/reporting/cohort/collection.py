@@ -28,7 +28,7 @@ def write_cohort(out: Path, *, running: bool | None = None) -> list[Path]:
     out
         The run's output folder.
     running
-        Whether the run is at work; by Snakemake's lock where not given.
+        Whether the run is running; by Snakemake's lock where not given.
 
     Returns
     -------
@@ -46,8 +46,8 @@ def write_cohort(out: Path, *, running: bool | None = None) -> list[Path]:
     try:
         if not (out / RECORD).exists():
             raise MissingResourceError(f"no run was started in {out}: {RECORD} is missing", hint="focus run")
-        said = read_json_object(out / RECORD)
-        cohort, folder = from_json(said), Path(said["folder"])
+        record = read_json_object(out / RECORD)
+        cohort, folder = from_json(record), Path(record["folder"])
     except (ValueError, AttributeError, KeyError, TypeError, IndexError):
         raise BadInputError(f"{out / RECORD} is damaged", hint="start focus run again, which writes it anew") from None
     if running is None:
@@ -101,16 +101,16 @@ def _paths(sample: SampleJobs) -> tuple[str, str, str]:
 
 
 def _shared(cohort: CohortJobs, out: Path) -> list[SharedJob]:
-    """References and models: what they serve, and what they took."""
+    """References and models, with their use, time and memory."""
 
-    def told(job: Job, what: str) -> SharedJob:
+    def shared_job(job: Job, what: str) -> SharedJob:
         measured = job.measured(out)
         seconds, memory = measured if measured and job.done(out) else (None, None)
         return SharedJob(job.rule, job.name, what, job.done(out), seconds, memory)
 
     models = [
-        told(job, f"{len(cohort.training[name])} training samples, "
+        shared_job(job, f"{len(cohort.training[name])} training samples, "
              f"{sum(sample.model == name for sample in cohort.samples)} enhanced")
         for name, job in cohort.models.items()
     ]  # fmt: skip
-    return [told(job, "single cells") for job in cohort.references] + models
+    return [shared_job(job, "single cells") for job in cohort.references] + models

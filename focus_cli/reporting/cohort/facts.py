@@ -1,4 +1,4 @@
-"""What the results of one sample say: its size, how far it can be trusted, its scores, what it took."""
+"""Facts on the results of one sample: size, reliability, scores, time and memory."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ class Score:
 def facts_of_sample(folder: Path) -> dict[str, Any]:
     """Platform and size of a stored sample; empty where there is none."""
     try:
-        said = read_json_object(folder / keys.SAMPLE_JSON)
+        record = read_json_object(folder / keys.SAMPLE_JSON)
         return {
-            "platform": str(said["platform"]["name"]),
-            "locations": int(said["n_locations"]),
-            "genes": int(said["n_genes"]),
+            "platform": str(record["platform"]["name"]),
+            "locations": int(record["n_locations"]),
+            "genes": int(record["n_genes"]),
         }
     except (FocusError, ValueError, KeyError, TypeError, OverflowError):
         return {}
@@ -91,14 +91,14 @@ def facts_of_enhanced(path: Path) -> dict[str, Any]:
 def _warnings(node: Any) -> list[str]:
     if node is None:
         return []
-    told = node.asstr()[()]
-    if not isinstance(told, str):
-        return [str(line) for line in told]
+    stored = node.asstr()[()]
+    if not isinstance(stored, str):
+        return [str(line) for line in stored]
     try:
-        said = parse_json(told, "warnings")
+        parsed = parse_json(stored, "warnings")
     except FocusError:
-        return [told] if told else []
-    return [str(line) for line in said] if isinstance(said, list) else [told]
+        return [stored] if stored else []
+    return [str(line) for line in parsed] if isinstance(parsed, list) else [stored]
 
 
 def scores_of(out: Path, sample: str, folders: Iterable[str]) -> list[Score]:

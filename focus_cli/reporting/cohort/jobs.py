@@ -1,4 +1,4 @@
-"""The jobs of a cohort by sample, and what the files of a run say of each: done, failed, at work, not yet."""
+"""The jobs of a cohort by sample, and their state from the files of a run: done, failed, running, not started."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ class Job:
         return all((out / path).exists() for path in self.outputs)
 
     def log(self, out: Path) -> Path:
-        """What it said."""
+        """Path of its log, relative to the output folder."""
         return out / "logs" / self.rule / f"{self.name}.log"
 
     def measured(self, out: Path) -> tuple[float, float | None] | None:
         """Seconds and peak memory in MB, as far as Snakemake measured them."""
-        told = read_benchmark(out / "benchmarks" / self.rule / f"{self.name}.tsv")
-        return (told["seconds"], told.get("max_memory_mb")) if told else None
+        measured = read_benchmark(out / "benchmarks" / self.rule / f"{self.name}.tsv")
+        return (measured["seconds"], measured.get("max_memory_mb")) if measured else None
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def as_json(cohort: CohortJobs) -> dict[str, Any]:
     }
 
 
-def from_json(said: dict[str, Any]) -> CohortJobs:
+def from_json(record: dict[str, Any]) -> CohortJobs:
     """The cohort of `as_json`.
 
     Raises
@@ -114,20 +114,20 @@ def from_json(said: dict[str, Any]) -> CohortJobs:
                 sample["sample"],
                 dict(sample["row"]),
                 sample["model"],
-                tuple(job(*told) for told in sample["jobs"]),
+                tuple(job(*fields) for fields in sample["jobs"]),
                 tuple(sample["scores"]),
             )
-            for sample in said["samples"]
+            for sample in record["samples"]
         ),
-        models={told[1]: job(*told[:3]) for told in said["models"]},
-        training={told[1]: tuple(told[3]) for told in said["models"]},
-        references=tuple(job(*told) for told in said["references"]),
-        report=str(said.get("report", "")),  # records of earlier versions do not say it
+        models={model[1]: job(*model[:3]) for model in record["models"]},
+        training={model[1]: tuple(model[3]) for model in record["models"]},
+        references=tuple(job(*fields) for fields in record["references"]),
+        report=str(record.get("report", "")),  # missing in records of earlier versions
     )
 
 
 def last_words(log: Path) -> str:
-    """The line of a log that says why a job failed: what FOCUS said last, else the last error, else the last line."""
+    """Why a job failed, from its log: the last line of FOCUS, else the last error, else the last line."""
     try:
         with open(log, "rb") as stream:
             stream.seek(0, 2)

@@ -19,7 +19,9 @@ def read_benchmark(path: Path) -> dict[str, float]:
     """
     try:
         row = list(csv.DictReader(io.StringIO(read_text_bounded(Path(path))), delimiter="\t"))[-1]
-        told = {"seconds": float(row["s"])}
-        return told if row["max_rss"] in ("NA", "-") else told | {"max_memory_mb": float(row["max_rss"]) * _MB_PER_MIB}
+        measured = {"seconds": float(row["s"])}
+        if row["max_rss"] not in ("NA", "-"):
+            measured["max_memory_mb"] = float(row["max_rss"]) * _MB_PER_MIB
+        return measured
     except (FocusError, csv.Error, IndexError, KeyError, ValueError, TypeError):
         return {}

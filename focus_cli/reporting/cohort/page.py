@@ -17,8 +17,8 @@ from focus_cli.reporting.cohort.analysis_tables import cells_of, columns_of, fou
 from focus_cli.reporting.cohort.rows import CohortRow, SharedJob
 
 _TEMPLATE = "cohort.html.j2"
-_ORDER = ("failed", "waiting", "at work", "unfinished", "not started", "done")
-# Beyond this many shared jobs (one model per sample) their table says nothing that the rows do not say.
+_ORDER = ("failed", "waiting", "running", "unfinished", "not started", "done")
+# Beyond this many shared jobs (one model per sample) the table of shared jobs repeats the rows.
 _MOST_SHARED = 40
 
 
@@ -30,15 +30,15 @@ def write_table(rows: Sequence[CohortRow], path: Path) -> None:
     columns += columns_of(rows)
     table = []
     for row in rows:
-        said: dict[str, Any] = {name: _cell(getattr(row, name)) for name in plain}
-        said["warnings"] = " | ".join(row.warnings)
+        cells: dict[str, Any] = {name: _cell(getattr(row, name)) for name in plain}
+        cells["warnings"] = " | ".join(row.warnings)
         for score in row.scores:
-            said |= {
+            cells |= {
                 f"{score.name}.focus": _cell(score.ours),
                 f"{score.name}.best": _cell(score.best),
                 f"{score.name}.method": score.method,
             }
-        table.append(said | {name: _cell(value) for name, value in cells_of(row).items()})
+        table.append(cells | {name: _cell(value) for name, value in cells_of(row).items()})
     with atomic_file(path, overwrite=True, kind=PART) as temporary:
         tables.write_table(temporary, columns, table)
 

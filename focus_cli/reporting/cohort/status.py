@@ -1,4 +1,4 @@
-"""How far each sample of a cohort is, and why one is not done."""
+"""Status of each sample of a cohort, and why one is not done."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from pathlib import Path
 
 from focus_cli.reporting.cohort.jobs import CohortJobs, Job, SampleJobs, last_words
 
-DONE, FAILED, AT_WORK, WAITING, UNFINISHED, NOT_STARTED = (
-    "done", "failed", "at work", "waiting", "unfinished", "not started",
+DONE, FAILED, RUNNING, WAITING, UNFINISHED, NOT_STARTED = (
+    "done", "failed", "running", "waiting", "unfinished", "not started",
 )  # fmt: skip
 SILENT = "its log is empty: killed, out of memory or out of time?"
 
 
 @dataclass(frozen=True)
 class Status:
-    """How far a sample is.
+    """Status of a sample.
 
     Attributes
     ----------
     word
-        done, failed, at work, waiting (for what failed elsewhere), unfinished, not started.
+        done, failed, running, waiting (for a failed job of another sample), unfinished, not started.
     rule
-        Where it failed or is at work.
+        Failed or running job.
     message
-        Why, in the words of the log.
+        Reason, from the log.
     log
-        That log, relative to the output folder.
+        Path of the log, relative to the output folder.
     """
 
     word: str
@@ -46,7 +46,7 @@ def statuses(cohort: CohortJobs, out: Path, *, running: bool) -> dict[str, Statu
     out
         Its output folder.
     running
-        Whether the run is at work: a job with a log and no result may then be at work as well as failed.
+        Whether the run is running: a job with a log and no result may then be running or failed.
     """
     own = {sample.sample: _first_stop(sample.jobs, out, running) for sample in cohort.samples}
     references = _first_stop(cohort.references, out, running)
@@ -74,21 +74,21 @@ def _of_sample(sample: SampleJobs, out: Path, model: Status | None) -> Status:
 
 
 def _first_stop(jobs: Iterable[Job], out: Path, running: bool) -> Status | None:
-    """The first job that has a log and no result: it failed, or is at work."""
+    """The first job that has a log and no result: it failed, or is running."""
     for job in jobs:
         log = job.log(out)
         if job.done(out) or not log.exists():
             continue
-        said = last_words(log)
-        place = {"rule": job.rule, "log": str(log.relative_to(out))}
-        if running and not said.startswith("error"):
-            return Status(AT_WORK, message=said, **place)
-        return Status(FAILED, message=said or SILENT, **place)
+        last = last_words(log)
+        where = {"rule": job.rule, "log": str(log.relative_to(out))}
+        if running and not last.startswith("error"):
+            return Status(RUNNING, message=last, **where)
+        return Status(FAILED, message=last or SILENT, **where)
     return None
 
 
 def _waits_for(training: Iterable[str], own: dict[str, Status | None]) -> Status | None:
-    """A model that cannot be trained as one of its samples failed."""
+    """Status of a model that cannot be trained because one of its samples failed."""
     failed = [name for name in training if (stop := own[name]) is not None and stop.word == FAILED]
     if not failed:
         return None

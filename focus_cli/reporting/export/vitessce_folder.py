@@ -76,7 +76,7 @@ def write_vitessce(
 
 
 def _columns(file: SpatialFile, genes: list[str] | None) -> np.ndarray:
-    """Columns to bring along: those asked for, or the most reliable, measured before inferred."""
+    """Columns to bring along: those requested, or the most reliable, measured before inferred."""
     if genes is not None:
         places = file.var.index.get_indexer(genes)
         if (places < 0).any():

@@ -13,7 +13,7 @@ from focus_cli.simulation.layouts.section import Section, WrittenSection
 CONTROLS = ("Negative01", "Negative02", "SystemControl01")
 # Where the corner of the image lies on the slide, in mm from its lower left corner.
 CORNER_MM = (5.25, 18.5)
-_OUTSIDE = 7  # molecules of every gene outside of cells, in each field
+_OUTSIDE = 7  # counts of every gene outside of cells, in each field
 
 
 def write(folder: Path, section: Section) -> WrittenSection:

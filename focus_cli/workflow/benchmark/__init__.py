@@ -1,4 +1,4 @@
-"""The benchmark: which parts of which sections are hidden, who predicts them, and what comes of it."""
+"""The benchmark: hold-outs of sections, methods that predict them, and their scores."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""What a benchmark consists of: sections, references, models, cases. One file says all of the protocol."""
+"""Configuration of a benchmark: sections, references, models and cases in one file."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Holdout(_Part):
 
 
 class RawSection(_Part):
-    """What an instrument wrote."""
+    """Raw data of an instrument."""
 
     path: Text
     platform: Literal[(AUTO, *PLATFORMS)] = AUTO
@@ -53,14 +53,14 @@ class RawSection(_Part):
     organ: Text | None = None
     species: Text | None = None
     encoder: Text | None = None
-    """A learned image encoder beside the built-in features, as `focus preprocess --encoder`."""
+    """A learned image encoder in addition to the built-in features, as `focus preprocess --encoder`."""
     encoder_step_um: Positive | None = None
     encoder_mpp: Positive | None = None
     dense: bool = False
 
 
 class DerivedSection(_Part):
-    """The visible part of a hold-out of another section, as a section of its own."""
+    """The visible part of a hold-out of another section, as a separate section."""
 
     of: Name
     holdout: Holdout
@@ -81,7 +81,7 @@ class Model(_Part):
 
 
 class Floor(_Part):
-    """What must be reached against each of some methods; those that did not run ask nothing."""
+    """Required difference to each of some methods; methods that did not run are ignored."""
 
     over: tuple[Name, ...] = Field(min_length=1)
     ratio: Positive | None = None
@@ -89,7 +89,7 @@ class Floor(_Part):
     points: float | None = Field(None, ge=0)
     """Hundredths of the noise ceiling above the other."""
     likelihood: float | None = Field(None, ge=0)
-    """Log-likelihood of unseen molecules above the other's, per molecule."""
+    """Difference in log-likelihood of held-out counts, per count."""
 
     @model_validator(mode="after")
     def _one(self) -> Floor:
@@ -99,7 +99,7 @@ class Floor(_Part):
 
 
 class Case(_Part):
-    """One hold-out with everything that is run on it."""
+    """One hold-out and the methods that are run on it."""
 
     task: Literal["T1", "T2", "T3", "T4", "T5"]
     section: Name

@@ -1,4 +1,4 @@
-"""Which files a benchmark makes, and with which options. The rules ask this plan and hold no logic of their own."""
+"""Files of a benchmark and the options of its commands; the rules read them from this plan."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class BenchmarkPlan:
         return "/".join((self.out, "cases", name, *parts))
 
     def raw_input(self, name: str) -> list[str]:
-        """What the instrument wrote, and its image."""
+        """Raw data and image of a section."""
         keys = (f"sections.{name}.path", f"sections.{name}.image")
         return [self._files[key] for key in keys if key in self._files]
 
@@ -63,7 +63,7 @@ class BenchmarkPlan:
         """The file of single cells."""
         return self._files[f"references.{name}.path"]
 
-    # --- what follows from what -----------------------------------------------------------------------
+    # --- dependencies - ----------------------------------------------------------------------
 
     def training_of(self, name: str) -> list[str]:
         """The sections that the model of a case learns from."""
@@ -76,12 +76,12 @@ class BenchmarkPlan:
         return [path for path in self.training_of(name) if path != self.case(name, OBSERVED)]
 
     def model_of(self, name: str) -> str:
-        """The model of a case: its own, or a shared one."""
+        """The model of a case: a separate or a shared one."""
         case = self.cases[name]
         return self.case(name, "model") if case.train else f"{self.out}/models/{case.model}"
 
     def scored_file(self, name: str) -> str:
-        """What is compared with the truth."""
+        """Files that are compared with the truth."""
         return self.case(name, "refined.h5ad" if self.refines(name) else "enhanced.h5ad")
 
     def refines(self, name: str) -> bool:

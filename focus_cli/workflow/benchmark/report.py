@@ -51,7 +51,7 @@ def write_report(config: BenchmarkConfig, out: Path) -> None:
 
 
 def markdown(head: Sequence[str], rows: Iterable[Sequence[str]], n_text: int) -> str:
-    """A table in Markdown; the first `n_text` columns are words, the rest numbers."""
+    """A table in Markdown; the first `n_text` columns are text, the rest numbers."""
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * n_text + "---:|" * (len(head) - n_text)]
     lines += [f"| {' | '.join(row)} |" for row in rows]
     return "\n".join(lines) + "\n"
@@ -69,12 +69,12 @@ def _floors_table(reached) -> str:
     head = ["case", "against", "target", "FOCUS", "other", "reached", "95 % interval", "met"]
     rows = [
         [
-            f.case, f.other, f.asked, _text(f.ours), _text(f.theirs), _text(f.reached, ".2f"),
+            f.case, f.other, f.target, _text(f.ours), _text(f.theirs), _text(f.reached, ".2f"),
             _interval(f.lo, f.hi, ".2f"), "yes" if f.kept else "**no**",
         ]
         for f in reached
     ]  # fmt: skip
-    return f"## What must be reached\n\n{markdown(head, rows, 3)}" if rows else ""
+    return f"## Targets\n\n{markdown(head, rows, 3)}" if rows else ""
 
 
 def _conditioning_table(cost) -> str:
@@ -86,7 +86,7 @@ def _conditioning_table(cost) -> str:
         ]
         for c in cost
     ]  # fmt: skip
-    return f"## What each signal is worth\n\n{markdown(head, rows, 3)}" if rows else ""
+    return f"## Effect of each signal\n\n{markdown(head, rows, 3)}" if rows else ""
 
 
 def _calibration_table(results: list[CaseResult]) -> str:

@@ -1,4 +1,4 @@
-"""The scores of all cases, and what follows from them: floors, conditioning, calibration."""
+"""Scores of all cases and their summaries: targets, conditioning, calibration."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ class CaseResult:
 
 @dataclass(frozen=True)
 class FloorResult:
-    """One floor against one method: what was reached, with its interval where it has one."""
+    """One target against one method: the value reached, with its interval if there is one."""
 
     case: str
     task: str
     other: str
-    asked: str
+    target: str
     ours: float
     theirs: float
     reached: float
@@ -87,7 +87,7 @@ def number(value: Any) -> float:
 
 
 def floors(results: list[CaseResult]) -> Iterator[FloorResult]:
-    """What was asked of each case, against each method that ran."""
+    """Targets of each case, against each method that ran."""
     for result in results:
         floor = result.case.floor
         if floor is None:
@@ -102,25 +102,25 @@ def _floor(result: CaseResult, floor: Floor, other: str) -> FloorResult:
     gap = result.differences[other]
     lo = hi = math.nan
     if floor.ratio is not None:
-        asked, measure, wanted = f"{floor.ratio:g} × PCC", "pcc_mean", floor.ratio
+        target, measure, required = f"{floor.ratio:g} × PCC", "pcc_mean", floor.ratio
         reached, lo, hi = (number(gap[key]) for key in ("ratio", "ratio_lo", "ratio_hi"))
     elif floor.points is not None:
-        asked, measure, wanted = f"+ {floor.points:g} points of the ceiling", "fraction_of_ceiling", floor.points
+        target, measure, required = f"+ {floor.points:g} points of the ceiling", "fraction_of_ceiling", floor.points
         reached = 100 * (number(ours[measure]) - number(theirs[measure]))
         # The interval of the difference of mean PCC, in the unit of the points.
         unit = reached / number(gap["pcc_mean"]) if gap["pcc_mean"] else math.nan
         lo, hi = number(gap["lo"]) * unit, number(gap["hi"]) * unit
     else:
-        asked, measure, wanted = f"+ {floor.likelihood:g} log-likelihood", "poisson_ll_per_umi", floor.likelihood
+        target, measure, required = f"+ {floor.likelihood:g} log-likelihood", "poisson_ll_per_umi", floor.likelihood
         reached = number(ours[measure]) - number(theirs[measure])
     # Where the other's mean is zero or below, any gain is more than every ratio.
-    kept = reached >= wanted if math.isfinite(reached) else number(gap["lo"]) > 0
+    kept = reached >= required if math.isfinite(reached) else number(gap["lo"]) > 0
     figures = number(ours[measure]), number(theirs[measure]), reached, lo, hi
-    return FloorResult(result.name, result.case.task, other, asked, *figures, kept)
+    return FloorResult(result.name, result.case.task, other, target, *figures, kept)
 
 
 def conditioning(results: list[CaseResult]) -> Iterator[dict[str, Any]]:
-    """What dropping and shuffling a signal costs: one row per case, signal and way."""
+    """Effect of dropping and shuffling a signal: one row per case, signal and way."""
     for result in results:
         for label in BenchmarkPlan.labels_of(result.case):
             signal, done = label.split("_")

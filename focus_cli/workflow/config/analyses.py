@@ -1,4 +1,4 @@
-"""What the configuration says of what comes after enhancement; all of it is off until it is asked for."""
+"""Configuration of the analyses after enhancement; all are off by default."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ class Embed(Stage):
     enabled: bool = False
     """true: write OUTPUT/embeddings. Domains, annotations and outcomes make them anyway."""
     mode: Literal["auto", "joint", "expression", "histology"] = "auto"
-    """What is looked at: counts and H&E, or one of them; auto: as far as a sample has them. Samples without an image
+    """Data to embed: counts and H&E, or one of them; auto: those that a sample has. Samples without an image
     among others with one need expression."""
     samples: int | None = Field(None, ge=1)
     """Posterior draws to keep, on which the confidence of domains rests; none where not given."""
     device: Device = "auto"
     """Where to compute."""
     gpu: int = Field(0, ge=0)
-    """GPUs to ask of the scheduler for one job."""
+    """GPUs to request from the scheduler for one job."""
 
 
 class Domains(Stage):
@@ -32,10 +32,10 @@ class Domains(Stage):
     enabled: bool = False
     """true: write OUTPUT/domains."""
     of: Literal["embeddings", "enhanced"] = "embeddings"
-    """What is divided. Enhanced expression holds what varies in these samples alone: better without an H&E, under a
+    """Input of the domains. Enhanced expression captures variation within these samples: better without an H&E, under a
     model of other patients."""
     ignore_depth: bool = False
-    """Do not look at how many molecules a location gave."""
+    """Do not use the total counts of a location."""
     n_domains: int | None = Field(None, ge=2)
     """Number of domains; chosen by stability where it is not given."""
 
@@ -48,9 +48,9 @@ class CellTypes(Stage):
     unit: Literal["auto", "spots", "cells"] = "auto"
     """What a location is: a mixture of cells, or one cell; auto: by platform and size."""
     cells_per_location: Positive | None = None
-    """About how many cells a location holds; by its area where it is not given."""
+    """Mean number of cells of a location; by default estimated from its area."""
     same_platform: bool = False
-    """Samples and reference were measured alike: no gains of genes between them."""
+    """Samples and reference were measured on the same platform: no gene-specific gains."""
     alone: bool = False
     """Every location for itself: its neighbours are not heard."""
 
@@ -75,13 +75,13 @@ class Annotate(Stage):
     labels: Text | None = None
     """A table of sample, location, label: a head is fitted on it for every model."""
     head: Text | None = None
-    """A head that was fitted before, in place of labels."""
+    """An existing head, instead of labels."""
     against_rest: Text | None = None
-    """A label to tell from all others together."""
+    """A label to classify against all others."""
     ignore: list[Text] = Field([])
-    """Labels whose rows are left out."""
+    """Labels whose rows are excluded."""
     leave_out: Literal["donor", "block"] = "donor"
-    """What the head is scored on: donors that it did not see, or (one donor only) blocks of tissue."""
+    """Cross-validation: hold out donors, or (for a single donor) blocks of tissue."""
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Annotate:
@@ -98,13 +98,13 @@ class Outcome(Stage):
     response: Name | None = None
     """Column of the table with one of two classes."""
     positive: Text | None = None
-    """The class of response to foretell, where it does not hold 0 and 1."""
+    """The class to predict, if the column does not hold 0 and 1."""
     time: Name | None = None
     """Column of the table with the time to event or end of follow-up; with event."""
     event: Name | None = None
     """Column of the table with 1 for an event and 0 for the end of follow-up."""
     covariates: list[Name] = Field([])
-    """Columns of the table to set beside the slides."""
+    """Columns of the table with clinical covariates."""
     permutations: int | None = Field(None, ge=0)
     """Number of repetitions with permuted outcomes; ten if not given."""
 
@@ -121,14 +121,14 @@ class Why(Stage):
     """Sample + model → how much of a gene came from image, neighbours, reference and prior."""
 
     genes: list[Text] = Field([])
-    """The genes to take apart; none: nothing is."""
+    """Genes to attribute; none: the stage is off."""
 
 
 class Export(Stage):
-    """Enhanced AnnData + all that was said of it → files for other programs."""
+    """Enhanced AnnData and its analysis results → files for other programs."""
 
     to: list[Literal["anndata", "spatialdata", "vitessce"]] = Field([])
-    """What to write into OUTPUT/exports; none: nothing."""
+    """Formats to write into OUTPUT/exports; none: nothing is written."""
 
     @model_validator(mode="after")
     def _each_once(self) -> Export:

@@ -25,7 +25,7 @@ from focus_cli.workflow.config.analyses import (
 from focus_cli.workflow.config.fields import Name, Positive, Section, Share, Task, Text
 from focus_cli.workflow.config.stages import Enhance, Preprocess, Reference, Report, Stage, Train
 
-# Options of one task only; given with another task they are a mistake worth a word.
+# Options of a single task; given with another task they are refused.
 TASK_OPTIONS: dict[str, str] = {
     "fraction": "denoise",
     "truth_bin_um": "refine",
@@ -34,28 +34,28 @@ TASK_OPTIONS: dict[str, str] = {
 
 
 class Fold(Section):
-    """One hold-out: a part of a sample is hidden, a model is trained without it, and the two compared."""
+    """One hold-out: a part of a sample is held out, a model is trained without it, and its prediction is scored."""
 
     sample: Name | list[Name] = "all"
     """A sample, a list of samples, or all: one fold for each."""
     task: Task
-    """What is hidden: molecules, genes, resolution, or all counts (the H&E alone remains)."""
+    """What is held out: counts, genes, resolution, or all counts (only the H&E remains)."""
     name: Name | None = None
     """Name of the fold, where one sample has two of the same task; the task's name otherwise."""
     training: Literal["auto", "self", "others", "all"] = "auto"
-    """What the model learns from: the visible part of the sample, other samples, or both. Others are training
+    """Training data: the visible part of the sample, other samples, or both. Others are training
     samples that share its model, of other donors where the sheet names more than one. auto: self, but others for
-    histology. A test sample is always asked of the model that enhances it, which never saw it."""
+    histology. A test sample is always scored with the model that enhances it, which was not trained on it."""
     seed: int | None = Field(None, ge=0)
-    """Seed of what is hidden; the run's seed where it is not given."""
+    """Seed of the hold-out; by default the seed of the run."""
     fraction: Share | None = None
-    """denoise: share of the molecules that stays visible."""
+    """denoise: share of the counts that stays visible."""
     n_genes: int | None = Field(None, ge=1)
     """How many genes are scored; impute: how many are candidates, of which half are hidden."""
     truth_bin_um: Positive | None = None
     """refine: side in µm of the bins to be recovered."""
     test_fraction: Share | None = None
-    """histology: share of the sample whose counts are hidden, in one block; all of it where not given."""
+    """histology: share of the sample whose counts are held out, in one block; by default all."""
 
     @model_validator(mode="after")
     def _options_fit_task(self) -> Fold:
@@ -69,7 +69,7 @@ class Evaluate(Stage):
     """Hold-outs and scores."""
 
     folds: list[Fold] = Field([])
-    """The hold-outs; none: nothing is trained but the model, and nothing scored but against given truth."""
+    """The hold-outs; none: only the model is trained, and only samples with a given truth are scored."""
 
 
 class RunConfig(Section):
@@ -82,7 +82,7 @@ class RunConfig(Section):
     seed: int = Field(0, ge=0)
     """Same seed, same bytes."""
     container: Text | None = None
-    """Image for --sdm apptainer: a .sif file, docker:// or oras://; may hold ${VARIABLES}."""
+    """Image for --sdm apptainer: a .sif file, docker:// or oras://; may contain ${VARIABLES}."""
     preprocess: Preprocess = Preprocess()
     reference: Reference = Reference()
     train: Train = Train()
@@ -101,34 +101,34 @@ class RunConfig(Section):
 
 
 class SampleRow(Section):
-    """One line of the samples sheet. Relative paths are relative to the sheet and may hold ${VARIABLES}."""
+    """One line of the samples sheet. Relative paths are relative to the sheet and may contain ${VARIABLES}."""
 
     sample: Name
     """Id of the sample; names its files."""
     path: Text
-    """What the instrument wrote: a folder, or a file (legacy ST counts, .h5ad)."""
+    """Raw data: a folder, or a file (legacy ST counts, .h5ad)."""
     platform: Literal[(AUTO, *PLATFORMS)] = AUTO
-    """What wrote it."""
+    """Platform of the raw data."""
     image: Text | None = None
-    """The H&E image, where it does not lie beside the data."""
+    """The H&E image, if it is not next to the data."""
     mpp: Positive | None = None
-    """µm per pixel of the full-resolution image, where the vendor's files do not say."""
+    """µm per pixel of the full-resolution image, if the vendor's files do not state it."""
     align: Text | None = None
-    """How an H&E that was imaged apart lies on the positions: a csv of numbers (focus preprocess --align)."""
+    """Alignment of a separate H&E image to the positions: a csv matrix (focus preprocess --align)."""
     align_from: Literal["image", "positions"] | None = None
     """Which pixels align maps from; image where not given."""
     landmarks: Text | None = None
-    """The same places on H&E and positions (csv), in place of align."""
+    """Matching points of H&E and positions (csv), instead of align."""
     register_image: bool | None = None
-    """true: find how the H&E lies, in place of align."""
+    """true: register the H&E, instead of align."""
     orient: Text | None = None
-    """One of the eight orientations by name, in place of align."""
+    """Name of one of the eight orientations, instead of align."""
     shift_um: Text | None = None
     """RIGHT,DOWN: shift the positions on the H&E, in µm."""
     bin_um: Positive | None = None
     """Bin side in µm (Visium HD, Stereo-seq), or width of a channel (DBiT-seq)."""
     region: Text | None = None
-    """Which section, where a file holds several."""
+    """Section to read, if a file holds several."""
     table: Text | None = None
     """Which table of a SpatialData store."""
     counts: Text | None = None
@@ -136,19 +136,19 @@ class SampleRow(Section):
     positions: Text | None = None
     """platform tables: the table of positions: its name in path, or a path relative to the sheet."""
     xy: Text | None = None
-    """platform tables: columns of x and y, X,Y, where their names do not tell."""
+    """platform tables: columns of x and y, X,Y, if their names are not recognised."""
     in_order: bool | None = None
     """true: the positions have no names and are in the order of the counts."""
     reference: Text | None = None
     """An .h5ad of single cells for this sample; the run's reference.path where not given."""
     donor: Text | None = None
-    """Who it comes from: samples of one donor never sit on both sides of a split."""
+    """Donor: samples of one donor are never split between training and test."""
     group: Name | None = None
     """Which samples share a model, where train.scope is group."""
     split: Literal["train", "test"] = "train"
-    """test: enhanced and scored, never learnt from."""
+    """test: enhanced and scored, never trained on."""
     organ: Text | None = None
-    """What the tissue is; a condition of the model."""
+    """Tissue; a condition of the model."""
     species: Text | None = None
     """A condition of the model."""
     truth: Text | None = None

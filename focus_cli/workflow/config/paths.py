@@ -37,7 +37,7 @@ def input_files(config: RunConfig) -> dict[str, str]:
     }
     found = {key: at_key(key, input_path, text) for key, text in named.items() if text is not None}
     encoder = config.preprocess.encoder
-    # An encoder is a name as well; only one that is there is an input.
+    # An encoder may also be a name; only an existing file is an input.
     if encoder is not None and Path(at_key("preprocess.encoder", expand, encoder)).exists():
         found["preprocess.encoder"] = at_key("preprocess.encoder", input_path, encoder)
     return found
@@ -66,7 +66,7 @@ def container_image(config: RunConfig) -> str | None:
 
 
 def at_key(key: str, read: Callable[[str], str], text: str) -> str:
-    """``read(text)``, whose refusal names the key that holds the text."""
+    """``read(text)``, whose error names the key of the text."""
     try:
         return read(text)
     except FocusError as error:

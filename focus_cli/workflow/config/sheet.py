@@ -50,7 +50,7 @@ def load_samples(sheet: Path | str, *, check_paths: bool = False) -> list[Sample
     header = table.header
     if not header:
         raise BadInputError(f"{sheet} is empty", hint=_HINT)
-    problems = [f"line {table.header_line}: {said}" for said in _header_problems(header)]
+    problems = [f"line {table.header_line}: {problem}" for problem in _header_problems(header)]
     rows: dict[int, SampleRow] = {}
     if not problems:
         if not table.rows:
@@ -58,7 +58,7 @@ def load_samples(sheet: Path | str, *, check_paths: bool = False) -> list[Sample
         first_seen: dict[str, int] = {}
         for number, cells in table.rows:
             found, row = _check_row(header, cells, sheet.parent, check_paths)
-            problems += [f"line {number}: {said}" for said in found]
+            problems += [f"line {number}: {problem}" for problem in found]
             name = dict(zip(header, cells)).get("sample", "")
             if name in first_seen:
                 problems.append(f"line {number}: sample {name} is on line {first_seen[name]} already")
@@ -74,8 +74,8 @@ def load_samples(sheet: Path | str, *, check_paths: bool = False) -> list[Sample
             hint=_HINT,
         )
     if check_paths:
-        for told in _same_raw_data(rows):
-            print_message(f"{sheet}: {told}")
+        for shared in _same_raw_data(rows):
+            print_message(f"{sheet}: {shared}")
     return list(rows.values())
 
 
@@ -111,13 +111,13 @@ def _check_row(
             problems.append(f"{name}: no such file or folder: {values[name]}")
     for name in _TABLE_COLUMNS:
         if name in values and "path" in values:
-            values[name], said = _table_file(name, values[name], values["path"], folder, check_paths)
-            problems += said
+            values[name], found = _table_file(name, values[name], values["path"], folder, check_paths)
+            problems += found
     try:
         return problems, SampleRow.model_validate(values)
     except ValidationError as invalid:
-        said = [in_words(error, str(error["loc"][0])) for error in invalid.errors()]
-        return problems + said, None
+        found = [in_words(error, str(error["loc"][0])) for error in invalid.errors()]
+        return problems + found, None
 
 
 def _table_file(column: str, text: str, raw: str, folder: Path, check_paths: bool) -> tuple[str, list[str]]:
@@ -132,12 +132,12 @@ def _table_file(column: str, text: str, raw: str, folder: Path, check_paths: boo
         return text, []
     if os.path.exists(path):
         return path, []
-    missing = f"{column}: no such file: {text} (neither in {raw_folder(raw)} nor beside the sheet)"
+    missing = f"{column}: no such file: {text} (neither in {raw_folder(raw)} nor next to the sheet)"
     return text, [missing] if check_paths else []
 
 
 def raw_folder(path: str) -> str:
-    """The folder that names of tables are looked for in: the raw data, or where its file lies."""
+    """Folder in which names of tables are searched: the raw data, or the folder of its file."""
     return path if os.path.isdir(path) else os.path.dirname(path)
 
 
@@ -148,7 +148,7 @@ def table_files(row: SampleRow) -> list[str]:
 
 
 def _donors_on_both_sides(rows: Mapping[int, SampleRow]) -> list[str]:
-    """Donors whose samples are learnt from and tested on: the scores would tell of memory, not of skill."""
+    """Donors with samples in both training and test, whose scores would measure memorisation."""
     lines: dict[str, dict[str, list[int]]] = {}
     for number, row in rows.items():
         if row.donor:
@@ -169,7 +169,7 @@ def _same_raw_data(rows: Mapping[int, SampleRow]) -> list[str]:
 
 
 def _raw_data(row: SampleRow) -> tuple:
-    """What tells the raw data of two samples apart."""
+    """Key that distinguishes the raw data of two samples."""
     return (os.path.realpath(row.path), row.region, row.table, row.bin_um, row.counts, row.positions)
 
 

@@ -1,4 +1,4 @@
-"""What the configuration says of each stage of a run."""
+"""Configuration of each stage of a run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from focus_cli.workflow.config.fields import Device, Positive, Section, Text
 
 
 class Stage(Section):
-    """What one job of a stage may use. Memory and time are estimated from its samples where they are not given."""
+    """Resources of one job of a stage. By default memory and time are estimated from its samples."""
 
     threads: int = Field(1, ge=1)
     """Threads of one job. Not estimated: sums over other numbers of threads may differ in the last bit."""
@@ -27,29 +27,29 @@ class Preprocess(Stage):
     step_um: Positive = 8.0
     """Pitch of the grid of image features in µm."""
     encoder: Text | None = None
-    """Learned image encoder beside the built-in features (focus features --list); may hold ${VARIABLES}."""
+    """Learned image encoder in addition to the built-in features (focus features --list); may contain ${VARIABLES}."""
     encoder_step_um: Positive | None = None
     """Pitch of the encoder's raster in µm; half a tile where it is not given."""
     encoder_mpp: Positive | None = None
-    """µm per pixel of the encoder's tiles, where it does not say."""
+    """µm per pixel of the encoder's tiles, if it does not state it."""
     dense: bool = False
-    """Patch tokens of the encoder in place of one vector per tile."""
+    """Use patch tokens of the encoder instead of one vector per tile."""
     features_store: Text | None = None
     """Folder that keeps encoded slides for other runs; OUTPUT/features where it is not given."""
     device: Device = "auto"
     """Where to run the encoder."""
     gpu: int = Field(0, ge=0)
-    """GPUs to ask of the scheduler for one job."""
+    """GPUs to request from the scheduler for one job."""
 
 
 class Reference(Stage):
     """Annotated single cells → reference."""
 
     path: Text | None = None
-    """An .h5ad of single cells for the samples that name none in the sheet; relative to the working directory, may
-    hold ${VARIABLES}. Without it they have no reference."""
+    """An .h5ad of single cells for the samples without one in the sheet; relative to the working directory, may
+    contain ${VARIABLES}. Without it they have no reference."""
     cell_type: Text | None = None
-    """The key of obs that holds the cell types; found by itself where it has a usual name."""
+    """Column of obs with the cell types; by default detected by common names."""
 
 
 class Train(Stage):
@@ -60,7 +60,7 @@ class Train(Stage):
     preset: Literal["nano", "base", "large"] = "nano"
     """Size of the model."""
     max_steps: int | None = Field(None, ge=1)
-    """Training steps; the preset's own number where it is not given."""
+    """Training steps; by default those of the preset."""
     settings: Text | None = None
     """A YAML file that overrides the preset (focus train --config)."""
     corpus: bool = False
@@ -68,7 +68,7 @@ class Train(Stage):
     device: Device = "auto"
     """Where to compute."""
     gpu: int = Field(0, ge=0)
-    """GPUs to ask of the scheduler for one job, on each node."""
+    """GPUs to request from the scheduler for one job, on each node."""
     processes: int = Field(1, ge=1)
     """Processes of one training on each node, usually one per GPU."""
     nodes: int = Field(1, ge=1)
@@ -83,7 +83,7 @@ class Enhance(Stage):
     resolution_um: Positive | None = None
     """Also write results/refined/SAMPLE.h5ad on a grid of this pitch in µm."""
     layers: Text | None = None
-    """Layers beside X and the raw counts, by comma, such as std; mean_counts, std, q05, q95 where not given."""
+    """Layers besides X and the raw counts, separated by commas; by default mean_counts, std, q05, q95."""
     samples: int | None = Field(None, ge=1)
     """Posterior draws of the latent state to keep in the file; none where not given."""
     adapt: int | None = Field(None, ge=1)
@@ -91,7 +91,7 @@ class Enhance(Stage):
     device: Device = "auto"
     """Where to compute."""
     gpu: int = Field(0, ge=0)
-    """GPUs to ask of the scheduler for one job."""
+    """GPUs to request from the scheduler for one job."""
 
     @field_validator("layers")
     @classmethod

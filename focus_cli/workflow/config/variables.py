@@ -1,4 +1,4 @@
-"""What the readers of configuration and sheet share: variables in paths, problems in plain words."""
+"""Variables in paths, and messages for problems, shared by the readers of configuration and sheet."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PAIR_OF_BRACES = re.compile(r"\{[^{}]*\}")
 
 
 def expand(text: str) -> str:
-    """Replace ``${VARIABLE}``, ``$VARIABLE`` and a leading ``~``; ``$$`` stands for a dollar sign.
+    """Replace ``${VARIABLE}``, ``$VARIABLE`` and a leading ``~``; ``$$`` is a dollar sign.
 
     The values of variables are taken as they are: what looks like a variable in them is not replaced.
 
@@ -61,7 +61,7 @@ def input_path(text: str) -> str:
 
 
 def check_input_path(path: str) -> str:
-    """As `input_path`, of a path whose variables are replaced already."""
+    """As `input_path`, for a path whose variables have been replaced."""
     if pair := _PAIR_OF_BRACES.search(path):
         raise UsageError(
             f"{path}: Snakemake takes {pair[0]} for a wildcard",
@@ -88,12 +88,12 @@ def output_path(text: str) -> str:
 
 
 def in_words(error: Mapping[str, Any], where: str) -> str:
-    """One problem that pydantic found, in the words of someone who wrote a config file."""
-    said = str(error["msg"]).removeprefix("Value error, ").removeprefix("Input ")
+    """Message for a problem found by pydantic, in terms of the config file."""
+    problem = str(error["msg"]).removeprefix("Value error, ").removeprefix("Input ")
     if error["type"] in ("value_error", "missing"):
-        return f"{where}: {said}"
+        return f"{where}: {problem}"
     if error["type"] == "string_pattern_mismatch":
-        said = "must be letters, digits, '.', '_' and '-', starting with a letter or digit"
+        problem = "must be letters, digits, '.', '_' and '-', starting with a letter or digit"
     elif error["type"] == "string_too_short":
-        said = "must not be empty"
-    return f"{where}: {said}, got {error['input']!r}"
+        problem = "must not be empty"
+    return f"{where}: {problem}, got {error['input']!r}"

@@ -1,4 +1,4 @@
-"""What a run needs of the machine, checked before hours are spent: one file for each kind of check."""
+"""Checks of the machine before a run; one module per kind of check."""
 
 import lazy_loader
 

@@ -30,7 +30,7 @@ LOOKS: Mapping[str, Look] = {
 
 
 def checks(looks: Mapping[str, Look] = LOOKS) -> Iterator[Check]:
-    """Make every check; one that breaks is a FAIL and never stops the others."""
+    """Run every check; a check that raises is a FAIL and does not stop the others."""
     for name, look in looks.items():
         try:
             yield from look()
@@ -38,8 +38,8 @@ def checks(looks: Mapping[str, Look] = LOOKS) -> Iterator[Check]:
             yield Check(name, FAIL, error.message, error.hint or "")
         except Exception as error:
             # A broken installation fails in any way it likes; that it does is the finding.
-            said = f"{type(error).__name__}: {' '.join(str(error).split())}"
-            yield Check(name, FAIL, said, "pip install --force-reinstall focus-st")
+            problem = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            yield Check(name, FAIL, problem, "pip install --force-reinstall focus-st")
 
 
 def as_text(check: Check) -> str:

@@ -12,7 +12,7 @@ _PATIENCE_S = 15.0
 
 @dataclass(frozen=True)
 class Check:
-    """What was looked at, how it is, and what to do about it.
+    """Subject, result and suggestion of a check.
 
     Attributes
     ----------
@@ -32,12 +32,12 @@ class Check:
     fix: str = ""
 
 
-# A look at one thing; it may yield several lines, or none where it does not apply.
+# A check of one subject; it may yield several results, or none if it does not apply.
 Look = Callable[[], Iterator[Check]]
 
 
 def ask(words: Sequence[str], patience_s: float = _PATIENCE_S) -> tuple[int, str]:
-    """Run a program of the system; its exit code and what it printed. A program that hangs has code 124."""
+    """Run a program of the system and return its exit code and output. A program that hangs has code 124."""
     try:
         done = subprocess.run(list(words), capture_output=True, text=True, timeout=patience_s, check=False)
     except subprocess.TimeoutExpired:

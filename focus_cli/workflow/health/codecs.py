@@ -14,7 +14,7 @@ _FIX = "pip install --force-reinstall imagecodecs tifffile"
 
 
 def codecs() -> Iterator[Check]:
-    """One line for all of them; one more for each that does not give back what went in."""
+    """One result for all codecs, and one for each that does not reproduce its input."""
     import imagecodecs
 
     working = []
@@ -23,8 +23,8 @@ def codecs() -> Iterator[Check]:
             difference = _round_trip(name)
         except Exception as error:
             # Whatever a broken library raises: that it does is the finding.
-            said = f"{type(error).__name__}: {' '.join(str(error).split())}"
-            yield Check(f"codec {name}", FAIL, f"a tile cannot be read: {said}", _FIX)
+            problem = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            yield Check(f"codec {name}", FAIL, f"a tile cannot be read: {problem}", _FIX)
             continue
         if difference > tolerance:
             yield Check(f"codec {name}", FAIL, f"a tile is decoded wrongly, by up to {difference}", _FIX)

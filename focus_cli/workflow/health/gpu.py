@@ -1,4 +1,4 @@
-"""PyTorch: does its build fit the driver, does the GPU compute what the CPU computes, can processes talk."""
+"""PyTorch: fit of build and driver, agreement of GPU and CPU, communication of processes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from focus_cli.workflow.health.check import FAIL, PASS, WARN, Check, ask
 
 _SIDE = 256
-_TOLERANCE = {"float32": 1e-3, "bfloat16": 2e-2}  # of the largest value; TF32 is not asked for
+_TOLERANCE = {"float32": 1e-3, "bfloat16": 2e-2}  # of the largest value; TF32 is not used
 _CUDA_TORCH = "make install TORCH_SPEC=torch, or pip install torch from https://download.pytorch.org/whl/cuXYZ"
 
 
@@ -45,12 +45,12 @@ def _driver() -> list[str]:
     """The driver's version, one entry for each GPU; empty where there is none."""
     if not shutil.which("nvidia-smi"):
         return []
-    code, said = ask(["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"])
-    return said.splitlines() if code == 0 and said else []
+    code, output = ask(["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"])
+    return output.splitlines() if code == 0 and output else []
 
 
 def _driver_cuda(torch) -> str:
-    """The CUDA version that the driver can serve, as PyTorch is told it."""
+    """The CUDA version that the driver supports, as reported to PyTorch."""
     version = torch._C._cuda_getDriverVersion() if hasattr(torch._C, "_cuda_getDriverVersion") else 0
     return f"{version // 1000}.{version % 1000 // 10}" if version else "unknown"
 
@@ -81,7 +81,7 @@ def _device(torch, index: int) -> Check:
         error = _error_of_product(torch, f"cuda:{index}", getattr(torch, dtype))
         if not error < tolerance:
             wrong = f"{found}: a product in {dtype} is off by {error:.2g}"
-            return Check(name, FAIL, wrong, "do not use this GPU; tell its owner")
+            return Check(name, FAIL, wrong, "do not use this GPU; report it to the administrator")
     return Check(name, PASS, f"{found}, float32 and bfloat16 products agree with the CPU's")
 
 
@@ -113,7 +113,7 @@ def distributed() -> Iterator[Check]:
 def _all_reduce(torch, backend: str, device: str) -> Check:
     from torch import distributed
 
-    if distributed.is_initialized():  # inside a training: it is at work, which says more than a test
+    if distributed.is_initialized():  # inside a training, which shows more than a test
         return Check(backend, PASS, f"in use ({distributed.get_backend()})")
     try:
         distributed.init_process_group(backend, store=distributed.HashStore(), rank=0, world_size=1)
@@ -121,9 +121,9 @@ def _all_reduce(torch, backend: str, device: str) -> Check:
         distributed.all_reduce(value)
         right = value.sum().item() == 4.0
     except (RuntimeError, ValueError, OSError) as error:
-        said = " ".join(str(error).split())[:200]
+        problem = " ".join(str(error).split())[:200]
         fix = "name a network interface: export GLOO_SOCKET_IFNAME=… NCCL_SOCKET_IFNAME=… (ip -br addr lists them)"
-        return Check(backend, FAIL if backend == "nccl" else WARN, f"does not start: {said}", fix)
+        return Check(backend, FAIL if backend == "nccl" else WARN, f"does not start: {problem}", fix)
     finally:
         if distributed.is_initialized():
             distributed.destroy_process_group()

@@ -1,4 +1,4 @@
-"""What this process may take of the machine: cores, memory, open files, shared memory."""
+"""Limits of this process: cores, memory, open files, shared memory."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def cores_and_memory() -> Iterator[Check]:
     cores = len(os.sched_getaffinity(0))
     found = f"{cores} cores, {memory / 1000:.0f} GB of memory ({bound})"
     if memory / 1000 < _MIN_MEMORY_GB:
-        fix = f"{_MIN_MEMORY_GB:.0f} GB are needed for Visium HD at 8 µm; ask the scheduler for more"
+        fix = f"{_MIN_MEMORY_GB:.0f} GB are needed for Visium HD at 8 µm; request more from the scheduler"
         yield Check("memory", WARN, found, fix)
     else:
         yield Check("memory", PASS, found)
 
 
 def open_files() -> Iterator[Check]:
-    """How many files may be open: zarr stores and cohorts of slides open many."""
+    """Limit of open files: zarr stores and cohorts of slides open many."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < _MIN_FILES:
         wanted = _MIN_FILES if hard == resource.RLIM_INFINITY or hard >= _MIN_FILES else hard
@@ -52,6 +52,6 @@ def shared_memory() -> Iterator[Check]:
     if not os.access(_SHARED, os.W_OK):
         yield Check("shared memory", WARN, f"{_SHARED} cannot be written", "bind it into the container")
     elif free < _MIN_SHARED_GB:
-        yield Check("shared memory", WARN, found, "docker run --shm-size=2g, or remove what lies there")
+        yield Check("shared memory", WARN, found, "docker run --shm-size=2g, or remove files there")
     else:
         yield Check("shared memory", PASS, found)

@@ -1,4 +1,4 @@
-"""Schedulers: whose commands are here, whether they respond, and whether Snakemake can talk to them."""
+"""Schedulers: available commands, whether they respond, and Snakemake's plugins for them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SLURM = ("sbatch", "squeue", "scancel", "srun")
 
 
 def schedulers() -> Iterator[Check]:
-    """One line, or a few, for each scheduler whose commands are here; one for the rest."""
+    """Results for each scheduler with available commands, and one for all others."""
     absent = []
     if shutil.which("sbatch"):
         yield from slurm()
@@ -56,14 +56,14 @@ def _other(name: str, commands: tuple[str, ...], plugins: tuple[str, ...], quest
     plugin, fix = _plugin(plugins)
     if plugin is None:
         return Check(name, WARN, "commands found, no Snakemake executor", fix)
-    code, said = ask(question)
+    code, output = ask(question)
     if code != 0:
-        return Check(name, WARN, f"{plugin}; {' '.join(question)}: {_first(said)}", "ask the administrator")
+        return Check(name, WARN, f"{plugin}; {' '.join(question)}: {_first(output)}", "contact the administrator")
     return Check(name, PASS, f"commands found and working, {plugin}")
 
 
-def _first(said: str) -> str:
-    return (said.splitlines() or ["no output"])[0]
+def _first(output: str) -> str:
+    return (output.splitlines() or ["no output"])[0]
 
 
 def slurm() -> Iterator[Check]:
@@ -74,13 +74,15 @@ def slurm() -> Iterator[Check]:
     plugin, _ = _plugin(("slurm",))
     if plugin is None:
         yield Check("slurm", WARN, "commands found, no Snakemake executor", 'pip install "focus-st[slurm]"')
-    code, said = ask(["sinfo", "--noheader", "--format=%P|%a|%D|%G|%l"])
+    code, output = ask(["sinfo", "--noheader", "--format=%P|%a|%D|%G|%l"])
     if code != 0:
-        yield Check("slurm", WARN, f"sinfo: {_first(said)}", "ask the administrator: the controller does not respond")
+        yield Check(
+            "slurm", WARN, f"sinfo: {_first(output)}", "contact the administrator: the controller does not respond"
+        )
         return
-    partitions = [_partition(line) for line in dict.fromkeys(said.splitlines())]
+    partitions = [_partition(line) for line in dict.fromkeys(output.splitlines())]
     if not partitions:
-        yield Check("slurm", WARN, "no partition is open to you", "ask the administrator")
+        yield Check("slurm", WARN, "no partition is open to you", "contact the administrator")
     elif plugin is not None:
         yield Check("slurm", PASS, f"{'; '.join(partitions)}; {plugin}")
     yield _accounting()
@@ -91,27 +93,27 @@ def slurm() -> Iterator[Check]:
 def _partition(line: str) -> str:
     name, state, nodes, gres, limit = ([part.strip() for part in line.split("|")] + [""] * 5)[:5]
     words = f"{name} {nodes} nodes"
-    # A job that asks for more time than this waits for ever.
+    # A job that requests more time than this is never started.
     words += f", {limit} at most" if limit and limit != "infinite" else ""
     words += f" ({gres})" if gres and gres != "(null)" else ""
     return words if state in ("up", "") else f"{words} {state}"
 
 
 def _accounting() -> Check:
-    code, said = ask(["sacct", "--noheader", "--allocations", "--starttime=now-1minutes"])
+    code, output = ask(["sacct", "--noheader", "--allocations", "--starttime=now-1minutes"])
     if code == 0:
         return Check("slurm accounting", PASS, "sacct responds: slurm-status-command: sacct may be used")
-    why = "no sacct" if code == 127 else _first(said)
+    why = "no sacct" if code == 127 else _first(output)
     return Check("slurm accounting", PASS, f"{why}: keep slurm-status-command: squeue in the profile")
 
 
 def _allocation(job: str) -> Check:
-    told = {
+    values = {
         "node": os.environ.get("SLURMD_NODENAME"),
         "partition": os.environ.get("SLURM_JOB_PARTITION"),
         "cpus": os.environ.get("SLURM_CPUS_ON_NODE"),
         "MB": os.environ.get("SLURM_MEM_PER_NODE"),
         "gpus": os.environ.get("CUDA_VISIBLE_DEVICES"),
     }
-    words = ", ".join(f"{name} {value}" for name, value in told.items() if value)
+    words = ", ".join(f"{name} {value}" for name, value in values.items() if value)
     return Check("slurm job", PASS, f"{job}: {words}")

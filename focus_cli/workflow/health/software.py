@@ -48,7 +48,7 @@ def packages() -> Iterator[Check]:
 
 
 def snakemake() -> Iterator[Check]:
-    """Snakemake, and where the workflow lies."""
+    """Snakemake, and the location of the workflow."""
     from focus_cli.workflow.locate import snakefile
 
     yield Check("snakemake", PASS, f"{metadata.version('snakemake')}, {snakefile()}")

@@ -26,7 +26,7 @@ _SCRATCH_VARIABLES = ("SLURM_TMPDIR", "TMPDIR")
 
 @dataclass(frozen=True)
 class Speed:
-    """What a folder can do: MB/s of a synced write, small files per second, seconds that its clock is ahead."""
+    """Speed of a folder: MB/s of a synced write, small files per second, seconds that its clock is ahead."""
 
     mb_per_s: float
     files_per_s: float
@@ -58,12 +58,12 @@ def measure(folder: Path) -> Speed:
 
 
 def _ahead(path: Path) -> float:
-    """Seconds by which the clock that stamps files is ahead of this host's; 0 within what cannot be told."""
+    """Seconds by which the clock that stamps files is ahead of this host's; 0 within the resolution."""
     before = time.time()
     path.write_bytes(b"focus")
     after = time.time()
     stamped = path.stat().st_mtime
-    # A time stamp may be as coarse as a tick of the kernel, and lie a little before the write.
+    # The resolution of a time stamp may be a tick of the kernel, so that it is slightly before the write.
     return stamped - after if stamped > after else min(stamped - before + 0.05, 0.0)
 
 
@@ -95,7 +95,7 @@ def _folder(name: str, folder: Path, fix: str) -> Iterator[Check]:
     try:
         speed = measure(folder)
     except OSError as error:
-        yield Check(name, FAIL, f"cannot write into {folder}: {error.strerror}", "go to a folder of your own")
+        yield Check(name, FAIL, f"cannot write into {folder}: {error.strerror}", "change to a folder of yours")
         return
     found = (
         f"{free:.0f} GB free in {folder}, synced writes {speed.mb_per_s:.0f} MB/s, "
@@ -112,7 +112,7 @@ def _folder(name: str, folder: Path, fix: str) -> Iterator[Check]:
             f"clock of {name}",
             WARN,
             f"files are stamped {abs(speed.ahead_s):.0f} s {'ahead of' if speed.ahead_s > 0 else 'behind'} this host",
-            "tell the administrator (NTP): by such stamps Snakemake decides what is new",
+            "contact the administrator (NTP): Snakemake uses these time stamps to decide what is new",
         )
 
 
@@ -126,11 +126,11 @@ def _locks(folder: Path) -> Check:
             try:
                 fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                return Check("locks", PASS, f"flock holds in {folder}")
-            return Check("locks", WARN, f"flock holds nothing in {folder}: two runs could write at once", fix)
+                return Check("locks", PASS, f"flock works in {folder}")
+            return Check("locks", WARN, f"flock has no effect in {folder}: two runs could write at once", fix)
     except OSError as error:
         if error.errno in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
             return Check("locks", WARN, f"no flock in {folder}: {error.strerror}", fix)
-        return Check("locks", FAIL, f"cannot write into {folder}: {error.strerror}", "go to a folder of your own")
+        return Check("locks", FAIL, f"cannot write into {folder}: {error.strerror}", "change to a folder of yours")
     finally:
         path.unlink(missing_ok=True)

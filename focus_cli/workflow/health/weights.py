@@ -29,14 +29,14 @@ def encoders() -> Iterator[Check]:
     elif not is_reachable():
         yield Check("encoders", PASS, f"{found}; the hub cannot be reached from here: no other can be used", fetch)
     elif not has_token():
-        fix = "ask for access on the model's page, then hf auth login (or set HF_TOKEN)"
+        fix = "request access on the model's page, then hf auth login (or set HF_TOKEN)"
         yield Check("encoders", WARN, f"{found}; no token, which the gated ones need: {', '.join(gated)}", fix)
     else:
         yield Check("encoders", PASS, f"{found}; a token is there, others can be fetched where access was granted")
 
 
 def cache_folder() -> Path:
-    """Where the hub's client keeps what it fetched."""
+    """Cache folder of the hub's client."""
     if folder := os.environ.get("HF_HUB_CACHE"):
         return Path(folder)
     return _home() / "hub"
@@ -48,7 +48,7 @@ def _home() -> Path:
 
 
 def is_cached(repository: str) -> bool:
-    """Whether a snapshot of a repository lies in the cache."""
+    """Whether a snapshot of a repository is in the cache."""
     folder = cache_folder() / f"models--{repository.replace('/', '--')}" / "snapshots"
     return any(path.is_dir() and any(path.iterdir()) for path in folder.glob("*"))
 
@@ -70,7 +70,7 @@ def is_reachable() -> bool:
         except OSError:
             return
 
-    # A look-up of a name knows no time limit of its own.
+    # A name look-up has no time limit.
     thread = threading.Thread(target=connect, daemon=True)
     thread.start()
     thread.join(_PATIENCE_S)

@@ -1,4 +1,4 @@
-"""What happens to the jobs of a run, as lines of JSON: written by the head process, folded into one entry per job.
+"""Events of the jobs of a run, as lines of JSON: written by the head process, merged into one entry per job.
 
 Snakemake tells its jobs to a logger; a handler of ours listens beside the one that prints. A line is appended for every
 event, so that a head process that is killed leaves all that it knew.
@@ -18,7 +18,7 @@ from focus_cli.core.progress import print_message
 from focus_cli.core.storage.regular import read_bounded
 
 _LARGEST = 1 << 30  # bytes of a record
-# Snakemake's own bookkeeping, and what stands in an entry by itself.
+# Resources of Snakemake itself, and those with a separate entry.
 _NO_RESOURCE = ("_cores", "_nodes", "tmpdir")
 _KEPT = ("rule", "wildcards", "input", "output", "log", "benchmark", "threads", "resources")
 
@@ -29,7 +29,7 @@ def now() -> str:
 
 
 def job_name(rule: str, wildcards: dict[str, Any]) -> str:
-    """One name for a job wherever it is told of: ``enhance:sample=S1``."""
+    """Name of a job in all records: ``enhance:sample=S1``."""
     return f"{rule}:{','.join(f'{key}={value}' for key, value in sorted(wildcards.items()))}"
 
 
@@ -55,28 +55,28 @@ class JobRecorder(logging.Handler):
             print_message(f"warning: the run's manifest cannot be written: {error.strerror}")
 
 
-def _line(event: str, told: dict[str, Any]) -> dict[str, Any] | None:
+def _line(event: str, record: dict[str, Any]) -> dict[str, Any] | None:
     if event == "job_info":
         return {
             "event": "submitted",
             "time": now(),
-            "job": told["jobid"],
-            "rule": told["rule_name"],
-            "wildcards": dict(told["wildcards"] or {}),
-            "input": [str(p) for p in told["input"]],
-            "output": [str(p) for p in told["output"]],
-            "log": [str(p) for p in told["log"]],
-            "benchmark": told["benchmark"],
-            "threads": told["threads"],
-            "resources": _resources(told["resources"]),
+            "job": record["jobid"],
+            "rule": record["rule_name"],
+            "wildcards": dict(record["wildcards"] or {}),
+            "input": [str(p) for p in record["input"]],
+            "output": [str(p) for p in record["output"]],
+            "log": [str(p) for p in record["log"]],
+            "benchmark": record["benchmark"],
+            "threads": record["threads"],
+            "resources": _resources(record["resources"]),
         }
     if event == "job_finished":
-        return {"event": "done", "time": now(), "job": told["job_id"]}
+        return {"event": "done", "time": now(), "job": record["job_id"]}
     if event == "job_error":
-        # aux: what the executor adds, for instance the scheduler's number of the job.
-        aux = {key: str(value) for key, value in (told.get("aux") or {}).items()}
-        said = " ".join(str(told.get("rule_msg") or "").split())
-        return {"event": "failed", "time": now(), "job": told["jobid"], "message": said, **aux}
+        # aux: values added by the executor, such as the scheduler's job id.
+        aux = {key: str(value) for key, value in (record.get("aux") or {}).items()}
+        message = " ".join(str(record.get("rule_msg") or "").split())
+        return {"event": "failed", "time": now(), "job": record["jobid"], "message": message, **aux}
     return None
 
 
@@ -86,7 +86,7 @@ def _resources(resources: Any) -> dict[str, Any]:
 
 
 def read_events(path: Path) -> list[dict[str, Any]]:
-    """The lines of a record; a last line that was cut off is left out, and so is what is no line of ours."""
+    """The lines of a record, without a truncated last line and lines in another format."""
     events = []
     try:
         lines = read_bounded(Path(path), _LARGEST).decode("utf-8", "replace").splitlines()

@@ -1,4 +1,4 @@
-"""What ``focus explain`` says of a results folder and of the manifest of a run."""
+"""Description of a results folder and of a run manifest for ``focus explain``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SHOWN_RUNS = 20
 
 
 def explain_run(path: Path, *, verify: bool = False) -> dict[str, Any] | None:
-    """Say what a results folder, or one manifest in it, is; None for anything else.
+    """Describe a results folder or a manifest in it; None for anything else.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def _results(path: Path, runs: list[dict[str, Any]]) -> dict[str, Any]:
     for kind in _KINDS:
         if (path / kind).is_dir():
             facts[kind] = sum(1 for p in (path / kind).iterdir() if not p.name.startswith("."))
-    fields = [{"place": f"{RUNS}/{run['run']}.json", "meaning": _run_words(run)} for run in runs[-_SHOWN_RUNS:]]
+    fields = [{"name": f"{RUNS}/{run['run']}.json", "meaning": _run_words(run)} for run in runs[-_SHOWN_RUNS:]]
     return result(
         path,
         "results",
@@ -54,7 +54,7 @@ def _results(path: Path, runs: list[dict[str, Any]]) -> dict[str, Any]:
         facts=facts | {"runs": len(runs)},
         fields=fields,
         use=[
-            "focus explain RUN says what one run was; focus explain FILE says what made a file.",
+            "Use focus explain RUN for a run, and focus explain FILE for the provenance of a file.",
             "Runs are listed from the oldest to the latest.",
         ],
     )
@@ -93,13 +93,13 @@ def _manifest(path: Path, run: dict[str, Any], verify: bool) -> dict[str, Any]:
         files += [{"role": "output", "path": name, **one} for name, one in (run.get("outputs") or {}).items()]
     failed = [job for job in run["jobs"] if job["status"] == "failed"]
     warnings = [f"{job['name']} failed; its log: {', '.join(job.get('log') or ()) or 'none'}" for job in failed]
-    told = {"command": "run", "focus_version": _version(run), "settings": run.get("config", {})}
+    made_by = {"command": "run", "focus_version": _version(run), "settings": run.get("config", {})}
     return result(
         path,
         "run",
         "the manifest of one run of the workflow",
         facts=facts,
-        made_by=told | {"versions": run.get("versions", {})},
+        made_by=made_by | {"versions": run.get("versions", {})},
         jobs=[job | {"run": run["run"], "host": run.get("host")} for job in run["jobs"]],
         upstream=[_compared(one, folder) for one in files],
         warnings=warnings,
@@ -112,10 +112,10 @@ def _version(run: dict[str, Any]) -> str:
 
 def _compared(entry: dict[str, Any], folder: Path) -> dict[str, Any]:
     path = folder / entry["path"]
-    told = {"name": Path(entry["path"]).name, **entry, "path": str(path)}
+    listed = {"name": Path(entry["path"]).name, **entry, "path": str(path)}
     if not path.exists():
-        return told | {"path": None, "state": "not found"}
+        return listed | {"path": None, "state": "not found"}
     if not entry.get("sha256"):
-        return told | {"state": "not recorded"}
+        return listed | {"state": "not recorded"}
     now = describe_path(path)
-    return told | {"state": "agrees" if now["sha256"] == entry["sha256"] else "differs"}
+    return listed | {"state": "agrees" if now["sha256"] == entry["sha256"] else "differs"}

@@ -1,4 +1,4 @@
-"""Which jobs made a file: from the manifests of its runs, else from Snakemake's own records."""
+"""Jobs that made a file: from the manifests of its runs, else from Snakemake's records."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from focus_cli.workflow.manifest.events import fold, read_events
 from focus_cli.workflow.manifest.nodes import RUNS, place, read_notes
 
 _SNAKEMAKE = Path(".snakemake") / "metadata"
-_UP = 6  # folders above a file in which a run may lie
+_UP = 6  # folders above a file in which a run is searched
 _NAME_MAX = 254  # Snakemake splits the name of a record after so many characters
 _PLAIN = ("job", "rule", "wildcards", "status", "submitted", "ended", "attempts")
 _MEASURED = ("seconds", "max_memory_mb")
 
 
 def jobs_of(path: Path | str) -> list[dict[str, Any]]:
-    """The jobs that wrote `path` or the folder that it lies in, the latest first; empty where no record is left.
+    """Jobs that wrote `path` or its folder, the latest first; empty without a record.
 
     Returns
     -------
@@ -37,7 +37,7 @@ def jobs_of(path: Path | str) -> list[dict[str, Any]]:
     for manifest in reversed(_manifests_above(path)):
         run, by_output = _by_output(manifest, _stamp(manifest))
         for written in (path, *list(path.parents)[:_UP]):
-            found += [_told(run, job) for job in by_output.get(str(written), ())]
+            found += [_entry(run, job) for job in by_output.get(str(written), ())]
     return found or _by_snakemake(path)
 
 
@@ -49,7 +49,7 @@ def _manifests_above(path: Path) -> list[Path]:
 
 
 def _stamp(manifest: Path) -> tuple[int, int]:
-    """What changes when a manifest, or the record of its run's jobs, does."""
+    """Key that changes when a manifest, or the record of its jobs, changes."""
     files = (manifest, manifest.with_suffix(".jobs.jsonl"))
     stats = [file.stat() for file in files if file.exists()]
     return sum(stat.st_size for stat in stats), max((stat.st_mtime_ns for stat in stats), default=0)
@@ -69,32 +69,32 @@ def _by_output(manifest: Path, stamp: tuple[int, int]) -> tuple[dict[str, Any], 
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
-    """One manifest; of a run that is at work, or was killed, with the jobs so far. Empty if it is none."""
+    """One manifest; of a running or killed run with the jobs so far. Empty if it is not a manifest."""
     try:
-        told = read_json_object(Path(path))
+        manifest = read_json_object(Path(path))
     except FocusError:
         return {}
-    if not isinstance(told, dict) or "run" not in told or "folder" not in told:
+    if not isinstance(manifest, dict) or "run" not in manifest or "folder" not in manifest:
         return {}
-    if "jobs" not in told:
-        told["jobs"] = fold(read_events(Path(path).with_suffix(".jobs.jsonl")))
-        place(told["jobs"], read_notes(Path(path).parent.parent))
-    return told
+    if "jobs" not in manifest:
+        manifest["jobs"] = fold(read_events(Path(path).with_suffix(".jobs.jsonl")))
+        place(manifest["jobs"], read_notes(Path(path).parent.parent))
+    return manifest
 
 
-def _told(run: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
+def _entry(run: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
     folder = Path(run["folder"])
-    told = {key: job[key] for key in (*_PLAIN, *_MEASURED) if key in job}
-    told |= {key: job[key] for key in ("allocations", "message", "threads", "resources") if job.get(key)}
-    told |= {key: [str(folder / p) for p in job.get(key) or ()] for key in ("input", "log")}
-    told |= {"run": run["run"], "host": run.get("host")}
-    if "seconds" not in told and job.get("benchmark"):
-        told |= read_benchmark(folder / job["benchmark"])
-    return told
+    entry = {key: job[key] for key in (*_PLAIN, *_MEASURED) if key in job}
+    entry |= {key: job[key] for key in ("allocations", "message", "threads", "resources") if job.get(key)}
+    entry |= {key: [str(folder / p) for p in job.get(key) or ()] for key in ("input", "log")}
+    entry |= {"run": run["run"], "host": run.get("host")}
+    if "seconds" not in entry and job.get("benchmark"):
+        entry |= read_benchmark(folder / job["benchmark"])
+    return entry
 
 
 def _by_snakemake(path: Path) -> list[dict[str, Any]]:
-    """From ``.snakemake/metadata`` of the folder that the run was started in, if it lies above."""
+    """From ``.snakemake/metadata`` of the folder that the run was started in, if it is above."""
     for output in (path, *list(path.parents)[:_UP]):
         for folder in list(output.parents)[:_UP]:
             if not (folder / _SNAKEMAKE).is_dir():
@@ -110,15 +110,15 @@ def _read_record(metadata: Path, key: str) -> dict[str, Any]:
     pieces = [name[i : i + _NAME_MAX] for i in range(0, len(name), _NAME_MAX)]
     record = metadata.joinpath(*("@" + piece for piece in pieces[:-1]), pieces[-1])
     try:
-        told = read_json_object(record)
+        entry = read_json_object(record)
     except FocusError:
         return {}
-    return told if isinstance(told, dict) and told.get("rule") else {}
+    return entry if isinstance(entry, dict) and entry.get("rule") else {}
 
 
 def _plain(record: dict[str, Any], folder: Path) -> dict[str, Any]:
     logs = [folder / log for log in record.get("log") or ()]
-    told: dict[str, Any] = {
+    entry: dict[str, Any] = {
         "rule": record["rule"],
         "status": "unfinished" if record.get("incomplete") else "done",
         "input": [str(folder / p) for p in record.get("input") or ()],
@@ -127,7 +127,7 @@ def _plain(record: dict[str, Any], folder: Path) -> dict[str, Any]:
     for key, name in (("starttime", "submitted"), ("endtime", "ended")):
         if isinstance(record.get(key), (int, float)):
             time = datetime.fromtimestamp(record[key], UTC).isoformat(timespec="milliseconds")
-            told[name] = time.replace("+00:00", "Z")
-    # The record does not name the benchmark; every rule keeps it beside its log.
-    beside = [Path(str(log).replace("/logs/", "/benchmarks/")).with_suffix(".tsv") for log in logs]
-    return told | (read_benchmark(beside[0]) if beside else {})
+            entry[name] = time.replace("+00:00", "Z")
+    # The record does not name the benchmark file, whose path corresponds to that of the log.
+    siblings = [Path(str(log).replace("/logs/", "/benchmarks/")).with_suffix(".tsv") for log in logs]
+    return entry | (read_benchmark(siblings[0]) if siblings else {})

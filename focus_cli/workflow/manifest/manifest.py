@@ -1,8 +1,8 @@
-"""The manifest of a run: ``OUT/runs/RUN.json``, what was asked for, by which software, and what came of it.
+"""The manifest of a run: ``OUT/runs/RUN.json``, settings, software, jobs and outputs of a run.
 
-While a run is at work its manifest says ``running`` and the events of its jobs are appended to ``RUN.jobs.jsonl``; at
-its end both become one file. A run whose head process was killed is closed by the next one. Nothing here ever stops a
-run: a manifest that cannot be written is a warning.
+While a run is running, its manifest has the status ``running`` and the events of its jobs are appended to
+``RUN.jobs.jsonl``; at its end both become one file. A run whose head process was killed is closed by the next one.
+Nothing here ever stops a run: a manifest that cannot be written is a warning.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from focus_cli.workflow.manifest.events import JobRecorder, fold, now, read_even
 from focus_cli.workflow.manifest.nodes import RUNS, allocation, place, read_notes, write_note
 
 SCHEMA_VERSION = 1
-# Outputs beyond this, the smallest first, are listed without a hash: reading them would hold up the end of a run.
+# Outputs beyond this size, in ascending order, are listed without a hash, which would delay the end of the run.
 HASH_AT_MOST = 256 * 1024**3
 _THREADS = 8
 _current: tuple[Path, JobRecorder] | None = None
@@ -46,8 +46,8 @@ def _never_stops_a_run(function: Callable[..., None]) -> Callable[..., None]:
             function(*args, **options)
         except Exception as error:
             # The manifest is about the run; whatever is wrong with it, the run itself is worth more.
-            said = " ".join(str(error).split())
-            print_message(f"warning: the run's manifest could not be written: {type(error).__name__}: {said}")
+            problem = " ".join(str(error).split())
+            print_message(f"warning: the run's manifest could not be written: {type(error).__name__}: {problem}")
 
     return guarded
 
@@ -109,9 +109,9 @@ def _events(manifest: Path) -> Path:
     return manifest.with_suffix(".jobs.jsonl")
 
 
-def _write(path: Path, told: dict[str, Any]) -> None:
+def _write(path: Path, values: dict[str, Any]) -> None:
     with atomic_file(path, overwrite=True, kind=PART) as temporary:
-        temporary.write_text(json.dumps(told, indent=2, sort_keys=True, ensure_ascii=False, default=str) + "\n")
+        temporary.write_text(json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False, default=str) + "\n")
 
 
 def _describe(run: str, workflow: Any, config: dict[str, Any], sheet: Path | str | None) -> dict[str, Any]:
@@ -151,7 +151,7 @@ def _file(path: Any) -> dict[str, Any] | None:
 
 
 def _profile(name: str | None) -> dict[str, Any] | None:
-    """The profile's file; of one that Snakemake looks up by its name, the name."""
+    """File of the profile, or its name if Snakemake looks it up by name."""
     if name is None:
         return None
     files = sorted(Path(name).glob("config*.yaml"))
@@ -181,27 +181,27 @@ def _close_killed(folder: Path) -> None:
 
 
 def _close(manifest: Path, status: str) -> None:
-    told = read_json_object(manifest)
+    values = read_json_object(manifest)
     events = read_events(_events(manifest))
     jobs = fold(events)
     notes = place(jobs, read_notes(manifest.parent.parent))
     if status == "killed":
-        ended = max((str(e.get("time", "")) for e in events), default=told["started"])
+        ended = max((str(e.get("time", "")) for e in events), default=values["started"])
     else:
         ended = now()
     for job in jobs:
-        # Snakemake says nothing of a job that it cancels on its way out.
+        # Snakemake does not report a job that it cancels when it stops.
         job["status"] = "unfinished" if job["status"] == "running" else job["status"]
         if job["benchmark"] and job["status"] == "done":
-            job |= read_benchmark(Path(told["folder"]) / job["benchmark"])
-    told |= {
+            job |= read_benchmark(Path(values["folder"]) / job["benchmark"])
+    values |= {
         "status": status,
         "ended": ended,
-        "seconds": round((_time(ended) - _time(told["started"])).total_seconds(), 3),
+        "seconds": round((_time(ended) - _time(values["started"])).total_seconds(), 3),
         "jobs": jobs,
-        "outputs": _outputs(jobs, Path(told["folder"]), hashed=status != "killed"),
+        "outputs": _outputs(jobs, Path(values["folder"]), hashed=status != "killed"),
     }
-    _write(manifest, told)
+    _write(manifest, values)
     for path in (_events(manifest), *notes):
         path.unlink(missing_ok=True)
 
@@ -211,7 +211,7 @@ def _time(text: str) -> datetime:
 
 
 def _outputs(jobs: list[dict[str, Any]], folder: Path, *, hashed: bool) -> dict[str, dict[str, Any]]:
-    """Path as the rule names it → job, size and SHA-256 of what is there."""
+    """Path in the rule → job, size and SHA-256 of the file."""
     made = {path: job["job"] for job in jobs if job["status"] == "done" for path in job["output"]}
     present = {path: job for path, job in made.items() if (folder / path).exists()}
     sizes = {path: bytes_of(folder / path) for path in present}

@@ -34,7 +34,7 @@ _SCHEDULERS = (
     ("kubernetes", "KUBERNETES_SERVICE_HOST"),
 )
 _CONDOR_IDS = re.compile(r"^(ClusterId|ProcId)\s*=\s*(\d+)", re.MULTILINE)
-# Slurm runs a job again under its old number when a node dies; the count tells one from the other.
+# Slurm restarts a job under the same id when a node fails; the restart count distinguishes them.
 _AGAIN = "SLURM_RESTART_COUNT"
 
 
@@ -64,7 +64,7 @@ def _condor(job_ad: str) -> str:
 
 
 def targets(words: Sequence[str]) -> list[str]:
-    """Names of the jobs that a Snakemake of one job is told to do: what follows ``--target-jobs`` on its command line.
+    """Names of the jobs that a Snakemake process of one job runs: what follows ``--target-jobs`` on its command line.
 
     The workflow object does not know them yet while it reads the Snakefile.
     """
@@ -80,7 +80,7 @@ def targets(words: Sequence[str]) -> list[str]:
 
 
 def write_note(out: Path | str) -> None:
-    """Leave ``runs/nodes/SCHEDULER-NUMBER.json``: which jobs of the workflow run here, where and since when.
+    """Write ``runs/nodes/SCHEDULER-NUMBER.json`` with the jobs of the workflow that run here, the host and the start.
 
     Parameters
     ----------
@@ -119,10 +119,10 @@ def place(jobs: list[dict[str, Any]], notes: list[tuple[Path, dict[str, Any]]]) 
     used = []
     by_name = {job["name"]: job for job in jobs}
     for path, note in notes:
-        told = {key: value for key, value in note.items() if key != "jobs"}
+        allocation = {key: value for key, value in note.items() if key != "jobs"}
         mine = [by_name[name] for name in note["jobs"] if name in by_name]
         for job in mine:
-            job.setdefault("allocations", []).append(told)
+            job.setdefault("allocations", []).append(allocation)
         if mine:
             used.append(path)
     return used

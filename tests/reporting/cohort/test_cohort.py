@@ -141,7 +141,7 @@ def test_while_a_run_is_at_work_a_log_without_an_error_is_no_failure(tmp_path):
     cohort = cohort_jobs(plan(out=tmp_path))
     fail(tmp_path, job_of(cohort, "S1", "preprocess"), "tiles: 40/100 (40 %)\n")
     fail(tmp_path, job_of(cohort, "S2", "preprocess"), "focus: error: x\n")
-    assert [s.word for s in statuses(cohort, tmp_path, running=True).values()][:2] == ["at work", "failed"]
+    assert [s.word for s in statuses(cohort, tmp_path, running=True).values()][:2] == ["running", "failed"]
     assert statuses(cohort, tmp_path, running=False)["S1"].word == "failed"
 
 
@@ -231,7 +231,7 @@ def test_the_command_tells_how_far_a_run_is(tmp_path, monkeypatch):
     assert rows_of(tmp_path / "results")["S1"]["status"] == "failed"
     (tmp_path / ".snakemake" / "locks" / "0.input.lock").touch()
     write_cohort(Path("results"))
-    assert rows_of(tmp_path / "results")["S1"]["status"] == "at work"
+    assert rows_of(tmp_path / "results")["S1"]["status"] == "running"
 
 
 def test_a_folder_without_a_run_or_with_a_damaged_record_is_refused(tmp_path):

@@ -334,7 +334,7 @@ def test_hostile_names_are_text(tmp_path):
 
 def test_without_analyses_there_is_no_card(tmp_path):
     page, table = written(plan(tmp_path), tmp_path)
-    assert "What was found" not in page and 'id="analyses"' not in page
+    assert "Analysis results" not in page and 'id="analyses"' not in page
     assert table["S1"]["outcome"] == table["S1"]["patterns.found"] == ""
 
 

@@ -65,7 +65,7 @@ def test_a_row_that_is_hidden_in_one_table_is_hidden_in_the_other(page):
 
 def test_both_tables_keep_one_order(page):
     click(page, "analyses", "outcome")
-    assert seen(page) == [["S3", "S1", "S2"]] * 2, "what is not known comes last"
+    assert seen(page) == [["S3", "S1", "S2"]] * 2, "missing values come last"
     click(page, "analyses", "outcome")
     assert seen(page) == [["S1", "S3", "S2"]] * 2
     click(page, "analyses", "domains")

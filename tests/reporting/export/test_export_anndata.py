@@ -99,7 +99,7 @@ def test_what_cannot_be_joined_is_refused(given, tmp_path: Path) -> None:
         export(enhanced, [other], "anndata", out)
     few = tmp_path / "few.h5ad"
     anndata.read_h5ad(analyses["domains"])[:20].write_h5ad(few)
-    with pytest.raises(BadInputError, match="says nothing of 124"):
+    with pytest.raises(BadInputError, match="lacks 124"):
         export(enhanced, [few], "anndata", out)
     with pytest.raises(MissingResourceError):
         export(enhanced, [tmp_path / "none.h5ad"], "anndata", out)

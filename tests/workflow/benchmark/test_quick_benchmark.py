@@ -23,7 +23,7 @@ def test_the_quick_benchmark_runs_from_nothing_and_again_does_nothing(tmp_path):
     assert done.returncode == 0, done.stderr[-2000:]
     out = tmp_path / "results" / "benchmark-quick"
     report = (out / "report.md").read_text()
-    for part in ("## What must be reached", "## What each signal is worth", "## T7", "### T1.S1", "### T5.S1"):
+    for part in ("## Targets", "## Effect of each signal", "## T7", "### T1.S1", "### T5.S1"):
         assert part in report
     assert {path.name for path in (out / "figures").iterdir()} == {"T1.png", "T2.png", "T3.png", "T5.png"}
     before = (out / "report.md").stat().st_mtime_ns
