@@ -20,7 +20,7 @@ from focus_cli.enhancement.holdout_calibration import HoldoutCalibration
 from focus_cli.enhancement.reliability import LearntReliability, learn_reliability
 
 LEVELS = (0.5, 0.8, 0.95)
-PAIRS = 10_000  # that tell most: those with the largest expected counts
+PAIRS = 10_000  # that are most informative: those with the largest expected counts
 # Counts and positions are calibrated on the most abundant genes, which are known best: the factor may only widen.
 WIDEN = (1.0, 4.0)
 EITHER = (0.5, 4.0)
@@ -97,7 +97,7 @@ def fit_factor(pairs: PredictedCounts, n_genes: int, limits: tuple[float, float]
     """The factor nearest to 1, within `limits`, at which central intervals nearly hold what they promise.
 
     On average over `LEVELS`, within `TOLERANCE` or the error of that average. Counts that are expected to be small are
-    nearly all noise of counting: only the pairs that tell most are used, and where even these cannot tell the factor
+    nearly all noise of counting: only the most informative pairs are used; without information the factor
     is 1.
     """
     if len(pairs) > PAIRS:

@@ -126,7 +126,7 @@ def known_species(var: pd.DataFrame, name: str) -> str:
         raise BadInputError(
             f"{name}: the species of its genes is {species or 'not known'}; --orthologues needs one of "
             f"{' and '.join(SPECIES)}",
-            hint="leave --orthologues away, or prepare the reference with focus reference --orthologues SPECIES",
+            hint="leave out --orthologues, or prepare the reference with focus reference --orthologues SPECIES",
         )
     return species
 

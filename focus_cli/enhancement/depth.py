@@ -18,7 +18,7 @@ SAMPLE_WEIGHT = 0.5  # of the sample's own level, in locations at distance 0
 
 @dataclass(frozen=True)
 class DepthField:
-    """Depth over the tissue of one sample: what the image says, and what measured locations leave to add.
+    """Depth over the tissue of one sample: the part of the image, and what measured locations leave to add.
 
     `weight` is F; `level` the sample's log depth beside the image's part; `residual` its deviation at the measured
     locations `xy_um`.

@@ -1,4 +1,4 @@
-"""Where a refined file speaks: a regular grid between the locations, or points of the user's, such as nuclei."""
+"""Query points of a refined file: a regular grid between the locations, or points of the user such as nuclei."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def load_points(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         raise BadInputError(f"{path}: a position or an area is no finite number", hint="leave such points out")
     names = table.index.to_numpy().astype(str)
     if len(set(names)) < len(names):
-        raise BadInputError(f"{path}: names of points come twice", hint="give each point an id of its own")
+        raise BadInputError(f"{path}: names of points come twice", hint="give each point its own id")
     return xy, area, names
 
 

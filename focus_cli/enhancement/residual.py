@@ -90,8 +90,8 @@ def fit_residual(
             for c, kappa in enumerate(KAPPAS):
                 factor = 1.0 if np.isinf(kappa) else (kappa + pooled) / (kappa + expected)
                 rate = expected_h * factor
-                told = y_h.data * np.log(np.maximum(rate[where], 1e-9))
-                score[w, c, genes] = np.bincount(y_h.col, told, len(genes)) - rate.sum(axis=0)
+                log_rate = y_h.data * np.log(np.maximum(rate[where], 1e-9))
+                score[w, c, genes] = np.bincount(y_h.col, log_rate, len(genes)) - rate.sum(axis=0)
     # One gene's half is noisy: it borrows from genes of like abundance.
     abundance = np.argsort(np.argsort(np.asarray(visible.sum(axis=0)).ravel(), kind="stable"), kind="stable")
     group = abundance * min(GROUPS, n_genes) // n_genes

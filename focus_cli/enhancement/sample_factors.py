@@ -38,7 +38,7 @@ KEPT = 1e-3  # of the largest factor's variance: what is smaller is left out
 ROWS = 2048  # locations at a time
 
 Share = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""(rows, genes) → expected shares, dense: what the network says of some locations."""
+"""(rows, genes) → expected shares, dense: estimate of the network at some locations."""
 
 
 @dataclass(frozen=True)

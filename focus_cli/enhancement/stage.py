@@ -189,9 +189,7 @@ def _check_sample(
         return
     if is_sample(sample):
         if encoding.spec is not None:
-            raise UsageError(
-                f"{sample} is a prepared sample with image features of its own", hint="leave --encoder away"
-            )
+            raise UsageError(f"{sample} is a prepared sample with image features already", hint="leave out --encoder")
         if named:
             raise UsageError(
                 f"{named[0]} is about raw data, and {sample} is a prepared sample",

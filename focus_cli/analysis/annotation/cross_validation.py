@@ -107,9 +107,9 @@ def class_scores(held: HeldOut, labels: np.ndarray, blocks: np.ndarray, seed: in
 
 
 def _one_class(held: HeldOut, truth: np.ndarray, column: int, name: str, weights: np.ndarray) -> dict[str, Any]:
-    told: dict[str, Any] = {"class": name, "n": int(truth.sum()), "folds": 0, "prevalence": None}
+    row: dict[str, Any] = {"class": name, "n": int(truth.sum()), "folds": 0, "prevalence": None}
     for key in ("auroc", "ap"):
-        told |= {key: None, f"{key}_low": None, f"{key}_high": None}
+        row |= {key: None, f"{key}_low": None, f"{key}_high": None}
     drawn, shares = [], []
     for fold in np.unique(held.fold[held.fold >= 0]):
         rows = np.flatnonzero((held.fold == fold) & held.known[:, column])
@@ -118,15 +118,15 @@ def _one_class(held: HeldOut, truth: np.ndarray, column: int, name: str, weights
             drawn.append(ranking_draws(truth[rows], held.probability[rows, column], each))
             shares.append(truth[rows].mean())
     if not drawn:
-        return told
-    told |= {"folds": len(drawn), "prevalence": float(np.mean(shares))}
+        return row
+    row |= {"folds": len(drawn), "prevalence": float(np.mean(shares))}
     for key, folds in zip(("auroc", "ap"), np.swapaxes(np.array(drawn), 0, 1)):
         # A fold without the class in a resample is left out of that mean.
         there = np.isfinite(folds)
         means = np.divide(np.nansum(folds, axis=0), there.sum(axis=0), where=there.any(axis=0), out=folds[0] * np.nan)
-        told[key] = float(means[0])
-        told[f"{key}_low"], told[f"{key}_high"] = (None if np.isnan(v) else v for v in interval(means[1:]))
-    return told
+        row[key] = float(means[0])
+        row[f"{key}_low"], row[f"{key}_high"] = (None if np.isnan(v) else v for v in interval(means[1:]))
+    return row
 
 
 def calibration(held: HeldOut, labels: np.ndarray) -> dict[str, float | int | None]:
@@ -137,17 +137,17 @@ def calibration(held: HeldOut, labels: np.ndarray) -> dict[str, float | int | No
     """
     rows = held.fold >= 0
     truth = np.searchsorted(held.classes, labels[rows])
-    told: dict[str, float | int | None] = {"n": int(rows.sum())}
+    row: dict[str, float | int | None] = {"n": int(rows.sum())}
     for name, probability in (("before", held.uncalibrated[rows]), ("after", held.probability[rows])):
         if not len(truth):
-            told |= {f"{key}_{name}": None for key in ("ece", "brier", "log_loss")}
+            row |= {f"{key}_{name}": None for key in ("ece", "brier", "log_loss")}
             continue
-        told[f"ece_{name}"] = expected_calibration_error(probability, truth)
+        row[f"ece_{name}"] = expected_calibration_error(probability, truth)
         one_hot = np.eye(len(held.classes))[truth]
-        told[f"brier_{name}"] = float(((probability - one_hot) ** 2).sum(axis=1).mean())
-        told[f"log_loss_{name}"] = float(-np.log(np.maximum(probability[np.arange(len(truth)), truth], _FLOOR)).mean())
-    told["accuracy"] = float((held.probability[rows].argmax(axis=1) == truth).mean()) if len(truth) else None
-    return told
+        row[f"brier_{name}"] = float(((probability - one_hot) ** 2).sum(axis=1).mean())
+        row[f"log_loss_{name}"] = float(-np.log(np.maximum(probability[np.arange(len(truth)), truth], _FLOOR)).mean())
+    row["accuracy"] = float((held.probability[rows].argmax(axis=1) == truth).mean()) if len(truth) else None
+    return row
 
 
 def expected_calibration_error(probability: np.ndarray, truth: np.ndarray) -> float:

@@ -50,7 +50,7 @@ def read_labels(path: Path, ignore: Sequence[str] = (), against_rest: str | None
     ignore
         Labels whose rows are left out.
     against_rest
-        This label alone is told from all the others together.
+        This label alone is distinguished from all others together.
 
     Raises
     ------
@@ -175,7 +175,7 @@ def scored_over(data: Labelled, by: str) -> np.ndarray:
         return data.blocks
     if len(donors := np.unique(data.donors)) < 2:
         raise BadInputError(
-            f"all labels are of one donor, {donors[0]}: how the head does on another one cannot be told",
-            hint="label a second donor (column donor), or pass --leave-out block, which tells of this tissue alone",
+            f"all labels are of one donor, {donors[0]}: how the head does on another one is unknown",
+            hint="label a second donor (column donor), or pass --leave-out block, which scores this tissue alone",
         )
     return data.donors

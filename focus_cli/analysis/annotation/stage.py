@@ -63,13 +63,13 @@ def fit_annotation(
     embeddings
         Files of `focus embed`, one for each sample, all in one space.
     labels
-        Table with the columns sample, location, label and, if wanted, donor.
+        Table with the columns sample, location, label and optionally donor.
     out
         Folder to write: ``head.json``, ``head.safetensors``.
     ignore
         Labels to leave out.
     against_rest
-        One label that is told from all others together.
+        One label that is distinguished from all others together.
     leave_out_by
         ``"donor"``, or ``"block"``: blocks of tissue, where there is one donor only.
     per_class
@@ -102,7 +102,7 @@ def fit_annotation(
     fitted = fit_head(data.features[seen], data.labels[seen], data.donors[seen], data.blocks[seen])
     head = fitted.head
     ood = fit_ood_support(head.standardise(data.features[seen]), left_out[seen], seed)
-    told = {
+    document = {
         "classes": list(head.classes),
         "space": data.space,
         "widths": data.widths,
@@ -126,8 +126,8 @@ def fit_annotation(
             seed,
         ),
     }
-    write_head(out, KIND, told, {**head.arrays(), "support": ood.support}, overwrite=overwrite)
-    return told
+    write_head(out, KIND, document, {**head.arrays(), "support": ood.support}, overwrite=overwrite)
+    return document
 
 
 def _part(data: Labelled, rows: np.ndarray) -> Labelled:
@@ -164,10 +164,10 @@ def apply_annotation(
     """
     check_output(out, ANNOTATION, inputs=[embedding, head], overwrite=overwrite)
     check_memory("annotate", result_size(embedding))
-    told, model, ood = load_head(head)
+    document, model, ood = load_head(head)
     with SpatialFile(embedding) as file:
         data = embedding_of(file)
-        require_space(data, told["space"], told["widths"], head)
+        require_space(data, document["space"], document["widths"], head)
         probability = np.empty((len(data.names), len(model.classes)), np.float32)
         ood_score = np.empty(len(data.names), np.float32)
         for start in range(0, len(data.names), _ROWS):
@@ -192,10 +192,10 @@ def apply_annotation(
         facts = {
             "classes": list(model.classes),
             "space": data.space,
-            "head_scores": told["scores"],
-            "head_calibration": told["calibration"],
-            "head_left_out": told["left_out"],
-            "head_labels": told["labels"],
+            "head_scores": document["scores"],
+            "head_calibration": document["calibration"],
+            "head_left_out": document["left_out"],
+            "head_labels": document["labels"],
         }
         table = pd.DataFrame(probability, index=data.names, columns=list(model.classes))
         write_analysis_result(
@@ -219,26 +219,26 @@ def load_head(path: Path) -> tuple[dict[str, Any], Head, OodSupport]:
     MissingResourceError, BadInputError
         If it is not there, of another kind, or its arrays do not fit its description.
     """
-    told, arrays = read_head(path, KIND, AnnotationDocument)
+    document, arrays = read_head(path, KIND, AnnotationDocument)
     try:
-        width, n = sum(told["widths"].values()), len(told["classes"])
+        width, n = sum(document["widths"].values()), len(document["classes"])
         shapes = {"mean": (width,), "scale": (width,), "weight": (n, width), "bias": (n,)}
         wrong = [name for name, shape in shapes.items() if arrays[name].shape != shape]
         if wrong or arrays["support"].ndim != 2 or arrays["support"].shape[1] != width or not len(arrays["support"]):
             raise ValueError(f"shapes of {', '.join(wrong) or 'support'}")
         if not (arrays["scale"] > 0).all():
             raise ValueError("scale")
-        model = Head(tuple(told["classes"]), *(arrays[name] for name in shapes), float(told["temperature"]))
-        ood = OodSupport(arrays["support"], float(told["border"]))
+        model = Head(tuple(document["classes"]), *(arrays[name] for name in shapes), float(document["temperature"]))
+        ood = OodSupport(arrays["support"], float(document["border"]))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadInputError(
             f"{path} is damaged: {keys.HEAD_JSON} and the arrays do not agree ({error})",
             hint="fit it again with focus annotate fit",
         ) from error
-    return told, model, ood
+    return document, model, ood
 
 
-def format_scores(told: dict[str, Any]) -> str:
+def format_scores(document: dict[str, Any]) -> str:
     """What a fit found, as lines of text."""
 
     def number(row: dict[str, Any], key: str) -> str:
@@ -250,16 +250,16 @@ def format_scores(told: dict[str, Any]) -> str:
             else (f"{row[key]:.3f}")
         )
 
-    what = "donors" if told["left_out"]["by"] == "donor" else "blocks of tissue"
-    lines = [f"leaving out {what}, {told['left_out']['folds']} folds; 95 % intervals over blocks of tissue"]
-    width = max(len(name) for name in told["classes"])
-    for row in told["scores"]:
+    what = "donors" if document["left_out"]["by"] == "donor" else "blocks of tissue"
+    lines = [f"leaving out {what}, {document['left_out']['folds']} folds; 95 % intervals over blocks of tissue"]
+    width = max(len(name) for name in document["classes"])
+    for row in document["scores"]:
         share = "–" if row["prevalence"] is None else f"{row['prevalence']:.2f}"
         lines.append(
             f"{row['class']:<{width}}  n {row['n']:>5}  AUROC {number(row, 'auroc')}  "
             f"AP {number(row, 'ap')}, {share} by chance"
         )
-    c = told["calibration"]
+    c = document["calibration"]
     lines.append(
         f"calibration error {c['ece_before']:.3f} before, {c['ece_after']:.3f} after; "
         f"Brier {c['brier_before']:.3f} before, {c['brier_after']:.3f} after"

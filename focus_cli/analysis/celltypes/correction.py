@@ -140,7 +140,7 @@ def set_threshold(estimate: TypeEstimate, truth: np.ndarray) -> float:
 
 
 def named_sets(estimate: TypeEstimate, threshold: float) -> TypeEstimate:
-    """For locations that are one cell: bounds that tell which types it may be.
+    """For locations that are one cell: bounds that state which types it may be.
 
     A type that is named has an upper bound of 1, any other one of 0; one that is named alone has a lower bound of 1.
     """

@@ -80,9 +80,9 @@ def find_types(
     gains
         Whether the platform may see genes otherwise than the reference did.
     around
-        Whether neighbours are heard.
+        Whether neighbours are used.
     latent
-        Latent states that tell which neighbours are alike, float (n, D).
+        Latent states that determine which neighbours are alike, float (n, D).
     calibration_locations
         Locations with known truth to learn from, in each of two rounds.
 
@@ -97,7 +97,7 @@ def find_types(
         raise BadInputError(
             f"{int(filled.sum())} locations hold counts of the genes shared with the reference; "
             f"at least {_MIN_LOCATIONS} are needed",
-            hint="focus genes SAMPLE --reference REFERENCE tells which names differ",
+            hint="focus genes SAMPLE --reference REFERENCE lists the names that differ",
         )
     middle = float(np.median(depth[filled]))
     graph = neighbours(xy, middle, latent)

@@ -74,7 +74,7 @@ def type_profiles(reference: Reference, var: pd.DataFrame, measured: np.ndarray,
     measured
         bool, one per row of `var`: whether its counts were measured.
     max_genes
-        Genes to keep at most: those that tell types apart best (`informative_genes`).
+        Genes to keep at most: those that distinguish types best (`informative_genes`).
 
     Raises
     ------
@@ -100,7 +100,7 @@ def type_profiles(reference: Reference, var: pd.DataFrame, measured: np.ndarray,
     if len(shared) < MIN_GENES:
         raise BadInputError(
             f"{reference.path} shares {len(shared)} measured genes with the sample; at least {MIN_GENES} are needed",
-            hint="focus genes SAMPLE --reference REFERENCE tells which names differ",
+            hint="focus genes SAMPLE --reference REFERENCE lists the names that differ",
         )
     shared = shared[np.argsort(np.asarray(var.index, dtype=str)[shared], kind="stable")]
     kind = np.searchsorted(types, label)

@@ -129,7 +129,7 @@ def _counts(file: SpatialFile, genes: np.ndarray) -> sparse.csr_matrix:
     if values.sum() == 0:
         raise BadInputError(
             f"{file.path}: no count of the {len(genes)} genes shared with the reference",
-            hint="focus genes SAMPLE --reference REFERENCE tells which names differ",
+            hint="focus genes SAMPLE --reference REFERENCE lists the names that differ",
         )
     return counts
 

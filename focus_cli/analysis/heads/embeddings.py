@@ -109,24 +109,24 @@ def read_cohort(paths: Sequence[Path]) -> Iterator[Embedding]:
     """
     if not paths:
         raise UsageError("no embeddings", hint="name the files written by focus embed")
-    told: dict[str, tuple[Path, str]] = {}
+    found: dict[str, tuple[Path, str]] = {}
     for path in paths:
         with SpatialFile(path) as file:  # headers only: what does not fit is refused before any work
             require_kind(file, KIND, "focus embed")
             sample = file.sample
             space = str(file.focus.get("space", ""))
-        if sample in told:
-            raise BadInputError(f"{told[sample][0]} and {path} are both of sample {sample}", hint="name it once")
-        told[sample] = Path(path), space
-    first_path, first = next(iter(told.values()))
-    for path, space in told.values():
+        if sample in found:
+            raise BadInputError(f"{found[sample][0]} and {path} are both of sample {sample}", hint="name it once")
+        found[sample] = Path(path), space
+    first_path, first = next(iter(found.values()))
+    for path, space in found.values():
         if space != first:
             raise BadInputError(
                 f"{path} and {first_path} are in different spaces: {space!r} and {first!r}",
                 hint="embed all samples with one model and in one mode",
             )
-    for sample in sorted(told):
-        yield read_embedding(told[sample][0])
+    for sample in sorted(found):
+        yield read_embedding(found[sample][0])
 
 
 def require_space(embedding: Embedding, space: str, widths: dict[str, int], head: Path) -> None:

@@ -23,7 +23,7 @@ _KINDS = {"annotate": ANNOTATION_HEAD, "outcome": OUTCOME_HEAD}
 
 
 def write_head(
-    out: Path, kind: str, told: Mapping[str, Any], arrays: Mapping[str, np.ndarray], *, overwrite: bool = False
+    out: Path, kind: str, document: Mapping[str, Any], arrays: Mapping[str, np.ndarray], *, overwrite: bool = False
 ) -> None:
     """Write a head's folder whole or not at all.
 
@@ -35,7 +35,7 @@ def write_head(
     from safetensors.numpy import save
 
     with atomic_directory(out, overwrite, kind=_KINDS[kind]) as temporary:
-        text = json.dumps({"schema_version": SCHEMA_VERSION, "kind": kind, **told}, indent=2, sort_keys=True)
+        text = json.dumps({"schema_version": SCHEMA_VERSION, "kind": kind, **document}, indent=2, sort_keys=True)
         (temporary / keys.HEAD_JSON).write_text(text + "\n", encoding="utf-8")
         whole = {name: np.ascontiguousarray(value) for name, value in sorted(arrays.items())}
         (temporary / keys.HEAD_ARRAYS).write_bytes(save(whole))

@@ -47,7 +47,7 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
                 hint=f"it must have {', '.join(columns)}",
             )
     if len(set(header)) < len(header):
-        raise BadInputError(f"{path} has two columns of one name", hint="give each column a name of its own")
+        raise BadInputError(f"{path} has two columns of one name", hint="give each column its own name")
     body = dict(table.rows)
     for line, row in body.items():
         if len(row) != len(header):

@@ -10,7 +10,7 @@ what two unrelated fields with the autocovariances of :math:`W e^L` and :math:`e
 (`significance.correlogram`), not with shuffled locations.
 
 The second test asks the same of what the state of the tissue explains of either gene, :math:`\hat e = A \hat\beta`,
-where the state was told without the gene (`significance.states`). Counts of many genes and the H&E carry it, so it
+where the state was inferred without the gene (`significance.states`). Counts of many genes and the H&E carry it, so it
 sees pairs of which hardly anything was counted. It is an estimate: the error of :math:`\hat\beta`, known from the
 counts that it rests on, is added to the variance, as between-imputation variance is (Rubin 1987). Without that the
 patterns that are borrowed from other genes make neighbours of genes that have nothing to do with each other.

@@ -73,8 +73,8 @@ def find_interactions(
     pairs
         See `read_pairs`.
     sample, model, reference
-        What `enhanced` was made of. With sample and model, pairs are also tested on what the state of the tissue, told
-        without either gene, explains of them.
+        What `enhanced` was made of. With sample and model, pairs are also tested on the part that the state of the
+        tissue, inferred without either gene, explains.
 
     Returns
     -------
@@ -176,7 +176,7 @@ class _Tests:
         # A gene agrees with itself whatever the tissue: pairs of a gene and itself are no question to this test.
         same = np.array([bool(np.intersect1d(a, b).size) for a, b in zip(ligands, receptors, strict=True)])
         tested = np.flatnonzero((fewest >= self.options.min_counts) & ~same)
-        # Every pair of subunits is tested; the weakest speaks for the pair.
+        # Every pair of subunits is tested; the weakest represents the pair.
         parts = [(i, a, b) for i in tested for a in ligands[i] for b in receptors[i]]
         owner, left, right = (
             (np.array(column, np.int64) for column in zip(*parts, strict=True))

@@ -21,7 +21,7 @@ from focus_cli.analysis.outcome.target import Target
 HIDDEN = 16
 STEPS = 80
 RATE = 1e-2
-PER_STEP = 32  # locations of a donor that a step looks at
+PER_STEP = 32  # locations of a donor per step
 
 
 class GatedAttention(nn.Module):
@@ -82,7 +82,7 @@ def train_members(bags: list[np.ndarray], target: Target, decays: np.ndarray, se
     decays
         Weight decay of each member (M,), times the rate of learning at each step.
     seed
-        Of the first weights and of the locations that a step looks at.
+        Of the first weights and of the locations of one step.
     """
     generator = torch.Generator().manual_seed(seed)
     net = GatedAttention(len(decays), bags[0].shape[1], generator)

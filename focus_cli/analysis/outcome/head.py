@@ -48,7 +48,7 @@ class OutcomeHead:
 
     Attributes
     ----------
-    told
+    document
         ``head.json``.
     axes, net, linear, centre
         As in `Scorer`.
@@ -60,7 +60,7 @@ class OutcomeHead:
         Locations of the fit.
     """
 
-    told: dict[str, Any]
+    document: dict[str, Any]
     axes: Axes
     net: object | None
     linear: Linear | None
@@ -73,14 +73,14 @@ class OutcomeHead:
     def raw(self, features: np.ndarray) -> float:
         """Score of one slide's locations (n, D), about the mean of the donors of training."""
         projected = [self.axes.project(features)]
-        return float(raw_score(self.told["pooling"], self.net, self.linear, projected)[0]) - self.centre
+        return float(raw_score(self.document["pooling"], self.net, self.linear, projected)[0]) - self.centre
 
     def calibrated(self, raw: float) -> float:
         """Log hazard relative to the mean donor of training, or log odds of the positive class."""
         return self.slope * raw + self.intercept
 
     def look(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What the head looks at in one slide.
+        """Weights of locations in one slide.
 
         Parameters
         ----------
@@ -95,7 +95,7 @@ class OutcomeHead:
             What each location adds to the score: they average to `raw`. float32 (n,).
         """
         projected = self.axes.project(features)
-        if self.told["pooling"] == "mean":
+        if self.document["pooling"] == "mean":
             standard = (projected.astype(np.float64) - self.linear.mean) / self.linear.scale
             each = standard @ self.linear.weight + self.linear.intercept - self.centre
             return np.ones(len(features), np.float32), each.astype(np.float32)
@@ -131,7 +131,7 @@ def load_head(path: Path) -> OutcomeHead:
     MissingResourceError, BadInputError
         If it is not there, of another kind, or its arrays do not fit its description.
     """
-    told, arrays = read_head(path, KIND, OutcomeDocument)
+    document, arrays = read_head(path, KIND, OutcomeDocument)
 
     def linear(prefix: str, width: int) -> Linear:
         parts = [arrays[f"{prefix}.{name}"] for name in ("mean", "scale", "weight")]
@@ -142,7 +142,7 @@ def load_head(path: Path) -> OutcomeHead:
         return Linear(*parts, float(arrays[f"{prefix}.intercept"][0]))
 
     try:
-        width, n_axes = sum(told["widths"].values()), arrays["axes"].shape[1]
+        width, n_axes = sum(document["widths"].values()), arrays["axes"].shape[1]
         if arrays["axes"].shape[0] != width or arrays["support"].shape[1] != width:
             raise ValueError("widths")
         if not len(arrays["support"]) or any(arrays[n].shape != (width,) for n in ("mean", "scale")):
@@ -150,15 +150,15 @@ def load_head(path: Path) -> OutcomeHead:
         if not (arrays["scale"] > 0).all():
             raise ValueError("scale")
         axes = Axes(arrays["mean"], arrays["scale"], arrays["axes"])
-        net = _net(arrays, n_axes) if told["pooling"] == "attention" else None
+        net = _net(arrays, n_axes) if document["pooling"] == "attention" else None
         return OutcomeHead(
-            told,
+            document,
             axes,
             net,
             None if net is not None else linear("linear", n_axes),
-            *(float(told[name]) for name in ("centre", "slope", "intercept")),
-            linear("together", 1 + len(told["covariates"])) if told["covariates"] else None,
-            OodSupport(arrays["support"], float(told["border"])),
+            *(float(document[name]) for name in ("centre", "slope", "intercept")),
+            linear("together", 1 + len(document["covariates"])) if document["covariates"] else None,
+            OodSupport(arrays["support"], float(document["border"])),
         )
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
         raise BadInputError(

@@ -101,7 +101,7 @@ def judge(crossed: Crossed, target: Target, seed: int) -> dict[str, Any]:
     values = {arm: concordance(score, pairs) for arm, score in crossed.scores.items()}
     drawn = {arm: concordance_draws(score, pairs, draws) for arm, score in crossed.scores.items()}
 
-    def told(value: float, sample: np.ndarray) -> dict[str, float]:
+    def summary(value: float, sample: np.ndarray) -> dict[str, float]:
         low, high = interval(sample)
         return {"value": value, "low": low, "high": high}
 
@@ -111,8 +111,8 @@ def judge(crossed: Crossed, target: Target, seed: int) -> dict[str, Any]:
         "donors": len(target),
         "events": int(target.event.sum()),
         "pairs": int(pairs.sum()),
-        "arms": {arm: told(values[arm], drawn[arm]) for arm in values},
-        "differences": {f"{a} - {b}": told(values[a] - values[b], drawn[a] - drawn[b]) for a, b in compared},
+        "arms": {arm: summary(values[arm], drawn[arm]) for arm in values},
+        "differences": {f"{a} - {b}": summary(values[a] - values[b], drawn[a] - drawn[b]) for a, b in compared},
     }
 
 

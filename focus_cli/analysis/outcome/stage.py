@@ -56,7 +56,7 @@ def fit_outcome(
     embeddings
         Files of `focus embed`, all in one space.
     table
-        Table with the columns sample, donor (if wanted), outcome and covariates.
+        Table with the columns sample, donor (optional), outcome and covariates.
     out
         Folder to write: ``head.json``, ``head.safetensors``.
     outcome, positive, time, event, covariates
@@ -108,7 +108,7 @@ def fit_outcome(
     slope, intercept = _calibration(scorer, target)
     together = fit_together(scorer, numbers, target) if numbers.shape[1] else None
     ood = _ood_support(bags.features, scorer, seed)
-    told = {
+    document = {
         "space": bags.space,
         "widths": bags.widths,
         "pooling": pooling,
@@ -133,8 +133,8 @@ def fit_outcome(
             seed,
         ),
     }
-    write_head(out, KIND, told, head_arrays(scorer, together, ood), overwrite=overwrite)
-    return told
+    write_head(out, KIND, document, head_arrays(scorer, together, ood), overwrite=overwrite)
+    return document
 
 
 def _sample_of(path: Path) -> str:
@@ -204,7 +204,7 @@ def apply_outcome(
     table
         Where the head knows covariates: their values, by sample; without it the slide is scored alone.
     attention
-        Folder to write with ``SAMPLE.h5ad``: what the head looks at.
+        Folder to write with ``SAMPLE.h5ad``: weights of the locations.
 
     Returns
     -------
@@ -250,25 +250,25 @@ def _covariates(model: OutcomeHead, path: Path) -> pd.DataFrame:
     """Covariates of each sample as the head takes them."""
     if model.together is None:
         raise UsageError(f"--table {path}: the head was fitted without covariates", hint="leave --table out")
-    levels = model.told["levels"]
+    levels = model.document["levels"]
     table = read_table(path, (SAMPLE, *levels)).drop_duplicates(SAMPLE).set_index(SAMPLE)
-    return encode(table, levels, path)[model.told["covariates"]]
+    return encode(table, levels, path)[model.document["covariates"]]
 
 
 def _score(
     model: OutcomeHead, embedding: Embedding, covariates: pd.DataFrame | None, table: Path | None, head: Path
 ) -> dict[str, Any]:
-    require_space(embedding, model.told["space"], model.told["widths"], head)
+    require_space(embedding, model.document["space"], model.document["widths"], head)
     features = on_tissue(embedding)
     raw = model.raw(features)
-    survival = model.told["target"]["kind"] == "survival"
+    survival = model.document["target"]["kind"] == "survival"
     row: dict[str, Any] = {"sample": embedding.sample, "locations": len(features), "score": model.calibrated(raw)}
     row["relative_hazard" if survival else "probability"] = _natural(row["score"], survival)
     few = features[np.linspace(0, len(features) - 1, min(len(features), LIMIT)).astype(np.int64)]
     row["unlike_training"] = float((model.ood.score(model.axes.standardise(few)) > 1).mean())
     if covariates is not None:
         if embedding.sample not in covariates.index:
-            raise BadInputError(f"{table} says nothing of sample {embedding.sample}")
+            raise BadInputError(f"{table} has no row for sample {embedding.sample}")
         values = np.concatenate([[raw], covariates.loc[embedding.sample].to_numpy(np.float64)])
         row["score_with_covariates"] = float(model.together.score(values[None])[0])
         name = "relative_hazard_with_covariates" if survival else "probability_with_covariates"
@@ -292,18 +292,18 @@ def _write_attention(
         weight, each = model.look(embedding.features[rows])
         obs.iloc[rows, 0], obs.iloc[rows, 1] = weight, each * model.slope + model.intercept
         facts = {
-            "outcome": model.told["target"]["column"],
-            "pooling": model.told["pooling"],
-            "head_scores": model.told["scores"],
+            "outcome": model.document["target"]["column"],
+            "pooling": model.document["pooling"],
+            "head_scores": model.document["scores"],
             "note": NOTE,
             **{key: value for key, value in row.items() if key != "sample"},
         }
         write_analysis_result(folder / f"{name}.h5ad", file, RESULT, record, obs=obs, facts=facts)
 
 
-def format_scores(told: dict[str, Any]) -> str:
+def format_scores(document: dict[str, Any]) -> str:
     """What a fit found, as lines of text."""
-    scores = told["scores"]
+    scores = document["scores"]
     names = {"attention": "slides, attention", "mean": "slides, mean", "clinical": "covariates", "together": "together"}
     lines = [
         f"{scores['measure']} over {scores['donors']} donors, {scores['events']} events, each scored by a head that "
@@ -316,14 +316,14 @@ def format_scores(told: dict[str, Any]) -> str:
     lines += [f"{names[arm]:<18}  {shown(row)}" for arm, row in scores["arms"].items()]
     lines += [f"{name}: {shown(row, '+')}" for name, row in scores["differences"].items()]
     if hazard := scores.get("hazard_ratio"):
-        beside = ", beside the covariates" if told["covariates"] else ""
+        beside = ", beside the covariates" if document["covariates"] else ""
         lines.append(f"hazard ratio of one standard deviation of the slides' score{beside}: {shown(hazard)}")
     if chance := scores.get("permuted"):
         lines.append(
             f"outcomes permuted {len(chance['values'])} times: {scores['measure']} {chance['mean']:.3f} on "
             f"average (chance is 0.5), p = {chance['p']:.2g}"
         )
-    best = scores["arms"][told["pooling"]]
+    best = scores["arms"][document["pooling"]]
     if best["low"] <= 0.5:
         lines.append("The interval of the slides' score holds 0.5: nothing was shown.")
     lines.append(NOTE)

@@ -1,4 +1,4 @@
-"""What is to be foretold of each donor: one of two classes, or the time to an event."""
+"""Target of each donor: one of two classes, or the time to an event."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def read_clinical(
     Parameters
     ----------
     outcome, positive
-        Column of two classes and the one to foretell; it may be left open for 0 and 1, no and yes and the like.
+        Column of two classes and the one to predict; it may be left open for 0 and 1, no and yes and the like.
     time, event
         Columns of survival: a positive number, and 1 (seen) or 0 (censored).
     covariates
@@ -120,7 +120,7 @@ def read_clinical(
     if samples is not None:
         if missing := sorted(set(samples) - set(table[SAMPLE])):
             raise BadInputError(
-                f"{path} says nothing of {len(missing)} of {len(set(samples))} samples, {missing[0]} among them",
+                f"{path} has no row for {len(missing)} of {len(set(samples))} samples, {missing[0]} among them",
                 hint="add a row for each sample, or leave its embedding out",
             )
         table = table[table[SAMPLE].isin(list(samples))]
@@ -185,7 +185,7 @@ def _classes(table: pd.DataFrame, column: str, positive: str | None, path: Path)
         raise BadInputError(f"{path}: {column} has {shown} ({', '.join(values[:5])}), it must have two")
     if positive is None:
         if {v.lower() for v in values} not in _POSITIVE:
-            raise UsageError(f"which of {values[0]} and {values[1]} is to be foretold?", hint="name it by --positive")
+            raise UsageError(f"which of {values[0]} and {values[1]} is to be predicted?", hint="name it by --positive")
         positive = values[1]
     if positive not in values:
         raise UsageError(f"--positive {positive}: {column} has {values[0]} and {values[1]}")

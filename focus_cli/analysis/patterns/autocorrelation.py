@@ -1,4 +1,4 @@
-r"""Do a gene's counts lie near each other? A test on counts alone, at three scales.
+r"""Spatial autocorrelation of the counts of a gene. A test on counts alone, at three scales.
 
 For location i with :math:`N_i` counts, :math:`e_i = (y_i - \mu_i) / \sqrt{N_i}` with the depth taken out, and a
 graph w of pairs within a distance,

@@ -63,8 +63,8 @@ def find_patterns(
     out
         The ``.h5ad`` to write, an analysis result of kind ``"patterns"``.
     sample, model, reference
-        What `enhanced` was made of. With sample and model genes are also tested against the state of the tissue, told
-        without them.
+        What `enhanced` was made of. With sample and model genes are also tested against the state of the tissue,
+        inferred without them.
     celltypes
         Analysis result of ``focus celltypes`` for the niches; by default the latent state of `enhanced` is used.
 

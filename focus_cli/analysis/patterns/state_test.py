@@ -1,6 +1,6 @@
-r"""Do a gene's counts follow the state of the tissue that the other genes and the H&E tell of?
+r"""Dependence of the counts of a gene on the state of the tissue, inferred from other genes and the H&E.
 
-With the axes A of the state (`focus_cli.analysis.significance.counts`), which was told without the gene, and e as in
+With the axes A of the state (`focus_cli.analysis.significance.counts`), inferred without the gene, and e as in
 `focus_cli.analysis.patterns.autocorrelation`,
 
 .. math:: Q = \lVert A^T e \rVert^2 - \sum_i \lVert a_i \rVert^2 e_i^2

@@ -87,8 +87,8 @@ EDGES = (
     300.0,
     600.0,
 )
-_SAMPLE = 2000  # locations whose pairs are looked at: of the whole section, and again of small neighbourhoods
-_LOCAL = 8.0  # spacings: what is nearer is looked at in whole neighbourhoods, not in a thinned section
+_SAMPLE = 2000  # locations whose pairs are used: of the whole section, and again of small neighbourhoods
+_LOCAL = 8.0  # spacings: shorter distances use whole neighbourhoods instead of a thinned section
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class DistanceClasses:
     Attributes
     ----------
     members
-        Locations that are looked at, one array for each of two samples: of the section, and of neighbourhoods.
+        Locations that are used, one array for each of two samples: of the section, and of neighbourhoods.
     graphs
         For each class the sample that it is taken from, and its pairs in it (CSR, ones).
     weight
@@ -132,7 +132,7 @@ def distance_classes(xy: np.ndarray, names: np.ndarray, spacing: float, seed: in
     xy
         float64 (n, 2).
     names
-        Of the locations: which of many are looked at depends on names and seed, not on order or orientation.
+        Of the locations: which of many are used depends on names and seed, not on order or orientation.
     spacing
         Unit of the classes' edges.
     """

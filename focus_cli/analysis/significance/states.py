@@ -1,4 +1,4 @@
-"""The state of every location, told by a model that is not shown the gene in question.
+"""The state of every location, inferred with the tested gene hidden.
 
 The panel is dealt into folds. For each fold the sample is inferred anew with the fold's genes hidden: from the other
 genes, the H&E, the neighbours and the cell states of a reference. A gene's own counts are then new to the state that
@@ -125,7 +125,7 @@ def infer_hidden(
     made_of
         Folders of ``focus preprocess``, ``focus train`` and ``focus reference``.
     locations, genes
-        Names whose states and folds are wanted.
+        Names whose states and folds are requested.
 
     Raises
     ------
@@ -168,7 +168,7 @@ def infer_hidden(
         raise BadInputError(
             f"the model knows {int(known.sum())} genes of {sample}: with a fold hidden fewer than "
             f"{MIN_SHOWN_GENES} would be left",
-            hint="leave --model away: counts are tested without it",
+            hint="leave out --model: counts are tested without it",
         )
     dealt = deal(data.names, folds, seed)
     states = np.empty((folds, len(rows), prior.n_factors), np.float32)
@@ -188,6 +188,6 @@ def infer_hidden(
 def _hashed(sample: Path, info: dict) -> bool:
     """Whether the content of a sample is among what a model was trained on, under whatever name."""
     inputs = info.get("provenance", {}).get("inputs", {})
-    size = bytes_of(sample)  # a folder of another size need not be read to be told apart
+    size = bytes_of(sample)  # a folder of another size need not be read
     known = {t.get("sha256") for t in inputs.values() if isinstance(t, dict) and t.get("bytes", size) == size}
     return bool(known) and describe_path(sample)["sha256"] in known

@@ -249,8 +249,8 @@ class Estimate:
         u = learnt + given
         value = torch.where(u >= 0, torch.log1p(u.clamp(min=0)), u)
         if len(self.informed):
-            told = torch.log((self.kappa + tail.counted) / (self.kappa + tail.expected))
-            value = value.index_add(1, torch.from_numpy(self.informed), told)
+            gain = torch.log((self.kappa + tail.counted) / (self.kappa + tail.expected))
+            value = value.index_add(1, torch.from_numpy(self.informed), gain)
         return value / math.log(2)
 
     def value(self, inputs: Inputs, n_points: int, tail: Tail) -> Tensor:

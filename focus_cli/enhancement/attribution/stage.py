@@ -219,7 +219,7 @@ def _write(out: Path, stored: StoredSample, found: Explained, record: dict, over
         )
     mean = {name: float(np.abs(part).mean()) for name, part in found.parts.items()}
     total = sum(mean.values()) or 1.0
-    told = ", ".join(f"{name} {size / total:.0%}" for name, size in sorted(mean.items(), key=lambda m: -m[1]))
+    sizes = ", ".join(f"{name} {size / total:.0%}" for name, size in sorted(mean.items(), key=lambda m: -m[1]))
     print_message(
-        f"why: {len(found.genes)} genes at {len(found.whole):,} locations → {out} (mean size of the parts: {told})"
+        f"why: {len(found.genes)} genes at {len(found.whole):,} locations → {out} (mean size of the parts: {sizes})"
     )

@@ -25,7 +25,7 @@ class SampleHandle(Protocol):
     image_names
         Names of the raw image features, or None.
     encoder
-        What the learned encoder of its image says of itself, or None.
+        What the learned encoder of its image states, or None.
     content
         SHA-256 over what a model learns from, the same wherever the sample lies.
     """

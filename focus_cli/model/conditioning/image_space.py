@@ -28,7 +28,7 @@ class ImageSpace:
     axes
         float32, raw features × F; None where features are taken as they are.
     encoder
-        What the learned encoder of the training samples says of itself, with the pitch of its raster; None without one.
+        What the learned encoder of the training samples states, with the pitch of its raster; None without one.
     ood_reference
         Of the tissue that the model was trained on, or None.
     """

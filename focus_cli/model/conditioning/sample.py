@@ -90,7 +90,7 @@ class SampleData:
 
     @property
     def encoder(self) -> dict[str, Any] | None:
-        """What the learned encoder of its image says of itself; None without one."""
+        """What the learned encoder of its image states; None without one."""
         return None if self.raster is None else self.raster.encoder
 
     @cached_property

@@ -15,7 +15,7 @@ from focus_cli.model.corpus.opening import CorpusSample, is_corpus, open_corpus
 
 @dataclass(frozen=True)
 class TrainingSample:
-    """A sample in a folder of its own or in a corpus, not yet read."""
+    """A sample in a folder or in a corpus, not yet read."""
 
     stored: StoredSample | CorpusSample
 

@@ -23,7 +23,7 @@ class Nodes:
     """What is visible around the queries, per scale: locations, or groups of them.
 
     `statistics` (nodes × K, eigenbasis of the panel), `exposure` (nodes) and `features` (nodes × F) have one
-    tensor per scale. `basis` (K × K) and `precision` (K) are the panel's information; `has_image` says
+    tensor per scale. `basis` (K × K) and `precision` (K) are the panel's information; `has_image` states
     whether the image may be used.
     """
 
@@ -156,7 +156,7 @@ class FocusNet(nn.Module):
             self.depth_map.bias.fill_(depth_map[1])
 
     def image_latent(self, features: Tensor) -> Tensor:
-        """What the image alone says of the latent: … × F → … × K."""
+        """The latent from the image alone: … × F → … × K."""
         return self.image_linear(features) + self.image_mlp(features)
 
     def residuals(self, nodes: Nodes) -> list[Tensor]:

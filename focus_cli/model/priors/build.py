@@ -1,4 +1,4 @@
-"""The stage behind ``focus prior``: samples, a reference, gene sets → a prior of its own."""
+"""The stage behind ``focus prior``: samples, a reference, gene sets → a prior."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def read_gene_sets(path: Path) -> dict[str, list[str]]:
                 f"{path}: line {number} holds no gene", hint="GMT: name, description, genes, parted by tabs"
             )
         if name in sets:
-            raise BadInputError(f"{path}: the set {name!r} comes twice", hint="give each set a name of its own")
+            raise BadInputError(f"{path}: the set {name!r} comes twice", hint="give each set its own name")
         sets[name] = genes
     if not sets:
         raise BadInputError(f"{path} holds no gene set", hint="GMT: name, description, genes, parted by tabs")

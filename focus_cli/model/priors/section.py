@@ -12,7 +12,7 @@ from scipy import sparse
 from focus_cli.core.random import stream
 from focus_cli.model.priors.covariance import MOST_NODES
 
-MAX_VALUES = 2**29  # counts on the nodes of all samples that are looked at: they bound time and disk, not memory
+MAX_VALUES = 2**29  # counts on the nodes of all samples that are used: they bound time and disk, not memory
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class PriorSection:
 
 
 def draw_sections(sections: Sequence[PriorSection], seed: int) -> np.ndarray:
-    """Whose covariance is looked at: all of them up to `MAX_VALUES`, beyond it as many as are within, drawn by `seed`.
+    """Sections whose covariance is used: all up to `MAX_VALUES`, beyond it as many as fit, drawn by `seed`.
 
     A sample of every panel comes before a second one of any.
 

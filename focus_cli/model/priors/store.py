@@ -88,7 +88,7 @@ def read_prior(path: Path) -> SpatialPrior:
 def top_genes(prior: SpatialPrior, factor: int, n: int = TOP_GENES) -> tuple[np.ndarray, np.ndarray]:
     """Rows of the genes that rise and that fall most with a factor, by what they add to its evidence.
 
-    A gene's weight is its standardised loading: a rare gene with a steep loading says little.
+    A gene's weight is its standardised loading: a rare gene with a steep loading carries little weight.
     """
     from focus_cli.model.priors.statistics import residual_scale
 

@@ -285,7 +285,7 @@ def transfer_loadings(
 
 
 def transfer_error(prior: SpatialPrior) -> float:
-    """Relative error of the reference's gene vectors, on genes where the samples tell the truth.
+    """Relative error of the reference's gene vectors, on genes that the samples measure.
 
     Root of Σ|v − v_ref|² / Σ|v_ref|² over measured genes that the reference knows, in standardised units;
     1 where there is none to compare.

@@ -52,7 +52,7 @@ def adapt(
     """
     n_locations = int((data.exposure > 0).sum())
     if n_locations < MIN_LOCATIONS:
-        raise BadInputError(f"{n_locations} locations with counts are too few to adapt to", hint="leave --adapt away")
+        raise BadInputError(f"{n_locations} locations with counts are too few to adapt to", hint="leave out --adapt")
     trained = TrainingConfig(**model.info.get("training", {}))
     settings = {"max_steps": steps, "learning_rate": RATE * trained.learning_rate}
     settings |= {"views_per_step": 1, "precision": "float32"}  # one process, most often on a CPU

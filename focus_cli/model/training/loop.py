@@ -190,7 +190,7 @@ def run_loop(
 def _batch(
     view: TrainingView, config: TrainingConfig, seed: int, step: int, part: int
 ) -> tuple[TrainingView, np.ndarray, torch.Generator]:
-    """What a step asks of a view: rows of its locations, and the generator of the noise; dropout is seeded."""
+    """Inputs of a step from a view: rows of its locations, and the generator of the noise; dropout is seeded."""
     rng = _stream(seed, "train/steps", step, part)
     generator = torch.Generator().manual_seed(int(rng.integers(1 << 62)))
     torch.manual_seed(int(rng.integers(1 << 62)))  # dropout

@@ -111,7 +111,7 @@ def test_covariates_are_used_where_they_are_given(fitted, tmp_path):
     assert {"score_with_covariates", "relative_hazard_with_covariates"} <= set(scores.columns)
     assert np.isfinite(scores["score_with_covariates"]).all()
     short = write_table(tmp_path / "t.tsv", table.iloc[5:])
-    with pytest.raises(BadInputError, match="says nothing of sample S000"):
+    with pytest.raises(BadInputError, match="has no row for sample S000"):
         apply_outcome(files[:1], folder / "head", tmp_path / "x.tsv", table=short)
     for values, message in (("III", "stage holds 'III', which the cohort"), ("", "stage holds ''")):
         other = write_table(tmp_path / "t.tsv", table.assign(stage=values))
@@ -197,7 +197,7 @@ def test_slides_of_one_donor_are_one_bag(tmp_path):
         (lambda t: t.assign(months=-1), {}, "months holds values that are not positive numbers"),
         (lambda t: t.assign(donor="D", months=1, died=1, age=50, stage="I"), {}, "all samples are of one donor, D"),
         (lambda t: t.assign(donor="D"), {}, "donor D has two values of"),
-        (lambda t: t.iloc[1:], {}, "says nothing of 1 of 60 samples, S000"),
+        (lambda t: t.iloc[1:], {}, "has no row for 1 of 60 samples, S000"),
         (lambda t: t.assign(age=""), {}, "age is missing, as for 60 of 60"),
         (lambda t: t.assign(r="x"), {"outcome": "r"}, "r has one class .x., it must have two"),
         (lambda t: t.assign(r=np.arange(60) % 3), {"outcome": "r"}, "r has 3 classes"),
@@ -217,7 +217,7 @@ def test_what_is_asked_must_make_sense(fitted, tmp_path):
     for options in ({}, {"outcome": "died", "time": "months", "event": "died"}, {"time": "months"}):
         with pytest.raises(UsageError, match="name one outcome"):
             fit_outcome(files, folder / "clinical.tsv", tmp_path / "head", **options)
-    with pytest.raises(UsageError, match="which of I and II is to be foretold"):
+    with pytest.raises(UsageError, match="which of I and II is to be predicted"):
         fit_outcome(files, folder / "clinical.tsv", tmp_path / "head", outcome="stage")
     with pytest.raises(UsageError, match="no embeddings"):
         fit_outcome([], folder / "clinical.tsv", tmp_path / "head", **usual)
