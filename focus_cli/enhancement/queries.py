@@ -28,13 +28,13 @@ class Queries:
     xy_um
         float64 (n, 2).
     names
-        Of the places, unique.
+        Of the query points, unique.
     parent
-        Row of the nearest location of each place.
+        Row of the nearest location of each point.
     area_share
-        float64 (n,): area of a place over that of a location's footprint, at most 1.
+        float64 (n,): area of a point over that of a location's footprint, at most 1.
     size_um
-        Side of a place, for drawing.
+        Side of a point, for drawing.
     """
 
     xy_um: np.ndarray

@@ -124,7 +124,7 @@ def _expression_axes(model: TrainedModel) -> np.ndarray:
 
 
 def _image_axes(model: TrainedModel) -> tuple[np.ndarray, np.ndarray]:
-    """Principal axes of the tissue met in training, taken from the landmarks' whitening."""
+    """Principal axes of the training tissue, taken from the landmarks' whitening."""
     met = model.image.ood_reference
     if met is None:
         return np.zeros(0, np.float32), np.zeros((0, 0), np.float32)

@@ -96,7 +96,7 @@ class Axes:
 
 
 def learn_axes(bags: Sequence[np.ndarray], n_axes: int) -> Axes:
-    """Principal axes of the locations of some donors, each donor counting the same; outcomes are not asked."""
+    """Principal axes of the locations of some donors, each donor counting the same; outcomes are not used."""
     weights = np.concatenate([np.full(len(bag), 1 / (len(bag) * len(bags))) for bag in bags])
     values = np.concatenate(bags).astype(np.float64)
     mean = weights @ values

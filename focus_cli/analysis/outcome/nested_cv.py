@@ -1,4 +1,4 @@
-"""Nested cross-validation over donors: what a score is worth on donors that neither it nor its choices saw."""
+"""Nested cross-validation over donors: what a score is worth on donors used neither for fitting nor for choices."""
 
 from __future__ import annotations
 

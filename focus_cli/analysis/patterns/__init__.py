@@ -1,4 +1,4 @@
-"""Which genes depend on the place, and which surroundings there are."""
+"""Spatially variable genes, and niches of locations."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""The stage behind ``focus patterns``: an enhanced file → genes that depend on the place, and niches."""
+"""The stage behind ``focus patterns``: an enhanced file → spatially variable genes and niches."""
 
 from __future__ import annotations
 

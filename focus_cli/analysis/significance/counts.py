@@ -59,7 +59,7 @@ class ObservedCounts:
     rows
         Which locations of the file these are, int64 (n,).
     xy_um
-        Their places in µm, float64 (n, 2).
+        Positions in µm, float64 (n, 2).
     """
 
     counts: sparse.csc_matrix

@@ -33,7 +33,7 @@ def spacing(xy: np.ndarray) -> float:
     Parameters
     ----------
     xy
-        float64 (n, 2), any unit; locations at the same place count once.
+        float64 (n, 2), any unit; locations at the same position count once.
     """
     xy = np.unique(xy, axis=0)
     if len(xy) < 2:

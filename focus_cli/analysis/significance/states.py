@@ -20,7 +20,7 @@ from focus_cli.core.provenance import bytes_of, describe_path
 from focus_cli.core.random import stream
 
 MIN_SHOWN_GENES = 20
-MET = "The model was trained on this sample and may have learnt its chance patterns: p is of counts alone."
+TRAINED_ON = "The model was trained on this sample and may have learnt its chance patterns: p is of counts alone."
 
 
 @dataclass(frozen=True)
@@ -69,21 +69,21 @@ class HiddenGeneStates:
     Attributes
     ----------
     fold
-        Fold of each gene asked for, int64 (G,); −1: the sample does not hold it.
+        Fold of each requested gene, int64 (G,); −1: the sample does not hold it.
     states
         float32 (folds, n, K): posterior means, standardised by the prior.
-    met
+    trained_on
         Whether the model was trained on this very sample.
     """
 
     fold: np.ndarray
     states: np.ndarray
-    met: bool = False
+    trained_on: bool = False
 
 
 def combined(counts: np.ndarray, estimates: np.ndarray | None, hidden: HiddenGeneStates | None) -> np.ndarray:
-    """What both tests say together, p float64 (n,); that of the counts alone where a model has met the sample."""
-    if hidden is None or hidden.met:
+    """Combined p-values of both tests, float64 (n,); of the counts alone where the sample was trained on."""
+    if hidden is None or hidden.trained_on:
         return counts
     return cauchy_combination(np.column_stack([counts, estimates]))
 
@@ -92,13 +92,13 @@ def facts_of(hidden: HiddenGeneStates | None) -> dict[str, Any]:
     """Record of the tests for an analysis result."""
     return {
         "tests": "counts and estimates" if hidden is not None else "counts",
-        "model_met_sample": hidden is not None and hidden.met,
+        "model_trained_on_sample": hidden is not None and hidden.trained_on,
     }
 
 
 def warnings_of(hidden: HiddenGeneStates | None) -> list[str]:
     """What a reader of the tests has to be warned of."""
-    return [MET] if hidden is not None and hidden.met else []
+    return [TRAINED_ON] if hidden is not None and hidden.trained_on else []
 
 
 def deal(names: np.ndarray, folds: int, seed: int) -> np.ndarray:
@@ -181,8 +181,8 @@ def infer_hidden(
         latents = section.infer(section.view(counts, shown), data.xy_um, label, footprint=section.area, n_spread=0)
         states[fold] = latents.mean[rows]
     column = pd.Index(data.names).get_indexer(pd.Index(genes))
-    met = stored.info.sample_id in map(str, trained.info.get("samples", ())) or _hashed(sample, trained.info)
-    return HiddenGeneStates(np.where(column >= 0, dealt[column], -1), states, met)
+    trained_on = stored.info.sample_id in map(str, trained.info.get("samples", ())) or _hashed(sample, trained.info)
+    return HiddenGeneStates(np.where(column >= 0, dealt[column], -1), states, trained_on)
 
 
 def _hashed(sample: Path, info: dict) -> bool:

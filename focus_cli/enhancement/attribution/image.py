@@ -28,7 +28,7 @@ def draw(path: Path, out: Path, *, overwrite: bool = False) -> Path:
     """Draw an analysis result of kind ``"why"``.
 
     One row per gene: the whole, then its parts, on one scale, in log2 over the gene's level. Below, one row per gene
-    and location that were asked about: its neighbours' contributions, and its largest parts.
+    and location that were requested: its neighbours' contributions, and its largest parts.
 
     Parameters
     ----------

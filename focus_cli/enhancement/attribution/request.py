@@ -1,4 +1,4 @@
-"""Which genes and locations are asked about, settled before any long work."""
+"""Requested genes and locations, resolved before any long work."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from focus_cli.model.priors import SpatialPrior
 
 
 def find_genes(asked: Sequence[str], panel: pd.DataFrame, prior: SpatialPrior, reference) -> list[str]:
-    """Own names of the genes that are asked about, in the order of asking.
+    """Own names of the genes that are requested, in the order requested.
 
     Parameters
     ----------
@@ -28,10 +28,10 @@ def find_genes(asked: Sequence[str], panel: pd.DataFrame, prior: SpatialPrior, r
     Raises
     ------
     UsageError
-        If none is asked about, or one is unknown to the sample, the model and the reference.
+        If none is requested, or one is unknown to the sample, the model and the reference.
     """
     if not asked:
-        raise UsageError("no gene is asked about", hint="--gene NAME, once for each")
+        raise UsageError("no gene is requested", hint="--gene NAME, once for each")
     tables = [panel[[keys.GENE_ID]], prior.var[[keys.GENE_ID]]]
     # The sample's and the model's names count before those of the reference, which are matched to them.
     levels = [pd.concat(tables), *([] if reference is None else [gene_table(reference.cells.var)[[keys.GENE_ID]]])]
@@ -57,7 +57,7 @@ def _match(name: str, table: pd.DataFrame) -> int:
 
 
 def find_locations(asked: Sequence[str], names: np.ndarray, sample_id: str) -> np.ndarray:
-    """Rows of the locations that are asked about, int64, in the order of asking.
+    """Rows of the locations that are requested, int64, in the order requested.
 
     Raises
     ------

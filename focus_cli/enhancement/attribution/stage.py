@@ -34,7 +34,7 @@ KIND = "why"
 
 @dataclass(frozen=True)
 class WhyOptions:
-    """What is asked; see ``focus why --help``."""
+    """What is explained; see ``focus why --help``."""
 
     genes: tuple[str, ...] = ()
     locations: tuple[str, ...] = ()
@@ -56,7 +56,7 @@ class Explained:
     parts
         Signal → the same shape; they sum to `whole`.
     details
-        Of the locations that were asked about.
+        Of the locations that were requested.
     estimate
         What can be asked further.
     """
@@ -139,7 +139,7 @@ def _check_asked(stored: StoredSample, model: TrainedModel, reference: Path | No
 
 
 def explain(stored: StoredSample, model: TrainedModel, reference, options: WhyOptions) -> Explained:
-    """Take the estimates of some genes apart, at every location, and in detail at those that are asked about."""
+    """Take the estimates of some genes apart, at every location, and in detail at those that are requested."""
     data = load_sample_data(stored)
     asked = find_genes(options.genes, data.genes, adopt_names(model.prior, data.genes), reference)
     rows = find_locations(options.locations, data.obs_names, data.info.sample_id)

@@ -1,4 +1,4 @@
-"""How a model sees the image: which features, on which axes, and what tissue it has met."""
+"""How a model sees the image: which features, on which axes, and the training tissue."""
 
 from __future__ import annotations
 

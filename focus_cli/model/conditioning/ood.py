@@ -1,4 +1,4 @@
-"""Whether tissue is like any that a model was trained on, by the distance of its image features to those met there.
+"""Out-of-distribution score of tissue: the distance of its image features to those of the training tissue.
 
 Features are taken as the network sees them, standardised within the slide: another scanner or a paler stain makes no
 stranger, another organ does. They are averaged over the same area whatever the platform, or the bins of one would make
@@ -28,7 +28,7 @@ _FLOOR = 1e-3  # of the largest variance: directions without any are noise
 
 @dataclass(frozen=True)
 class OodReference:
-    """Landmarks of the tissue that was met.
+    """Landmarks of the training tissue.
 
     Attributes
     ----------
@@ -126,7 +126,7 @@ def fit_ood_reference(samples: Sequence[SampleData], seed: int = 0) -> OodRefere
     whitened = (features - centre) @ whitening
     order = rng.permutation(len(whitened))
     known, other = whitened[order[::2]], whitened[order[1::2]]
-    # Locations of the other half: a landmark is no stranger to itself.
+    # Locations of the other half: a landmark is at distance 0 from itself.
     distance, _ = cKDTree(known).query(other, k=np.arange(1, NEIGHBOURS + 1))
     border = max(float(np.quantile(distance.mean(axis=1), QUANTILE)), 1e-6)
     return OodReference(*(a.astype(np.float32) for a in (centre, whitening, known, np.array([border]))))

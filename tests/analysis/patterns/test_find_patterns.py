@@ -57,7 +57,7 @@ def test_markers_are_found_rather_than_housekeeping_genes(answer: Path, enhanced
 
 def test_a_model_that_met_the_sample_does_not_decide(answer: Path) -> None:
     found = ad.read_h5ad(answer)
-    assert found.uns["focus"]["model_met_sample"]
+    assert found.uns["focus"]["model_trained_on_sample"]
     assert "trained on this sample" in found.uns["focus"]["warnings"]
     assert found.var["p"].equals(found.var["p_counts"].rename("p"))
 
@@ -82,7 +82,7 @@ def test_states_do_not_see_the_genes_that_are_hidden(enhanced_study, tmp_path: P
     other = states(changed)
     assert np.allclose(plain.states[0], other.states[0], atol=1e-5)
     assert not np.allclose(plain.states[1], other.states[1], atol=1e-2)
-    assert plain.met
+    assert plain.trained_on
 
 
 def test_molecules_that_know_nothing_of_the_state_raise_few_alarms(enhanced_study) -> None:
