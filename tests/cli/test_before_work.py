@@ -55,7 +55,9 @@ def no_work(monkeypatch):
         def reached(*_, place=place, **__):
             pytest.fail(f"{place} was reached")
 
-        monkeypatch.setattr(sys.modules[module], name, reached)
+        faces = [m for m in (module.rsplit(".", n)[0] for n in (1, 2)) if m.count(".")]
+        for package in [m for m in faces if name in getattr(importlib.import_module(m), "__all__", ())] + [module]:
+            monkeypatch.setattr(sys.modules[package], name, reached)
 
 
 @pytest.fixture

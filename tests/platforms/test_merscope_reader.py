@@ -249,7 +249,7 @@ def test_regions_that_were_joined_into_one_table(tmp_path, column, overlap):
     for r in range(2):
         grid = np.stack(np.meshgrid(np.arange(20), np.arange(20)), axis=-1).reshape(-1, 2) * 10.0
         for i, (x, y) in enumerate(grid + rng.uniform(-3, 3, grid.shape) + [r * (5 if overlap else 300), 0]):
-            counts.append(f"{r}{i:04d},{r},1")
+            counts.append(f"{r}{i:04d},{r},{i % 7}")
             cells.append(f"{r}{i:04d},r{r},{x:.2f},{y:.2f}")
     (tmp_path / "cell_by_gene.csv").write_text("\n".join(counts) + "\n")
     (tmp_path / "cell_metadata.csv").write_text("\n".join(cells) + "\n")
