@@ -96,6 +96,9 @@ def _focus(words: list[str], scratch: str, file_limit: int | None, together: boo
     for number, target in ((0, quiet), (1, stderr.fileno() if together else quiet), (2, stderr.fileno())):
         os.dup2(target, number)
     stderr.close()
+    # Those of the process that it was forked from may be files, and know how far they were written.
+    sys.stdout = open(1, "w", closefd=False, errors="backslashreplace")  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, closefd=False, errors="backslashreplace")  # noqa: SIM115
     os.environ["TMPDIR"], tempfile.tempdir = scratch, None
     if file_limit is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, resource.RLIM_INFINITY))
