@@ -1,12 +1,4 @@
-# make install      a virtual environment with FOCUS in it (.venv)
-# make demo         simulate a small study and run the whole workflow on it
-# make demo-breast  the real breast sections;  make demo-kidney  the real Visium HD kidney (FOCUS_DATA)
-# make nano         train the checkpoint that FOCUS ships;  make benchmark  the benchmark of docs/results.md (FOCUS_DATA)
-# make test         the fast tests;  make test-slow  the rest;  make lint  style;  make clean
-# make docs         the documentation as a site, in site/
-# make test-attacks damaged and hostile input of every kind into every verb
-# make test-newest  the fast tests with the newest versions of everything, on 3.12 and 3.13; make test-oldest with the oldest
-# make test-cluster the tests on a real Slurm, fast and slow (root, and Debian's slurmctld slurmd slurm-client munge)
+# `make` lists the targets.
 #
 # On a machine without a GPU the CPU build of PyTorch is installed, otherwise the ordinary one.
 # To choose:  make install TORCH_SPEC=torch==2.13.0   or   TORCH_INDEX=https://download.pytorch.org/whl/cu128
@@ -29,12 +21,12 @@ FAST := not slow and not gpu and not attack
 TORCH_SPEC ?=
 TORCH_INDEX ?=
 
-.PHONY: help install demo demo-breast demo-kidney nano benchmark real-data test test-slow test-attacks test-cluster test-newest test-oldest lint schemas docs clean
+.PHONY: help install demo demo-breast demo-kidney nano benchmark real-data test test-slow test-attacks test-cluster test-newest test-oldest coverage lint schemas docs clean
 
-help:
-	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
+help: ## list the targets
+	@sed -n 's/^\([a-z][a-z0-9. %-]*\):[^=#]*## \(.*\)/\1\t\2/p' Makefile | expand -t 26
 
-install: $(VENV)/.installed
+install: $(VENV)/.installed ## a virtual environment with FOCUS in .venv
 
 $(VENV)/.installed: pyproject.toml
 	@test -n "$(PYTHON)" || { echo "make: Python 3.11, 3.12 or 3.13 is needed; set PYTHON=…" >&2; exit 1; }
@@ -48,51 +40,56 @@ demo/study/samples.tsv: | install
 	rm -rf demo/study
 	$(FOCUS) simulate demo/study --seed 0
 
-demo: install demo/study/samples.tsv
+demo: install demo/study/samples.tsv ## simulate a small study and run the whole workflow on it
 	$(FOCUS) run --configfile config/demo.yaml --cores $(CORES)
 	@$(BIN)/python -m focus_cli.cli.workflow_steps summary demo/results
 
-demo-breast demo-kidney: demo-%: install real-data
+demo-breast demo-kidney: demo-%: install real-data ## run the workflow on the real breast or kidney sections (FOCUS_DATA)
 	$(FOCUS) run --configfile config/$*.yaml --cores $(CORES)
 	@$(BIN)/python -m focus_cli.cli.workflow_steps summary results/$*
 
-nano: install real-data
+nano: install real-data ## train the checkpoint that FOCUS ships (FOCUS_DATA)
 	$(FOCUS) run --configfile config/nano.yaml --cores $(CORES) results/nano/models/all
 	$(BIN)/python -m focus_cli.cli.workflow_steps pack results/nano/models/all --out focus_cli/model/checkpoints/focus-nano
 
-benchmark: install real-data
+benchmark: install real-data ## the benchmark of docs/results.md (FOCUS_DATA)
 	$(BIN)/python benchmarks/osmfish.py --out results/benchmark/osmfish.h5ad
 	$(FOCUS) benchmark config/benchmark.yaml --cores $(CORES)
 
-real-data:
+real-data: ## check that FOCUS_DATA exists
 	@test -d "$(FOCUS_DATA)/scrna" || \
 	  { echo "make: no real data in $(FOCUS_DATA); set FOCUS_DATA to the folder that holds them" >&2; exit 1; }
 
-test: install
+test: install ## the fast tests
 	$(BIN)/python -m pytest -m "$(FAST)"
 
-test-slow: install
+test-slow: install ## tests of more than a minute
 	$(BIN)/python -m pytest -m "slow and not cluster and not gpu and not attack"
 
-test-attacks: install
+test-attacks: install ## damaged and hostile input of every kind into every command
 	$(BIN)/python -m pytest -m attack tests/attacks
 
-test-cluster: install
+test-cluster: install ## the tests on a real Slurm (root; Debian's slurmctld slurmd slurm-client munge)
 	$(BIN)/python -m pytest -m cluster tests/cluster
 
 # Newest versions of everything on Python 3.12 and 3.13, and the lower bounds of pyproject.toml on 3.11, each in an
 # environment of its own (PyTorch brings gigabytes to each).
-test-newest: test-newest-3.12 test-newest-3.13
+test-newest: test-newest-3.12 test-newest-3.13 ## the fast tests with the newest versions on Python 3.12 and 3.13
 
 test-newest-%:
 	bash .ci/environment newest $* .venv-newest-$*
 	.venv-newest-$*/bin/python -m pytest -m "$(FAST)"
 
-test-oldest:
+test-oldest: ## the fast tests with the lower bounds of pyproject.toml on Python 3.11
 	bash .ci/environment oldest 3.11 .venv-oldest
 	FOCUS_OLDEST=1 .venv-oldest/bin/python -m pytest -m "$(FAST)"
 
-lint: install
+# Part of the tests: make coverage TESTS=tests/cli
+TESTS ?= tests
+coverage: install ## branch coverage of the fast tests, or of TESTS=FOLDER
+	$(BIN)/python -m pytest -m "$(FAST)" --cov --cov-report=term $(TESTS)
+
+lint: install ## style, types, imports and prose
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check workflows/Snakefile workflows/benchmark.smk workflow/Snakefile rules
@@ -101,15 +98,15 @@ lint: install
 	$(BIN)/mypy
 	$(BIN)/python docs/hooks/prose.py
 
-import-graph: install
+import-graph: install ## redraw the imports of docs/architecture.md
 	$(BIN)/python docs/hooks/import_graph.py
 
-schemas: install
+schemas: install ## rewrite the schemas of the configuration and the sheet
 	$(BIN)/python -m focus_cli.cli.workflow_steps schemas workflows/schemas
 
-docs: install
+docs: install ## the documentation as a site in site/
 	$(BIN)/python -m pip install --quiet "mkdocs-material>=9.5"
 	$(BIN)/python -m mkdocs build --strict
 
-clean:
+clean: ## remove what the targets made, except .venv
 	rm -rf site demo results .snakemake build dist .pytest_cache .ruff_cache .hypothesis

@@ -12,6 +12,8 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
+from focus_cli import __version__
+
 REPO = Path(__file__).resolve().parents[2]
 DOCS = REPO / "docs"
 
@@ -43,6 +45,24 @@ def test_links_out_of_the_docs_lead_to_the_repository():
     text = "[a](../output.md#fields) [b](../../config/README.md#keys) [c](https://x.org/y.md)"
     told = links.on_page_markdown(text, page)
     assert told == f"[a](../output.md#fields) [b]({links.REPOSITORY}config/README.md#keys) [c](https://x.org/y.md)"
+
+
+def test_an_included_file_has_links_that_lead_from_the_page():
+    spec = importlib.util.spec_from_file_location("include", DOCS / "hooks" / "include.py")
+    include = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(include)
+    for name, source in (("contributing", "CONTRIBUTING.md"), ("releases", "CHANGELOG.md")):
+        page = SimpleNamespace(file=SimpleNamespace(src_uri=f"{name}.md"))
+        text = include.on_page_markdown((DOCS / f"{name}.md").read_text(), page)
+        assert text.splitlines()[0] == (REPO / source).read_text().splitlines()[0]
+        for target in re.findall(r"\]\((?!https?:|#)([^)#\s]+)", text):
+            assert (DOCS / target).exists(), f"{source}: {target}"
+
+
+def test_the_release_notes_have_one_section_per_version_and_one_for_this_version():
+    versions = re.findall(r"^## (\S+)", (REPO / "CHANGELOG.md").read_text(), re.M)
+    assert len(versions) == len(set(versions))
+    assert versions[0] == __version__
 
 
 def test_links_to_files_of_the_repository_exist():
