@@ -90,7 +90,7 @@ def test_a_truth_file(tmp_path: Path) -> None:
     adata.uns["focus_truth"] = {"task": "denoise", "genes": ["0", "1"], "kind": "counts", "seed": 3}
     told = explain(fake_enhanced.write(adata, tmp_path / "truth.h5ad"))
     assert told["kind"] == "truth" and told["facts"]["task"] == "denoise" and told["facts"]["genes_scored"] == 2
-    assert told["fields"][0]["meaning"] == "raw counts that were hidden"
+    assert told["fields"][0]["meaning"] == "held-out raw counts"
 
 
 def test_a_sample_folder(tmp_path: Path) -> None:
@@ -190,7 +190,7 @@ def test_inputs_are_followed_upstream_and_compared(tmp_path: Path) -> None:
     assert states(explain(model, jobs_of=jobs_of)["upstream"])["counts.tsv"] == "not found"
 
 
-def test_what_stands_in_the_tree_is_not_told_twice(tmp_path: Path) -> None:
+def test_an_input_that_is_in_the_tree_is_not_listed_twice(tmp_path: Path) -> None:
     raw = tmp_path / "raw.tsv"
     raw.write_text("raw counts")
     sample = sample_folder(tmp_path / "samples" / "S1", raw)
@@ -200,7 +200,7 @@ def test_what_stands_in_the_tree_is_not_told_twice(tmp_path: Path) -> None:
     (prior / keys.PRIOR_JSON).write_text(json.dumps({"provenance": record}))
     told = explain(model_folder(tmp_path, "all", prior=prior, sample_S1=sample))
     of_prior, again = told["upstream"]
-    assert of_prior["upstream"][0]["upstream"] and again["told"] and "upstream" not in again
+    assert of_prior["upstream"][0]["upstream"] and again["repeated"] and "upstream" not in again
     assert "see above" in explain_text(told)
 
 
@@ -261,7 +261,7 @@ def test_a_table_of_scores_and_tables_of_others(tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match="that FOCUS did not write"):
         explain(tmp_path / "samples.tsv")
     (tmp_path / "notes.txt").write_text("x")
-    with pytest.raises(BadInputError, match="no file that FOCUS wrote"):
+    with pytest.raises(BadInputError, match="not a file written by FOCUS"):
         explain(tmp_path / "notes.txt")
 
 

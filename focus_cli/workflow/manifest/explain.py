@@ -12,7 +12,6 @@ from focus_cli.workflow.manifest.jobs import read_manifest
 from focus_cli.workflow.manifest.nodes import RUNS
 
 _KINDS = ("samples", "models", "enhanced", "refined", "folds", "reports")
-_FACTS = ("status", "started", "ended", "seconds", "command", "folder", "host", "allocation", "executor")
 _SHOWN_RUNS = 20
 
 
