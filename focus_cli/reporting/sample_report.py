@@ -384,7 +384,7 @@ def _warnings(
     elif no_counts:
         warnings.append(f"The file has no layer {keys.COUNTS!r}: raw maps cannot be shown.")
     elif empty:
-        warnings.append("No count was given: every value is predicted from the image.")
+        warnings.append("The sample has no counts: every value is predicted from the image.")
     if file.is_focus and file.matrix(keys.STD) is None:
         warnings.append(f"The file has no layer {keys.STD!r}: the spread of the estimates cannot be shown.")
     if (~measured).any():

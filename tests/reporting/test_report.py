@@ -166,7 +166,7 @@ def test_no_counts_at_all_is_said(tmp_path: Path) -> None:
     adata.layers[keys.COUNTS] = sparse.csr_matrix(adata.shape, dtype=np.float32)
     adata.obs[keys.TOTAL_COUNTS] = 0.0
     page = Page(write_report([fake_enhanced.write(adata, tmp_path / "f.h5ad")], tmp_path / "r.html"))
-    assert "No molecule was given: every value is predicted from the image." in page.text
+    assert "The sample has no counts: every value is predicted from the image." in page.text
 
 
 @pytest.mark.usefixtures("small_maps")
