@@ -18,10 +18,14 @@ export FOCUS_DATA
 BIN := $(abspath $(VENV))/bin
 FOCUS := $(BIN)/focus
 FAST := not slow and not gpu and not attack
+QUICK := $(FAST) and not full and not realdata and not cluster
+# Processes of the tests; tests of one file stay in one, so that they share what they prepare.
+TEST_PROCESSES ?= 2
+PYTEST := -m pytest -n $(TEST_PROCESSES) --dist loadfile --durations=20
 TORCH_SPEC ?=
 TORCH_INDEX ?=
 
-.PHONY: help install demo demo-breast demo-kidney nano benchmark real-data test test-slow test-attacks test-cluster test-newest test-oldest coverage lint schemas docs clean
+.PHONY: help install demo demo-breast demo-kidney nano benchmark real-data test test-all test-slow test-attacks test-cluster test-newest test-oldest coverage lint import-graph schemas docs clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z][a-z0-9. %-]*\):[^=#]*## \(.*\)/\1\t\2/p' Makefile | expand -t 26
@@ -60,8 +64,11 @@ real-data: ## check that FOCUS_DATA exists
 	@test -d "$(FOCUS_DATA)/scrna" || \
 	  { echo "make: no real data in $(FOCUS_DATA); set FOCUS_DATA to the folder that holds them" >&2; exit 1; }
 
-test: install ## the fast tests
-	$(BIN)/python -m pytest -m "$(FAST)"
+test: install ## the tests of a few minutes
+	$(BIN)/python $(PYTEST) -m "$(QUICK)"
+
+test-all: install ## these and the longer ones, as CI runs
+	$(BIN)/python $(PYTEST) -m "$(FAST)"
 
 test-slow: install ## tests of more than a minute
 	$(BIN)/python -m pytest -m "slow and not cluster and not gpu and not attack"
@@ -78,11 +85,11 @@ test-newest: test-newest-3.12 test-newest-3.13 ## the fast tests with the newest
 
 test-newest-%:
 	bash .ci/environment newest $* .venv-newest-$*
-	.venv-newest-$*/bin/python -m pytest -m "$(FAST)"
+	.venv-newest-$*/bin/python $(PYTEST) -m "$(FAST)"
 
 test-oldest: ## the fast tests with the lower bounds of pyproject.toml on Python 3.11
 	bash .ci/environment oldest 3.11 .venv-oldest
-	FOCUS_OLDEST=1 .venv-oldest/bin/python -m pytest -m "$(FAST)"
+	FOCUS_OLDEST=1 .venv-oldest/bin/python $(PYTEST) -m "$(FAST)"
 
 # Part of the tests: make coverage TESTS=tests/cli
 TESTS ?= tests

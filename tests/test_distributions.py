@@ -12,6 +12,8 @@ import pytest
 
 import focus_cli
 
+pytestmark = pytest.mark.full
+
 REPO = Path(__file__).resolve().parents[1]
 pytest.importorskip("hatchling")
 

@@ -17,6 +17,8 @@ import pytest
 
 from focus_cli.core.errors import EXIT_USAGE, MissingResourceError, OutputExistsError, UsageError
 
+pytestmark = pytest.mark.full
+
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 

@@ -97,6 +97,7 @@ def test_every_command_of_a_page_is_run_or_plainly_only_shown(page):
     assert len(found) * 2 == len(re.findall(r"^```", page.read_text(), re.M))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("page", [page for page in PAGES if page.stem in FAST], ids=lambda page: page.stem)
 def test_a_short_tutorial_works(page, tmp_path):
     follow(page, tmp_path, slow=False)

@@ -38,6 +38,8 @@ from focus_cli.platforms import describe, read
 from focus_cli.simulation import simulate
 from focus_cli.simulation.arrays import PLATFORMS
 
+pytestmark = pytest.mark.full
+
 FEWEST = 500  # mutations that a run of this file must make
 CASES = int(os.environ.get("FOCUS_FUZZ", 30))
 SOAK = 280  # on each layout, behind the mark `slow`

@@ -294,6 +294,7 @@ def test_tables_of_counts_and_positions_are_inputs(repo, tmp_path):
     assert words[words.index("--counts") :][:4] == ["--counts", "counts.tsv", "--positions", "places.csv"]
 
 
+@pytest.mark.full
 def test_a_real_run_reads_the_folder_that_the_sheet_names(repo, study, tmp_path):
     from focus_cli.core.storage import open_sample
 

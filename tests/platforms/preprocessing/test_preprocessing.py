@@ -222,12 +222,14 @@ class TestAnImageImagedApart:
         self.check(raw, stored, apart[1], within_um=0.1)
         assert stored.info.alignment["landmarks"]["left_out_um"] < 0.1
 
+    @pytest.mark.full
     def test_by_itself(self, raw, apart, tmp_path):
         stored = self.run(raw, apart, tmp_path, register=True)
         self.check(raw, stored, apart[1], within_um=40.0)
         figures = stored.info.alignment["registration"]
         assert figures["mirrored"] and figures["margin"] > 0.2
 
+    @pytest.mark.full
     def test_an_image_of_other_tissue_is_not_registered(self, raw, tmp_path):
         other = write_visium(tmp_path / "other", seed=5)
         with Image.open(other.path / "tissue_image.png") as image:
