@@ -5,7 +5,7 @@ from snakemake.utils import validate
 
 from focus_cli.workflow.config import check_config, expand, table_files
 from focus_cli.core.errors import FocusError
-from focus_cli.workflow import manifest
+from focus_cli.workflow import manifest, progress_lines
 from focus_cli.workflow.job_resources import JobResources
 from focus_cli.workflow.run_lock import keep_alive, release
 from focus_cli.workflow.cohort import begin_cohort, report_cohort
@@ -23,6 +23,7 @@ from focus_cli.workflow.shell import (
 
 use_this_environment()
 look_before_retrying()
+progress_lines.prepare(workflow)
 
 try:
     RUN = check_config(config)

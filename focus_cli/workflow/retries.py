@@ -31,7 +31,7 @@ _continued: dict[str, set[int]] = {}
 
 def worth_retrying(logs: Iterable[Path | str], most: int) -> int:
     """How often a job may be tried again after what its logs say of the last try; `most` where they say nothing."""
-    codes = [_exit_code(Path(log)) for log in logs]
+    codes = [exit_code(Path(log)) for log in logs]
     if EXIT_PREEMPTED in codes:
         return most + _CONTINUATIONS if most else 0
     return min([most, *(_WORTH.get(code, most) for code in codes)])
@@ -57,13 +57,14 @@ def look_before_retrying() -> None:
 
 def _retries_of(job) -> int:
     for log in job.log:
-        if _exit_code(Path(log)) == EXIT_PREEMPTED:
+        if exit_code(Path(log)) == EXIT_PREEMPTED:
             _continued.setdefault(str(log), set()).add(job.attempt)
     retries = worth_retrying(job.log, job.rule.restart_times)
     return retries + max((len(_continued.get(str(log), ())) for log in job.log), default=0) if retries else 0
 
 
-def _exit_code(log: Path) -> int | None:
+def exit_code(log: Path) -> int | None:
+    """The code in the last line of a failed command's log; None where there is none."""
     try:
         with open(log, "rb") as stream:
             stream.seek(0, os.SEEK_END)

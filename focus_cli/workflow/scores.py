@@ -1,4 +1,4 @@
-"""All scores of a run in one table, and that table in a few lines for the terminal."""
+"""All scores of a run in one table, and FOCUS against the baselines in a few lines for the terminal."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from focus_cli.core.errors import BadInputError, MissingResourceError
 from focus_cli.core.storage import atomic_file
 from focus_cli.core.storage.kinds import PART
 from focus_cli.core.storage.tables import read_rows, write_table
+from focus_cli.reporting.cohort import PAGE, Score, score_of
 
 
 def _fold_of(folder: Path) -> str:
@@ -83,35 +84,46 @@ def _number(text: str | None) -> float:
         return math.nan
 
 
-def table(path: Path, measure: str = "pcc_mean") -> str:
-    """Our scores beside the baselines': one line per fold, one column per method, ``*`` at the best.
+def compare(path: Path, measure: str = "pcc_mean") -> list[Score]:
+    """FOCUS against the best baseline of every fold and gene group, in the order of the table.
 
     Parameters
     ----------
     path
         The table of `gather_scores`.
     measure
-        The column to show.
+        The column to compare; larger is better.
+
+    Raises
+    ------
+    MissingResourceError, BadInputError
+        If there is no such table, or it is not one of scores.
     """
     rows = _read(path)
     groups: dict[str, dict[str, float]] = {}
     for row in rows:
         name = " ".join(filter(None, (row.get("fold"), _group(row, rows))))
         groups.setdefault(name, {})[row["method"]] = _number(row.get(measure))
-    methods = list(dict.fromkeys(m for line in groups.values() for m in line))
-    methods.sort(key=lambda method: not method.startswith(keys.OUR_METHOD))
-    # Long names stand on several lines, so that the table stays narrow.
-    words = [[], *(method.split("_") for method in methods)]
-    height = max(len(stack) for stack in words)
-    lines = [[*row] for row in zip(*([""] * (height - len(stack)) + stack for stack in words))]
-    for name, line in groups.items():
-        best = max((v for v in line.values() if not math.isnan(v)), default=math.nan)
-        lines.append([name, *(_cell(line.get(method, math.nan), best) for method in methods)])
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    return "\n".join(
-        "  ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:]))]).rstrip()
-        for line in lines
-    )
+    return [score_of(name, values) for name, values in groups.items()]
+
+
+def table(comparisons: Sequence[Score]) -> str:
+    """One line per comparison: FOCUS, the best baseline and its name; ``*`` at the better score."""
+    lines = [("comparison", "FOCUS ", "best baseline")]
+    for row in comparisons:
+        top = max((v for v in (row.ours, row.best) if not math.isnan(v)), default=math.nan)
+        lines.append((row.name, _cell(row.ours, top), f"{_cell(row.best, top)}  {row.method.replace('_', ' ')}"))
+    name, ours = (max(len(line[i]) for line in lines) for i in range(2))
+    return "\n".join(f"{a.ljust(name)}  {b.rjust(ours)}  {c}".rstrip() for a, b, c in lines)
+
+
+def sentence(comparisons: Sequence[Score]) -> str:
+    """The scores in one sentence."""
+    comparable = [row for row in comparisons if row.method]
+    if not comparable:
+        return "No baseline was scored: there is nothing to compare FOCUS with."
+    noun = "comparison" if len(comparable) == 1 else "comparisons"
+    return f"FOCUS best in {sum(row.won for row in comparable)} of {len(comparable)} {noun}."
 
 
 def _group(row: dict[str, str], rows: list[dict[str, str]]) -> str:
@@ -127,12 +139,17 @@ def _cell(value: float, best: float) -> str:
 
 
 def summarise(results: Path) -> str:
-    """What a finished run made: the enhanced files, the reports, and the scores in a small table.
+    """What a finished run made: its files, FOCUS against the baselines, and what to open next.
 
     Parameters
     ----------
     results
         The run's output folder.
+
+    Raises
+    ------
+    MissingResourceError
+        If the folder has no results.
     """
     results = Path(results)
     parts = []
@@ -145,10 +162,24 @@ def summarise(results: Path) -> str:
             parts.append("\n".join([f"{title}:", *(f"  {path}" for path in found)]))
     scores = results / keys.SCORES_TSV
     if scores.is_file():
-        parts.append(
-            f"Mean Pearson correlation per gene with the truth (* best; more in {scores}):\n"
-            + "\n".join(f"  {line}" for line in table(scores).splitlines())
-        )
+        comparisons = compare(scores)
+        lines = table(comparisons).splitlines()
+        parts.append("\n".join(["Mean Pearson correlation per gene (* the better):", *(f"  {line}" for line in lines)]))
+        parts.append(sentence(comparisons))
     if not parts:
         raise MissingResourceError(f"no results in {results}", hint="focus run makes them")
-    return "\n\n".join(parts)
+    return "\n\n".join([*parts, *_open_next(results)])
+
+
+def _open_next(results: Path) -> list[str]:
+    """What a reader opens first, as far as it is there: one file of each kind."""
+    kinds = {
+        PAGE: "in a browser: one row per sample, with links to the reports",
+        "reports/*.html": "in a browser: maps, scores and analyses of one sample",
+        "enhanced/*.h5ad": 'in Python: anndata.read_h5ad("…")',
+        keys.SCORES_TSV: "all scores, with intervals",
+    }
+    firsts = {min(found): text for pattern, text in kinds.items() if (found := list(results.glob(pattern)))}
+    width = max((len(str(path)) for path in firsts), default=0)
+    lines = [f"  {path!s:{width}}  {text}" for path, text in firsts.items()]
+    return ["\n".join(["Open next:", *lines])] if lines else []

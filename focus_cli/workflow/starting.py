@@ -18,6 +18,7 @@ from focus_cli.workflow import locate
 from focus_cli.workflow.clean_up import clean_up
 from focus_cli.workflow.config import load_config
 from focus_cli.workflow.plan import make_plan
+from focus_cli.workflow.progress_lines import VARIABLE as PROGRESS_LINES
 from focus_cli.workflow.run_lock import acquire
 from focus_cli.workflow.shell import use_this_environment
 
@@ -118,7 +119,7 @@ def start_run(
         if lock.predecessor is not None and not lock.predecessor.over:
             bare = snakemake_command(configfiles, profile, [], snakefile)
             clean_up(folder, lock.predecessor.executor, [*python, *bare, "--unlock"])
-        environment = lock.register(_executor(profile, options))
+        environment |= lock.register(_executor(profile, options)) | {PROGRESS_LINES: "1"}
     print_message(shlex.join(command))
     # Replaces this process: signals and the exit code need no forwarding.
     os.execve(sys.executable, [*python, *command], environment)

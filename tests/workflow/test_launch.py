@@ -14,6 +14,8 @@ from focus_cli.workflow import locate
 from focus_cli.workflow import new_study as newstudy
 from focus_cli.workflow.config import load_config, load_samples
 from focus_cli.workflow.new_study import write_study
+from focus_cli.workflow.progress_lines import VARIABLE as PROGRESS_LINES
+from focus_cli.workflow.starting import start_run
 
 FOCUS = [sys.executable, "-c", "from focus_cli.cli.main import main; main()"]
 
@@ -109,3 +111,15 @@ def test_the_workflow_is_found_beside_the_package_or_within_it(repo, tmp_path, m
     (installed / "Snakefile").unlink()
     with pytest.raises(MissingResourceError, match="Snakefile is not installed"):
         locate.snakefile()
+
+
+@pytest.mark.parametrize(("options", "requested"), [((), True), (("--dry-run",), False), (("--unlock",), False)])
+def test_progress_lines_are_requested_of_a_run_that_starts_jobs(study_folder, monkeypatch, options, requested):
+    started = []
+    monkeypatch.chdir(study_folder)
+    monkeypatch.setattr(os, "execve", lambda *words: started.append(words))
+    start_run([Path("config.yaml")], "local", options)
+    (_, command, environment), = started
+    assert (environment.get(PROGRESS_LINES) == "1") is requested
+    assert environment["PYTHONSAFEPATH"] == "1"
+    assert not {"--quiet", "-q"} & set(command)

@@ -10,7 +10,7 @@ import pytest
 from scipy import sparse
 
 from focus_cli.core.errors import BadInputError, MissingResourceError
-from focus_cli.workflow.scores import gather_scores, summarise, table, write_scored_genes
+from focus_cli.workflow.scores import compare, gather_scores, sentence, summarise, table, write_scored_genes
 
 
 def write_scores(folder, rows, columns=("task", "method", "genes", "pcc_mean")):
@@ -46,36 +46,63 @@ def test_every_row_keeps_its_fold(results):
     ]
 
 
-def test_ours_comes_first_and_the_best_is_marked(results):
-    assert [line.split() for line in table(results / "scores.tsv").splitlines()] == [
-        ["focus", "nearest", "ridge"],
-        ["S1.denoise", "0.500*", "0.250", "–"],
-        ["S1.truth", "0.750*", "–", "–"],
+def scored(folder, *rows):
+    """The comparisons of one table of (genes, method, score)."""
+    written = write_scores(folder / "S1", [("t", method, genes, value) for genes, method, value in rows])
+    gather_scores([written], folder / "out.tsv")
+    return compare(folder / "out.tsv")
+
+
+def test_ours_stands_beside_the_best_baseline_and_the_better_is_marked(results):
+    assert [line.split() for line in table(compare(results / "scores.tsv")).splitlines()] == [
+        ["comparison", "FOCUS", "best", "baseline"],
+        ["S1.denoise", "0.500*", "0.250", "nearest"],
+        ["S1.truth", "0.750*", "–"],
     ]
 
 
 def test_a_baseline_that_wins_is_marked_too(tmp_path):
-    folder = write_scores(tmp_path / "S1", [("t", "focus", "all", 0.1), ("t", "ridge", "all", 0.2)])
-    gather_scores([folder], tmp_path / "out.tsv")
-    assert table(tmp_path / "out.tsv").splitlines()[1].split() == ["S1", "0.100", "0.200*"]
-
-
-def test_long_names_stand_on_several_lines(tmp_path):
-    folder = write_scores(tmp_path / "S1", [("t", "focus", "all", 0.1), ("t", "inverse_distance", "all", 0.2)])
-    gather_scores([folder], tmp_path / "out.tsv")
-    assert [line.split() for line in table(tmp_path / "out.tsv").splitlines()[:2]] == [
-        ["inverse"],
-        ["focus", "distance"],
-    ]
+    found = scored(tmp_path, ("all", "focus", 0.1), ("all", "nearest", 0.05), ("all", "inverse_distance", 0.2))
+    assert table(found).splitlines()[1].split() == ["S1", "0.100", "0.200*", "inverse", "distance"]
+    assert sentence(found) == "FOCUS best in 0 of 1 comparison."
 
 
 def test_gene_groups_have_lines_of_their_own(tmp_path):
-    folder = write_scores(tmp_path / "S1", [("t", "focus", "all", 0.1), ("t", "focus", "top50", 0.2)])
-    gather_scores([folder], tmp_path / "out.tsv")
-    assert [line.split()[:2] for line in table(tmp_path / "out.tsv").splitlines()[1:]] == [
-        ["S1", "[all]"],
-        ["S1", "[top50]"],
-    ]
+    found = scored(tmp_path, ("all", "focus", 0.1), ("top50", "focus", 0.2))
+    assert [line.split()[:2] for line in table(found).splitlines()[1:]] == [["S1", "[all]"], ["S1", "[top50]"]]
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        # A variant of FOCUS is no baseline.
+        ([("all", "focus", 0.2), ("all", "focus_expression", 0.3), ("all", "ridge", 0.1)], "1 of 1 comparison."),
+        # A tie is not won, and neither is a comparison in which FOCUS has no score.
+        ([("all", "focus", 0.2), ("all", "ridge", 0.2)], "0 of 1 comparison."),
+        ([("all", "focus", "nan"), ("all", "ridge", -0.2)], "0 of 1 comparison."),
+        ([("all", "ridge", 0.2)], "0 of 1 comparison."),
+        # Without the score of a baseline there is no comparison.
+        ([("a", "focus", 0.2), ("a", "ridge", ""), ("b", "focus", -0.1), ("b", "ridge", -0.2)], "1 of 1 comparison."),
+        ([("a", "focus", 2), ("a", "ridge", 1), ("b", "focus", 1), ("b", "ridge", 2)], "1 of 2 comparisons."),
+    ],
+)
+def test_the_sentence_counts_what_was_compared(tmp_path, rows, said):
+    assert sentence(scored(tmp_path, *rows)) == f"FOCUS best in {said}"
+
+
+def test_without_baselines_the_sentence_states_so(tmp_path):
+    assert sentence(scored(tmp_path, ("all", "focus", 0.2))).startswith("No baseline was scored")
+
+
+def test_the_summary_ends_with_the_sentence_and_what_to_open(results):
+    for path in ("reports/S1.html", "reports/S2.html", "cohort.html"):
+        (results / path).parent.mkdir(exist_ok=True)
+        (results / path).touch()
+    end = summarise(results).split("\n\n")[-2:]
+    assert end[0] == "FOCUS best in 1 of 1 comparison."
+    opened = [line.split()[0] for line in end[1].splitlines()[1:]]
+    assert end[1].startswith("Open next:\n")
+    assert opened == [str(results / path) for path in ("cohort.html", "reports/S1.html", "scores.tsv")]
 
 
 def test_the_summary_names_every_file(results):

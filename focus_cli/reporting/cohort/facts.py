@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,17 +26,37 @@ class Score:
     Attributes
     ----------
     name
-        Of the hold-out, without the sample: denoise, truth.
+        Of the hold-out: denoise, truth.
     ours, best
-        FOCUS's and the best baseline's; NaN where it has none.
+        The score of FOCUS and that of the best baseline; NaN where there is none.
     method
-        That baseline.
+        That baseline; empty where no baseline has a score.
     """
 
     name: str
     ours: float
     best: float
     method: str
+
+    @property
+    def won(self) -> bool:
+        """Whether the score of FOCUS is above those of all baselines; a tie is not."""
+        return bool(self.method) and self.ours > self.best
+
+
+def score_of(name: str, values: Mapping[str, float]) -> Score:
+    """FOCUS beside the best baseline; its variants, such as expression in place of counts, are no baselines.
+
+    Parameters
+    ----------
+    name
+        Of the hold-out.
+    values
+        Method → score; NaN where there is none.
+    """
+    baselines = {m: v for m, v in values.items() if not m.startswith(keys.OUR_METHOD) and not math.isnan(v)}
+    best = max(baselines, key=baselines.__getitem__, default="")
+    return Score(name, values.get(keys.OUR_METHOD, math.nan), baselines.get(best, math.nan), best)
 
 
 def facts_of_sample(folder: Path) -> dict[str, Any]:
@@ -114,9 +134,7 @@ def scores_of(out: Path, sample: str, folders: Iterable[str]) -> list[Score]:
         groups = [row.get("genes") for row in rows]
         main = "all" if "all" in groups else next(iter(groups), None)
         values = {row.get("method", ""): _number(row.get(MEASURE)) for row in rows if row.get("genes") == main}
-        baselines = {m: v for m, v in values.items() if not m.startswith(keys.OUR_METHOD) and not math.isnan(v)}
-        best = max(baselines, key=baselines.get, default="")
-        found.append(Score(name, values.get(keys.OUR_METHOD, math.nan), baselines.get(best, math.nan), best))
+        found.append(score_of(name, values))
     return found
 
 
