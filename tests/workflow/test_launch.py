@@ -119,7 +119,7 @@ def test_progress_lines_are_requested_of_a_run_that_starts_jobs(study_folder, mo
     monkeypatch.chdir(study_folder)
     monkeypatch.setattr(os, "execve", lambda *words: started.append(words))
     start_run([Path("config.yaml")], "local", options)
-    (_, command, environment), = started
+    ((_, command, environment),) = started
     assert (environment.get(PROGRESS_LINES) == "1") is requested
     assert environment["PYTHONSAFEPATH"] == "1"
     assert not {"--quiet", "-q"} & set(command)
