@@ -11,6 +11,7 @@ from focus_cli.workflow.run_lock import keep_alive, release
 from focus_cli.workflow.cohort import begin_cohort, report_cohort
 from focus_cli.workflow.clean_up import sweep
 from focus_cli.workflow.plan import make_plan
+from focus_cli.workflow.polling import select_on_events_alone
 from focus_cli.workflow.retries import look_before_retrying
 from focus_cli.workflow.shell import (
     ANY_NAME,
