@@ -42,7 +42,7 @@ $(VENV)/.installed: pyproject.toml
 
 demo/study/samples.tsv: | install
 	rm -rf demo/study
-	$(FOCUS) simulate demo/study --seed 0
+	$(FOCUS) simulate demo/study --seed 0 --size-um 1500 --genes 200
 
 demo: install demo/study/samples.tsv ## simulate a small study and run the whole workflow on it
 	$(FOCUS) run --configfile config/demo.yaml --cores $(CORES)
