@@ -97,7 +97,7 @@ def test_layers_of_known_values() -> None:
 def test_the_page_keeps_to_its_size_and_says_what_is_missing(study: Path, tmp_path: Path) -> None:
     small = write_report([study / "S1.h5ad"], tmp_path / "s.html", viewer_mb=0.005)
     layers = sum(len(one["codes"]) for one in told(small)["layers"])
-    assert 0 < layers <= 5000 and "Left out to keep the page small" in Page(small).text
+    assert 0 < layers <= 5000 and "Not included, to limit the size of the page" in Page(small).text
     none = Page(write_report([study / "S1.h5ad"], tmp_path / "n.html", viewer_mb=0))
     assert "viewer" not in none.classes
 

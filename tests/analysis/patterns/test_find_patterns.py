@@ -203,7 +203,7 @@ def _renamed(path: Path, out: Path) -> Path:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda counts: 0 * counts, "0 locations with molecules"),
+        (lambda counts: 0 * counts, "0 locations with counts"),
         (lambda counts: 0.5 * counts, "no whole numbers"),
         (lambda counts: -counts, "negative"),
     ],

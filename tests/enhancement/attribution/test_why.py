@@ -247,7 +247,7 @@ def test_from_the_image_alone_nothing_comes_from_counts(opened):
 @pytest.mark.parametrize(
     ("options", "kind", "words"),
     [
-        ({"genes": ()}, UsageError, "no gene is asked about"),
+        ({"genes": ()}, UsageError, "no gene is requested"),
         ({"genes": ("NOSUCH",)}, UsageError, "1 of 1 genes are unknown: NOSUCH"),
         ({"locations": ("nowhere",)}, BadInputError, "1 of 1 locations are not in S1: nowhere"),
     ],
