@@ -261,7 +261,7 @@ def test_a_column_that_comes_twice_is_read_once(tmp_path):
 def test_counts_as_matrix_market_with_lists_beside_it(tmp_path, turned, ending, lists):
     folder = write(tmp_path / "a")
     (folder / "expr.csv").unlink()
-    plain = folder / "plain"
+    plain = folder / "plain.mtx"  # older SciPy adds no suffix
     io.mmwrite(plain, sparse.coo_matrix(COUNTS.to_numpy() if turned else COUNTS.to_numpy().T))
     text = (folder / "plain.mtx").read_bytes()
     (folder / "plain.mtx").unlink()
