@@ -17,8 +17,8 @@ export FOCUS_DATA
 
 BIN := $(abspath $(VENV))/bin
 FOCUS := $(BIN)/focus
-FAST := not slow and not gpu and not attack
-QUICK := $(FAST) and not full and not realdata and not cluster
+FAST := not slow and not gpu and not attack and not cluster
+QUICK := $(FAST) and not full and not realdata
 # Processes of the tests; tests of one file stay in one, so that they share what they prepare.
 TEST_PROCESSES ?= 2
 PYTEST := -m pytest -n $(TEST_PROCESSES) --dist loadfile --durations=20
