@@ -15,7 +15,7 @@ from focus_cli.core.errors import BadInputError
 from focus_cli.core.storage import atomic_directory, require_files
 from focus_cli.core.storage.documents import read_json_object
 from focus_cli.core.storage.kinds import ANNOTATION_HEAD, OUTCOME_HEAD
-from focus_cli.core.storage.schema import Document, Name, validated
+from focus_cli.core.storage.schema import Document, Name, require_version, validated
 from focus_cli.core.storage.tensors import read_tensors
 
 SCHEMA_VERSION = 1
@@ -63,11 +63,10 @@ def read_head(path: Path, kind: str, schema: type[HeadDocument]) -> tuple[dict[s
     again = f"fit it again with focus {kind} fit"
     described = path / keys.HEAD_JSON
     raw = read_json_object(described)
-    found, version = raw.get("kind"), raw.get("schema_version")
+    found = raw.get("kind")
     if isinstance(found, str) and found != kind:
         raise BadInputError(f"{path} is a head of focus {found}, not of focus {kind}", hint=again)
-    if isinstance(version, int) and version != SCHEMA_VERSION:
-        raise BadInputError(f"{path} has schema version {version}, this FOCUS reads {SCHEMA_VERSION}", hint=again)
+    require_version(raw, SCHEMA_VERSION, path, again)
     validated(schema, raw, described, again)
     return raw, read_tensors(path / keys.HEAD_ARRAYS, hint=again)
 

@@ -117,12 +117,11 @@ class SampleInfo:
             If it is not a sample description of this schema version.
         """
         from focus_cli.core.storage.sample_schema import SampleDocument
-        from focus_cli.core.storage.schema import validated
+        from focus_cli.core.storage.schema import require_version, validated
 
         again = "run focus preprocess again on the raw folder"
-        version = raw.get("schema_version") if isinstance(raw, dict) else None
-        if isinstance(version, int) and version != SCHEMA_VERSION:
-            raise BadInputError(f"{name} has schema version {version}, this FOCUS reads {SCHEMA_VERSION}", hint=again)
+        if isinstance(raw, dict):
+            require_version(raw, SCHEMA_VERSION, name, again)
         document = validated(SampleDocument, raw, name, again)
         plain = document.model_dump()
         image, links = plain.pop("image"), plain.pop("coordinates")

@@ -6,6 +6,7 @@ types, ranges and names; that parts of a folder fit each other is checked where 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -70,6 +71,19 @@ class EncoderDocument(Document):
 
 
 Schema = TypeVar("Schema", bound=BaseModel)
+
+
+def require_version(raw: Mapping[str, Any], version: int, path: Path | str, hint: str) -> None:
+    """Refuse a description of another schema version; one that states none is left to `validated`.
+
+    Raises
+    ------
+    BadInputError
+        Naming both versions.
+    """
+    stated = raw.get("schema_version")
+    if isinstance(stated, int) and stated != version:
+        raise BadInputError(f"{path} has schema version {stated}, this FOCUS reads {version}", hint=hint)
 
 
 def validated(schema: type[Schema], raw: Any, path: Path | str, hint: str | None = None) -> Schema:

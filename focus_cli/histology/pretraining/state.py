@@ -12,12 +12,10 @@ from torch import nn
 
 from focus_cli.core.errors import BadInputError
 from focus_cli.core.storage import atomic_directory
-from focus_cli.core.storage.damage import damaged
 from focus_cli.core.storage.documents import read_json_object
 from focus_cli.core.storage.kinds import STATE
 from focus_cli.core.storage.schema import validated
-from focus_cli.core.storage.tensors import read_tensors
-from focus_cli.core.storage.training_state import StateDocument, optimiser_state
+from focus_cli.core.storage.training_state import StateDocument, restore_tensors, state_tensors
 from focus_cli.histology.encoders.folder import EncoderDescription, write_encoder_files
 
 _HINT = "remove it and pretrain without --resume"
@@ -37,10 +35,7 @@ def save_state(
     backbone: nn.Module,
 ) -> None:
     """Write a resumable state, and the encoder as it is by now, so that it can be looked at."""
-    tensors = {f"net.{name}": value.detach().cpu().contiguous() for name, value in nets.state_dict().items()}
-    for index, state in optimiser.state_dict()["state"].items():
-        for name, value in state.items():
-            tensors[f"optimiser.{index}.{name}"] = torch.as_tensor(value).cpu().contiguous()
+    tensors = state_tensors(nets.state_dict(), optimiser.state_dict()["state"])
     with atomic_directory(path, overwrite=True, kind=STATE) as temporary:
         (temporary / "state.safetensors").write_bytes(save(tensors))
         (temporary / "state.json").write_text(json.dumps(described))
@@ -59,13 +54,5 @@ def load_state(path: Path, nets: nn.Module, optimiser: torch.optim.Optimizer, ke
     validated(StateDocument, described, path / "state.json", _HINT)
     if described["key"] != key:
         raise BadInputError(f"{path} belongs to a run with other slides or settings", hint=_HINT)
-    arrays = read_tensors(path / "state.safetensors", hint=_HINT)
-    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    try:
-        nets.load_state_dict({k.removeprefix("net."): v for k, v in tensors.items() if k.startswith("net.")})
-        optimiser.load_state_dict(
-            {"state": optimiser_state(tensors), "param_groups": optimiser.state_dict()["param_groups"]}
-        )
-    except (ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise damaged(path, error, _HINT) from error
+    restore_tensors(path, nets, optimiser, _HINT)
     return described

@@ -21,6 +21,7 @@ from focus_cli.core.storage.schema import (
     Schema,
     Sha256,
     Text,
+    require_version,
     validated,
 )
 
@@ -157,11 +158,7 @@ def read_described(path: Path, schema: type[Schema]) -> dict[str, Any]:
         If it is damaged, or is of another schema version.
     """
     raw = read_json_object(path)
-    version = raw.get("schema_version")
-    if isinstance(version, int) and version != SCHEMA_VERSION:
-        raise BadInputError(
-            f"{path} has schema version {version}, this FOCUS reads {SCHEMA_VERSION}", hint="run focus corpus again"
-        )
+    require_version(raw, SCHEMA_VERSION, path, "run focus corpus again")
     validated(schema, raw, path, _AGAIN)
     return raw
 

@@ -17,9 +17,9 @@ from focus_cli.core.storage import atomic_directory, require_files
 from focus_cli.core.storage.damage import damaged
 from focus_cli.core.storage.documents import read_json_object
 from focus_cli.core.storage.kinds import MODEL, STATE
-from focus_cli.core.storage.schema import validated
+from focus_cli.core.storage.schema import require_version, validated
 from focus_cli.core.storage.tensors import Expected, read_tensors
-from focus_cli.core.storage.training_state import StateDocument, optimiser_state
+from focus_cli.core.storage.training_state import StateDocument, restore_tensors, state_tensors
 from focus_cli.model.conditioning.image_space import ImageSpace
 from focus_cli.model.conditioning.ood import OodReference
 from focus_cli.model.network import FocusNet, ModelConfig
@@ -129,9 +129,7 @@ def load_model(path: Path) -> TrainedModel:
     prior = read_prior(path)
     described = path / keys.MODEL_JSON
     raw = read_json_object(described)
-    version = raw.get("schema_version")
-    if isinstance(version, int) and version != SCHEMA_VERSION:
-        raise BadInputError(f"{path} has schema version {version}, this FOCUS reads {SCHEMA_VERSION}", hint=_AGAIN)
+    require_version(raw, SCHEMA_VERSION, path, _AGAIN)
     config = validated(ModelConfig, validated(ModelDocument, raw, described, _AGAIN).config, described, _AGAIN)
     info = {key: value for key, value in raw.items() if key not in ("schema_version", "config")}
     image = load_image_space(path, info.pop("feature_names"), info.pop("encoder", None))
@@ -181,10 +179,7 @@ def save_state(
     optimiser
         Its state by the number of the parameter, as in ``optimiser.state_dict()["state"]``.
     """
-    tensors = {f"net.{name}": value.detach().cpu().contiguous() for name, value in net.items()}
-    for index, state in optimiser.items():
-        for name, value in state.items():
-            tensors[f"optimiser.{index}.{name}"] = torch.as_tensor(value).cpu().contiguous()
+    tensors = state_tensors(net, optimiser)
     with atomic_directory(path, overwrite=True, kind=STATE) as temporary:
         (temporary / "state.safetensors").write_bytes(save(tensors))
         (temporary / "state.json").write_text(json.dumps({"step": step, "key": key, "log": log, "running": running}))
@@ -202,13 +197,5 @@ def load_state(path: Path, net: FocusNet, optimiser: torch.optim.Optimizer, key:
     described = validated(StateDocument, read_json_object(path / "state.json"), path / "state.json", hint)
     if described.key != key:
         raise BadInputError(f"{path} belongs to a training with other samples or settings", hint=hint)
-    arrays = read_tensors(path / "state.safetensors", hint=hint)
-    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    try:
-        net.load_state_dict({k.removeprefix("net."): v for k, v in tensors.items() if k.startswith("net.")})
-        optimiser.load_state_dict(
-            {"state": optimiser_state(tensors), "param_groups": optimiser.state_dict()["param_groups"]}
-        )
-    except (ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise damaged(path, error, hint) from error
+    restore_tensors(path, net, optimiser, hint)
     return described.step, described.log, described.running
