@@ -137,13 +137,6 @@ def _in_order(matrices: Iterable[Matrix]) -> list[Matrix]:
     return sorted(matrices, key=lambda matrix: not matrix.is_counts_layer)
 
 
-def _of_rows(value: Any, rows: np.ndarray) -> Any:
-    if isinstance(value, pd.DataFrame):
-        return value.iloc[rows]
-    array = np.asarray(value)
-    return array[rows] if array.ndim and len(rows) and len(array) > rows.max() else array
-
-
 def _frame(node: Any) -> pd.DataFrame:
     table = read_elem(node)
     if not isinstance(table, pd.DataFrame):

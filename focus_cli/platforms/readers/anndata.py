@@ -31,7 +31,6 @@ from focus_cli.platforms.readers.visium import PITCH_UM, SPOT_UM
 from focus_cli.platforms.sample import Detection, RawSample
 
 NAME = "anndata"
-TITLE = "AnnData"
 LOOKS_FOR = f"an AnnData (.h5ad or .zarr) with obsm[{keys.SPATIAL!r}]"
 
 

@@ -21,7 +21,6 @@ from focus_cli.platforms.frame_groups import natural_order
 from focus_cli.platforms.sample import Detection, RawSample
 
 NAME = "cosmx"
-TITLE = "CosMx"
 PIXEL_UM = 0.12028
 # The instrument before the product: 5472 × 3648 px in a field of view, where later ones have 4256 × 4256.
 OLDER_PIXEL_UM = 0.18

@@ -22,7 +22,6 @@ from focus_cli.platforms.images import SUFFIXES, image_size, never_he
 from focus_cli.platforms.sample import Detection, RawSample
 
 NAME = "dbit"
-TITLE = "DBiT-seq"
 # Channels on one side of the chips in use.
 CHIPS = (50, 96, 100, 220)
 CHANNEL_UM = 50.0  # if nobody says; chips of 10, 15, 20, 25 and 50 µm are in use

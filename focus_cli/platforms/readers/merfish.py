@@ -28,7 +28,6 @@ from focus_cli.platforms.frames import choose_frame, frame_columns, split_region
 from focus_cli.platforms.sample import Detection, RawSample
 
 NAME = "merfish"
-TITLE = "MERFISH tables"
 LOOKS_FOR = "a table of cells × genes with center_x, center_y (MERFISH-style csv)"
 
 _ENDINGS = re.compile(r"\.(csv|tsv|txt|parquet)(\.gz)?$", re.IGNORECASE)

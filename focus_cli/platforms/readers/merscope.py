@@ -20,7 +20,6 @@ from focus_cli.platforms.frames import choose_frame
 from focus_cli.platforms.sample import Detection, RawSample
 
 NAME = "merscope"
-TITLE = "MERSCOPE"
 
 
 class File(StrEnum):

@@ -17,7 +17,6 @@ from focus_cli.platforms.formats.h5ad import H5ad, one_section, peek, plain_colu
 from focus_cli.platforms.sample import Detection, RawSample
 
 NAME = "openst"
-TITLE = "Open-ST"
 PIXEL_UM = 0.345  # of the microscope of the published protocol (20×)
 
 

@@ -24,7 +24,6 @@ from focus_cli.platforms.formats.opening import damaged
 from focus_cli.platforms.sample import Detection, RawSample
 
 NAME = "osmfish"
-TITLE = "osmFISH"
 LOOKS_FOR = "a .loom file with col_attrs X and Y (osmFISH)"
 _BLOCK_VALUES = 4_000_000
 

@@ -25,7 +25,6 @@ from focus_cli.platforms.frames import choose_frame, frame_columns, split_region
 from focus_cli.platforms.sample import Detection, RawSample
 
 NAME = "seqfish"
-TITLE = "seqFISH"
 PLUS_MPP = 0.103  # µm per pixel of the published seqFISH+ fields
 _SECTION = re.compile(r"_section\d+$", re.IGNORECASE)
 _CONTROL = re.compile(r"^(blank|control|neg(ative)?[_ -]?(control|probe|ctrl)|dummy)", re.IGNORECASE)

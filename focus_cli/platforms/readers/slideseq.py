@@ -29,7 +29,6 @@ from focus_cli.platforms.formats.text_matrix import read_text_matrix
 from focus_cli.platforms.sample import Detection, RawSample
 
 NAME = "slideseq"
-TITLE = "Slide-seq and Curio Seeker"
 BEAD_UM = 10.0
 PIXEL_UM = 0.65
 # Beads cannot overlap: a median distance to the nearest bead below this says that the scale is wrong.

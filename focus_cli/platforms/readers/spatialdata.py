@@ -38,7 +38,6 @@ from focus_cli.platforms.readers.visium import PITCH_UM, SPOT_UM
 from focus_cli.platforms.sample import Detection, RawSample
 
 NAME = "spatialdata"
-TITLE = "SpatialData"
 LOOKS_FOR = "a SpatialData .zarr store"
 _BIN = re.compile(r"square_(\d{3})um")
 

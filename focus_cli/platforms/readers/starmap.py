@@ -29,7 +29,6 @@ from focus_cli.platforms.frames import choose_frame, frame_columns, split_region
 from focus_cli.platforms.sample import Detection, RawSample
 
 NAME = "starmap"
-TITLE = "STARmap"
 PLUS_MPP = 0.194
 # The first software keeps cells of these sizes, in pixels of the segmentation.
 _SMALLEST, _LARGEST = 1000, 100_000

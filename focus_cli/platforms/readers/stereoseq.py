@@ -24,7 +24,6 @@ from focus_cli.platforms.images import image_size
 from focus_cli.platforms.sample import Detection, RawSample
 
 NAME = "stereoseq"
-TITLE = "Stereo-seq"
 DNB_UM = 0.5  # nanoball to nanoball, unless the file says otherwise
 DEFAULT_BIN = 50  # nanoballs: 25 µm
 

@@ -25,7 +25,6 @@ from focus_cli.platforms.formats.tables import TABLE_DAMAGE, read_table
 from focus_cli.platforms.sample import Detection, RawSample
 
 NAME = "xenium"
-TITLE = "Xenium"
 PIXEL_UM = 0.2125  # of every Xenium instrument so far
 
 
