@@ -219,7 +219,7 @@ def mouse_in_capitals(names: GeneNames) -> bool:
 
 
 def species_mix(names: GeneNames) -> dict[str, int]:
-    """Genes of each species of a panel of several; empty where there is one species, or none is told."""
+    """Genes of each species of a panel of several; empty if there is one species or none is identified."""
     stated = names.species[names.species != ""]
     if len(stated):
         species, counts = np.unique(stated, return_counts=True)

@@ -161,7 +161,7 @@ def _by_library(columns: list[Groups], obs: pd.DataFrame, libraries: Sequence[st
 
 
 def names_sections(name: str) -> int | None:
-    """How usual a column's name is for sections, 0 the most; None where it speaks of something else."""
+    """How usual a column's name is for sections, 0 the most; None if it names something else."""
     words = words_of(name)
     if words[:2] == ["capture", "area"]:  # of a Visium slide
         return _SECTION_WORDS.index("capture")

@@ -56,7 +56,7 @@ class Plan:
     UsageError
         If a path cannot be given to Snakemake as it is written, a model or a fold has nothing to learn from, a fold
         names an unknown sample, two folds have one name, the samples of a model do not agree on a reference, or cell
-        types are asked for without one.
+        types are requested without one.
     """
 
     def __init__(self, config: RunConfig, samples: Sequence[SampleRow]) -> None:

@@ -129,6 +129,7 @@ class _Filter(logging.Filter):
     """Keeps from the terminal what the lines replace."""
 
     def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the terminal shows a record: warnings that no line replaces, and everything once the lines broke."""
         if _lines is not None and _lines.broken:
             return True
         text = str(record.msg or "")

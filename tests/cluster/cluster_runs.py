@@ -83,7 +83,7 @@ class ClusterRun:
         return found
 
     def running(self, rule: str) -> Job:
-        """Wait until a job of a rule is running: its verb has begun to speak."""
+        """Wait until a job of a rule is running: its command has written to its log."""
         logs = self.folder / "results" / "logs" / rule
 
         def look():

@@ -1,4 +1,4 @@
-"""Sections, fields of view and planes that share one frame are told from those that lie side by side."""
+"""Sections, fields of view and planes that share one frame are distinguished from those that lie side by side."""
 
 import numpy as np
 import pandas as pd

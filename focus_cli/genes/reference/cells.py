@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 MIN_CELLS = 20
-_LOOKED_AT = 200  # names by which cells are told from genes
+_LOOKED_AT = 200  # names by which cells are distinguished from genes
 _NAMES = 2**19  # of cells that are read at a time
 
 

@@ -2,7 +2,7 @@
 
 `sc.pp.scale` without centring, and scaling to the maximum, leave values that look log-normalised. They are recognised
 by what they do to genes: one standard deviation or one maximum for all. Values that were divided by a figure of each
-cell are told by the cell: its values are whole multiples of one number, once the right logarithm is undone.
+cell are recognised within the cell: its values are whole multiples of one number once the right logarithm is undone.
 """
 
 from __future__ import annotations

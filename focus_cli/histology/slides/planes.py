@@ -50,7 +50,7 @@ def rgb_order(channels: Channels) -> tuple[int, int, int] | None:
 
 
 def other_stains(channels: Channels) -> str:
-    """The names or display colours by which channels are no red, green and blue; "" where nothing speaks against."""
+    """The names or display colours by which channels are no red, green and blue; "" if none excludes it."""
     if rgb_order(channels) is not None:
         return ""
     named = [name for name in channels.names if not _UNNAMED.fullmatch(name.strip())]

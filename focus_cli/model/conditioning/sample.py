@@ -35,7 +35,7 @@ class SampleData:
     ----------
     counts
         CSR float32, locations × genes of the panel; or an object with ``counts[rows]`` and ``counts.sum(axis)`` as that
-        does and reads them when it is asked (`focus_cli.model.corpus`).
+        does and reads them on access (`focus_cli.model.corpus`).
     genes
         The panel, in the order of `counts`: names as index, Ensembl ids (or "") under ``gene_ids``.
     xy_um

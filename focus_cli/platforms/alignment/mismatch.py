@@ -20,7 +20,7 @@ MAX_ON_TISSUE = 0.85  # with more on tissue there is too little glass under the 
 MIN_AS_GOOD = 0.05  # share of random places that must have as many locations on tissue
 MIN_WITHIN = 0.5  # share of the locations that must lie within the image at a random place
 MIN_RANDOM = 0.02  # share on tissue at random places: with less there is too little tissue
-MAX_SIGMA = 2.0  # chance standard errors of the correlation with nuclei from which it speaks for the image
+MAX_SIGMA = 2.0  # chance standard errors of the correlation with nuclei from which it supports the image
 _DRAWS, _REACH = 200, 0.25  # random places: any turn, mirrored or not, shifted by so much of the extent at most
 
 

@@ -56,7 +56,7 @@ class Chosen:
 def choose_counts(table: AnnTable) -> Chosen:
     """Find the raw counts: ``layers["counts"]``, else ``X``, else ``raw.X``, whichever first holds them.
 
-    Where none of these does, layers whose names speak of counts are tried. A panel of proteins alone needs no whole
+    Where none of these does, layers whose names indicate counts are tried. A panel of proteins alone needs no whole
     numbers. Proteins beside genes are set apart. A matrix that was passed over is stated, as is an ``X`` of other
     whole numbers beside ``layers["counts"]``.
 

@@ -1,1 +1,1 @@
-"""Analysis results in a report: which sample each speaks of, and what is shown of it, one module per kind."""
+"""Analysis results in a report: the sample that each belongs to, and what is shown of it, one module per kind."""
