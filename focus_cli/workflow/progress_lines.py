@@ -29,6 +29,9 @@ _REPLACED = (
     "Exiting because a job execution failed",
     "WorkflowError:\nAt least one job did not complete successfully",
 )
+# What an executor states of a job that ended by itself: its log says why. All else (a request that was refused, a limit
+# that was reached) is in no log.
+_ENDED_BY_ITSELF = "'FAILED'"
 _lines: ProgressLines | None = None
 
 
@@ -84,7 +87,7 @@ class ProgressLines(logging.Handler):
         elif event == "job_finished":
             self._finished(values["job_id"])
         elif event == "job_error":
-            self._error(values["jobid"], values["rule_name"], values["log"])
+            self._error(values["jobid"], values["rule_name"], values["log"], values.get("rule_msg"))
         elif event == "group_error":
             self._group_error(values["job_error_info"])
 
@@ -111,10 +114,13 @@ class ProgressLines(logging.Handler):
             took = span(now - self._begun.get(rule, self._start))
             print_message(f"{rule:{width}}  {count:>10}  {took:>7}  [{len(self._done)}/{len(self._rules)}]")
 
-    def _error(self, job: int, rule: str, logs: Iterable[str]) -> None:
+    def _error(self, job: int, rule: str, logs: Iterable[str], message: str | None = None) -> None:
         self._failed.add(job)
         paths = [str(path) for path in logs]
         words = next(filter(None, (last_words(Path(path)) for path in paths)), "")
+        reason = (message or "").strip().partition("\n")[0]
+        if reason and _ENDED_BY_ITSELF not in reason:
+            words = f"{reason}; {words}" if words else reason
         where = f" ({paths[0]})" if paths else ""
         print_message(f"failed: {self._names.get(job, rule)}{where}{f': {words}' if words else ''}")
 

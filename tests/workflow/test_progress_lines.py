@@ -168,6 +168,27 @@ def test_a_job_that_is_tried_again_is_not_failed_at_the_end(clock, capsys, tmp_p
     assert lines.closing("") == "1 of 1 job done in 0 s"
 
 
+def test_what_the_scheduler_states_of_a_job_is_printed_unless_the_job_failed_by_itself(clock, capsys, tmp_path):
+    log = tmp_path / "S1.log"
+    log.write_text("focus: reading\n")
+    for message in (
+        "SLURM sbatch failed. The error message was 'no such node'.\n    sbatch call:\n  sbatch --parsable",
+        "SLURM-job '7' failed, SLURM status is: 'FAILED'. ",
+        None,
+    ):
+        emit(
+            ProgressLines({1: "enhance"}, clock),
+            "job_error",
+            jobid=1,
+            rule_name="enhance",
+            log=[str(log)],
+            rule_msg=message,
+        )
+    refused, failed, local = capsys.readouterr().err.splitlines()
+    assert refused == (f"failed: enhance ({log}): SLURM sbatch failed. The error message was 'no such node'.; reading")
+    assert failed == local == f"failed: enhance ({log}): reading"
+
+
 def test_of_a_group_the_failed_jobs_are_named(clock, capsys, tmp_path):
     jobs = []
     for number, text in enumerate(["all well\n", f"focus: disk full\n{EXIT_CODE_LINE} 74\n"], start=1):
