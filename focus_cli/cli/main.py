@@ -140,7 +140,8 @@ def _silence_libraries() -> None:
 
     Some libraries set filters of their own when they are imported, so nothing is shown either.
     """
-    if not sys.warnoptions:
+    # A command that FOCUS started was given "ignore" by it, see below.
+    if sys.warnoptions in ([], ["ignore"]):
         warnings.simplefilter("ignore")
         warnings.showwarning = lambda *_, **__: None
         os.environ["PYTHONWARNINGS"] = "ignore"  # for the processes that a command starts

@@ -162,8 +162,30 @@ def prepare(workflow: Any) -> None:
     stated = ("quiet", "verbose", "printshellcmds", "debug_dag", "dryrun", "log_handler_settings", "stdout")
     if settings is None or any(getattr(settings, name, None) for name in stated):
         return
+    if _terminal(workflow):
+        _attach(workflow)
+    else:
+        _logger().addFilter(_OnFirstRecord(workflow))
+
+
+def _attach(workflow: Any) -> None:
     for handler in _terminal(workflow):
         handler.addFilter(_Filter())
+
+
+class _OnFirstRecord(logging.Filter):
+    """Attaches the filter when something is logged: Snakemake below 9.12 has no handlers while it reads its rules."""
+
+    def __init__(self, workflow: Any) -> None:
+        super().__init__()
+        self._workflow = workflow
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let every record pass."""
+        if _terminal(self._workflow):
+            _logger().removeFilter(self)
+            _attach(self._workflow)
+        return True
 
 
 def begin(workflow: Any) -> None:
@@ -206,7 +228,11 @@ def _restore(workflow: Any) -> None:
 
 def _terminal(workflow: Any) -> list[logging.Handler]:
     """The handlers that print: of Snakemake's logger, or of the queue that some versions put in front of them."""
-    queue = getattr(getattr(workflow, "logger_manager", None), "queue_listener", None)
+    from snakemake import logging as snakemake_logging
+
+    # The workflow's own, or, in earlier versions, one for all.
+    manager = getattr(workflow, "logger_manager", None) or getattr(snakemake_logging, "logger_manager", None)
+    queue = getattr(manager, "queue_listener", None)
     handlers = [*_logger().handlers, *getattr(queue, "handlers", ())]
     return [h for h in handlers if isinstance(h, logging.StreamHandler) and not isinstance(h, logging.FileHandler)]
 

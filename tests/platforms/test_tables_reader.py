@@ -277,7 +277,7 @@ def test_counts_as_matrix_market_with_lists_beside_it(tmp_path, turned, ending, 
 @pytest.mark.parametrize("present", [[], ["barcodes.tsv"], ["barcodes.tsv", "cells.csv", "genes.tsv"]])
 def test_a_matrix_without_its_lists_is_named(tmp_path, present):
     folder = write(tmp_path / "a")
-    io.mmwrite(folder / "counts", sparse.coo_matrix(COUNTS.to_numpy().T))
+    io.mmwrite(folder / "counts.mtx", sparse.coo_matrix(COUNTS.to_numpy().T))
     for name in present:
         (folder / name).write_text("\n".join(GENES if "gene" in name else CELLS) + "\n")
     words = "no lists of the names of its features" if len(present) == 1 else "lists of the names of its barcodes"
