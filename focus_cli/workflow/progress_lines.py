@@ -115,6 +115,8 @@ class ProgressLines(logging.Handler):
             print_message(f"{rule:{width}}  {count:>10}  {took:>7}  [{len(self._done)}/{len(self._rules)}]")
 
     def _error(self, job: int, rule: str, logs: Iterable[str], message: str | None = None) -> None:
+        if job in self._failed:
+            return  # some versions of Snakemake log a failure twice
         self._failed.add(job)
         paths = [str(path) for path in logs]
         words = next(filter(None, (last_words(Path(path)) for path in paths)), "")

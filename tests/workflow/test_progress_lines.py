@@ -176,14 +176,9 @@ def test_what_the_scheduler_states_of_a_job_is_printed_unless_the_job_failed_by_
         "SLURM-job '7' failed, SLURM status is: 'FAILED'. ",
         None,
     ):
-        emit(
-            ProgressLines({1: "enhance"}, clock),
-            "job_error",
-            jobid=1,
-            rule_name="enhance",
-            log=[str(log)],
-            rule_msg=message,
-        )
+        lines, values = ProgressLines({1: "enhance"}, clock), {"jobid": 1, "rule_name": "enhance", "log": [str(log)]}
+        for _ in range(2):  # some versions of Snakemake log a failure twice
+            emit(lines, "job_error", **values, rule_msg=message)
     refused, failed, local = capsys.readouterr().err.splitlines()
     assert refused == (f"failed: enhance ({log}): SLURM sbatch failed. The error message was 'no such node'.; reading")
     assert failed == local == f"failed: enhance ({log}): reading"
