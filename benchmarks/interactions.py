@@ -98,7 +98,7 @@ def enhanced_section(study: NullStudy) -> tuple[dict[str, np.ndarray], dict[str,
         null = np.vstack([some_pairs(own, other, rng), some_pairs(other, own, rng)])
     own = np.setdiff1d(varying, np.concatenate([foreign]))
     real = some_pairs(own, own, rng)
-    hidden = infer_hidden(MadeOf(study.sample, study.model, study.reference), locations, names, folds=4)
+    hidden = infer_hidden(MadeOf(study.sample, study.model, study.reference).open(), locations, names, folds=4)
     domain = ad.read_h5ad(study.truth, backed="r").obs["domain"].reindex(locations)
     out = []
     for pairs in (null, real):

@@ -44,7 +44,7 @@ def p_values(study: NullStudy) -> tuple[dict[str, np.ndarray], np.ndarray, np.nd
         names, locations = file.var.index.to_numpy(str), file.obs.index.to_numpy(str)[observed.rows]
         latent, x = file.obsm("focus_latent"), file.matrix(None)[:]
     genes = np.flatnonzero(observed.gene_totals >= 20)
-    hidden = infer_hidden(MadeOf(study.sample, study.model, study.reference), locations, names, folds=4)
+    hidden = infer_hidden(MadeOf(study.sample, study.model, study.reference).open(), locations, names, folds=4)
     seen = HiddenGeneStates(np.zeros(len(names), np.int64), latent[None, observed.rows])
     counts = cauchy_combination(autocorrelation(observed, genes).p)
     state = state_test(observed, genes, hidden).p

@@ -3,59 +3,45 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import rich_click as click
 
-from focus_cli.cli.options import PATH, device_option, gene_table_option, made_of_options, overwrite_option, seed_option
+from focus_cli.cli.options import PATH
+from focus_cli.cli.section_test import section_test
 
 
-@click.command("interactions")
-@click.argument("enhanced", metavar="ENHANCED.h5ad", type=PATH)
-@click.option(
-    "--pairs",
-    type=PATH,
-    required=True,
-    help="Table (.csv, .tsv) with the columns ligand and receptor; CellChatDB and CellPhoneDB as in COMMOT.",
+@section_test(
+    "interactions",
+    click.option(
+        "--pairs",
+        type=PATH,
+        required=True,
+        help="Table (.csv, .tsv) with the columns ligand and receptor; CellChatDB and CellPhoneDB as in COMMOT.",
+    ),
+    click.option(
+        "--reach-um",
+        type=click.FloatRange(min=0, min_open=True),
+        help="Range of a ligand, µm.  [default: 50, or to the direct neighbours]",
+    ),
+    click.option(
+        "--maps",
+        type=click.IntRange(min=0),
+        default=50,
+        show_default=True,
+        help="Number of pairs whose local scores are written.",
+    ),
+    too_few="Pairs with fewer counts of any subunit in the section are not tested.",
 )
-@click.option("--out", type=PATH, required=True, help="Analysis result to write (.h5ad).")
-@made_of_options
-@click.option(
-    "--reach-um",
-    type=click.FloatRange(min=0, min_open=True),
-    help="Range of a ligand, µm.  [default: 50, or to the direct neighbours]",
-)
-@click.option(
-    "--min-counts",
-    type=click.IntRange(min=5),
-    default=20,
-    show_default=True,
-    help="Pairs with fewer counts of any subunit in the section are not tested.",
-)
-@click.option(
-    "--maps",
-    type=click.IntRange(min=0),
-    default=50,
-    show_default=True,
-    help="Number of pairs whose local scores are written.",
-)
-@gene_table_option
-@device_option
-@seed_option
-@overwrite_option
 def command(
     enhanced: Path,
-    pairs: Path,
     out: Path,
     sample: Path | None,
     model: Path | None,
     reference: Path | None,
-    reach_um: float | None,
-    min_counts: int,
-    maps: int,
-    folds: int,
-    device: str,
-    seed: int,
+    pairs: Path,
     overwrite: bool,
+    **options: Any,
 ) -> None:
     """Find ligands and receptors that are co-localised.
 
@@ -68,17 +54,5 @@ def command(
     """
     from focus_cli.analysis.interactions import InteractionOptions, find_interactions
 
-    options = InteractionOptions(
-        reach_um=reach_um, min_counts=min_counts, maps=maps, folds=folds, seed=seed, device=device
-    )
-    find_interactions(
-        enhanced,
-        out,
-        pairs=pairs,
-        sample=sample,
-        model=model,
-        reference=reference,
-        options=options,
-        overwrite=overwrite,
-    )
-    click.echo(str(out))
+    made_of = {"sample": sample, "model": model, "reference": reference}
+    find_interactions(enhanced, out, **made_of, pairs=pairs, options=InteractionOptions(**options), overwrite=overwrite)

@@ -227,33 +227,6 @@ def encoder_options(command: Callable) -> Callable:
     return encoding
 
 
-_MADE_OF_OPTIONS = (
-    click.option(
-        "--sample",
-        type=PATH,
-        help="Sample folder of the enhanced file; with --model, genes are also tested given the prediction from the "
-        "other "
-        "genes and the image.",
-    ),
-    click.option("--model", type=PATH, help="Model folder, preferably of a model that was not trained on this sample."),
-    click.option("--reference", type=PATH, help="Folder made by `focus reference`, as for `focus enhance`."),
-    click.option(
-        "--folds",
-        type=click.IntRange(min=2, max=50),
-        default=4,
-        show_default=True,
-        help="Number of parts of the gene panel; expression is inferred once with each part held out.",
-    ),
-)
-
-
-def made_of_options(command: Callable) -> Callable:
-    """Add the options for tests of a gene given its prediction from the other genes and the image."""
-    for option in reversed(_MADE_OF_OPTIONS):
-        command = option(command)
-    return command
-
-
 def _use_gene_table(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:
     if path is not None and not ctx.resilient_parsing:
         from focus_cli.genes import use_gene_table

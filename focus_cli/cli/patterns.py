@@ -3,34 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import rich_click as click
 
-from focus_cli.cli.options import PATH, device_option, gene_table_option, made_of_options, overwrite_option, seed_option
+from focus_cli.cli.options import PATH
+from focus_cli.cli.section_test import section_test
 
 
-@click.command("patterns")
-@click.argument("enhanced", metavar="ENHANCED.h5ad", type=PATH)
-@click.option("--out", type=PATH, required=True, help="Analysis result to write (.h5ad).")
-@made_of_options
-@click.option("--celltypes", type=PATH, help="Analysis result of `focus celltypes` to define niches from.")
-@click.option(
-    "--min-counts",
-    type=click.IntRange(min=5),
-    default=20,
-    show_default=True,
-    help="Genes with fewer counts in the section are not tested.",
+@section_test(
+    "patterns",
+    click.option("--celltypes", type=PATH, help="Analysis result of `focus celltypes` to define niches from."),
+    click.option("--n-niches", type=click.IntRange(min=2, max=50), help="Number of niches.  [default: by silhouette]"),
+    click.option(
+        "--niche-um",
+        type=click.FloatRange(min=0, min_open=True),
+        help="Radius of a location's surroundings, µm.  [default: 2.5 spacings]",
+    ),
+    too_few="Genes with fewer counts in the section are not tested.",
 )
-@click.option("--n-niches", type=click.IntRange(min=2, max=50), help="Number of niches.  [default: by silhouette]")
-@click.option(
-    "--niche-um",
-    type=click.FloatRange(min=0, min_open=True),
-    help="Radius of a location's surroundings, µm.  [default: 2.5 spacings]",
-)
-@gene_table_option
-@device_option
-@seed_option
-@overwrite_option
 def command(
     enhanced: Path,
     out: Path,
@@ -38,13 +29,8 @@ def command(
     model: Path | None,
     reference: Path | None,
     celltypes: Path | None,
-    min_counts: int,
-    folds: int,
-    n_niches: int | None,
-    niche_um: float | None,
-    device: str,
-    seed: int,
     overwrite: bool,
+    **options: Any,
 ) -> None:
     """Find spatially variable genes and niches.
 
@@ -59,17 +45,5 @@ def command(
     """
     from focus_cli.analysis.patterns import PatternOptions, find_patterns
 
-    options = PatternOptions(
-        min_counts=min_counts, folds=folds, n_niches=n_niches, niche_um=niche_um, seed=seed, device=device
-    )
-    find_patterns(
-        enhanced,
-        out,
-        sample=sample,
-        model=model,
-        reference=reference,
-        celltypes=celltypes,
-        options=options,
-        overwrite=overwrite,
-    )
-    click.echo(str(out))
+    made_of = {"sample": sample, "model": model, "reference": reference}
+    find_patterns(enhanced, out, **made_of, celltypes=celltypes, options=PatternOptions(**options), overwrite=overwrite)

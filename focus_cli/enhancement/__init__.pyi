@@ -1,3 +1,5 @@
+from .inputs import Inputs as Inputs
+from .inputs import require_shared_genes as require_shared_genes
 from .section import Section as Section
 from .stage import EnhanceOptions as EnhanceOptions
 from .stage import enhance as enhance
@@ -5,7 +7,9 @@ from .whole_slide import slide_sample as slide_sample
 
 __all__ = [
     "EnhanceOptions",
+    "Inputs",
     "Section",
     "enhance",
+    "require_shared_genes",
     "slide_sample",
 ]

@@ -12,6 +12,7 @@ import pandas as pd
 from focus_cli.core.errors import BadInputError, UsageError
 from focus_cli.enhancement.genes import refuse_unknown
 from focus_cli.enhancement.inference import EnhanceOptions
+from focus_cli.enhancement.inputs import SHARED_GENES_HINT, require_shared_genes
 from focus_cli.enhancement.queries import check_resolution, load_points
 from focus_cli.genes import (
     SPECIES,
@@ -132,16 +133,14 @@ def known_species(var: pd.DataFrame, name: str) -> str:
 
 
 def _require_shared_genes(subject: Subject, panel: pd.DataFrame, model: TrainedModel, *, alone: bool) -> None:
-    prior = adopt_names(model.prior, panel)
-    rows = prior.rows(panel.index.to_numpy(str))
-    known = int((prior.loadings[rows].any(axis=1) & (rows >= 0)).sum())
-    # A reference may know genes that the model does not: then the estimate itself decides.
-    if known < min(MIN_SHARED_GENES, len(panel)) and (alone or not known):
-        raise BadInputError(
-            f"the model knows {known} of the {len(panel):,} genes of {subject.name} "
-            f"(sample: {panel.index[0]}, …; model: {prior.genes[0]}, …)",
-            hint="use a model of the same species and kind of gene names, or --model self",
-        )
+    require_shared_genes(
+        adopt_names(model.prior, panel),
+        panel.index.to_numpy(str),
+        subject.name,
+        hint=SHARED_GENES_HINT,
+        # A reference may know genes that the model does not: then the estimate itself decides.
+        at_least=MIN_SHARED_GENES if alone else 1,
+    )
 
 
 def _require_known_genes(wanted: str, tables: Sequence[pd.DataFrame]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -20,26 +19,19 @@ from focus_cli.enhancement.decode import ResidualPooler
 from focus_cli.enhancement.depth import depth_field
 from focus_cli.enhancement.genes import OutputGenes, choose_genes
 from focus_cli.enhancement.holdout_calibration import MIN_LOCATIONS, HoldoutCalibration, evidence
+from focus_cli.enhancement.inputs import SHARED_GENES_HINT, Inputs, require_shared_genes
 from focus_cli.enhancement.queries import Queries, read_points, refined_grid
 from focus_cli.enhancement.residual import GeneResidual
 from focus_cli.enhancement.sample_factors import SampleFactors, SampleField, panel_share
-from focus_cli.enhancement.section import Section
 from focus_cli.model.conditioning import (
     SampleData,
     ablate_reference,
     ablate_sample,
-    load_sample_data,
     ood_score_of,
     parse_ablations,
-    state_latents,
     without_counts,
-    without_image,
 )
-from focus_cli.model.priors import MIN_SHARED_GENES, SpatialPrior, extend_prior
 from focus_cli.model.training import TrainedModel, adapt
-
-if TYPE_CHECKING:
-    from anndata import AnnData
 
 DEFAULT_LAYERS = keys.DEFAULT_LAYERS
 LAYERS = keys.ENHANCED_LAYERS
@@ -69,27 +61,27 @@ class Inference:
     ) -> None:
         self.options, self.reference = options, reference
         self.ablations = parse_ablations(options.ablate)
-        self.adata = stored.read()
-        data = _input_data(stored, self.adata, model, options)
-        device = choose_device(options.device)
+        inputs = Inputs(stored, model, reference)
+        self.adata, data = inputs.adata, _input_data(inputs, options)
         if options.adapt:
-            model = adapt(model, data, options.adapt, reference=reference, seed=options.seed, device=device)
-        model.net.to(device)
-        self.data, self.model = ablate_sample(data, self.ablations, options.seed), model
-        prior = extend_prior(model.prior, self.data.genes, self.data.panel_share(), reference)
+            device = choose_device(options.device)
+            adapted = adapt(model, data, options.adapt, reference=reference, seed=options.seed, device=device)
+            inputs = replace(inputs, model=adapted)
+        self.data, self.model = ablate_sample(data, self.ablations, options.seed), inputs.model
+        section = inputs.section(self.data, seed=options.seed, device=options.device)
         if not own:
-            _require_shared_genes(prior, self.data)
-        self.genes: OutputGenes = choose_genes(options.genes, self.data.names, prior)
+            require_shared_genes(section.prior, data.names, data.info.sample_id, hint=SHARED_GENES_HINT)
+        self.genes: OutputGenes = choose_genes(options.genes, self.data.names, section.prior)
         self.prior, self.states = ablate_reference(
-            prior, state_latents(reference, prior), self.data.names, self.ablations, options.seed
+            section.prior, section.states, self.data.names, self.ablations, options.seed
         )
+        self.section = replace(section, prior=self.prior, states=self.states)
         self._infer_locations()
         self._calibrate()
 
     def _infer_locations(self) -> None:
         """Latents of the measured locations under the network."""
         data, options = self.data, self.options
-        self.section = Section(data, self.model.net, self.prior, self.states, options.seed)
         self.view = self.section.view(data.counts)
         self.depth = depth_field(self.model.net, data)
         self.latents = self.section.infer(
@@ -224,27 +216,15 @@ class Inference:
         )
 
 
-def _input_data(stored: StoredSample, adata: AnnData, model: TrainedModel, options: EnhanceOptions) -> SampleData:
+def _input_data(inputs: Inputs, options: EnhanceOptions) -> SampleData:
     """The sample as the model uses it: with the image features of the model, and without counts if requested."""
-    data = load_sample_data(stored, adata)
-    if data.raster is not None and model.image.names:
-        data = model.image.see(data)
-    else:
-        if options.histology_only:
-            raise BadInputError(f"{stored.path} has no image that the model can use", hint="--histology-only needs one")
-        data = without_image(data, model.net.config.n_features)
     if options.histology_only:
-        return without_counts(data)
+        if not inputs.pictured:
+            raise BadInputError(
+                f"{inputs.stored.path} has no image that the model can use", hint="--histology-only needs one"
+            )
+        return without_counts(inputs.shown())
+    data = inputs.shown()
     if not (data.exposure > 0).any():
         print_message("enhance: no location has counts; the estimate uses histology only")
     return data
-
-
-def _require_shared_genes(prior: SpatialPrior, data: SampleData) -> None:
-    known = prior.loadings[prior.rows(data.names)].any(axis=1)
-    if known.sum() < min(MIN_SHARED_GENES, len(known)):
-        raise BadInputError(
-            f"the model knows {int(known.sum())} of the {len(known):,} genes of {data.info.sample_id} "
-            f"(sample: {data.names[0]}, …; model: {prior.genes[0]}, …)",
-            hint="use a model of the same species and kind of gene names, or --model self",
-        )

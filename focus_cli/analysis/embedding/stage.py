@@ -11,7 +11,6 @@ import pandas as pd
 from focus_cli.analysis.embedding.neighbourhood import WIDTHS_UM, neighbourhoods, slide_vector
 from focus_cli.analysis.embedding.space import MODES, Space, model_space
 from focus_cli.core import keys, provenance
-from focus_cli.core.device import choose_device
 from focus_cli.core.errors import BadInputError, MissingResourceError, UsageError
 from focus_cli.core.h5ad.analysis_result import write_analysis_result
 from focus_cli.core.h5ad.spatial_file import SpatialFile
@@ -19,19 +18,12 @@ from focus_cli.core.progress import print_message
 from focus_cli.core.resources import check_memory, sample_size
 from focus_cli.core.storage import StoredSample, check_output, open_sample, sample_id_of, scratch_folder
 from focus_cli.core.storage.kinds import EMBEDDING
-from focus_cli.enhancement import Section
+from focus_cli.enhancement import Inputs, require_shared_genes
 from focus_cli.genes import gene_table_inputs
 from focus_cli.genes.reference import open_reference
 from focus_cli.model.checkpoints import NANO, shipped_model
-from focus_cli.model.conditioning import (
-    SampleData,
-    load_sample_data,
-    ood_score_of,
-    state_latents,
-    without_counts,
-    without_image,
-)
-from focus_cli.model.priors import MIN_SHARED_GENES, extend_prior
+from focus_cli.model.conditioning import SampleData, ood_score_of, without_counts
+from focus_cli.model.priors import adopt_names
 from focus_cli.model.training import TrainedModel, load_model
 from focus_cli.platforms.preprocessing import Encoding
 
@@ -155,16 +147,16 @@ def represent(stored: StoredSample, model: TrainedModel, path: Path, reference, 
     BadInputError
         If the sample has nothing that the mode rests on, or shares too few genes with the model.
     """
-    adata = stored.read()
-    data = load_sample_data(stored, adata)
-    mode = _mode(data, model, options.mode)
-    print_message(f"embed: {data.info.sample_id} by {_WORDS[mode]}")
-    seen = _shown(data, model, mode)
-    prior = extend_prior(model.prior, seen.genes, seen.panel_share(), reference)
+    inputs = Inputs(stored, model, reference)
+    adata, mode = inputs.adata, _mode(inputs, options.mode)
+    print_message(f"embed: {inputs.data.info.sample_id} by {_WORDS[mode]}")
+    seen = _shown(inputs, mode)
+    section = inputs.section(seen, seed=options.seed, device=options.device)
     if mode != "histology":
-        _require_shared_genes(model, seen)
-    model.net.to(choose_device(options.device))
-    section = Section(seen, model.net, prior, state_latents(reference, prior), options.seed)
+        known = adopt_names(model.prior, seen.genes)
+        require_shared_genes(
+            known, seen.names, seen.info.sample_id, hint="use a model of the same species and kind of gene names"
+        )
     latents = section.infer(
         section.view(seen.counts),
         seen.xy_um,
@@ -203,8 +195,8 @@ def represent(stored: StoredSample, model: TrainedModel, path: Path, reference, 
 _WORDS = {"joint": "expression and H&E", "expression": "expression alone", "histology": "H&E alone"}
 
 
-def _mode(data: SampleData, model: TrainedModel, wanted: str) -> str:
-    pictured = data.raster is not None and bool(model.image.names)
+def _mode(inputs: Inputs, wanted: str) -> str:
+    data, pictured = inputs.data, inputs.pictured
     if wanted in ("joint", "histology") and not pictured:
         lacking = "the model was trained without images" if data.raster is not None else "the sample has no image"
         raise BadInputError(
@@ -220,25 +212,10 @@ def _mode(data: SampleData, model: TrainedModel, wanted: str) -> str:
     return "histology" if not counted else "joint" if pictured else "expression"
 
 
-def _shown(data: SampleData, model: TrainedModel, mode: str) -> SampleData:
-    """The sample with what the mode leaves away taken away."""
-    if mode == "expression":
-        return without_image(data, model.net.config.n_features)
-    data = model.image.see(data)
-    if mode == "histology":
-        data = without_counts(data)
-    return data
-
-
-def _require_shared_genes(model: TrainedModel, data: SampleData) -> None:
-    rows = model.prior.rows(data.names)
-    known = int((model.prior.loadings[rows].any(axis=1) & (rows >= 0)).sum())
-    if known < min(MIN_SHARED_GENES, len(rows)):
-        raise BadInputError(
-            f"the model knows {known} of the {len(rows):,} genes of {data.info.sample_id} "
-            f"(sample: {data.names[0]}, …; model: {model.prior.genes[0]}, …)",
-            hint="use a model of the same species and kind of gene names",
-        )
+def _shown(inputs: Inputs, mode: str) -> SampleData:
+    """The sample without what the mode does not use."""
+    data = inputs.shown(image=mode != "expression")
+    return without_counts(data) if mode == "histology" else data
 
 
 def _slide(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,44 +11,27 @@ from scipy import sparse
 
 from focus_cli.analysis.interactions.colocalisation import counted_together, explained_together, neighbourhood
 from focus_cli.analysis.interactions.pairs import columns_of, read_pairs
-from focus_cli.analysis.significance.counts import ObservedCounts, read_observed_counts
 from focus_cli.analysis.significance.distances import distance_classes, pairs_within, spacing
 from focus_cli.analysis.significance.pvalues import q_values
-from focus_cli.analysis.significance.states import (
-    HiddenGeneStates,
-    MadeOf,
-    combined,
-    facts_of,
-    infer_hidden,
-    warnings_of,
-)
-from focus_cli.core import keys, provenance
+from focus_cli.analysis.significance.section_test import SectionTest, SectionTestOptions, open_section_test
+from focus_cli.analysis.significance.states import combined
+from focus_cli.core import keys
 from focus_cli.core.errors import BadInputError, UsageError
-from focus_cli.core.h5ad.analysis_result import write_analysis_result
-from focus_cli.core.h5ad.spatial_file import SpatialFile
 from focus_cli.core.progress import print_message
-from focus_cli.core.resources import check_memory, result_size
 from focus_cli.core.statistics import FDR
-from focus_cli.core.storage import check_output
-from focus_cli.core.storage.kinds import INTERACTIONS
 
 KIND = "interactions"
 REACH_UM = 50.0  # where locations lie closer than that; else direct neighbours
-MIN_COUNTS = 20
 NO_SIGNAL = "A pair found side by side has not been shown to signal: tissue structure alone brings genes together."
 MAX_REACH = 12.0  # spacings: beyond it a graph of all pairs is no longer small
 
 
 @dataclass(frozen=True)
-class InteractionOptions:
+class InteractionOptions(SectionTestOptions):
     """How pairs are tested; see ``focus interactions --help``."""
 
     reach_um: float | None = None
-    min_counts: int = MIN_COUNTS
     maps: int = 50
-    folds: int = 4
-    seed: int = 0
-    device: str = "auto"
 
 
 def find_interactions(
@@ -86,63 +69,36 @@ def find_interactions(
         Of the kind that fits. Nothing is written then.
     """
     options = options or InteractionOptions()
-    check_output(out, INTERACTIONS, inputs=[enhanced, pairs, sample, model, reference], overwrite=overwrite)
-    made_of = MadeOf(sample, model, reference)
-    made_of.check()
-    check_memory("interactions", result_size(enhanced), reference=reference is not None and model is not None)
-    table = read_pairs(pairs)
-    with SpatialFile(enhanced) as file:
-        names = pd.Index(file.var.index.astype(str))
-        ligands, receptors = columns_of(table, names)
+    made_of = {"sample": sample, "model": model, "reference": reference}
+    with open_section_test(
+        KIND, enhanced, out, **made_of, others={"pairs": pairs}, options=options, overwrite=overwrite
+    ) as section:
+        table = read_pairs(pairs)
+        ligands, receptors = columns_of(table, pd.Index(section.genes))
         there = np.array([(a >= 0).all() and (b >= 0).all() for a, b in zip(ligands, receptors, strict=True)])
         if not there.any():
             raise BadInputError(
                 f"none of the {len(table):,} pairs of {pairs} is in {enhanced} "
-                f"(pairs: {table['ligand'].iloc[0]}, …; file: {names[0]}, …)",
+                f"(pairs: {table['ligand'].iloc[0]}, …; file: {section.genes[0]}, …)",
                 hint="take a table of the same species and kind of gene names",
             )
         kept = np.flatnonzero(there)
         table, ligands, receptors = table.iloc[kept], [ligands[i] for i in kept], [receptors[i] for i in kept]
-        observed = read_observed_counts(file, KIND)
-        size = spacing(observed.xy_um)
-        reach = options.reach_um or max(REACH_UM, size)
-        if reach > MAX_REACH * size:
-            raise UsageError(
-                f"--reach-um {reach:g} spans {reach / size:.0f} locations in each direction",
-                hint=f"up to {MAX_REACH * size:g}, or coarser bins",
-            )
-        locations = file.obs.index.to_numpy(str)[observed.rows]
-        hidden = infer_hidden(
-            made_of,
-            locations,
-            names.to_numpy(str),
-            folds=options.folds,
-            seed=options.seed,
-            device=options.device,
-        )
-        tests = _Tests(observed, locations, reach, size, hidden, options)
+        tests = _Tests(section, options)
         var = tests.table(table, ligands, receptors)
-        x = tests.maps(var, ligands, receptors, len(file.obs))
-        inputs = {"enhanced": enhanced, "pairs": pairs, **asdict(made_of)}
-        write_analysis_result(
-            out,
-            file,
-            KIND,
-            provenance.describe_run(KIND, options.__dict__, inputs, options.seed),
-            var=var,
-            x=x,
-            facts={
-                "reach_um": round(float(reach), 3),
-                **facts_of(hidden),
+        section.write(
+            {
+                "reach_um": round(float(tests.reach_um), 3),
                 "n_tested": int(var["p"].notna().sum()),
                 "n_not_in_file": int((~there).sum()),
                 "n_not_measured": int((~var["measured"]).sum()),
                 "n_one_gene": int(var["one_gene"].sum()),
                 "n_too_few_counts": int((var["measured"] & ~var["one_gene"] & var["p"].isna()).sum()),
                 "scale_of_X": "√(ligand × receptor), per 10,000 counts within reach; only of pairs with q < 0.05",
-                "warnings": [NO_SIGNAL, *warnings_of(hidden)],
             },
-            overwrite=overwrite,
+            warnings=(NO_SIGNAL,),
+            var=var,
+            x=tests.maps(var, ligands, receptors, len(section.file.obs)),
         )
     found = int((var["q"] < FDR).sum())
     print_message(
@@ -151,21 +107,27 @@ def find_interactions(
     return var
 
 
+def _reach(xy_um: np.ndarray, options: InteractionOptions) -> tuple[float, float]:
+    """Range of a ligand and distance of neighbours, µm."""
+    size = spacing(xy_um)
+    reach = options.reach_um or max(REACH_UM, size)
+    if reach > MAX_REACH * size:
+        raise UsageError(
+            f"--reach-um {reach:g} spans {reach / size:.0f} locations in each direction",
+            hint=f"up to {MAX_REACH * size:g}, or coarser bins",
+        )
+    return reach, size
+
+
 class _Tests:
     """The tests of one section."""
 
-    def __init__(
-        self,
-        observed: ObservedCounts,
-        names: np.ndarray,
-        reach_um: float,
-        size_um: float,
-        hidden: HiddenGeneStates | None,
-        options: InteractionOptions,
-    ) -> None:
-        self.observed, self.hidden, self.options = observed, hidden, options
-        self.around = neighbourhood(pairs_within(observed.xy_um, reach_um))
-        self.classes = distance_classes(observed.xy_um, names, size_um, options.seed)
+    def __init__(self, section: SectionTest, options: InteractionOptions) -> None:
+        self.observed, self.options = section.observed, options
+        self.reach_um, size_um = _reach(self.observed.xy_um, options)
+        self.hidden = section.hidden
+        self.around = neighbourhood(pairs_within(self.observed.xy_um, self.reach_um))
+        self.classes = distance_classes(self.observed.xy_um, section.locations, size_um, options.seed)
 
     def table(self, pairs: pd.DataFrame, ligands: list[np.ndarray], receptors: list[np.ndarray]) -> pd.DataFrame:
         """One row for each pair; p is NaN where a subunit has too few observed."""

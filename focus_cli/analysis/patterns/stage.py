@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,36 +11,29 @@ import pandas as pd
 from focus_cli.analysis.patterns.autocorrelation import autocorrelation
 from focus_cli.analysis.patterns.niches import Niches, find_niches
 from focus_cli.analysis.patterns.state_test import state_test
-from focus_cli.analysis.significance.counts import ObservedCounts, read_observed_counts
+from focus_cli.analysis.significance.counts import ObservedCounts
 from focus_cli.analysis.significance.distances import spacing
 from focus_cli.analysis.significance.pvalues import cauchy_combination, q_values
-from focus_cli.analysis.significance.states import MadeOf, combined, facts_of, infer_hidden, warnings_of
-from focus_cli.core import keys, provenance
+from focus_cli.analysis.significance.section_test import SectionTestOptions, open_section_test
+from focus_cli.analysis.significance.states import HiddenGeneStates, combined
+from focus_cli.core import keys
 from focus_cli.core.errors import BadInputError
-from focus_cli.core.h5ad.analysis_result import same_locations, write_analysis_result
+from focus_cli.core.h5ad.analysis_result import same_locations
 from focus_cli.core.h5ad.spatial_file import SpatialFile
 from focus_cli.core.progress import print_message
-from focus_cli.core.resources import check_memory, result_size
 from focus_cli.core.statistics import FDR
-from focus_cli.core.storage import check_output
-from focus_cli.core.storage.kinds import PATTERNS
 
 KIND = "patterns"
 NICHE_SPACINGS = 2.5
-MIN_COUNTS = 20
 _LARGEST = 1e15  # squares of it are still numbers in single precision
 
 
 @dataclass(frozen=True)
-class PatternOptions:
+class PatternOptions(SectionTestOptions):
     """How genes are tested and niches found; see ``focus patterns --help``."""
 
-    min_counts: int = MIN_COUNTS
-    folds: int = 4
     n_niches: int | None = None
     niche_um: float | None = None
-    seed: int = 0
-    device: str = "auto"
 
 
 def find_patterns(
@@ -78,50 +71,29 @@ def find_patterns(
         Of the kind that fits. Nothing is written then.
     """
     options = options or PatternOptions()
-    check_output(out, PATTERNS, inputs=[enhanced, sample, model, reference, celltypes], overwrite=overwrite)
-    made_of = MadeOf(sample, model, reference)
-    made_of.check()
-    if celltypes is not None:
-        with SpatialFile(celltypes):
-            pass  # refuses what is not there or no AnnData
-    check_memory("patterns", result_size(enhanced), reference=reference is not None and model is not None)
-    with SpatialFile(enhanced) as file:
-        observed = read_observed_counts(file, KIND)
-        tested = np.flatnonzero(observed.gene_totals >= options.min_counts)
+    made_of = {"sample": sample, "model": model, "reference": reference}
+    others = {"celltypes": celltypes}
+    with open_section_test(
+        KIND, enhanced, out, **made_of, others=others, options=options, overwrite=overwrite
+    ) as section:
+        composition, source = _composition(section.file, celltypes)
+        tested = np.flatnonzero(section.observed.gene_totals >= options.min_counts)
         if not len(tested):
             raise BadInputError(f"no gene of {enhanced} has {options.min_counts} counts", hint="lower --min-counts")
-        composition, source = _composition(file, celltypes)
         print_message(f"patterns: {len(tested):,} genes with at least {options.min_counts} counts")
-        names = file.var.index.to_numpy(str)
-        hidden = infer_hidden(
-            made_of,
-            file.obs.index.to_numpy(str)[observed.rows],
-            names,
-            folds=options.folds,
-            seed=options.seed,
-            device=options.device,
-        )
-        var = _test(observed, tested, hidden)
-        var.index = pd.Index(names[tested])
-        if keys.VAR_RELIABILITY in file.var:
-            var[keys.VAR_RELIABILITY] = file.var[keys.VAR_RELIABILITY].to_numpy()[tested]
-        niches = _niches(file, composition, options)
-        inputs = {"enhanced": enhanced, "celltypes": celltypes, **asdict(made_of)}
-        write_analysis_result(
-            out,
-            file,
-            KIND,
-            provenance.describe_run(KIND, options.__dict__, inputs, options.seed),
-            obs=pd.DataFrame({"niche": niches.label}, index=file.obs.index),
-            var=var,
-            facts=_facts(file, observed, tested, hidden, niches, source),
-            overwrite=overwrite,
-        )
+        var = _test(section.observed, tested, section.hidden)
+        var.index = pd.Index(section.genes[tested])
+        known = section.file.var
+        if keys.VAR_RELIABILITY in known:
+            var[keys.VAR_RELIABILITY] = known[keys.VAR_RELIABILITY].to_numpy()[tested]
+        niches = _niches(section.file, composition, options)
+        obs = pd.DataFrame({"niche": niches.label}, index=section.file.obs.index)
+        section.write(_facts(section.observed, tested, niches, source), obs=obs, var=var)
     print_message(f"patterns: {int((var['q'] < FDR).sum()):,} genes at a false discovery rate of 5 % → {out}")
     return var
 
 
-def _test(observed: ObservedCounts, tested: np.ndarray, hidden) -> pd.DataFrame:
+def _test(observed: ObservedCounts, tested: np.ndarray, hidden: HiddenGeneStates | None) -> pd.DataFrame:
     near = autocorrelation(observed, tested)
     counts = cauchy_combination(near.p)
     table = {"statistic": near.moran, "p_counts": counts, "q_counts": q_values(counts)}
@@ -174,19 +146,17 @@ def _niches(file: SpatialFile, composition: pd.DataFrame, options: PatternOption
     return find_niches(composition, xy_um, radius, n_niches=options.n_niches, seed=options.seed)
 
 
-def _facts(file, observed, tested, hidden, niches: Niches, source: str) -> dict:
+def _facts(observed: ObservedCounts, tested: np.ndarray, niches: Niches, source: str) -> dict:
     measured = int((observed.gene_totals > 0).sum())
     top = {
         name: {str(k): round(float(v), 4) for k, v in row.sort_values(ascending=False, kind="stable")[:5].items()}
         for name, row in niches.composition.iterrows()
     }
     return {
-        **facts_of(hidden),
         "n_tested": len(tested),
         "n_too_few_counts": measured - len(tested),
-        "n_not_measured": int(len(file.var) - measured),
+        "n_not_measured": len(observed.gene_totals) - measured,
         "niches_of": source,
         "niche_silhouette": round(niches.silhouette, 4),
         "niche_composition": top,
-        "warnings": warnings_of(hidden),
     }

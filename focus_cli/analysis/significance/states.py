@@ -10,14 +10,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from focus_cli.analysis.significance.pvalues import cauchy_combination
 from focus_cli.core.errors import BadInputError, UsageError
 from focus_cli.core.provenance import bytes_of, describe_path
 from focus_cli.core.random import stream
+
+if TYPE_CHECKING:
+    from focus_cli.enhancement import Inputs
 
 MIN_SHOWN_GENES = 20
 TRAINED_ON = "The model was trained on this sample and may have learnt its chance patterns: p is of counts alone."
@@ -43,23 +47,19 @@ class MadeOf:
         if self.reference is not None and self.sample is None:
             raise UsageError("--reference goes with --sample and --model", hint="give all, or none")
 
-    def check(self) -> None:
-        """Refuse what is not there or cannot be opened, before anything is tested.
+    def open(self) -> Inputs | None:
+        """Open the folders before anything is tested; None where no sample is given.
 
         Raises
         ------
         FocusError
-            Naming the folder.
+            Naming the folder that does not exist or cannot be opened.
         """
-        from focus_cli.core.storage import open_sample
-        from focus_cli.genes.reference import open_reference
-        from focus_cli.model.training import load_model
+        if self.sample is None or self.model is None:
+            return None
+        from focus_cli.enhancement import Inputs  # imported here: tests of counts alone need no PyTorch
 
-        if self.sample is not None and self.model is not None:
-            open_sample(self.sample)
-            load_model(self.model)
-        if self.reference is not None:
-            open_reference(self.reference)
+        return Inputs.open(self.sample, self.model, self.reference)
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def deal(names: np.ndarray, folds: int, seed: int) -> np.ndarray:
 
 
 def infer_hidden(
-    made_of: MadeOf,
+    inputs: Inputs | None,
     locations: np.ndarray,
     genes: np.ndarray,
     *,
@@ -122,8 +122,8 @@ def infer_hidden(
 
     Parameters
     ----------
-    made_of
-        Folders of ``focus preprocess``, ``focus train`` and ``focus reference``.
+    inputs
+        Sample, model and reference, of `MadeOf.open`.
     locations, genes
         Names whose states and folds are requested.
 
@@ -132,37 +132,19 @@ def infer_hidden(
     BadInputError
         If the sample lacks a location, or is too small a panel to hide a fold of.
     """
-    if made_of.sample is None:
+    if inputs is None:
         return None
-    import pandas as pd
-
-    from focus_cli.core.device import choose_device
-    from focus_cli.core.storage import open_sample
-    from focus_cli.enhancement import Section
-    from focus_cli.genes.reference import open_reference
-    from focus_cli.model.conditioning import load_sample_data, state_latents, without_image
-    from focus_cli.model.priors import extend_prior
-    from focus_cli.model.training import load_model
-
-    sample = made_of.sample
-    stored, trained = open_sample(sample), load_model(made_of.model)
-    opened = open_reference(made_of.reference) if made_of.reference is not None else None
-    adata = stored.read()
-    data = load_sample_data(stored, adata)
-    rows = pd.Index(data.obs_names).get_indexer(pd.Index(locations))
+    sample = inputs.stored.path
+    rows = pd.Index(inputs.data.obs_names).get_indexer(pd.Index(locations))
     if (rows < 0).any():
         raise BadInputError(
             f"{sample} lacks {int((rows < 0).sum()):,} of the {len(rows):,} locations "
             f"(the first is {locations[np.flatnonzero(rows < 0)[0]]})",
             hint="give the sample that the enhanced file was made of",
         )
-    if data.raster is not None and trained.image.names:
-        data = trained.image.see(data)
-    else:
-        data = without_image(data, trained.net.config.n_features)
-    prior = extend_prior(trained.prior, data.genes, data.panel_share(), opened)
-    trained.net.to(choose_device(device))
-    section = Section(data, trained.net, prior, state_latents(opened, prior), seed)
+    data = inputs.shown()
+    section = inputs.section(data, seed=seed, device=device)
+    prior = section.prior
     known = prior.loadings[section.panel_rows].any(axis=1)
     if known.sum() * (1 - 1 / folds) < MIN_SHOWN_GENES:
         raise BadInputError(
@@ -181,7 +163,8 @@ def infer_hidden(
         latents = section.infer(section.view(counts, shown), data.xy_um, label, footprint=section.area, n_spread=0)
         states[fold] = latents.mean[rows]
     column = pd.Index(data.names).get_indexer(pd.Index(genes))
-    trained_on = stored.info.sample_id in map(str, trained.info.get("samples", ())) or _hashed(sample, trained.info)
+    facts = inputs.model.info
+    trained_on = data.info.sample_id in map(str, facts.get("samples", ())) or _hashed(sample, facts)
     return HiddenGeneStates(np.where(column >= 0, dealt[column], -1), states, trained_on)
 
 

@@ -67,7 +67,7 @@ def test_states_do_not_see_the_genes_that_are_hidden(enhanced_study, tmp_path: P
     names, locations = enhanced.var_names.to_numpy(str), enhanced.obs_names.to_numpy(str)
 
     def states(sample: Path) -> HiddenGeneStates:
-        return infer_hidden(MadeOf(sample, enhanced_study.model), locations, names, folds=2, device="cpu")
+        return infer_hidden(MadeOf(sample, enhanced_study.model).open(), locations, names, folds=2, device="cpu")
 
     plain = states(enhanced_study.samples["S1"])
     changed = tmp_path / "changed"

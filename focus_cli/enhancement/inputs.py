@@ -1,0 +1,107 @@
+"""What a stage infers from: a stored sample, a model and a reference, and the section that they make together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from focus_cli.core.device import choose_device
+from focus_cli.core.errors import BadInputError
+from focus_cli.core.storage import StoredSample, open_sample
+from focus_cli.enhancement.section import Section
+from focus_cli.genes.reference import Reference, open_reference
+from focus_cli.model.conditioning import SampleData, load_sample_data, state_latents, without_image
+from focus_cli.model.priors import MIN_SHARED_GENES, SpatialPrior, extend_prior
+from focus_cli.model.training import TrainedModel, load_model
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+SHARED_GENES_HINT = "use a model of the same species and kind of gene names, or --model self"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """A sample, the model that it is put to, and the reference that the model may use.
+
+    Attributes
+    ----------
+    stored
+        Of ``focus preprocess``; its arrays are read when they are first used.
+    model
+        Of ``focus train``.
+    reference
+        Of ``focus reference``, or None.
+    """
+
+    stored: StoredSample
+    model: TrainedModel
+    reference: Reference | None = None
+
+    @classmethod
+    def open(cls, sample: Path, model: Path, reference: Path | None) -> Inputs:
+        """Open three folders.
+
+        Raises
+        ------
+        FocusError
+            Naming the folder that does not exist or cannot be opened.
+        """
+        opened = open_sample(sample), load_model(model)
+        return cls(*opened, open_reference(reference) if reference is not None else None)
+
+    @cached_property
+    def adata(self) -> AnnData:
+        """Content of the stored sample."""
+        return self.stored.read()
+
+    @cached_property
+    def data(self) -> SampleData:
+        """The sample with all its image features."""
+        return load_sample_data(self.stored, self.adata)
+
+    @property
+    def pictured(self) -> bool:
+        """Whether the sample has an image and the model was trained with images."""
+        return self.data.raster is not None and bool(self.model.image.names)
+
+    def shown(self, *, image: bool = True) -> SampleData:
+        """The sample with the image features of the model; without an image where either has none, or on request."""
+        if image and self.pictured:
+            return self.model.image.see(self.data)
+        return without_image(self.data, self.model.net.config.n_features)
+
+    def section(self, data: SampleData, *, seed: int, device: str) -> Section:
+        """Some `data` of this sample, with the gene vectors and cell states that go with it, on a device."""
+        prior = extend_prior(self.model.prior, data.genes, data.panel_share(), self.reference)
+        self.model.net.to(choose_device(device))
+        return Section(data, self.model.net, prior, state_latents(self.reference, prior), seed)
+
+
+def require_shared_genes(
+    prior: SpatialPrior, names: np.ndarray, sample: str, *, hint: str, at_least: int = MIN_SHARED_GENES
+) -> None:
+    """Refuse a panel of which a prior knows too few genes; all of them suffice.
+
+    Raises
+    ------
+    BadInputError
+        With the first names of both.
+    """
+    known = known_genes(prior, names)
+    if known < min(at_least, len(names)):
+        raise BadInputError(
+            f"the model knows {known} of the {len(names):,} genes of {sample} "
+            f"(sample: {names[0]}, …; model: {prior.genes[0]}, …)",
+            hint=hint,
+        )
+
+
+def known_genes(prior: SpatialPrior, names: np.ndarray) -> int:
+    """Number of genes of a panel that have a vector."""
+    rows = prior.rows(names)
+    return int((prior.loadings[rows].any(axis=1) & (rows >= 0)).sum())
