@@ -10,6 +10,7 @@ panel are like those on it, which no sample can tell.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -104,6 +105,7 @@ def fit_factor(pairs: PredictedCounts, n_genes: int, limits: tuple[float, float]
         pairs = pairs.take(np.sort(np.argsort(-pairs.mean, kind="stable")[:PAIRS]))
     uniform = np.random.default_rng(0).random(len(pairs))
 
+    @cache
     def coverage(factor: float) -> list[float]:
         pit = pairs.widened(factor).pit(uniform)
         return [central_coverage(pit, level) for level in LEVELS]

@@ -66,7 +66,7 @@ def learn_reliability(estimates: HoldoutEstimates) -> LearntReliability:
     One gene's counts are too noisy to judge it: genes of like evidence share the squared correlation of their shares
     with what was counted, noise of counting taken out, each gene weighed by its counts.
     """
-    from sklearn.isotonic import isotonic_regression
+    from scipy.optimize import isotonic_regression
 
     evidence, seen = estimates.evidence, estimates.exposure > 0
     count, share, exposure = estimates.count[seen], estimates.share[seen], estimates.exposure[seen, None]
@@ -83,4 +83,4 @@ def learn_reliability(estimates: HoldoutEstimates) -> LearntReliability:
     for group in groups:
         agreement, ours, theirs = (max(part[group].sum(), 1e-12) for part in (both, own, true))
         found.append(min(agreement**2 / (ours * theirs), 1.0))
-    return LearntReliability(np.array([np.median(evidence[g]) for g in groups]), isotonic_regression(found))
+    return LearntReliability(np.array([np.median(evidence[g]) for g in groups]), isotonic_regression(found).x)

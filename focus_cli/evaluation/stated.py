@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from focus_cli.core import keys
 from focus_cli.core.statistics.lognorm import LogNormReading
@@ -66,7 +65,7 @@ def stated_shares(
 
     def sd(genes: np.ndarray) -> np.ndarray:
         s = share(genes)
-        slope = reading.with_slope(torch.from_numpy(s.astype(np.float32)))[1].numpy()
+        slope = reading.with_slope(s.astype(np.float32))[1]
         both = std(genes) / np.maximum(slope, 1e-9)
         return np.sqrt(np.maximum(both**2 - (s * level_sd[genes]) ** 2, 0))
 
@@ -84,7 +83,7 @@ def read_at_depth(expression: Columns, depth: np.ndarray, *, flat: bool = False)
         share = np.expm1(expression(genes)) / keys.TARGET_SUM
         if flat:
             share = np.broadcast_to(share.mean(axis=0), share.shape)
-        return reading(torch.from_numpy(np.ascontiguousarray(share, np.float32))).numpy()
+        return reading(np.ascontiguousarray(share, np.float32))
 
     return read
 

@@ -117,3 +117,9 @@ def test_the_verbs_modules_import_no_science():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "[]"
+
+
+def test_scoring_does_not_import_pytorch():
+    code = "import sys, focus_cli.evaluation.stage; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

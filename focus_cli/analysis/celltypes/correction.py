@@ -54,6 +54,8 @@ def learn(features: np.ndarray, truth: np.ndarray, seed: int, steps: int, advanc
     from torch import nn
     from torch.nn.functional import log_softmax
 
+    from focus_cli.core.optimisers import AdamW
+
     centre, scale = features.mean(axis=0), features.std(axis=0) + 0.02
     n_types = truth.shape[1]
     generator = torch.Generator().manual_seed(seed)
@@ -80,7 +82,7 @@ def learn(features: np.ndarray, truth: np.ndarray, seed: int, steps: int, advanc
     x, start = read(features)
     t = torch.tensor(truth, dtype=torch.float32)
     top = t.argmax(dim=1)
-    optimiser = torch.optim.AdamW(net.parameters(), lr=_RATE, weight_decay=_DECAY)
+    optimiser = AdamW(net.parameters(), lr=_RATE, weight_decay=_DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, _RATE, total_steps=steps)
     for _ in range(steps):
         rows = torch.randint(len(x), (_BATCH,), generator=generator)

@@ -72,11 +72,21 @@ def quasi_mixture(
     total = np.maximum(counts.sum(axis=1, keepdims=True), 1.0)
     shape, rate = _PRIOR / len(share), _PRIOR / total
     floor = 0.5 * total * background + 1e-9
-    w = start
+    w, types = start, share.T
+    expected, weight, spread = (np.empty_like(floor) for _ in range(3))  # reused: they are the cost of a step
     for _ in range(steps):
-        expected = w @ share + _TINY
-        weight = 1 / (0.5 * expected + floor + _DISPERSION * expected**2)
-        w = (shape + w * ((counts * weight) @ share.T)) / (rate + (expected * weight) @ share.T)
+        np.matmul(w, share, out=expected)
+        expected += _TINY
+        # 1 / (½ expected + floor + φ expected²)
+        np.multiply(expected, 0.5, out=weight)
+        weight += floor
+        np.square(expected, out=spread)
+        spread *= _DISPERSION
+        weight += spread
+        np.divide(1, weight, out=weight)
+        np.multiply(counts, weight, out=spread)
+        expected *= weight
+        w = (shape + w * (spread @ types)) / (rate + expected @ types)
     return w
 
 

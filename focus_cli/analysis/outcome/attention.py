@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from focus_cli.analysis.outcome.target import Target
+from focus_cli.core.optimisers import Adam
 
 HIDDEN = 16
 STEPS = 80
@@ -92,7 +93,7 @@ def train_members(bags: list[np.ndarray], target: Target, decays: np.ndarray, se
     risk = None if target.time is None else torch.from_numpy(target.time[None, :] >= target.time[:, None])
     truth = event.float().expand(len(decays), -1)
     parameters = list(net.parameters())
-    optimiser = torch.optim.Adam(parameters, lr=RATE)
+    optimiser = Adam(parameters, lr=RATE)
     decay = torch.from_numpy(np.asarray(decays, np.float32))
     per_step = min(PER_STEP, values.shape[1])
     rows = torch.arange(len(bags))[:, None]

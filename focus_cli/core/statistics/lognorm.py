@@ -8,12 +8,18 @@ tends to log1p(10⁴ r) with depth.
 
 from __future__ import annotations
 
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
 import numpy as np
-import torch
 from scipy import special
-from torch import Tensor
 
 from focus_cli.core import keys
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Array = TypeVar("Array", np.ndarray, "Tensor")
 
 _STEP = 1 / 32  # of the table, in log1p of the expected count; errors of the interpolation stay below 5e-4
 _SUMMED_UP_TO = 60.0  # expected count above which the second-order expansion is as good as the sum
@@ -28,6 +34,8 @@ def _weights(mean: np.ndarray) -> np.ndarray:
 
 class LogNormReading:
     """f_e for a block of locations, tabulated over the expected count.
+
+    Shares are NumPy arrays or tensors, and so are the readings. PyTorch is imported for tensors alone.
 
     Parameters
     ----------
@@ -48,37 +56,55 @@ class LogNormReading:
         summed = mean <= _SUMMED_UP_TO
         weights = _weights(mean[summed])
         table[:, summed] = np.log1p(scale * np.arange(weights.shape[1])) @ weights.T
-        self._nodes = nodes
-        self._table = torch.from_numpy(np.ascontiguousarray(table, np.float32))
-        self._known, self._all_known = torch.from_numpy(known)[:, None], bool(known.all())
-        self._exposure = torch.from_numpy(depth.astype(np.float32))[:, None]
-        self._row = torch.arange(len(depth))[:, None] * nodes
+        self._nodes, self._all_known = nodes, bool(known.all())
+        row = np.arange(len(depth))[:, None] * nodes
+        self._arrays = (table.astype(np.float32), known[:, None], depth.astype(np.float32)[:, None], row)
+
+    @cached_property
+    def _tensors(self) -> tuple[Tensor, ...]:
+        import torch
+
+        return tuple(torch.from_numpy(np.ascontiguousarray(array)) for array in self._arrays)
+
+    def _as(self, share: Any) -> tuple[Any, tuple[Any, ...]]:
+        """The library of `share`, and the tables as its arrays."""
+        if isinstance(share, np.ndarray):
+            return np, self._arrays
+        import torch
+
+        return torch, self._tensors
 
     @property
     def depth(self) -> Tensor:
         """Molecules per location, n × 1; 0 where it is not known."""
-        return torch.where(self._known, self._exposure, 0.0)
+        _, known, exposure, _ = self._tensors
+        return exposure * known
 
-    def __call__(self, share: Tensor) -> Tensor:
+    def __call__(self, share: Array) -> Array:
         """Mean readings of shares (n × genes), float32."""
-        place, fraction = self._locate(share)
-        low, high = torch.take(self._table, place), torch.take(self._table, place + 1)
+        xp, (table, known, exposure, row) = self._as(share)
+        place, fraction = self._locate(xp, share, exposure, row)
+        low, high = xp.take(table, place), xp.take(table, place + 1)
         read = low + fraction * (high - low)
-        return read if self._all_known else torch.where(self._known, read, torch.log1p(share * keys.TARGET_SUM))
+        return read if self._all_known else xp.where(known, read, xp.log1p(share * keys.TARGET_SUM))
 
-    def with_slope(self, share: Tensor) -> tuple[Tensor, Tensor]:
+    def with_slope(self, share: Array) -> tuple[Array, Array]:
         """Mean readings and their derivatives by the share."""
-        place, fraction = self._locate(share)
-        low, high = torch.take(self._table, place), torch.take(self._table, place + 1)
+        xp, (table, known, exposure, row) = self._as(share)
+        place, fraction = self._locate(xp, share, exposure, row)
+        low, high = xp.take(table, place), xp.take(table, place + 1)
         rise = high - low
-        read, slope = low + fraction * rise, rise / _STEP * self._exposure / (1 + share * self._exposure)
+        read, slope = low + fraction * rise, rise / _STEP * exposure / (1 + share * exposure)
         if self._all_known:
             return read, slope
         scaled = share * keys.TARGET_SUM
         plain_slope = keys.TARGET_SUM / (1 + scaled)
-        return torch.where(self._known, read, torch.log1p(scaled)), torch.where(self._known, slope, plain_slope)
+        return xp.where(known, read, xp.log1p(scaled)), xp.where(known, slope, plain_slope)
 
-    def _locate(self, share: Tensor) -> tuple[Tensor, Tensor]:
-        place = torch.log1p(share * self._exposure).div_(_STEP).clamp_(max=self._nodes - 2 + 0.999)
-        floor = place.floor()
-        return self._row + floor.long(), place - floor
+    def _locate(self, xp: Any, share: Any, exposure: Any, row: Any) -> tuple[Any, Any]:
+        """Row of the flat table below each share, and the way from it to the next."""
+        place = xp.log1p(share * exposure)
+        place /= _STEP
+        place = xp.clip(place, None, self._nodes - 2 + 0.999)
+        floor = xp.floor(place)
+        return row + xp.asarray(floor, dtype=xp.int64), place - floor

@@ -15,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from focus_cli.core.distributed.processes import Processes
 from focus_cli.core.errors import FocusError, UsageError
+from focus_cli.core.optimisers import AdamW
 from focus_cli.core.progress import task
 from focus_cli.core.random import stream
 from focus_cli.histology.encoders.folder import EncoderDescription
@@ -94,7 +95,7 @@ def distil(draw: Callable[[int, int], Views], run: Run, processes: Processes) ->
         for net in (student, teacher):
             net.backbone.load_state_dict(run.initial.state_dict())
     nets = nn.ModuleDict({"student": student, "teacher": teacher, "assign": Assigner(config)}).to(device)
-    optimiser = torch.optim.AdamW(parameter_groups(student), lr=config.learning_rate)
+    optimiser = AdamW(parameter_groups(student), lr=config.learning_rate)
     start, log, running = 0, ",".join(COLUMNS) + "\n", []
     if run.resume and run.state_dir is not None and run.state_dir.exists():
         saved = load_state(run.state_dir, nets, optimiser, run.key)

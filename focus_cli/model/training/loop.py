@@ -15,6 +15,7 @@ from focus_cli.core.distributed.parallel import Alone, Replicated
 from focus_cli.core.distributed.processes import Processes
 from focus_cli.core.distributed.stop import StopRequest, stop_on_signal
 from focus_cli.core.errors import FocusError, Preempted
+from focus_cli.core.optimisers import AdamW
 from focus_cli.core.progress import task
 from focus_cli.core.random import stream
 from focus_cli.model.network import FocusNet
@@ -43,7 +44,7 @@ def learning_rate(step: int, config: TrainingConfig) -> float:
 def make_optimiser(net: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
     """AdamW over what is learnt by gradient; maps fitted in closed form are left out."""
     learnt = [p for p in net.parameters() if p.requires_grad]
-    return torch.optim.AdamW(learnt, lr=config.learning_rate, weight_decay=config.weight_decay)
+    return AdamW(learnt, lr=config.learning_rate, weight_decay=config.weight_decay)
 
 
 class _ViewLoss(nn.Module):

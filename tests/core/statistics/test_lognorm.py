@@ -65,3 +65,14 @@ def test_the_slope_is_the_derivative(depth):
     step = share * 0.2
     difference = (reading(share + step) - reading(share - step)) / (2 * step)
     np.testing.assert_allclose(slope, difference, rtol=0.06)
+
+
+@pytest.mark.parametrize("depths", [[100.0, 5e3, 20.0], [100.0, 0.0, 3.0], [0.0, 0.0, 0.0]])
+def test_arrays_and_tensors_are_read_alike(depths):
+    share = np.random.default_rng(0).random((3, 40)).astype(np.float32) ** 3
+    reading = LogNormReading(np.array(depths))
+    arrays = (reading(share), *reading.with_slope(share))
+    tensors = (reading(torch.from_numpy(share)), *reading.with_slope(torch.from_numpy(share)))
+    for array, tensor in zip(arrays, tensors, strict=True):
+        assert array.dtype == np.float32
+        np.testing.assert_allclose(array, tensor.numpy(), rtol=3e-6, atol=1e-6)
