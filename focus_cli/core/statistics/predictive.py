@@ -90,7 +90,10 @@ def negative_binomial_cdf(count: np.ndarray, mean: np.ndarray, shape: np.ndarray
     valid, exact = count >= 0, shape >= POISSON_SHAPE
     at = valid & exact
     out[at] = pdtr(count[at], mean[at])
-    at = valid & ~exact
+    # Most counts of most genes are 0, and their probability needs no beta function.
+    at = valid & ~exact & (count == 0)
+    out[at] = np.exp(-shape[at] * np.log1p(mean[at] / shape[at]))
+    at = valid & ~exact & (count != 0)
     out[at] = betaincc(count[at] + 1, shape[at], mean[at] / (mean[at] + shape[at]))
     return out
 

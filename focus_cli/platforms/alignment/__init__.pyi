@@ -1,3 +1,4 @@
+from .agreement import Signals as Signals
 from .array import fit_array as fit_array
 from .extent import bounding_box as bounding_box
 from .extent import inside as inside
@@ -29,6 +30,7 @@ __all__ = [
     "BetterOrientationError",
     "ScaleFit",
     "Scales",
+    "Signals",
     "bounding_box",
     "check_mismatch",
     "check_orientation",

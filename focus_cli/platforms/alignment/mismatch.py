@@ -33,12 +33,13 @@ def compare_with_chance(
     um_per_px: float,
     pitch_um: float,
     seed: int = 0,
+    signals: Signals | None = None,
 ) -> dict[str, Any]:
     """Measure how the locations lie against the same locations at random places.
 
     Parameters
     ----------
-    xy_um, counts, nuclei, tissue, um_per_px, pitch_um
+    xy_um, counts, nuclei, tissue, um_per_px, pitch_um, signals
         As for `compare_orientations`.
     seed
         Of the random places.
@@ -49,7 +50,7 @@ def compare_with_chance(
         JSON-safe: ``locations`` (pooled), ``on_tissue``, ``correlation`` and ``sigma`` (the correlation in standard
         errors of chance) as given; ``on_tissue_random`` (mean) and ``as_good`` (share) of random places; ``unrelated``.
     """
-    signals = Signals.of(xy_um, counts, nuclei, tissue, um_per_px=um_per_px, pitch_um=pitch_um)
+    signals = signals or Signals.of(xy_um, counts, nuclei, tissue, um_per_px=um_per_px, pitch_um=pitch_um)
     xy = signals.xy
     share, like, sigma = _measured(signals, xy)
     random = _random_shares(signals, seed)

@@ -146,6 +146,7 @@ def compare_orientations(
     um_per_px: float,
     pitch_um: float,
     seed: int = 0,
+    signals: Signals | None = None,
 ) -> list[Agreement]:
     """Measure the agreement of locations and image in all eight orientations.
 
@@ -165,13 +166,15 @@ def compare_orientations(
         Distance of neighbouring locations; below 100 µm they are pooled in squares of 100 µm.
     seed
         Of the bootstrap.
+    signals
+        Of these arguments, where they were made before; smoothing the maps is the largest part of the time.
 
     Returns
     -------
     list of Agreement
         In the order of `ORIENTATIONS`.
     """
-    signals = Signals.of(xy_um, counts, nuclei, tissue, um_per_px=um_per_px, pitch_um=pitch_um)
+    signals = signals or Signals.of(xy_um, counts, nuclei, tissue, um_per_px=um_per_px, pitch_um=pitch_um)
     tried = [max(options, key=lambda look: look[0] + look[1]) for options in _looks(signals)]
     xy, spacing = signals.xy, signals.spacing
     draws = block_draws(xy, BLOCK_STEPS * spacing, seed)
@@ -251,12 +254,13 @@ def check_orientation(
     pitch_um: float,
     force: bool = False,
     seed: int = 0,
+    signals: Signals | None = None,
 ) -> tuple[dict[str, Any], list[str]]:
     """Refuse locations that do not lie on the image, or lie on it the wrong way round.
 
     Parameters
     ----------
-    xy_um, counts, nuclei, tissue, um_per_px, pitch_um, seed
+    xy_um, counts, nuclei, tissue, um_per_px, pitch_um, seed, signals
         As for `compare_orientations`.
     force
         Turn refusals into warnings.
@@ -274,7 +278,9 @@ def check_orientation(
         If more than 5 % of the locations lie outside the image, no tissue is found on it, no location lies on
         tissue, or another orientation is better beyond doubt.
     """
-    compared = compare_orientations(xy_um, counts, nuclei, tissue, um_per_px=um_per_px, pitch_um=pitch_um, seed=seed)
+    compared = compare_orientations(
+        xy_um, counts, nuclei, tissue, um_per_px=um_per_px, pitch_um=pitch_um, seed=seed, signals=signals
+    )
     given, best = compared[0], max(compared, key=lambda a: a.gain)
     height, width = (side * um_per_px for side in nuclei.shape)
     outside = 1.0 - float(inside(np.asarray(xy_um), width, height).mean())

@@ -54,7 +54,7 @@ class Scales:
 
     Parameters
     ----------
-    xy_um, counts, nuclei, tissue, um_per_px, pitch_um
+    xy_um, counts, nuclei, tissue, um_per_px, pitch_um, signals
         As for `compare_orientations`; `um_per_px` as the positions state it.
     """
 
@@ -67,8 +67,9 @@ class Scales:
         *,
         um_per_px: float,
         pitch_um: float,
+        signals: Signals | None = None,
     ) -> None:
-        self._signals = Signals.of(xy_um, counts, nuclei, tissue, um_per_px=um_per_px, pitch_um=pitch_um)
+        self._signals = signals or Signals.of(xy_um, counts, nuclei, tissue, um_per_px=um_per_px, pitch_um=pitch_um)
         self._tissue_um2 = max(float(tissue.sum()) * um_per_px**2, 1.0)
 
     def compare(self, factors: Sequence[float], seed: int = 0) -> list[ScaleFit]:

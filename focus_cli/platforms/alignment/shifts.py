@@ -31,12 +31,13 @@ def compare_shifts(
     um_per_px: float,
     pitch_um: float,
     seed: int = 0,
+    signals: Signals | None = None,
 ) -> dict[str, Any]:
     """Measure the agreement of locations and image at 48 shifts, and refine the best one.
 
     Parameters
     ----------
-    xy_um, counts, nuclei, tissue, um_per_px, pitch_um, seed
+    xy_um, counts, nuclei, tissue, um_per_px, pitch_um, seed, signals
         As for `compare_orientations`.
 
     Returns
@@ -45,7 +46,7 @@ def compare_shifts(
         JSON-safe: ``spacing_um``, ``best_um`` ([right, down] in µm; zeros where no shift is better), ``gain``,
         ``sigma``, ``on_tissue``, ``correlation`` there, and ``significant``.
     """
-    signals = Signals.of(xy_um, counts, nuclei, tissue, um_per_px=um_per_px, pitch_um=pitch_um)
+    signals = signals or Signals.of(xy_um, counts, nuclei, tissue, um_per_px=um_per_px, pitch_um=pitch_um)
     xy, level, spacing = signals.xy, signals.level, signals.spacing
 
     def look(shift: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:

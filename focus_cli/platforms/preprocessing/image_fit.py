@@ -83,6 +83,7 @@ def check_fit(
     from focus_cli.platforms.alignment import (
         BetterOrientationError,
         Scales,
+        Signals,
         check_mismatch,
         check_orientation,
         check_shifts,
@@ -93,7 +94,8 @@ def check_fit(
     um_per_px = slide.mpp * slide.width / thumbnail.shape[1]
     xy, counts = adata.obsm[keys.SPATIAL_UM], adata.obs[keys.TOTAL_COUNTS].to_numpy()
     nuclei, tissue = unmix(optical_density(thumbnail))[..., 0], tissue_mask(thumbnail, um_per_px)
-    scale = {"um_per_px": um_per_px, "pitch_um": sample.footprint.pitch_um}
+    scale: dict[str, Any] = {"um_per_px": um_per_px, "pitch_um": sample.footprint.pitch_um}
+    scale["signals"] = Signals.of(xy, counts, nuclei, tissue, **scale)
     scales = Scales(xy, counts, nuclei, tissue, **scale)
     chance = compare_with_chance(xy, counts, nuclei, tissue, **scale)
     try:
