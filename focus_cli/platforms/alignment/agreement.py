@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from scipy import ndimage
 from scipy.spatial.distance import pdist
-from scipy.stats import rankdata
 
 POOL_UM = 100.0  # finer locations are pooled: a lone 8 µm bin holds too few molecules to correlate
 BLOCK_STEPS = 4  # a bootstrap block is this many location spacings wide
@@ -52,7 +52,7 @@ def block_draws(xy: np.ndarray, side: float, seed: int) -> np.ndarray:
 
 def standard_ranks(values: np.ndarray) -> np.ndarray:
     """Ranks of mean 0 and variance 1; all 0 where every value is the same."""
-    ranks = rankdata(values)
+    ranks = pd.Series(values).rank().to_numpy(copy=True)
     ranks -= ranks.mean()
     spread = ranks.std()
     return ranks / spread if spread > 1e-9 else np.zeros(len(values))
