@@ -114,7 +114,6 @@ def open_plain(path: Path) -> Source:
         with warnings.catch_warnings(), _pillow_without_bound(), Image.open(path) as image:
             warnings.simplefilter("ignore")
             kind, mode, (width, height) = image.format, image.mode, image.size
-            orientation = _orientation(image)
     except Exception as error:  # Pillow's plug-ins raise whatever they like
         raise BadInputError(f"{path} is not a readable image: {error}", hint=_FORMATS_HINT) from error
     if kind not in _END_MARK:
@@ -137,12 +136,19 @@ def open_plain(path: Path) -> Source:
         raise BadInputError(
             f"{path} has {width * height / 1e9:.1f} gigapixels and no tiles", hint=pyramid_hint(path.name, path.stem)
         )
-    return Source([PlainLevel(path, kind, mode, width, height)], notes=orientation_notes(path, orientation))
+    return Source([PlainLevel(path, kind, mode, width, height)], notes=orientation_notes(path, _orientation(path)))
 
 
-def _orientation(image) -> object:
-    """EXIF's orientation of an opened picture; None where there is none that can be read."""
+def _orientation(path: Path) -> object:
+    """EXIF's orientation of a picture; None where there is none that can be read.
+
+    For a PNG Pillow allocates and decodes all pixels, so the size that the header states must have been checked.
+    """
+    from PIL import Image
+
     try:
-        return image.getexif().get(_ORIENTATION)
+        with warnings.catch_warnings(), _pillow_without_bound(), Image.open(path) as image:
+            warnings.simplefilter("ignore")
+            return image.getexif().get(_ORIENTATION)
     except Exception:  # damaged EXIF raises whatever it likes, and the pixels need none
         return None
