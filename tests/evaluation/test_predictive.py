@@ -13,7 +13,12 @@ from tiny_sections import expression_of, genes_of, names, rows_of
 
 from focus_cli.core import keys
 from focus_cli.core.statistics.lognorm import LogNormReading
-from focus_cli.core.statistics.predictive import PredictedCounts, central_coverage, negative_binomial_cdf
+from focus_cli.core.statistics.predictive import (
+    PredictedCounts,
+    central_coverage,
+    negative_binomial_cdf,
+    negative_binomial_mass,
+)
 from focus_cli.evaluation import evaluate, prediction, predictive
 from focus_cli.evaluation.stated import StatedShares
 from focus_cli.evaluation.truth import read_truth
@@ -38,6 +43,17 @@ def test_the_cdf_equals_scipys():
     np.testing.assert_allclose(negative_binomial_cdf(k, mean, shape), stats.nbinom.cdf(k, 2.5, 2.5 / 6.5), rtol=1e-10)
     np.testing.assert_allclose(negative_binomial_cdf(k, mean, shape * np.inf), stats.poisson.cdf(k, 4.0), rtol=1e-10)
     assert negative_binomial_cdf(-1.0, 4.0, 2.5) == 0
+
+
+@pytest.mark.parametrize("shape", [1e-6, 0.3, 2.5, 9e3, 2e4, 9e7, 1e8, np.inf])
+@pytest.mark.parametrize("mean", [1e-9, 0.2, 4.0, 900.0])
+def test_the_probability_of_a_count_is_the_step_of_the_cdf(mean, shape):
+    k = np.arange(1200.0)
+    mean, shape = np.full(len(k), mean), np.full(len(k), shape)
+    mass = negative_binomial_mass(k, mean, shape)
+    cdf = negative_binomial_cdf(k, mean, shape)
+    np.testing.assert_allclose(mass, np.diff(cdf, prepend=0.0), atol=1e-10)
+    np.testing.assert_allclose(np.cumsum(mass), cdf, atol=1e-9)
 
 
 @pytest.mark.parametrize("mean", [0.05, 2.0, 200.0])

@@ -8,12 +8,14 @@ gene that was never measured adds a factor common to all locations: log-normal, 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
-from scipy.special import betaincc, ndtri, pdtr
+from scipy.special import betaincc, betaln, ndtri, pdtr, xlogy
 
 POISSON_SHAPE = 1e8  # from this shape on a negative binomial is taken for a Poisson
+_LARGE_SHAPE = 1e4  # from this shape on the logarithm of a beta function loses digits
 _LEVELS = 64  # equally probable levels that stand for a log-normal one
 _LEVEL_NODES = ndtri((np.arange(_LEVELS) + 0.5) / _LEVELS)
 _BLOCK = 1 << 15
@@ -65,22 +67,25 @@ class PredictedCounts:
 
     def cumulative(self, count: np.ndarray) -> np.ndarray:
         """P(Y ≤ count) for one count a pair, (n,); 0 below 0."""
+        return self._over_levels(negative_binomial_cdf, count)
+
+    def _over_levels(self, probability: Callable[..., np.ndarray], count: np.ndarray) -> np.ndarray:
+        """Mean over the levels of a gene of a probability of `count`, given mean and shape."""
         out = np.zeros(len(self))
         blurred = self.level_sd > 0
         sharp = np.flatnonzero(~blurred)
-        out[sharp] = negative_binomial_cdf(count[sharp], self.mean[sharp], self.shape[sharp])
+        out[sharp] = probability(count[sharp], self.mean[sharp], self.shape[sharp])
         for at in np.array_split(np.flatnonzero(blurred), -(-int(blurred.sum()) // _BLOCK) or 1):
             mean = self.mean[at, None] * np.exp(self.level_sd[at, None] * _LEVEL_NODES)
-            out[at] = negative_binomial_cdf(count[at, None], mean, self.shape[at, None]).mean(axis=1)
+            out[at] = probability(count[at, None], mean, self.shape[at, None]).mean(axis=1)
         return out
 
     def pit(self, uniform: np.ndarray) -> np.ndarray:
-        """Randomised probability integral transform F(y − 1) + v (F(y) − F(y − 1)), `uniform` v in 0..1.
+        """Randomised probability integral transform F(y − 1) + v P(y), `uniform` v in 0..1.
 
         Uniform where the predictions are right (Czado, Gneiting & Held 2009, doi:10.1111/j.1541-0420.2009.01191.x).
         """
-        below = self.cumulative(self.count - 1)
-        return below + uniform * (self.cumulative(self.count) - below)
+        return self.cumulative(self.count - 1) + uniform * self._over_levels(negative_binomial_mass, self.count)
 
 
 def negative_binomial_cdf(count: np.ndarray, mean: np.ndarray, shape: np.ndarray) -> np.ndarray:
@@ -95,6 +100,18 @@ def negative_binomial_cdf(count: np.ndarray, mean: np.ndarray, shape: np.ndarray
     out[at] = np.exp(-shape[at] * np.log1p(mean[at] / shape[at]))
     at = valid & ~exact & (count != 0)
     out[at] = betaincc(count[at] + 1, shape[at], mean[at] / (mean[at] + shape[at]))
+    return out
+
+
+def negative_binomial_mass(count: np.ndarray, mean: np.ndarray, shape: np.ndarray) -> np.ndarray:
+    """P(Y = count) of negative binomials with these means (above 0) and shapes, broadcast; `count` is whole, ≥ 0."""
+    count, mean, shape = np.broadcast_arrays(count, mean, shape)
+    out, large = np.empty(count.shape), shape >= _LARGE_SHAPE
+    y, m, r = count[large], mean[large], shape[large]
+    out[large] = negative_binomial_cdf(y, m, r) - negative_binomial_cdf(y - 1, m, r)
+    y, m, r = count[~large], mean[~large], shape[~large]
+    ways = np.where(y > 0, -np.log(np.maximum(y, 1)) - betaln(np.maximum(y, 1), r), 0.0)
+    out[~large] = np.exp(ways - xlogy(y, 1 + r / m) - r * np.log1p(m / r))
     return out
 
 
