@@ -18,7 +18,7 @@ from focus_cli.cli.options import (
 from focus_cli.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from focus_cli.platforms.preprocessing import Encoding, Preparation
+    from focus_cli.platforms.preprocessing import Encoding, PreprocessOptions
 
 
 @click.command("enhance")
@@ -106,7 +106,7 @@ def command(
     adapt: int,
     ablate: tuple[str, ...],
     max_steps: int | None,
-    preparation: Preparation,
+    preparation: PreprocessOptions,
     encoding: Encoding,
     seed: int,
     overwrite: bool,

@@ -129,7 +129,7 @@ _PREPARATION_OPTIONS = (
 def preparation_options(command: Callable) -> Callable:
     """Add the options of preprocessing, including those of `reader_options`.
 
-    The command receives them as a `Preparation`, named ``preparation``.
+    The command receives them as a `PreprocessOptions`, named ``preparation``.
     """
     readers = _names_of(_READER_OPTIONS)
 
@@ -149,12 +149,12 @@ def preparation_options(command: Callable) -> Callable:
         force: bool,
         **others: Any,
     ) -> Any:
-        from focus_cli.platforms.preprocessing import Placing, Preparation
+        from focus_cli.platforms.preprocessing import Placement, PreprocessOptions
 
-        preparation = Preparation(
+        preparation = PreprocessOptions(
             reader={name: others.pop(name) for name in readers},
             use_image=not no_image,
-            placing=Placing(align, align_from, landmarks, register, orient, shift_um),
+            placement=Placement(align, align_from, landmarks, register, orient, shift_um),
             step_um=step_um,
             organ=organ,
             species=species,

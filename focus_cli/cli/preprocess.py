@@ -10,7 +10,7 @@ import rich_click as click
 from focus_cli.cli.options import PATH, encoder_options, overwrite_option, preparation_options
 
 if TYPE_CHECKING:
-    from focus_cli.platforms.preprocessing import Encoding, Preparation
+    from focus_cli.platforms.preprocessing import Encoding, PreprocessOptions
 
 
 @click.command("preprocess")
@@ -24,7 +24,7 @@ def command(
     raw: Path,
     out: Path,
     sample_id: str,
-    preparation: Preparation,
+    preparation: PreprocessOptions,
     encoding: Encoding,
     overwrite: bool,
 ) -> None:
@@ -46,7 +46,7 @@ def command(
         raw,
         out,
         sample_id,
-        **preparation.keywords(),
+        preparation,
         encoding=encoding,
         overwrite=overwrite,
     )

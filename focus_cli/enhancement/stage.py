@@ -20,7 +20,7 @@ from focus_cli.genes.reference import build_reference, is_reference, open_refere
 from focus_cli.model.checkpoints import NANO, shipped_model
 from focus_cli.model.conditioning import parse_ablations
 from focus_cli.model.training import TrainedModel, load_model
-from focus_cli.platforms.preprocessing import Encoding, Preparation, encoding_like
+from focus_cli.platforms.preprocessing import Encoding, PreprocessOptions, encoding_like
 
 if TYPE_CHECKING:
     from focus_cli.platforms import RawSample
@@ -39,7 +39,7 @@ def enhance(
     refined: Path | None = None,
     picture: Path | None = None,
     options: EnhanceOptions | None = None,
-    preparation: Preparation | None = None,
+    preparation: PreprocessOptions | None = None,
     encoding: Encoding | None = None,
     training_options: dict | None = None,
     overwrite: bool = False,
@@ -76,10 +76,10 @@ def enhance(
         Of the kind that fits; see `focus_cli.core.errors`. Nothing is written then.
     """
     options, encoding = options or EnhanceOptions(), encoding or Encoding()
-    preparation = preparation or Preparation()
+    preparation = preparation or PreprocessOptions()
     _check(model, out, refined, options, alone=sample is None)
     read = [sample, model, reference, options.points, options.genes, encoding.spec, encoding.store]
-    check_outputs(out, refined, picture, [*read, *preparation.keywords().values()], overwrite)
+    check_outputs(out, refined, picture, [*read, *preparation.inputs], overwrite)
     check_files(options)
     _check_sample(sample, preparation, encoding, refined, options)
     _check_reference(reference, orthologues, cell_type)
@@ -141,7 +141,7 @@ def enhance(
 
 
 def _check_raw_memory(
-    raw: Path, preparation: Preparation, model: TrainedModel | None, options: EnhanceOptions, *, reference: bool
+    raw: Path, preparation: PreprocessOptions, model: TrainedModel | None, options: EnhanceOptions, *, reference: bool
 ) -> None:
     """What enhancement itself needs, as far as a raw sample tells; `preprocess` looks at its own need."""
     if model is not None:
@@ -171,7 +171,11 @@ def _inputs(sample: Path | None, stored: StoredSample, model: Path | None, refer
 
 
 def _check_sample(
-    sample: Path | None, preparation: Preparation, encoding: Encoding, refined: Path | None, options: EnhanceOptions
+    sample: Path | None,
+    preparation: PreprocessOptions,
+    encoding: Encoding,
+    refined: Path | None,
+    options: EnhanceOptions,
 ) -> None:
     named = preparation.named()
     if sample is None:
@@ -254,7 +258,7 @@ def _check(model, out, refined, options: EnhanceOptions, *, alone: bool) -> None
 
 
 def _slide(
-    model: TrainedModel, scratch: Path, preparation: Preparation, options: EnhanceOptions, encoding: Encoding
+    model: TrainedModel, scratch: Path, preparation: PreprocessOptions, options: EnhanceOptions, encoding: Encoding
 ) -> StoredSample:
     from focus_cli.enhancement.whole_slide import slide_sample
 
@@ -279,7 +283,7 @@ def _subject(stored: StoredSample) -> Subject:
 def _preprocessed(
     raw: Path,
     scratch: Path,
-    preparation: Preparation,
+    preparation: PreprocessOptions,
     encoding: Encoding,
     model: TrainedModel | None,
     check: Callable[[Subject], None],
@@ -295,7 +299,7 @@ def _preprocessed(
         check(Subject(str(raw), read.adata.var, read.footprint, pictured))
 
     name = sample_id_of(Path(raw).name, "sample")
-    return preprocess(raw, scratch / "sample", name, encoding=encoding, check=check_raw, **preparation.keywords())
+    return preprocess(raw, scratch / "sample", name, preparation, encoding=encoding, check=check_raw)
 
 
 def _reference(

@@ -21,7 +21,7 @@ from focus_cli.core.errors import BadInputError, MissingResourceError, OutputExi
 from focus_cli.enhancement import enhance
 from focus_cli.enhancement.stage import EnhanceOptions
 from focus_cli.genes import load_table
-from focus_cli.platforms.preprocessing.preparation import Preparation
+from focus_cli.platforms.preprocessing.options import PreprocessOptions
 
 
 def test_an_existing_output_is_refused_before_work(tmp_path):
@@ -115,7 +115,7 @@ def test_a_reference_that_cannot_be_used_is_refused_before_a_raw_sample_is_prepa
     scaled = anndata.AnnData(rng.normal(size=(30, 200)).astype(np.float32))
     scaled.var_names = names
     scaled.write_h5ad(tmp_path / "scaled.h5ad")
-    how = {"preparation": Preparation(reader={"mpp": 1.0})}
+    how = {"preparation": PreprocessOptions(reader={"mpp": 1.0})}
     with pytest.raises(BadInputError, match="it was scaled"):
         enhance(tmp_path / "raw.h5ad", tmp_path / "a.h5ad", reference=tmp_path / "scaled.h5ad", **how)
     (tmp_path / "folder").mkdir()

@@ -20,7 +20,7 @@ from focus_cli.core.errors import BadInputError, OutputExistsError, UsageError
 from focus_cli.enhancement import enhance
 from focus_cli.enhancement.stage import EnhanceOptions
 from focus_cli.model.training.stage import train
-from focus_cli.platforms.preprocessing import Encoding, Preparation, preprocess
+from focus_cli.platforms.preprocessing import Encoding, PreprocessOptions, preprocess
 
 SLIDE = EnhanceOptions(histology_only=True, resolution_um=50.0)
 
@@ -41,7 +41,7 @@ def world(tmp_path_factory):
 def slide(world):
     out = world.folder / "slide.h5ad"
     reader = {"image": world.image, "mpp": world.stored.info.image.mpp}
-    enhance(None, out, model=world.model, options=SLIDE, preparation=Preparation(reader))
+    enhance(None, out, model=world.model, options=SLIDE, preparation=PreprocessOptions(reader))
     return anndata.read_h5ad(out)
 
 
@@ -78,7 +78,7 @@ def test_training_tissue_is_known_and_another_kind_is_not(world, slide, tmp_path
     pixels[tissue & stripes], pixels[tissue & ~stripes] = (120, 60, 150), (235, 170, 200)
     Image.fromarray(pixels).save(tmp_path / "stripes.png")
     reader = {"image": tmp_path / "stripes.png", "mpp": world.stored.info.image.mpp}
-    enhance(None, tmp_path / "stripes.h5ad", model=world.model, options=SLIDE, preparation=Preparation(reader))
+    enhance(None, tmp_path / "stripes.h5ad", model=world.model, options=SLIDE, preparation=PreprocessOptions(reader))
     strange = anndata.read_h5ad(tmp_path / "stripes.h5ad")
     assert strange.obs[keys.OOD_SCORE].median() > 1.5
     assert strange.obs[keys.ABSTAIN][strange.obs[keys.OOD_SCORE] > 1].all()
@@ -105,7 +105,7 @@ def test_a_model_of_another_encoder_is_refused_and_its_own_found(world, tmp_path
     assert (stored.path / keys.ENCODER_ZARR).is_dir()
     train([stored.path], tmp_path / "model", config=world.settings, device="cpu")
     reader = {"image": world.image, "mpp": world.stored.info.image.mpp}
-    more = {"model": tmp_path / "model", "options": SLIDE, "preparation": Preparation(reader)}
+    more = {"model": tmp_path / "model", "options": SLIDE, "preparation": PreprocessOptions(reader)}
     with pytest.raises(BadInputError, match="other weights or settings"):
         enhance(None, tmp_path / "a.h5ad", **more, encoding=Encoding("random:tiny:1", mpp=2.0))
     enhance(None, tmp_path / "a.h5ad", **more, encoding=encoding)
@@ -126,7 +126,7 @@ def test_a_model_of_another_encoder_is_refused_and_its_own_found(world, tmp_path
 )
 def test_what_makes_no_sense_without_a_sample(world, tmp_path, options, reader, match):
     with pytest.raises(UsageError, match=match):
-        enhance(None, tmp_path / "a.h5ad", model=world.model, options=options, preparation=Preparation(reader))
+        enhance(None, tmp_path / "a.h5ad", model=world.model, options=options, preparation=PreprocessOptions(reader))
 
 
 def test_a_slide_without_tissue_or_scale(world, tmp_path):
@@ -137,6 +137,6 @@ def test_a_slide_without_tissue_or_scale(world, tmp_path):
             tmp_path / "a.h5ad",
             model=world.model,
             options=SLIDE,
-            preparation=Preparation({"image": tmp_path / "glass.png", "mpp": 1.0}),
+            preparation=PreprocessOptions({"image": tmp_path / "glass.png", "mpp": 1.0}),
         )
     assert not (tmp_path / "a.h5ad").exists()

@@ -1,16 +1,16 @@
 from .encoding import Encoding as Encoding
 from .encoding import check_encoder as check_encoder
 from .encoding import encoding_like as encoding_like
-from .placement import Placing as Placing
-from .preparation import Preparation as Preparation
+from .options import Placement as Placement
+from .options import PreprocessOptions as PreprocessOptions
 from .slide_alone import preprocess_slide as preprocess_slide
 from .stage import keep_locations as keep_locations
 from .stage import preprocess as preprocess
 
 __all__ = [
     "Encoding",
-    "Placing",
-    "Preparation",
+    "Placement",
+    "PreprocessOptions",
     "check_encoder",
     "encoding_like",
     "keep_locations",

@@ -185,7 +185,7 @@ def check_alignment(figures: dict[str, Any], align_from: str, *, force: bool) ->
     )
 
 
-def picture_entry(
+def image_entry(
     entry: dict[str, Any], thumbnail: np.ndarray, slide: Slide, coordinates: Coordinates, shrunk: float
 ) -> dict[str, Any]:
     """``uns["spatial"][sample_id]``: images uint8 and scale factors per full-resolution pixel.

@@ -6,7 +6,6 @@ its origin.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +14,8 @@ import numpy as np
 
 from focus_cli.core import keys
 from focus_cli.core.coordinates import Affine, Coordinates, System
-from focus_cli.core.errors import UsageError
 from focus_cli.platforms.preprocessing.image_fit import SCALE_TOLERANCE
+from focus_cli.platforms.preprocessing.options import Placement
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -28,105 +27,9 @@ if TYPE_CHECKING:
 MIN_INSIDE = 0.95  # share of the locations that must lie within an image whose own statement of scale is followed
 
 
-@dataclass(frozen=True)
-class Placing:
-    """What the user says about H&E and positions; at most one of the first four.
-
-    Attributes
-    ----------
-    align, align_from
-        A table of numbers, and which pixels it maps from: ``"image"`` or ``"positions"``.
-    landmarks
-        A csv of places on both.
-    register
-        Find the place.
-    orient
-        One of the eight orientations, by name.
-    shift_um
-        ``"RIGHT,DOWN"`` in µm on the H&E, after everything else.
-    """
-
-    align: Path | None = None
-    align_from: str | None = None
-    landmarks: Path | None = None
-    register: bool = False
-    orient: str | None = None
-    shift_um: str | None = None
-
-    def check(self) -> None:
-        """Refuse what contradicts itself, before anything is read.
-
-        Raises
-        ------
-        UsageError
-            Naming the options.
-        MissingResourceError, BadInputError
-            If a file is not there, or holds no transform or landmarks.
-        """
-        from focus_cli.platforms.alignment import named_orientation, read_landmarks, read_transform
-
-        chosen = [name for name in self.named() if name != "--shift-um"]
-        if len(chosen) > 1:
-            raise UsageError(f"{' and '.join(chosen)} contradict each other", hint="choose one")
-        if self.align_from is not None and self.align is None:
-            raise UsageError("--align-from says nothing without --align", hint="pass --align FILE too")
-        if self.orient is not None:
-            named_orientation(self.orient)
-        self.shift()
-        if self.align is not None:
-            read_transform(self.align, self.align_from or "image")
-        if self.landmarks is not None:
-            read_landmarks(self.landmarks, mpp=1.0)
-
-    def named(self) -> list[str]:
-        """The options that place the image, as they are written."""
-        given = {
-            "--align": self.align,
-            "--landmarks": self.landmarks,
-            "--register": self.register or None,
-            "--orient": self.orient,
-            "--shift-um": self.shift_um,
-        }
-        return [name for name, value in given.items() if value is not None]
-
-    def given(self) -> bool:
-        """Whether anything is said at all."""
-        return bool(self.named())
-
-    def shift(self) -> tuple[float, float] | None:
-        """`shift_um` as numbers."""
-        if self.shift_um is None:
-            return None
-        try:
-            right, down = (float(part) for part in re.split(r"[,;\s]+", self.shift_um.strip()))
-        except ValueError:
-            right = down = np.nan
-        if not (abs(right) < 1e6 and abs(down) < 1e6):
-            raise UsageError(
-                f"--shift-um {self.shift_um!r} is not a shift",
-                hint="two lengths in µm, right and down: --shift-um 200,-100",
-            )
-        return right, down
-
-    def settings(self) -> dict[str, Any]:
-        """For the provenance."""
-        return {
-            "align": self.align and Path(self.align).name,
-            "align_from": self.align_from,
-            "landmarks": self.landmarks and Path(self.landmarks).name,
-            "orient": self.orient,
-            "register": self.register,
-            "shift_um": self.shift_um,
-        }
-
-    def inputs(self) -> dict[str, Path]:
-        """Role → file, for the provenance."""
-        return {role: Path(path) for role, path in (("alignment", self.align), ("landmarks", self.landmarks)) if path}
-
-
 @dataclass
 class Placed:
-    """Full-resolution pixels of the vendor → pixels of the H&E, who says so, and what is worth a word."""
+    """Full-resolution pixels of the vendor → pixels of the H&E, the origin of the transform, figures and warnings."""
 
     transform: Affine
     origin: str
@@ -140,7 +43,7 @@ def place_image(
     sample: RawSample,
     adata: AnnData,
     entry: dict[str, Any],
-    how: Placing,
+    placement: Placement,
     *,
     force: bool,
 ) -> Placed:
@@ -154,8 +57,8 @@ def place_image(
         As read, and its locations in tissue with ``obs["total_counts"]``.
     entry
         The vendor's thumbnails and scale factors.
-    how
-        What the user says.
+    placement
+        Options of the user.
     force
         Turn the refusal of a poor registration into a warning.
 
@@ -167,12 +70,14 @@ def place_image(
     from focus_cli.platforms.alignment import fit_landmarks, read_landmarks, read_transform
     from focus_cli.platforms.preprocessing.registration import register_image
 
-    if how.align is not None:
-        transform = read_transform(how.align, how.align_from or "image")
-        placed = Placed(transform, f"{Path(how.align).name} (--align)")
-    elif how.landmarks is not None:
-        name = Path(how.landmarks).name
-        fit = fit_landmarks(read_landmarks(how.landmarks, sample.mpp), sample.mpp, sample.footprint.pitch_um, name)
+    if placement.align is not None:
+        transform = read_transform(placement.align, placement.align_from or "image")
+        placed = Placed(transform, f"{Path(placement.align).name} (--align)")
+    elif placement.landmarks is not None:
+        name = Path(placement.landmarks).name
+        fit = fit_landmarks(
+            read_landmarks(placement.landmarks, sample.mpp), sample.mpp, sample.footprint.pitch_um, name
+        )
         figures = {
             "kind": fit.kind,
             "residual_um": round(fit.residual_um, 3),
@@ -181,16 +86,16 @@ def place_image(
             "worst_line": fit.worst,
         }
         placed = Placed(fit.transform, f"{fit.kind} on {name} (--landmarks)", {"landmarks": figures})
-    elif how.register:
+    elif placement.register:
         transform, origin, figures, warnings = register_image(slide, sample, adata, entry, force=force)
         placed = Placed(transform, origin, figures, warnings)
-    elif how.orient is not None:
-        placed = _oriented(slide, thumbnail, sample, adata, how.orient)
+    elif placement.orient is not None:
+        placed = _oriented(slide, thumbnail, sample, adata, placement.orient)
     elif sample.to_image is not None:
         placed = Placed(sample.image_transform, "the vendor's alignment file")
     else:
-        placed = _same_picture(slide, thumbnail, sample, adata)
-    if (shift := how.shift()) is not None:
+        placed = _same_image(slide, thumbnail, sample, adata)
+    if (shift := placement.shift()) is not None:
         per_um = placed.transform.scale / sample.mpp
         placed.transform = Affine.scaling(1.0, (shift[0] * per_um, shift[1] * per_um)) @ placed.transform
         placed.origin += f", shifted by {shift[0]:g}, {shift[1]:g} µm (--shift-um)"
@@ -241,7 +146,7 @@ def link(sample: RawSample, adata: AnnData, placed: Placed | None, array: tuple[
     return known
 
 
-def _same_picture(slide: Slide, thumbnail: np.ndarray, sample: RawSample, adata: AnnData) -> Placed:
+def _same_image(slide: Slide, thumbnail: np.ndarray, sample: RawSample, adata: AnnData) -> Placed:
     """The image that the positions refer to, or a copy of it at the scale that the file states.
 
     The file is followed where the locations then fit the image better beyond doubt.
@@ -249,7 +154,7 @@ def _same_picture(slide: Slide, thumbnail: np.ndarray, sample: RawSample, adata:
     from focus_cli.histology.slides import optical_density, tissue_mask, unmix
     from focus_cli.platforms.alignment import Scales
 
-    transform, origin = sample.image_transform, "the same picture"
+    transform, origin = sample.image_transform, "the same image"
     implied, stated = sample.mpp / transform.scale, slide.file_mpp
     if stated is None or abs(stated / implied - 1) <= SCALE_TOLERANCE:
         return Placed(transform, origin)
@@ -270,7 +175,7 @@ def _same_picture(slide: Slide, thumbnail: np.ndarray, sample: RawSample, adata:
     )
     return Placed(
         Affine.scaling(factor) @ transform,
-        f"a copy of the same picture, at the scale that {slide.path.name} states",
+        f"a copy of the same image, at the scale that {slide.path.name} states",
         warnings=[note],
     )
 

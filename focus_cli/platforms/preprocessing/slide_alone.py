@@ -17,9 +17,9 @@ from focus_cli.core.storage import Footprint, PlatformInfo, SampleInfo, StoredSa
 from focus_cli.platforms.preprocessing.image_fit import (
     HIRES_SIDE,
     check_histology,
+    image_entry,
     image_info,
     note_damage,
-    picture_entry,
     spatial_entry,
 )
 
@@ -119,7 +119,7 @@ def preprocess_slide(
                 Link(System.FULLRES, System.IMAGE, Affine.scaling(1.0), "the slide itself"),
             )
         )
-        entry = picture_entry({}, thumbnail, slide, coordinates, 1.0)
+        entry = image_entry({}, thumbnail, slide, coordinates, 1.0)
         adata.uns[keys.UNS_SPATIAL] = spatial_entry(sample_id, entry, footprint, scale)
         settings = {"sample_id": sample_id, "pitch_um": pitch_um, "step_um": step_um, "force": force}
         record = describe_run("preprocess", settings, {"image": Path(image)})

@@ -1,9 +1,13 @@
-"""The stage behind `focus preprocess`: a raw vendor folder becomes a stored sample."""
+"""The stage behind `focus preprocess`: a raw vendor folder becomes a stored sample.
+
+The steps are: check the options, read the raw data, check the counts, place the locations on the image, measure the
+image, store the sample.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +16,7 @@ import numpy as np
 from focus_cli.core import keys
 from focus_cli.core.coordinates import Affine, Coordinates, System
 from focus_cli.core.errors import BadInputError, UsageError
-from focus_cli.core.progress import print_message
+from focus_cli.core.progress import warn
 from focus_cli.core.provenance import describe_run
 from focus_cli.core.resources import check_memory, sample_size
 from focus_cli.core.storage import SampleInfo, StoredSample, check_output, is_sample, write_sample
@@ -24,17 +28,19 @@ from focus_cli.platforms.preprocessing.image_fit import (
     check_fit,
     check_histology,
     draw_registration,
+    image_entry,
     image_info,
     note_damage,
-    picture_entry,
     spatial_entry,
 )
+from focus_cli.platforms.preprocessing.options import PreprocessOptions
 from focus_cli.platforms.preprocessing.panel import one_species
-from focus_cli.platforms.preprocessing.placement import Placing, link, place_image
+from focus_cli.platforms.preprocessing.placement import link, place_image
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
+    from focus_cli.histology import Encoder
     from focus_cli.histology.slides import Slide
     from focus_cli.platforms import RawSample
 
@@ -42,184 +48,224 @@ MARGIN_UM = 150.0  # image features reach this far beyond the outermost location
 _LESS_MEMORY = "give the H&E as a tiled TIFF, which is read piece by piece, or larger bins with --bin-um"
 
 
+@dataclass
+class _Section:
+    """A section between two steps.
+
+    Attributes
+    ----------
+    sample
+        As the reader returned it.
+    adata
+        Locations in tissue that have counts.
+    array
+        (column, row) → full-resolution pixels of the vendor, and the median residual in them; None without an array.
+    entry
+        Thumbnails and scale factors of ``uns["spatial"]``.
+    inputs
+        Role → file, for the provenance.
+    warnings
+        One line each; writing the image features may add to them.
+    figures
+        Of registration and of the check of the fit, for ``sample.json``.
+    """
+
+    sample: RawSample
+    adata: AnnData
+    array: tuple[Affine, float] | None
+    entry: dict[str, Any]
+    inputs: dict[str, Path]
+    warnings: list[str]
+    figures: dict[str, Any] = field(default_factory=dict)
+
+
 def preprocess(
     raw: Path,
     out: Path,
     sample_id: str,
+    options: PreprocessOptions | None = None,
     *,
-    platform: str = "auto",
-    step_um: float = 8.0,
-    organ: str = "",
-    species: str = "",
-    overwrite: bool = False,
-    force: bool = False,
-    use_image: bool = True,
-    align: Path | None = None,
-    align_from: str | None = None,
-    landmarks: Path | None = None,
-    register: bool = False,
-    orient: str | None = None,
-    shift_um: str | None = None,
     encoding: Encoding | None = None,
+    overwrite: bool = False,
     check: Callable[[RawSample], None] | None = None,
-    **reader: Any,
+    **keywords: Any,
 ) -> StoredSample:
     """Read a raw sample, check it against its image, and store it.
 
     Parameters
     ----------
     raw
-        What the instrument's software wrote.
+        Output of the instrument's software.
     out
         Sample folder to make.
     sample_id
         Letters, digits, dot, dash, underscore.
-    platform
-        As for `focus_cli.platforms.read`.
-    step_um
-        Pitch of the raster of image features, in µm.
-    organ, species
-        What the tissue is, in the user's words; a condition of the model where it was trained on several. Of a panel
-        of several species, the genes of the stated one are kept.
-    overwrite
-        Replace `out` if it exists.
-    force
-        Go on, with a warning, where the image is not an H&E or does not fit the locations.
-    use_image
-        False leaves the image aside, even where there is one.
-    align, align_from, landmarks, register, orient, shift_um
-        How image and positions relate, where the vendor's files do not say; see `Placing`.
+    options
+        How the data are read, placed and measured.
     encoding
         The learned encoder that measures the image beside the built-in features; none by default.
+    overwrite
+        Replace `out` if it exists.
     check
-        Called with what was read, before the image is looked at: may refuse it.
-    reader
-        ``image``, ``mpp`` and the other options of `focus_cli.platforms.read`.
+        Called with the sample as it was read, before the image is opened; may refuse it.
+    keywords
+        In place of `options`: fields of `PreprocessOptions` (``use_image``, ``step_um``, ``organ``, ``species``,
+        ``force``), fields of `Placement` (``align``, ``align_from``, ``landmarks``, ``register``, ``orient``,
+        ``shift_um``), and ``platform``, ``image``, ``mpp`` and the other options of `focus_cli.platforms.read`.
 
     Returns
     -------
     StoredSample
-        With the locations that are in tissue and have at least one molecule.
+        With the locations that are in tissue and have counts.
 
     Raises
     ------
     OutputExistsError
         If `out` exists and `overwrite` is false.
     UsageError
-        If an option makes no sense.
+        If an option is invalid.
     MissingResourceError
-        If a file, or µm per pixel, is not there, or memory clearly does not suffice.
+        If a file, or µm per pixel, is missing, or memory clearly does not suffice.
     BadInputError
-        If a file's content cannot be used, or the image does not fit the locations.
+        If the content of a file cannot be used, or the image does not fit the locations.
+    TypeError
+        If both `options` and `keywords` are given.
     """
-    from focus_cli import platforms
-    from focus_cli.platforms.alignment import bounding_box, fit_array
-
-    raw, out = Path(raw), Path(out)
-    check_sample_id(sample_id)
-    given = [raw, align, landmarks, *reader.values(), *((encoding.spec, encoding.store) if encoding else ())]
-    check_output(out, SAMPLE, inputs=given, overwrite=overwrite)
-    if not 0 < step_um <= 1000:
-        raise UsageError(f"--step-um {step_um:g} is not a raster pitch", hint="8 is the default; 4 to 50 is sensible")
-    if reader.get("image") is not None and not use_image:
-        raise UsageError("--image and --no-image contradict each other", hint="choose one")
-    how = Placing(align, align_from, landmarks, register, orient, shift_um)
-    how.check()
-    if how.given() and not use_image:
-        raise UsageError(f"{how.named()[0]} and --no-image contradict each other", hint="choose one")
+    if options is not None and keywords:
+        raise TypeError(f"options and {', '.join(keywords)} were given; pass one of the two")
+    options = options or PreprocessOptions.of(**keywords)
     encoding = encoding or Encoding()
-    if encoding.spec is not None and not use_image:
+    raw, out = Path(raw), Path(out)
+    encoder = _check_options(raw, out, sample_id, options, encoding, overwrite=overwrite)
+    section = _read(raw, options, check)
+    settings = {"sample_id": sample_id, **options.settings(), **encoding.settings()}
+    if section.sample.image_path is None:
+        if options.placement.given() or encoder is not None:
+            option = options.placement.named()[0] if options.placement.given() else "--encoder"
+            raise UsageError(f"{option} needs an image, and none was found", hint="pass --image")
+        coordinates = link(section.sample, section.adata, None, section.array)
+        info = _describe(section, settings, coordinates)
+        return write_sample(out, info, section.adata, overwrite=overwrite)
+
+    from focus_cli.histology.slides import MAX_DAMAGED, open_slide
+
+    with open_slide(section.sample.image_path, options.reader.get("mpp"), max_damaged=MAX_DAMAGED) as slide:
+        thumbnail = slide.thumbnail(HIRES_SIDE)
+        coordinates = _place(section, slide, thumbnail, options)
+        info = _describe(section, settings, coordinates, slide, out)
+        parts = [
+            _write_morphology(section, slide, options.step_um),
+            _write_encoded(section, slide, encoding, encoder),
+            _write_registration(section, slide, thumbnail, coordinates),
+        ]
+        return write_sample(out, info, section.adata, parts=parts, overwrite=overwrite)
+
+
+def _check_options(
+    raw: Path, out: Path, sample_id: str, options: PreprocessOptions, encoding: Encoding, *, overwrite: bool
+) -> Encoder | None:
+    """Refuse invalid options before anything is read; returns the opened encoder, if there is one."""
+    check_sample_id(sample_id)
+    inputs = [raw, *options.inputs, encoding.spec, encoding.store]
+    check_output(out, SAMPLE, inputs=inputs, overwrite=overwrite)
+    options.check()
+    if encoding.spec is not None and not options.use_image:
         raise UsageError("--encoder and --no-image contradict each other", hint="choose one")
     encoder = encoding.open()
     if is_sample(raw):
         raise UsageError(
             f"{raw} is a FOCUS sample already", hint="give the folder that the instrument's software wrote"
         )
+    return encoder
 
-    size = sample_size(raw, platform=platform, image=reader.get("image"), bin_um=reader.get("bin_um"))
-    check_memory("preprocess", size if use_image else replace(size, image_px=0, whole_px=0), lower=_LESS_MEMORY)
-    sample = platforms.read(raw, platform, **reader)
+
+def _read(raw: Path, options: PreprocessOptions, check: Callable[[RawSample], None] | None) -> _Section:
+    """Read the raw data and keep the genes of one species and the locations with counts."""
+    from focus_cli import platforms
+
+    reader = options.reader_options
+    size = sample_size(raw, platform=options.platform, image=reader.get("image"), bin_um=reader.get("bin_um"))
+    size = size if options.use_image else replace(size, image_px=0, whole_px=0)
+    check_memory("preprocess", size, lower=_LESS_MEMORY)
+    sample = platforms.read(raw, options.platform, **reader)
     if check is not None:
         check(sample)
-    warnings = list(sample.warnings)
-    inputs = dict(sample.inputs)
-    array = _fit_array(sample, fit_array)
-    sample.adata, said = one_species(sample.adata, species)
-    warnings += [line for line in said if line not in warnings]
+    warnings, inputs = list(sample.warnings), dict(sample.inputs)
+    array = _fit_array(sample)
+    sample.adata, of_panel = one_species(sample.adata, options.species)
+    warnings += [line for line in of_panel if line not in warnings]
     adata, dropped = keep_locations(sample.adata)
     warnings += dropped
     entry = _vendor_entry(adata)
-    if not use_image:
+    if not options.use_image:
         sample.image_path = None
         inputs.pop("image", None)
         warnings.append("the image was left aside (--no-image)")
-    settings = {
-        "force": force,
-        "organ": organ,
-        "platform": platform,
-        "sample_id": sample_id,
-        "species": species,
-        "step_um": step_um,
-        "use_image": use_image,
-        **{name: value for name, value in reader.items() if name != "image"},
-        **how.settings(),
-        **encoding.settings(),
-    }
-    if sample.image_path is None:
-        if how.given() or encoder is not None:
-            option = how.named()[0] if how.given() else "--encoder"
-            raise UsageError(f"{option} needs an image, and none was found", hint="pass --image")
-        coordinates = link(sample, adata, None, array)
-        return _store(out, settings, sample, adata, coordinates, warnings, inputs, entry, overwrite)
+    return _Section(sample, adata, array, entry, inputs, warnings)
 
+
+def _place(section: _Section, slide: Slide, thumbnail: np.ndarray, options: PreprocessOptions) -> Coordinates:
+    """Place the locations on the image and check the fit; `slide` takes the µm per pixel of the positions."""
+    sample, adata, placement, force = section.sample, section.adata, options.placement, options.force
+    section.warnings += slide.notes + check_histology(slide.path.name, thumbnail, force=force)
+    placed = place_image(slide, thumbnail, sample, adata, section.entry, placement, force=force)
+    section.inputs |= placement.inputs()
+    mpp_of_vendor = sample.mpp
+    coordinates = link(sample, adata, placed, section.array)
+    slide.mpp = sample.mpp / coordinates.between(System.FULLRES, System.IMAGE).scale
+    direction = None if placement.align is None else placement.align_from or "image"
+    figures, notes = check_fit(slide, thumbnail, sample, adata, align_from=direction, force=force)
+    section.figures = figures | placed.figures
+    section.warnings += placed.warnings + notes
+    section.entry = image_entry(section.entry, thumbnail, slide, coordinates, sample.mpp / mpp_of_vendor)
+    return coordinates
+
+
+def _bounds_um(adata: AnnData) -> tuple[float, float, float, float]:
+    """Box of the image features, µm."""
+    from focus_cli.platforms.alignment import bounding_box
+
+    return bounding_box(adata.obsm[keys.SPATIAL_UM], MARGIN_UM)
+
+
+def _write_morphology(section: _Section, slide: Slide, step_um: float) -> Callable[[Path], None]:
     from focus_cli.histology.features import write_morphology
-    from focus_cli.histology.slides import MAX_DAMAGED, open_slide
 
-    with open_slide(sample.image_path, reader.get("mpp"), max_damaged=MAX_DAMAGED) as slide:
-        thumbnail = slide.thumbnail(HIRES_SIDE)
-        warnings += slide.notes + check_histology(slide.path.name, thumbnail, force=force)
-        placed = place_image(slide, thumbnail, sample, adata, entry, how, force=force)
-        inputs |= how.inputs()
-        old_mpp = sample.mpp
-        coordinates = link(sample, adata, placed, array)
-        slide.mpp = sample.mpp / coordinates.between(System.FULLRES, System.IMAGE).scale
-        direction = None if align is None else align_from or "image"
-        figures, notes = check_fit(slide, thumbnail, sample, adata, align_from=direction, force=force)
-        warnings += placed.warnings + notes
-        bounds = bounding_box(adata.obsm[keys.SPATIAL_UM], MARGIN_UM)
-        entry = picture_entry(entry, thumbnail, slide, coordinates, sample.mpp / old_mpp)
+    bounds = _bounds_um(section.adata)
 
-        def morphology(folder: Path) -> None:
-            write_morphology(
-                slide, folder / keys.MORPHOLOGY_ZARR, mpp_image=slide.mpp, step_um=step_um, bounds_um=bounds
-            )
-            note_damage(slide, warnings)
+    def write(folder: Path) -> None:
+        write_morphology(slide, folder / keys.MORPHOLOGY_ZARR, mpp_image=slide.mpp, step_um=step_um, bounds_um=bounds)
+        note_damage(slide, section.warnings)
 
-        def encoded(folder: Path) -> None:
-            if encoder is not None:
-                encoding.write(encoder, slide, folder, bounds)
-
-        def pictures(folder: Path) -> None:
-            if coordinates.knows(System.VENDOR):
-                draw_registration(folder / keys.REGISTRATION_PNG, thumbnail, slide, sample, adata)
-
-        return _store(
-            out,
-            settings,
-            sample,
-            adata,
-            coordinates,
-            warnings,
-            inputs,
-            entry,
-            overwrite,
-            slide,
-            figures | placed.figures,
-            [morphology, encoded, pictures],
-        )
+    return write
 
 
-def _fit_array(sample: RawSample, fit_array) -> tuple[Affine, float] | None:
+def _write_encoded(
+    section: _Section, slide: Slide, encoding: Encoding, encoder: Encoder | None
+) -> Callable[[Path], None]:
+    bounds = _bounds_um(section.adata)
+
+    def write(folder: Path) -> None:
+        if encoder is not None:
+            encoding.write(encoder, slide, folder, bounds)
+
+    return write
+
+
+def _write_registration(
+    section: _Section, slide: Slide, thumbnail: np.ndarray, coordinates: Coordinates
+) -> Callable[[Path], None]:
+    def write(folder: Path) -> None:
+        if coordinates.knows(System.VENDOR):
+            draw_registration(folder / keys.REGISTRATION_PNG, thumbnail, slide, section.sample, section.adata)
+
+    return write
+
+
+def _fit_array(sample: RawSample) -> tuple[Affine, float] | None:
+    """(column, row) → full-resolution pixels, and the median residual in them; None without an array."""
+    from focus_cli.platforms.alignment import fit_array
+
     obs = sample.adata.obs
     if keys.ARRAY_ROW not in obs or keys.ARRAY_COL not in obs:
         return None
@@ -268,28 +314,24 @@ def _vendor_entry(adata: AnnData) -> dict[str, Any]:
     return {"images": dict(entry.get("images", {})), "scalefactors": dict(entry.get("scalefactors", {}))}
 
 
-def _store(
-    out: Path,
+def _describe(
+    section: _Section,
     settings: dict[str, Any],
-    sample: RawSample,
-    adata: AnnData,
     coordinates: Coordinates,
-    warnings: list[str],
-    inputs: dict[str, Path],
-    entry: dict[str, Any],
-    overwrite: bool,
     slide: Slide | None = None,
-    figures: dict[str, Any] | None = None,
-    parts: Sequence[Callable[[Path], None]] = (),
-) -> StoredSample:
-    record, sample_id = describe_run("preprocess", settings, inputs), settings["sample_id"]
+    out: Path | None = None,
+) -> SampleInfo:
+    """Fill ``uns["spatial"]``, print the warnings and return the content of ``sample.json``."""
+    sample, adata = section.sample, section.adata
+    record = describe_run("preprocess", settings, section.inputs)
     image = None
-    if slide is not None:
+    if slide is not None and out is not None:
         scale = coordinates.between(System.FULLRES, System.IMAGE).scale
         image = image_info(slide, out, record["inputs"]["image"]["sha256"], scale)
-    adata.uns[keys.UNS_SPATIAL] = spatial_entry(sample_id, entry, sample.footprint, sample.mpp)
-    info = SampleInfo(
-        sample_id=sample_id,
+    adata.uns[keys.UNS_SPATIAL] = spatial_entry(settings["sample_id"], section.entry, sample.footprint, sample.mpp)
+    warn(section.warnings)
+    return SampleInfo(
+        sample_id=settings["sample_id"],
         platform=sample.platform,
         mpp=sample.mpp,
         footprint=sample.footprint,
@@ -298,11 +340,8 @@ def _store(
         image=image,
         organ=settings["organ"],
         species=settings["species"],
-        alignment=figures or {},
+        alignment=section.figures,
         coordinates=coordinates,
-        warnings=warnings,
+        warnings=section.warnings,
         provenance=record,
     )
-    for warning in warnings:
-        print_message(f"warning: {warning}")
-    return write_sample(out, info, adata, parts=parts, overwrite=overwrite)
