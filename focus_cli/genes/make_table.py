@@ -161,8 +161,8 @@ def make_tables(wheels: Path, out: Path) -> dict[str, int]:
         name: {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
         for name, path in found.items()
     }
-    told = {"rows": sizes, "orthologues": {"ensembl": of_ensembl, "nomenclature": len(orthologue) - of_ensembl}}
-    (Path(out) / "sources.json").write_text(json.dumps({"packages": sources} | told, indent=2) + "\n")
+    summary = {"rows": sizes, "orthologues": {"ensembl": of_ensembl, "nomenclature": len(orthologue) - of_ensembl}}
+    (Path(out) / "sources.json").write_text(json.dumps({"packages": sources} | summary, indent=2) + "\n")
     return sizes
 
 

@@ -69,9 +69,9 @@ def to_species(var: pd.DataFrame, species: str, what: str) -> tuple[np.ndarray, 
     """
     names = read_gene_names(var)
     own = species_of(names)
-    told = {"from": own, "to": species, "n_genes": len(var)}
+    facts = {"from": own, "to": species, "n_genes": len(var)}
     if own == species:
-        return np.arange(len(var)), var, told | {"n_orthologues": len(var)}
+        return np.arange(len(var)), var, facts | {"n_orthologues": len(var)}
     if own not in SPECIES:
         raise BadInputError(
             f"{what}: its genes are of {own or 'a species that their names do not tell'}; "
@@ -102,4 +102,4 @@ def to_species(var: pd.DataFrame, species: str, what: str) -> tuple[np.ndarray, 
         },
         index=var.index[kept],
     )
-    return kept, renamed, told | {"n_orthologues": len(kept)}
+    return kept, renamed, facts | {"n_orthologues": len(kept)}

@@ -184,58 +184,60 @@ def report_lines(report: dict[str, Any]) -> list[tuple[str, str]]:
 
 def report_warnings(report: dict[str, Any]) -> list[str]:
     """What is wrong with the genes' names, one line each."""
-    said = panel_warnings(report)
+    warnings = panel_warnings(report)
     if report["mangled"]:
-        told = [f"{name} (was {' or '.join(was)}?)" if was else name for name, was in report["mangled"].items()]
-        looks = _n(told, "gene name looks", "gene names look")
-        said.append(f"{looks} mangled by a spreadsheet: {_few(told, len(told))}")
+        shown = [f"{name} (was {' or '.join(was)}?)" if was else name for name, was in report["mangled"].items()]
+        looks = _n(shown, "gene name looks", "gene names look")
+        warnings.append(f"{looks} mangled by a spreadsheet: {_few(shown, len(shown))}")
     if report["ambiguous"]:
-        told = [f"{name} ({' or '.join(genes[:3])})" for name, genes in report["ambiguous"].items()]
+        shown = [f"{name} ({' or '.join(genes[:3])})" for name, genes in report["ambiguous"].items()]
         n = report["n_ambiguous"]
-        said.append(f"{n:,} gene name{'s mean' if n > 1 else ' means'} several genes: {_few(told, n)}")
+        warnings.append(f"{n:,} gene name{'s mean' if n > 1 else ' means'} several genes: {_few(shown, n)}")
     if report["duplicated"]:
-        told = [f"{name} ({rows})" for name, rows in report["duplicated"].items()]
-        said.append(f"{_n(told, 'symbol is that', 'symbols are those')} of several rows: {_few(told, len(told))}")
+        shown = [f"{name} ({rows})" for name, rows in report["duplicated"].items()]
+        warnings.append(
+            f"{_n(shown, 'symbol is that', 'symbols are those')} of several rows: {_few(shown, len(shown))}"
+        )
     if report["several_rows"]:
-        told = [f"{gene} ({', '.join(names)})" for gene, names in report["several_rows"].items()]
-        said.append(f"{_n(told, 'gene comes', 'genes come')} under several names: {_few(told, len(told))}")
+        shown = [f"{gene} ({', '.join(names)})" for gene, names in report["several_rows"].items()]
+        warnings.append(f"{_n(shown, 'gene comes', 'genes come')} under several names: {_few(shown, len(shown))}")
     if report["disagreements"]:
-        told = [f"{d['id']} is {d['symbol_of_id']}, not {d['symbol']}" for d in report["disagreements"]]
-        pairs = _n(told, "id and its symbol disagree", "ids and their symbols disagree")
-        said.append(f"{pairs} (the id decides): {_few(told, len(told))}")
-    return said
+        shown = [f"{d['id']} is {d['symbol_of_id']}, not {d['symbol']}" for d in report["disagreements"]]
+        pairs = _n(shown, "id and its symbol disagree", "ids and their symbols disagree")
+        warnings.append(f"{pairs} (the id decides): {_few(shown, len(shown))}")
+    return warnings
 
 
 def panel_warnings(report: dict[str, Any]) -> list[str]:
     """What is wrong with the panel as a whole, one line each: names that are unknown, several species."""
-    said, n = [], report["n_genes"]
+    warnings, n = [], report["n_genes"]
     if mix := report["species_mix"]:
         names = list(mix)
-        said.append(
+        warnings.append(
             f"the panel is of several species ({_counts(mix)} genes), and FOCUS uses genes of one: state which with "
             f"focus preprocess --species {' or '.join(names[:2])}, and give a reference of the same"
         )
     if report["in_capitals"]:
-        said.append("symbols are in capitals and fit the mouse better than the human: taken for mouse genes")
+        warnings.append("symbols are in capitals and fit the mouse better than the human: taken for mouse genes")
     unknown = n - report["n_known"]
     if report["species"] in ("", *SPECIES) and n >= _ENOUGH and report["n_known"] < _FEW_KNOWN * n:
         few = f"only {report['n_known']:,}" if report["n_known"] else "none"
-        said.append(
+        warnings.append(
             f"{few} of {n:,} gene names are known (unknown: "
             f"{_few(report['unknown'], unknown, 3)}): genes are matched by exactly equal names only; put symbols or "
             "Ensembl ids of human or mouse into var_names, gene_symbols or gene_ids"
         )
     elif not report["species"] and not report["species_mix"] and report["lower_case"] and n >= _ENOUGH:
-        said.append("symbols are in small letters, which tell no species: human writes TP53, mouse Trp53")
-    return said
+        warnings.append("symbols are in small letters, which tell no species: human writes TP53, mouse Trp53")
+    return warnings
 
 
 def _counts(counts: dict[str, int]) -> str:
     return ", ".join(f"{name} {n:,}" for name, n in counts.items())
 
 
-def _n(told: list[str], one: str, many: str) -> str:
-    return f"{len(told):,} {one if len(told) == 1 else many}"
+def _n(shown: list[str], one: str, many: str) -> str:
+    return f"{len(shown):,} {one if len(shown) == 1 else many}"
 
 
 def _few(names: list[str], n: int, shown: int = 5) -> str:

@@ -194,14 +194,14 @@ def read_gene_table(path: Path) -> dict[str, GeneTable]:
     if (table["species"] == "").all():
         for species, prefix in ID_PREFIX.items():
             table.loc[table["ensembl_id"].str.match(rf"{prefix}\d"), "species"] = species
-        told = table.loc[table["species"] != "", "species"].unique()
-        if len(told) == 1:
-            table["species"] = told[0]
+        stated = table.loc[table["species"] != "", "species"].unique()
+        if len(stated) == 1:
+            table["species"] = stated[0]
     stranger = table.loc[~table["species"].isin(SPECIES), "species"]
     if len(stranger):
-        said = repr(stranger.iloc[0]) if stranger.iloc[0] else "none"
+        shown = repr(stranger.iloc[0]) if stranger.iloc[0] else "none"
         raise BadInputError(
-            f"{path}: {len(stranger):,} genes have the species {said}, not {' or '.join(SPECIES)}",
+            f"{path}: {len(stranger):,} genes have the species {shown}, not {' or '.join(SPECIES)}",
             hint="add a column species, or Ensembl ids",
         )
     return {name: _from_frame(part, name) for name, part in table.groupby("species", sort=True)}

@@ -92,17 +92,17 @@ def assemble(
     check_unique(names, "locations", where)
     xy_px = np.asarray(xy_px, dtype=np.float64)
     check_positions(xy_px, where)
-    said = list(warnings)
+    all_warnings = list(warnings)
     var, keep, notes = name_genes(
         list(genes["id"]), list(genes["name"]), list(genes["type"]), where, proteins=allow_real
     )
-    said += notes
+    all_warnings += notes
     counts = sparse.csr_matrix(counts)
     if not keep.all():
         counts = counts[:, np.flatnonzero(keep)]
     check_counts(counts, where, whole=not allow_real)
     if not allow_real and (note := intensity_note(counts) or clipping_note(counts)):
-        said.append(f"{where}: {note}")
+        all_warnings.append(f"{where}: {note}")
     counts = counts.astype(np.float32, copy=False)
     counts.sort_indices()
     obs = pd.DataFrame(index=names) if obs is None else obs.set_axis(names, axis=0)
@@ -113,7 +113,7 @@ def assemble(
     adata.obsm[keys.SPATIAL_UM] = xy_px * mpp
     inputs = dict(inputs)
     if image is None:
-        said.append(NO_IMAGE)
+        all_warnings.append(NO_IMAGE)
     else:
         inputs["image"] = image
     return RawSample(
@@ -125,7 +125,7 @@ def assemble(
         image_scale=1.0 if to_image is None else to_image.scale,
         to_image=to_image,
         inputs=inputs,
-        warnings=said,
+        warnings=all_warnings,
     )
 
 

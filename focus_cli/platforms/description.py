@@ -46,7 +46,7 @@ def describe(path: Path, platform: str = "auto", **options: Any) -> dict[str, An
     try:
         sample = read(path, report["platform"], **options)
         # A reader that says more of a missing file says it better.
-        silent = [line for line in missing if not any(said.startswith(line) for said in sample.warnings)]
+        silent = [line for line in missing if not any(warning.startswith(line) for warning in sample.warnings)]
         report["warnings"] = [*silent, *sample.warnings]
         report |= _figures(sample)
         report["gene_names"] = gene_report(sample.adata.var)

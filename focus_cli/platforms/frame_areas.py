@@ -35,7 +35,7 @@ def share_area(labels: np.ndarray, xy: np.ndarray) -> bool:
     if len(large) < _SAMPLED_GROUPS and sum(tree.n for tree in large) < 0.5 * len(xy):
         return _share_boxes(_members(labels, xy, 3))
     reach = [_reach(tree) if tree is not None else -1.0 for tree in trees]
-    inside, asked = [], []
+    inside, sampled = [], []
     for a, points in enumerate(groups):
         places = _spread(points, _SAMPLED)
         within = np.zeros(len(places), dtype=bool)
@@ -47,11 +47,11 @@ def share_area(labels: np.ndarray, xy: np.ndarray) -> bool:
             if len(near):
                 within[near] = tree.query(places[near], k=_NEEDED)[0][:, -1] <= reach[b]
         inside.append(int(within.sum()))
-        asked.append(len(places))
-    if not asked:
+        sampled.append(len(places))
+    if not sampled:
         return False
     # A small section may lie within a large one.
-    return sum(inside) > _SHARED * sum(asked) or bool(np.any(np.array(inside) > 0.6 * np.array(asked)))
+    return sum(inside) > _SHARED * sum(sampled) or bool(np.any(np.array(inside) > 0.6 * np.array(sampled)))
 
 
 def _share_boxes(groups: list[np.ndarray]) -> bool:
@@ -87,12 +87,12 @@ def ignore_each_other(labels: np.ndarray, xy: np.ndarray) -> bool:
     if len(groups) < 2 or sum(map(len, groups)) < 0.9 * len(xy):
         return False
     trees = [cKDTree(points) for points in groups]
-    asked = [_spread(points, 5 * _SAMPLED) for points in groups]
-    own = [tree.query(points, k=2)[0][:, 1] for tree, points in zip(trees, asked)]
+    sampled = [_spread(points, 5 * _SAMPLED) for points in groups]
+    own = [tree.query(points, k=2)[0][:, 1] for tree, points in zip(trees, sampled)]
     apart = np.array([np.quantile(near, 0.05) for near in own])
     n = np.array([len(points) for points in groups], float)
     crossed = same = expected = 0.0
-    for a, points in enumerate(asked):
+    for a, points in enumerate(sampled):
         close = np.zeros(len(points), dtype=bool)
         for b, tree in enumerate(trees):
             limit = 0.6 * min(apart[a], apart[b])

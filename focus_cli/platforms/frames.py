@@ -83,7 +83,7 @@ def choose_frame(
     """
     obs = obs.loc[:, ~obs.columns.duplicated()]
     rows = np.arange(len(xy))
-    said: list[str] = []
+    notes: list[str] = []
     chosen: list[str] = []
     left = region
     z, z_name = (np.asarray(z, float), "z") if z is not None else z_column(obs)
@@ -98,20 +98,20 @@ def choose_frame(
         chosen.append(pick.name)
         libraries = () if pick.name in libraries else libraries
         if pick.left_out:
-            said.append(f"{where}: {pick.left_out} locations have no name in {pick.source} and were left out")
+            notes.append(f"{where}: {pick.left_out} locations have no name in {pick.source} and were left out")
     if left is not None:
         pick = _beside(obs.iloc[rows], left, where)
         rows = rows[pick.rows]
         chosen.append(pick.name)
     if z is not None:
-        said += state_depth(z[rows], z_name, where, overlapping=not keeps_distance(xy[rows]))
+        notes += state_depth(z[rows], z_name, where, overlapping=not keeps_distance(xy[rows]))
     if not chosen:
-        said += _one_section(obs, xy, where)
-    said += _check_coincident(xy[rows], where, "position")
+        notes += _one_section(obs, xy, where)
+    notes += _check_coincident(xy[rows], where, "position")
     if {keys.ARRAY_ROW, keys.ARRAY_COL} <= set(obs.columns):
         place = obs.iloc[rows][[keys.ARRAY_ROW, keys.ARRAY_COL]].apply(pd.to_numeric, errors="coerce")
         _check_coincident(place.to_numpy(np.float64, na_value=np.nan), where, "place on the array")
-    return Frame(rows, tuple(chosen), said)
+    return Frame(rows, tuple(chosen), notes)
 
 
 def split_region(path: Path, names: Sequence[str], region: str | None) -> tuple[str, str | None]:

@@ -231,20 +231,20 @@ def match(counts_file: Path, placed: PlacedTable, *, in_order: bool) -> Matched:
     ways.sort(key=lambda way: -way[0][0])
     (share, key, plain), by_column, names = ways[0]
     if share < 0.5:
-        by_column, at, said = _by_order(rows, columns, placed, counts_file, share, in_order=in_order)
+        by_column, at, notes = _by_order(rows, columns, placed, counts_file, share, in_order=in_order)
         names = columns if by_column else rows
     else:
         check_unique(placed.others[key], "locations", placed.path.name)
         at = pd.Index(_plain(placed.others[key], plain)).get_indexer(_plain(names, plain))
-        said = [f"{placed.path.name}: locations are matched by the column {key!r}"] if key else []
-        said += [f"{placed.path.name}: names match but for their endings or separators"] if plain else []
+        notes = [f"{placed.path.name}: locations are matched by the column {key!r}"] if key else []
+        notes += [f"{placed.path.name}: names match but for their endings or separators"] if plain else []
     check_unique(names, "locations", counts_file.name)
     genes, counts = (rows, values.T.tocsr()) if by_column else (columns, values)
-    said.append(f"{counts_file.name}: genes are its {'rows' if by_column else 'columns'}")
+    notes.append(f"{counts_file.name}: genes are its {'rows' if by_column else 'columns'}")
     known = (at >= 0) & np.isfinite(placed.xy[np.maximum(at, 0)]).all(axis=1)
     if not known.all():
-        said.append(f"{int((~known).sum())} of {len(names)} locations have no position and were left out")
-    return Matched([names[i] for i in np.flatnonzero(known)], genes, counts[np.flatnonzero(known)], at[known], said)
+        notes.append(f"{int((~known).sum())} of {len(names)} locations have no position and were left out")
+    return Matched([names[i] for i in np.flatnonzero(known)], genes, counts[np.flatnonzero(known)], at[known], notes)
 
 
 def _without_positions(columns: list[str], values: sparse.csr_matrix, placed: PlacedTable):
@@ -282,7 +282,7 @@ def _first(names: Sequence[str]) -> str:
 def _by_order(rows, columns, placed: PlacedTable, counts_file: Path, share: float, *, in_order: bool):
     """Whether the locations are the columns, and the row of each, where names do not say it."""
     n = len(placed.xy)
-    said = f"{counts_file.name} has {len(rows)} rows and {len(columns)} columns, {placed.path.name} {n} rows"
+    sizes = f"{counts_file.name} has {len(rows)} rows and {len(columns)} columns, {placed.path.name} {n} rows"
     named = [c for c in placed.others.columns if _NAME_COLUMNS.fullmatch(c.strip()) or share > 0]
     if named and not in_order:
         raise BadInputError(
@@ -293,12 +293,14 @@ def _by_order(rows, columns, placed: PlacedTable, counts_file: Path, share: floa
         )
     if not in_order:
         raise UsageError(
-            f"{placed.path}: no column holds the names of the locations ({said})",
+            f"{placed.path}: no column holds the names of the locations ({sizes})",
             hint="add a column of names as in the counts, or pass --in-order where both have the same order",
         )
     fits = [by_column for by_column, names in ((False, rows), (True, columns)) if len(names) == n]
     if not fits:
-        raise BadInputError(f"{said}: they cannot be in one order", hint="take both from one sample")
+        raise BadInputError(f"{sizes}: they cannot be in one order", hint="take both from one sample")
     if len(fits) > 1:
-        raise UsageError(f"{said}: which are the locations is not clear", hint="add a column of names to the positions")
+        raise UsageError(
+            f"{sizes}: which are the locations is not clear", hint="add a column of names to the positions"
+        )
     return fits[0], np.arange(n), [f"{placed.path.name}: rows are taken in the order of the counts (--in-order)"]

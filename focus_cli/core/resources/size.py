@@ -128,10 +128,10 @@ def total(sizes: Sequence[Size]) -> Size:
 def _stored_size(folder: Path) -> Size | None:
     """Size of a folder that ``focus preprocess`` wrote; None for any other path."""
     try:
-        said = read_json_object(folder / keys.SAMPLE_JSON)
-        locations, genes = int(said["n_locations"]), int(said["n_genes"])
-        pitch_um = float(said["footprint"]["pitch_um"])
-        image = said.get("image") or {}
+        document = read_json_object(folder / keys.SAMPLE_JSON)
+        locations, genes = int(document["n_locations"]), int(document["n_genes"])
+        pitch_um = float(document["footprint"]["pitch_um"])
+        image = document.get("image") or {}
         image_px = int(image.get("width", 0)) * int(image.get("height", 0))
     except (FocusError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return None

@@ -30,12 +30,12 @@ def fault_of(error: BaseException) -> FileSystemError | None:
         if isinstance(one, FileSystemError):
             return one
         number = one.errno if isinstance(one, OSError) else None
-        said = " ".join(str(one).split())
-        named = {int(n) for found in _NUMBER.findall(said) for n in found if n}
+        text = " ".join(str(one).split())
+        named = {int(n) for found in _NUMBER.findall(text) for n in found if n}
         for known in (*_FULL, *_UNREACHABLE):
-            hidden = known in named or _WORDS.get(known, "\0") in said.lower()
+            hidden = known in named or _WORDS.get(known, "\0") in text.lower()
             if number == known or (hidden and not isinstance(one, FocusError)):
-                return _said(known, getattr(one, "filename", None))
+                return _refusal(known, getattr(one, "filename", None))
     return None
 
 
@@ -101,7 +101,7 @@ def _probe(temporary: Path) -> FileSystemError | None:
 
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
     if limit != resource.RLIM_INFINITY and _largest(temporary) >= limit // 2:
-        return _said(errno.EFBIG, None)
+        return _refusal(errno.EFBIG, None)
     probe = temporary_sibling(temporary)
     try:
         with open(probe, "wb", buffering=0) as stream:
@@ -109,7 +109,7 @@ def _probe(temporary: Path) -> FileSystemError | None:
             os.fsync(stream.fileno())
     except OSError as error:
         if error.errno in (*_FULL, *_UNREACHABLE):
-            return _said(error.errno, None)
+            return _refusal(error.errno, None)
     finally:
         remove(probe)
     return None
@@ -124,7 +124,7 @@ def _largest(path: Path) -> int:
     return max(sizes, default=0)
 
 
-def _said(number: int, name: object) -> FileSystemError:
+def _refusal(number: int, name: object) -> FileSystemError:
     where = f": {name}" if isinstance(name, (str, Path)) else ""
     reason = os.strerror(number).lower()
     if number == errno.EFBIG:

@@ -102,8 +102,8 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def _described(name: str, needed: tuple[str, ...], path: Path, **equal: str) -> bool:
     """Whether the description `name` in a folder has the entries of its kind."""
-    told = _read_json(path / name)
-    return set(needed) <= set(told) and all(told[key] == value for key, value in equal.items())
+    stored = _read_json(path / name)
+    return set(needed) <= set(stored) and all(stored[key] == value for key, value in equal.items())
 
 
 def _folder_kind(name: str, description: str, needed: tuple[str, ...], *parts: str, **equal: str) -> Kind:
@@ -126,11 +126,11 @@ def _focus_of(path: Path) -> tuple[str, dict[str, Any]] | None:
         for name in (_TRUTH, keys.UNS):
             if not isinstance(uns.get(name, getlink=True), h5py.HardLink):
                 continue
-            told = uns[name]
-            kind = told["kind"].asstr()[()] if isinstance(told.get("kind", getlink=True), h5py.HardLink) else ""
+            stored = uns[name]
+            kind = stored["kind"].asstr()[()] if isinstance(stored.get("kind", getlink=True), h5py.HardLink) else ""
             if name == _TRUTH:
                 return "expected" if kind == "expected" else "truth", {}
-            record = told["provenance"].asstr()[()] if "provenance" in told else "{}"
+            record = stored["provenance"].asstr()[()] if "provenance" in stored else "{}"
             return str(kind) or "enhanced", parse_json(record, str(path))
     return None
 
@@ -187,10 +187,10 @@ def _is_nuclei(path: Path) -> bool:
     from pyarrow.parquet import read_schema
 
     try:
-        told = (read_schema(path).metadata or {}).get(b"PANDAS_ATTRS", b"{}")
+        stored = (read_schema(path).metadata or {}).get(b"PANDAS_ATTRS", b"{}")
     except ArrowException:
         return False
-    return parse_json(told, str(path))["provenance"]["command"] == "nuclei"
+    return parse_json(stored, str(path))["provenance"]["command"] == "nuclei"
 
 
 def _is_features(path: Path) -> bool:
@@ -205,8 +205,8 @@ def _is_spatialdata(path: Path) -> bool:
 
 
 def _is_vitessce(path: Path) -> bool:
-    told = _read_json(path / "provenance.json")
-    return told.get("command") == "export" and told["settings"]["to"] == "vitessce"
+    stored = _read_json(path / "provenance.json")
+    return stored.get("command") == "export" and stored["settings"]["to"] == "vitessce"
 
 
 def _holds_only(kind: Kind, path: Path) -> bool:

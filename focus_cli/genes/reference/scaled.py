@@ -120,8 +120,8 @@ def _multiples(starts: np.ndarray, values: np.ndarray) -> bool:
     runs, ratio = runs[inside], values[inside] / units[runs[inside]]
     small = ratio <= _LARGEST_RATIO
     wrong = small & (np.abs(ratio - np.rint(ratio)) > _ERROR)
-    told = np.bincount(runs[small], minlength=n) >= 0.5 * np.bincount(runs, minlength=n)
-    good = told & (np.bincount(runs[wrong], minlength=n) == 0)
+    decided = np.bincount(runs[small], minlength=n) >= 0.5 * np.bincount(runs, minlength=n)
+    good = decided & (np.bincount(runs[wrong], minlength=n) == 0)
     return bool(good[judged].mean() >= _MOST)
 
 

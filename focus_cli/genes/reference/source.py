@@ -87,8 +87,8 @@ def choose_source(file: h5py.File, path: Path) -> Source:
             unusable.append((name, f"{_UNUSABLE[scale.kind]}: {scale.reason}"))
             continue
         if scale.kind == "counts":
-            said = _passed_over(unusable, usable) + _other_counts(name, matrix, candidates)
-            return Source(name, matrix, var, scale, found.filled, said)
+            notes = _passed_over(unusable, usable) + _other_counts(name, matrix, candidates)
+            return Source(name, matrix, var, scale, found.filled, notes)
         usable.append(Source(name, matrix, var, scale, found.filled, (f"{name}: {note}",) if note else ()))
     if not usable:
         raise _refusal(unusable, path, [name for name in file.get("layers", ()) if name != keys.COUNTS])
@@ -99,9 +99,9 @@ def choose_source(file: h5py.File, path: Path) -> Source:
 
 def _passed_over(unusable: list[tuple[str, str]], others: list[Source]) -> tuple[str, ...]:
     """Why a matrix was not taken: one that cannot be used, and a layer of counts that holds none."""
-    said = [f"{name} {reason}" for name, reason in unusable]
-    said += [f"{other.name} holds {other.scale.kind} values, not counts" for other in others if other.name == _COUNTS]
-    return tuple(said)
+    notes = [f"{name} {reason}" for name, reason in unusable]
+    notes += [f"{other.name} holds {other.scale.kind} values, not counts" for other in others if other.name == _COUNTS]
+    return tuple(notes)
 
 
 def _other_counts(name: str, matrix: MatrixOnDisk, candidates: list[tuple]) -> tuple[str, ...]:

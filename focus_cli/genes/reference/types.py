@@ -247,10 +247,10 @@ def _named_column(columns, read, n: int, key: str, what: str) -> CellTypes:
 
 def _taken(column: str, labels: np.ndarray) -> str:
     n_types, without = len(set(labels.tolist()) - {""}), int((labels == "").sum())
-    said = f"{n_types:,} cell type{'s' if n_types > 1 else ''} from obs[{column!r}]"
+    line = f"{n_types:,} cell type{'s' if n_types > 1 else ''} from obs[{column!r}]"
     if without:
-        said += f", {without:,} of {len(labels):,} cells without a type left out"
-    return said
+        line += f", {without:,} of {len(labels):,} cells without a type left out"
+    return line
 
 
 def _none_taken(columns, read, n: int) -> str:

@@ -61,16 +61,16 @@ def compute_losses(
     with torch.autocast(kind, torch.bfloat16, enabled=config.precision == "bf16"):
         with torch.no_grad():
             seen = teacher(large, None, mask, shown=True)
-        said = student(large, small, mask, shown=False)
+        output = student(large, small, mask, shown=False)
     n = len(large) // 2
     classes, patches = assign(torch.cat(seen.views), seen.hidden, temperature)
     targets = list(classes.split(n))
     per_image = mask.sum(dim=1)
     weights = (1 / per_image.clamp_min(1) / (per_image > 0).sum())[:, None].expand_as(mask)[mask]
-    dino = dino_loss(said.views, targets, config.student_temperature)
-    ibot = ibot_loss(said.hidden, patches, weights, config.student_temperature)
-    koleo = torch.stack([koleo_loss(part) for part in said.features.split(n)]).mean()
-    texture = texture_loss(*said.texture, batch.texture.to(device))
+    dino = dino_loss(output.views, targets, config.student_temperature)
+    ibot = ibot_loss(output.hidden, patches, weights, config.student_temperature)
+    koleo = torch.stack([koleo_loss(part) for part in output.features.split(n)]).mean()
+    texture = texture_loss(*output.texture, batch.texture.to(device))
     total = config.weight_dino * dino + config.weight_ibot * ibot + config.weight_koleo * koleo
     total = total + config.weight_texture * texture
     return Losses(dino, ibot, koleo, texture, total, seen.features[:n], targets[0])

@@ -83,8 +83,10 @@ def choose_counts(table: AnnTable) -> Chosen:
     notes = _passed_over(refused, matrix.where) + _other_counts(table, matrix)
     if not apart.any():
         return Chosen(counts, genes, matrix.where, warnings=notes)
-    beside, said = _set_apart(counts[:, np.flatnonzero(apart)], genes.loc[apart, "name"], table.obs.index, matrix.where)
-    return Chosen(kept, genes.iloc[np.flatnonzero(~apart)], matrix.where, proteins=beside, warnings=notes + said)
+    beside, notes_apart = _set_apart(
+        counts[:, np.flatnonzero(apart)], genes.loc[apart, "name"], table.obs.index, matrix.where
+    )
+    return Chosen(kept, genes.iloc[np.flatnonzero(~apart)], matrix.where, proteins=beside, warnings=notes + notes_apart)
 
 
 def _features(table: AnnTable, matrix: Matrix) -> tuple[sparse.csr_matrix, pd.DataFrame, np.ndarray]:

@@ -92,14 +92,14 @@ def _attribute(thing: h5py.HLObject, name: str) -> float | None:
 def _facts(file: h5py.File, at: h5py.HLObject, path: Path) -> tuple[float, str, str, list[str]]:
     """nm between nanoballs, version, type of the features, warnings."""
     nm = _attribute(at, Field.RESOLUTION) or _attribute(file, Field.RESOLUTION) or 500.0
-    said = []
+    notes = []
     if not 100 <= nm <= 5000:
-        said.append(f"{path.name}: a resolution of {nm:g} nm is none of a chip: 500 nm is taken")
+        notes.append(f"{path.name}: a resolution of {nm:g} nm is none of a chip: 500 nm is taken")
         nm = 500.0
     version = _attribute(file, Field.VERSION)
     omics = np.asarray(file.attrs[Field.OMICS]).ravel() if Field.OMICS in file.attrs else ()
     word = _words(np.asarray(omics))[0].lower() if len(omics) else ""
-    return nm, f"{version:g}" if version is not None else "", _type(word), said
+    return nm, f"{version:g}" if version is not None else "", _type(word), notes
 
 
 def _type(omics: str) -> str:
@@ -137,14 +137,14 @@ def _genes(table: np.ndarray, kind: str, path: Path) -> tuple[pd.DataFrame, np.n
     for i, word in enumerate(ids):
         codes[i] = first.setdefault(word, len(first))
     at = np.unique(codes, return_index=True)[1] if len(ids) else []
-    said = []
+    notes = []
     shared = len(ids) - len(first)
     if shared:
-        said.append(f"{path.name}: {shared} genes have the id of another; their counts were added to it")
+        notes.append(f"{path.name}: {shared} genes have the id of another; their counts were added to it")
     features = pd.DataFrame({"id": list(first), "name": [names[i] or ids[i] for i in at], "type": kind})
     if len(features) > MOST_GENES:
         raise BadInputError(f"{path}: more than {MOST_GENES} genes", hint="give SAW's own file")
-    return features, codes, said
+    return features, codes, notes
 
 
 def _drop_nameless(measured: Measured, path: Path) -> Measured:
@@ -172,7 +172,7 @@ def read_square(path: Path, size: int) -> Measured:
         group, own = _finest(file[Path5.SQUARE], size, path)
         expression = _dataset(group, Path5.EXPRESSION, (Field.X, Field.Y, Field.COUNT), path)
         table = _dataset(group, Path5.GENE, (Field.COUNT,), path)[:]
-        nm, version, kind, said = _facts(file, expression, path)
+        nm, version, kind, notes = _facts(file, expression, path)
         features, codes, more = _genes(table, kind, path)
         n = len(expression)
         ends = np.cumsum(whole(table[Field.COUNT], "gene count", path.name, n))
@@ -197,7 +197,9 @@ def read_square(path: Path, size: int) -> Measured:
         places, counts = sums.finish(len(features))
     corner = bin_corners(places, size)
     labels = [f"{x}_{y}" for x, y in corner.tolist()]
-    measured = Measured(labels, corner + size / 2, counts, features, size, nm=nm, version=version, warnings=said + more)
+    measured = Measured(
+        labels, corner + size / 2, counts, features, size, nm=nm, version=version, warnings=notes + more
+    )
     return _drop_nameless(measured, path)
 
 
@@ -253,7 +255,7 @@ def read_cells(path: Path) -> Measured:
         cells = _dataset(group, "cell", wanted, path)[:]
         table = _dataset(group, "gene", (), path)[:]
         exp = _dataset(group, "cellExp", (Field.GENE_ID, Field.COUNT), path)
-        nm, version, kind, said = _facts(file, file, path)
+        nm, version, kind, notes = _facts(file, file, path)
         features, codes, more = _genes(table, kind, path)
         n = len(exp)
         length = whole(cells[Field.GENE_COUNT], "geneCount", path.name, n)
@@ -269,5 +271,5 @@ def read_cells(path: Path) -> Measured:
     counts = sparse.csr_matrix((count, codes[gene], indptr), shape=(len(cells), len(features)))
     counts.sum_duplicates()
     xy = np.stack([cells[Field.X], cells[Field.Y]], axis=1).astype(np.float64) + 0.5
-    measured = Measured([str(v) for v in names.tolist()], xy, counts, features, None, area, nm, version, said + more)
+    measured = Measured([str(v) for v in names.tolist()], xy, counts, features, None, area, nm, version, notes + more)
     return _drop_nameless(measured, path)

@@ -59,11 +59,11 @@ class GemHeader:
 
     columns: dict[Column, int]
     width: int
-    said: dict[str, str]
+    values: dict[str, str]
 
     def offset(self, key: Header, where: str) -> int:
         """A number of the header, 0 where it is not given."""
-        text = self.said.get(key.lower(), "0")
+        text = self.values.get(key.lower(), "0")
         try:
             return int(float(text))
         except (ValueError, OverflowError):
@@ -81,14 +81,14 @@ def gem_header(path: Path) -> GemHeader | None:
 
 
 def _read_header(stream) -> tuple[GemHeader, str] | None:
-    said: dict[str, str] = {}
+    values: dict[str, str] = {}
     for _ in range(1000):
         line = stream.readline(_LINE).decode("utf-8-sig")
         if not line.startswith("#"):
             break
         key, equals, value = line[1:].strip().partition("=")
         if equals:
-            said[key.strip().lower()] = value.strip()
+            values[key.strip().lower()] = value.strip()
     sep = max("\t,;", key=line.count)
     names = [word.strip().strip('"') for word in line.rstrip("\r\n").split(sep)]
     lower = [name.lower().replace("_", "") for name in names]
@@ -101,7 +101,7 @@ def _read_header(stream) -> tuple[GemHeader, str] | None:
         columns[Column.GENE] = columns.pop(Column.NAME)
     if not {Column.GENE, Column.X, Column.Y, Column.COUNT} <= columns.keys():
         return None
-    return GemHeader(columns, len(names), said), sep
+    return GemHeader(columns, len(names), values), sep
 
 
 class _Names:
@@ -189,8 +189,8 @@ def read_gem(path: Path, size: int | None, default_size: int) -> Measured:
             seen, first = np.unique(gene, return_index=True)
             for g, i in zip(seen.tolist(), first.tolist()):
                 names.setdefault(g, block[Column.NAME].iat[i])
-        version = header.said.get(Header.FORMAT.lower(), "").removeprefix("GEMv")
-        if header.said.get(Header.OMICS.lower(), "").lower().startswith("prot"):
+        version = header.values.get(Header.FORMAT.lower(), "").removeprefix("GEMv")
+        if header.values.get(Header.OMICS.lower(), "").lower().startswith("prot"):
             kind = "Antibody Capture"
         by_cell = size is None and Column.CELL in block
         if by_cell:
@@ -209,21 +209,21 @@ def read_gem(path: Path, size: int | None, default_size: int) -> Measured:
         raise BadInputError(f"{path}: no molecule lies in a cell", hint="give --bin-um to read bins")
     ids = list(genes.numbers)
     table = pd.DataFrame({"id": ids, "name": [names.get(i) or g for i, g in enumerate(ids)], "type": kind})
-    said = [f"{outside} molecules that lie in no cell were left out"] if outside else []
+    notes = [f"{outside} molecules that lie in no cell were left out"] if outside else []
     if not by_cell:
         side = size or default_size
         corner = bin_corners(places, side)
         labels = [f"{x}_{y}" for x, y in corner.tolist()]
-        return Measured(labels, corner + side / 2, counts, table, side, version=version, warnings=said)
+        return Measured(labels, corner + side / 2, counts, table, side, version=version, warnings=notes)
     labels = np.array(list(cells.numbers), dtype=object)[places]
     xy = moments[places, :2] / moments[places, 2:]
     order = _natural(labels)
-    return Measured(labels[order].tolist(), xy[order], counts[order], table, None, version=version, warnings=said)
+    return Measured(labels[order].tolist(), xy[order], counts[order], table, None, version=version, warnings=notes)
 
 
 def _bin_size(header: GemHeader, size: int, path: Path) -> int:
     """`size`, after checking that the file's own bins fit into it."""
-    text = header.said.get(Header.BIN.lower(), "1")
+    text = header.values.get(Header.BIN.lower(), "1")
     own = int(text) if text.isdecimal() and len(text) < 7 else 1
     if own > 1 and size % own:
         raise UsageError(

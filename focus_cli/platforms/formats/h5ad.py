@@ -178,10 +178,10 @@ def one_section(
         raise BadInputError(f"{path.name}: obs, X and the positions differ in length", hint="copy the file again")
     frame = choose_frame(obs, placed.xy, where=path.name, z=placed.z, names=obs.index, region=region)
     rows = frame.rows
-    said = [*placed.warnings, *frame.warnings]
+    notes = [*placed.warnings, *frame.warnings]
     if len(rows) == len(obs):
-        return placed.xy, obs, counts, said
-    return placed.xy[rows], obs.iloc[rows], counts[rows], said
+        return placed.xy, obs, counts, notes
+    return placed.xy[rows], obs.iloc[rows], counts[rows], notes
 
 
 def plain_columns(obs: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:

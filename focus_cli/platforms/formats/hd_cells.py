@@ -108,7 +108,7 @@ def read_cells(
     spatial = Spatial(pd.DataFrame(), {}, {}, inputs)
     add_pictures(spatial, picture_files(cells.folder))
     vendor = spatial.scalefactors.get(Scale.MPP)
-    scale, said = choose_mpp(given=mpp, vendor=vendor, fit=None, where=str(cells.folder))
+    scale, of_scale = choose_mpp(given=mpp, vendor=vendor, fit=None, where=str(cells.folder))
     chosen, image_scale, about_image = choose_image(image, image_folders, spatial)
     adata.obs = pd.DataFrame({keys.IN_TISSUE: np.ones(adata.n_obs, np.int64)}, index=adata.obs_names)
     adata.obsm[keys.SPATIAL], adata.obsm[keys.SPATIAL_UM] = xy, xy * scale
@@ -135,7 +135,7 @@ def read_cells(
             "segmented cells are read, each at the centroid of its outline",
             *warnings,
             *notes,
-            *said,
+            *of_scale,
             *about_image,
         ],
     )

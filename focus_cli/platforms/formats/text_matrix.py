@@ -156,5 +156,5 @@ def _number(token: bytes, line: int, column: int) -> float:
             raise ValueError
         return float(token)
     except ValueError:
-        said = token[:20].decode("utf-8", "replace")
-        raise ValueError(f"line {line}, column {column + 2}: {said!r} is no number") from None
+        shown = token[:20].decode("utf-8", "replace")
+        raise ValueError(f"line {line}, column {column + 2}: {shown!r} is no number") from None

@@ -38,8 +38,8 @@ def one_species(adata: AnnData, species: str) -> tuple[AnnData, list[str]]:
             kept = np.array([name in known for name in names.symbol.tolist()], dtype=bool)
         others = ", ".join(other for other in mix if other != stated)
         n = int((~kept).sum())
-        said = f"the panel is of several species: {n:,} of {adata.n_vars:,} genes ({others}) were left out"
-        return adata[:, kept].copy(), [said]
+        line = f"the panel is of several species: {n:,} of {adata.n_vars:,} genes ({others}) were left out"
+        return adata[:, kept].copy(), [line]
     report = gene_report(adata.var)
     warnings = panel_warnings(report)
     if stated in SPECIES and report["species"] not in ("", stated):

@@ -73,8 +73,8 @@ def register_image(
         except BadInputError as error:
             refused = error
             if slide.file_mpp is None:
-                said = "the image states no µm per pixel: a TIFF or SVS that does is easier to place"
-                refused = BadInputError(error.message, hint=f"{said}; or {error.hint}")
+                advice = "the image states no µm per pixel: a TIFF or SVS that does is easier to place"
+                refused = BadInputError(error.message, hint=f"{advice}; or {error.hint}")
             continue
         transform = Affine.scaling(1 / slide.mpp) @ found.transform @ Affine.scaling(sample.mpp)
         figures = {"registration": {"on": name} | found.figures()}

@@ -159,10 +159,10 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None, reg
         if key not in wide.keys:
             raise BadInputError(f"{counts_file}: column {str(key)!r} is missing", hint="restore the vendor's file")
     inside = _whole(wide.keys[Column.CELL]).ne("0").to_numpy()
-    said = []
+    warnings = []
     if not inside.all():
         lost = np.asarray(wide.counts.sum(axis=1, dtype=np.float64)).ravel()[~inside].sum()
-        said.append(
+        warnings.append(
             f"{counts_file.name}: {lost:.0f} molecules outside of cells ({Column.CELL} 0, {int(np.sum(~inside))} rows) "
             "were left out"
         )
@@ -171,14 +171,14 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None, reg
     mine, here = _one_slide(keys, table, counts_file, cells_file, region)
     ids, table = _cell_names(keys[mine]), table[here].reset_index(drop=True)
     rows, places, notes = match_cells(ids, _cell_names(table), counts_file.name, cells_file.name)
-    said += notes
+    warnings += notes
 
     if fields_file is not None:
         inputs["fields"] = fields_file
     scale, notes = _pixel_size(mpp, table, cells_file, fields_file)
-    said += notes
+    warnings += notes
     xy_px, notes = _positions(table, cells_file, scale)
-    said += notes
+    warnings += notes
     check_extent(xy_px * scale, cells_file.name)
     table, xy_px = table.iloc[places].reset_index(drop=True), xy_px[places]
     _require_one_frame(table, xy_px, cells_file)
@@ -194,7 +194,7 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None, reg
         footprint=footprint,
         where=counts_file.name,
         inputs=inputs,
-        warnings=said + grid_note(he),
+        warnings=warnings + grid_note(he),
         obs=table.drop(columns=[Column.NAME], errors="ignore").rename(columns=str),
         image=he,
     )
@@ -246,8 +246,8 @@ def _one_slide(
     """
     every = np.ones(len(keys), bool), np.ones(len(table), bool)
     of_cells, of_counts = _slides(table), _slides(keys)
-    told = of_cells if of_cells is not None else of_counts
-    names = natural_order(set(told.tolist()) - {""}) if told is not None else []
+    slides = of_cells if of_cells is not None else of_counts
+    names = natural_order(set(slides.tolist()) - {""}) if slides is not None else []
     if len(names) < 2:
         if region is not None and region not in names:
             raise UsageError(f"{cells}: no region {region!r}", hint="it holds one slide: leave --region out")

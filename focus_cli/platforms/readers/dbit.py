@@ -195,10 +195,10 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None, bin
     names = [f"{i}x{j}" for i, j in zip(a, b)]
     under, notes = _under_tissue(chip, names, inputs)
     xy_um = (2 * (np.stack([a, b], axis=1) - 1) + 0.5) * bin_um
-    picture, frame, said = _pictures(image, chip.counts.parent)
+    picture, frame, notes = _pictures(image, chip.counts.parent)
     side = (2 * channels - 1) * bin_um
     scale, more = _scale(mpp, picture or frame, side)
-    warnings += said
+    warnings += notes
     obs = pd.DataFrame({keys.IN_TISSUE: under.astype(np.int64), keys.ARRAY_ROW: b, keys.ARRAY_COL: a})
     return assemble(
         platform=PlatformInfo(
@@ -236,10 +236,10 @@ def _pictures(image: Path | None, folder: Path) -> tuple[Path | None, Path | Non
     names = ", ".join(p.name for p in grey[:5])
     sizes = {image_size(p) for p in grey}
     frame = grey[0] if len(sizes) == 1 else None
-    said = f"{names}: grey, no H&E, and not used as one" + (
+    note = f"{names}: grey, no H&E, and not used as one" + (
         "; the positions are in pixels of its frame" if frame is not None else ""
     )
-    return None, frame, [said]
+    return None, frame, [note]
 
 
 def _is_grey(path: Path) -> bool:
@@ -349,8 +349,8 @@ def _under_tissue(chip: Chip, names: list[str], inputs: dict[str, Path]) -> tupl
     words = [w.strip('"') for w in re.split(r"[,;\s]+", text) if w.strip('"')]
     strange = next((w for w in words if not _CROSSING.fullmatch(w)), None)
     if strange is not None or not words:
-        said = f"{strange[:40]!r} is no crossing" if words else "it is empty"
-        raise BadInputError(f"{chip.position}: {said}", hint="it lists the crossings on tissue: 1x1,1x2,…")
+        reason = f"{strange[:40]!r} is no crossing" if words else "it is empty"
+        raise BadInputError(f"{chip.position}: {reason}", hint="it lists the crossings on tissue: 1x1,1x2,…")
     known = {f"{int(m[1])}x{int(m[2])}" for m in map(_CROSSING.fullmatch, words)}
     under = np.array([n in known for n in names])
     if not under.any():

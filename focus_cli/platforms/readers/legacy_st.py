@@ -191,8 +191,8 @@ def _place_by_name(adata: anndata.AnnData, section: Section, mpp: float | None) 
     )
     adata.obsm[keys.SPATIAL] = um / scale
     adata.obsm[keys.SPATIAL_UM] = um
-    said = f"no table of spots: the names of the spots place them, {PITCH_UM:g} µm apart, y down"
-    return scale, [said + (", and a pixel is one µm" if mpp is None else "")]
+    note = f"no table of spots: the names of the spots place them, {PITCH_UM:g} µm apart, y down"
+    return scale, [note + (", and a pixel is one µm" if mpp is None else "")]
 
 
 def _read_counts(path: Path) -> tuple[anndata.AnnData, list[str]]:

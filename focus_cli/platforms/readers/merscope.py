@@ -153,11 +153,11 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None, reg
         "copy it from the region, or make it of the cells' boundaries with `vpt derive-entity-metadata`",
     )
     inputs = {"matrix": counts_file, "positions": cells_file}
-    said = []
+    warnings = []
     transform_file = _transform_file(folder)
     to_pixels = Affine.scaling(1.0)
     if transform_file is None:
-        said.append(f"{File.IMAGES}/{File.TRANSFORM} is missing: one full-resolution pixel is taken as one µm")
+        warnings.append(f"{File.IMAGES}/{File.TRANSFORM} is missing: one full-resolution pixel is taken as one µm")
     else:
         inputs["transform"] = transform_file
         to_pixels = _mosaic_transform(transform_file)
@@ -172,12 +172,12 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None, reg
     columns = [key, *Column, *joined]
     table = read_table(cells_file, columns, required=[Column.X, Column.Y], text=[key], numbers=list(Column))
     rows, places, notes = match_cells(names, table[key].str.strip().tolist(), counts_file.name, cells_file.name)
-    said += notes
+    warnings += notes
     table = table.iloc[places].reset_index(drop=True)
     xy_um = table[[str(Column.X), str(Column.Y)]].to_numpy(np.float64)
     check_extent(xy_um, cells_file.name)
     frame = choose_frame(table[joined], xy_um, where=cells_file.name, region=region)
-    said += frame.warnings
+    warnings += frame.warnings
     rows, table, xy_um = rows[frame.rows], table.iloc[frame.rows].reset_index(drop=True), xy_um[frame.rows]
     xy_px = to_pixels(xy_um)
     he = choose_he(image, [folder, folder / File.IMAGES])
@@ -193,7 +193,7 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None, reg
         footprint=footprint,
         where=counts_file.name,
         inputs=inputs,
-        warnings=said + grid_note(he),
+        warnings=warnings + grid_note(he),
         obs=table[kept].rename(columns=str),
         image=he,
     )

@@ -57,21 +57,21 @@ class _Frame:
 def _recognise(path: Path) -> tuple[str, ...] | None:
     """The keys that tell an Open-ST file, None if there are none."""
     found = peek(path)
-    told = [k for k in found.get("obsm", ()) if k in ALIGNED]
-    told += [k for k in found.get("obs", ()) if k == Column.CELL]
-    told += [k for k in found.get("uns", ()) if k in (Key.PUCK, Key.MESH, Key.UNITS)]
-    if not told or not {Key.UNALIGNED, *ALIGNED} & set(found.get("obsm", ())):
+    marks = [k for k in found.get("obsm", ()) if k in ALIGNED]
+    marks += [k for k in found.get("obs", ()) if k == Column.CELL]
+    marks += [k for k in found.get("uns", ()) if k in (Key.PUCK, Key.MESH, Key.UNITS)]
+    if not marks or not {Key.UNALIGNED, *ALIGNED} & set(found.get("obsm", ())):
         return None
-    return tuple(told)
+    return tuple(marks)
 
 
 def detect(path: Path) -> Detection | None:
     """Recognise an AnnData file of openst or spacemake by its keys."""
     file = single_file(path)
-    told = _recognise(file) if file is not None else None
-    if told is None:
+    marks = _recognise(file) if file is not None else None
+    if marks is None:
         return None
-    return Detection(NAME, "", (file.name, *told))
+    return Detection(NAME, "", (file.name, *marks))
 
 
 def read(path: Path, *, image: Path | None = None, mpp: float | None = None, region: str | None = None) -> RawSample:
@@ -110,8 +110,8 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None, reg
         counts, genes, where = data.counts()
         scale, warnings = _scale(data, frame, mpp)
         mesh_um = data.scalar(f"uns/{Key.MESH}/spot_diameter_um")
-    xy, obs, counts, said = one_section(file, placed, obs, counts, region)
-    warnings += said
+    xy, obs, counts, notes = one_section(file, placed, obs, counts, region)
+    warnings += notes
     if frame.swapped and not placed.by_name:
         xy = xy[:, ::-1]
     if Column.CELL in obs:

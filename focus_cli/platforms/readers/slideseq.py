@@ -231,8 +231,8 @@ def _match(names: list[str], beads: pd.DataFrame, puck: Puck) -> tuple[np.ndarra
         )
     xy = beads[[str(Column.X), str(Column.Y)]].to_numpy()[at[found]]
     missing = int((~found).sum())
-    said = [f"{missing} of {len(names)} beads have no position and were left out"] if missing else []
-    return xy, found, said
+    notes = [f"{missing} of {len(names)} beads have no position and were left out"] if missing else []
+    return xy, found, notes
 
 
 def _read_table(path: Path) -> tuple[list[str], pd.DataFrame, sparse.csr_matrix]:
@@ -276,8 +276,8 @@ def _read_h5ad(path: Path, region: str | None):
     with H5ad(path) as file:
         counts, genes, _ = file.counts()
         placed, obs = file.positions("spatial"), file.frame("obs")
-    xy, obs, counts, said = one_section(path, placed, obs, counts, region)
-    return list(obs.index), xy, genes, counts, said
+    xy, obs, counts, notes = one_section(path, placed, obs, counts, region)
+    return list(obs.index), xy, genes, counts, notes
 
 
 def bead_pitch(xy_um: np.ndarray, where: str) -> tuple[float, list[str]]:

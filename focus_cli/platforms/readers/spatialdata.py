@@ -71,8 +71,8 @@ def detect(path: Path) -> Detection | None:
     store = find_store(path)
     if store is None:
         return None
-    said = _attributes(store).get(Key.ATTRS)
-    version = str(said.get("version", "")) if isinstance(said, dict) else ""
+    attributes = _attributes(store).get(Key.ATTRS)
+    version = str(attributes.get("version", "")) if isinstance(attributes, dict) else ""
     held = tuple(f"{store.name}/{name}" for name in File if (store / name).is_dir())
     tables = (store / File.TABLES).is_dir() or (store / File.TABLE).is_dir()
     return Detection(NAME, version, held, () if tables else ("the store holds no table",))

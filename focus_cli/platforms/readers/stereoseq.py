@@ -289,14 +289,14 @@ def _read_h5ad(path: Path, bin_um: float | None, region: str | None) -> Measured
         cells = data.scalar(f"uns/{Key.BIN_TYPE}") == "cell_bins"
         size = data.scalar(f"uns/{Key.BIN_SIZE}")
         nm = data.scalar(f"uns/{Key.RESOLUTION}")
-    xy, obs, counts, said = one_section(path, placed, obs, counts, region)
+    xy, obs, counts, notes = one_section(path, placed, obs, counts, region)
     names = list(obs.index)
     nm = float(nm) if isinstance(nm, (int, float)) and 100 <= nm <= 5000 else 1000 * DNB_UM
     check_positions(xy, path.name)
     if cells:
         if bin_um is not None:
             raise UsageError(f"{path.name} holds cells: --bin-um does not apply", hint="give the square-bin GEF")
-        return Measured(names, xy, counts, genes, None, nm=nm, warnings=said)
+        return Measured(names, xy, counts, genes, None, nm=nm, warnings=notes)
     if not isinstance(size, (int, float)) or size != size or not 1 <= size <= 100_000 or size != int(size):
         raise BadInputError(f"{path.name}: uns['{Key.BIN_SIZE}'] is no bin size: {size}", hint="write it again")
     size = int(size)
@@ -307,8 +307,8 @@ def _read_h5ad(path: Path, bin_um: float | None, region: str | None) -> Measured
         )
     if size > 1 and len(xy) and not np.any(xy % size):
         xy = xy + size / 2
-        said.append(f"{path.name}: its positions are the corners of bins; half a bin was added")
-    return Measured(names, xy, counts, genes, size, nm=nm, warnings=said)
+        notes.append(f"{path.name}: its positions are the corners of bins; half a bin was added")
+    return Measured(names, xy, counts, genes, size, nm=nm, warnings=notes)
 
 
 _READERS = {"gef": _read_gef, "gem": _read_gem}

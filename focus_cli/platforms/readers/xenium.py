@@ -148,9 +148,9 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None) -> 
     experiment = _first(outs, (File.EXPERIMENT,))
     facts = {} if experiment is None else _read_experiment(experiment)
     inputs = {"matrix": matrix, "positions": cells}
-    said = []
+    warnings = []
     if experiment is None:
-        said.append(f"{File.EXPERIMENT} is missing: {PIXEL_UM} µm per pixel, as on every Xenium, is taken")
+        warnings.append(f"{File.EXPERIMENT} is missing: {PIXEL_UM} µm per pixel, as on every Xenium, is taken")
     else:
         inputs["experiment"] = experiment
     pixel = _pixel_size(facts, experiment)
@@ -159,7 +159,7 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None) -> 
         counted, _, notes = read_matrix(matrix)
     except TABLE_DAMAGE as error:
         raise damaged(matrix, error) from error
-    said += notes
+    warnings += notes
     table = read_table(
         cells,
         list(Column),
@@ -168,7 +168,7 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None) -> 
         numbers=[c for c in Column if c != Column.ID],
     )
     rows, places, notes = match_cells(list(counted.obs_names), list(table[Column.ID]), matrix.name, cells.name)
-    said += notes
+    warnings += notes
     table = table.iloc[places].reset_index(drop=True)
     xy_um = table[[str(Column.X), str(Column.Y)]].to_numpy(np.float64)
     check_extent(xy_um, cells.name)
@@ -176,7 +176,7 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None) -> 
 
     he = choose_he(image, [outs, outs.resolve().parent] if outs.name == File.OUTS else [outs])
     to_image, notes = _alignment(he, outs, scale / pixel)
-    said += notes
+    warnings += notes
     if to_image is not None:
         inputs["alignment"] = to_image[0]
     area = table[Column.AREA].to_numpy() if Column.AREA in table else None
@@ -198,7 +198,7 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None) -> 
         footprint=footprint,
         where=matrix.name,
         inputs=inputs,
-        warnings=said,
+        warnings=warnings,
         obs=table[[c for c in (Column.AREA, Column.NUCLEUS_AREA) if c in table]].rename(columns=str),
         image=he,
         to_image=None if to_image is None else to_image[1],
