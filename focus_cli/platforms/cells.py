@@ -1,9 +1,9 @@
-"""What the instruments that image and segment cells have in common: their tables, controls and transforms."""
+"""Parts shared by the readers of instruments that image and segment cells: tables, controls and transforms."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +12,9 @@ import pandas as pd
 from focus_cli.core.coordinates import Affine
 from focus_cli.core.errors import BadInputError, MissingResourceError, UsageError
 from focus_cli.core.storage.regular import read_bounded
-from focus_cli.platforms.checks import check_positions, check_unique
+from focus_cli.platforms.checks import check_positions, check_unique, control_types
 from focus_cli.platforms.formats.opening import DAMAGE, damaged
+from focus_cli.platforms.sample import Detection
 
 # No slide is as long as this; what is, has other units.
 LARGEST_UM = 1e6
@@ -63,6 +64,30 @@ def companion(counts: Path, part: str, other: str) -> Path | None:
             if candidate.is_file():
                 return candidate
     return only_file(counts.parent, f"*{other}*.csv", f"*{other}*.csv.gz")
+
+
+def without_counts(platform: str, path: Path, counts: str, transcripts: str) -> Detection | None:
+    """Detection of a table of single transcripts without a table of counts; None if there is no such table.
+
+    Parameters
+    ----------
+    platform
+        Name of the platform.
+    path
+        A folder or a file.
+    counts, transcripts
+        Parts of the names of the two tables.
+    """
+    if path.is_file():
+        found = path if transcripts in path.name else None
+    else:
+        found = only_file(path, f"*{transcripts}*.csv", f"*{transcripts}*.csv.gz")
+    return None if found is None else Detection(platform, "", (found.name,), (f"{counts}.csv is missing",))
+
+
+def feature_names(features: Sequence[str], controls: Mapping[str, str]) -> pd.DataFrame:
+    """Table of features with the same id and name; `controls` maps patterns of names to types of controls."""
+    return pd.DataFrame({"id": features, "name": features, "type": control_types(features, controls)}, dtype=object)
 
 
 def needed(path: Path | None, folder: Path, name: str, what: str, hint: str = "copy the vendor's whole folder") -> Path:

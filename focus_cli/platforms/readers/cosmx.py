@@ -13,8 +13,17 @@ from focus_cli.core.missing import texts
 from focus_cli.core.storage import PlatformInfo
 from focus_cli.platforms import pitch
 from focus_cli.platforms.assemble import assemble, cell_footprint, choose_he
-from focus_cli.platforms.cells import check_extent, companion, grid_note, match_cells, needed, only_file
-from focus_cli.platforms.checks import choose_region, control_types
+from focus_cli.platforms.cells import (
+    check_extent,
+    companion,
+    feature_names,
+    grid_note,
+    match_cells,
+    needed,
+    only_file,
+    without_counts,
+)
+from focus_cli.platforms.checks import choose_region
 from focus_cli.platforms.formats.tables import read_table, read_wide_counts, table_columns
 from focus_cli.platforms.frame_areas import share_area
 from focus_cli.platforms.frame_groups import natural_order
@@ -84,21 +93,12 @@ def _find_counts(path: Path, region: str | None = None) -> Path | None:
     return only_file(path, *patterns, token=File.COUNTS, region=region)
 
 
-def _find_transcripts(path: Path) -> Path | None:
-    """The table of single transcripts, where it lies there without counts."""
-    if path.is_file():
-        return path if File.TRANSCRIPTS in path.name else None
-    return only_file(path, f"*{File.TRANSCRIPTS}*.csv", f"*{File.TRANSCRIPTS}*.csv.gz")
-
-
 def detect(path: Path) -> Detection | None:
     """Recognise CosMx's flat files by the one with the counts."""
     try:
         counts = _find_counts(path)
         if counts is None:
-            transcripts = _find_transcripts(path)
-            missing = (f"{File.COUNTS}.csv is missing",)
-            return None if transcripts is None else Detection(NAME, "", (transcripts.name,), missing)
+            return without_counts(NAME, path, File.COUNTS, File.TRANSCRIPTS)
         cells = companion(counts, File.COUNTS, File.CELLS)
         fields = companion(counts, File.COUNTS, File.FIELDS)
     except UsageError as error:
@@ -188,7 +188,7 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None, reg
         platform=PlatformInfo(name=NAME, technology="imaging", resolution_um=footprint.size_um),
         counts=wide.counts[np.flatnonzero(inside)[np.flatnonzero(mine)[rows]]],
         names=table[Column.NAME] if Column.NAME in table else [ids[i] for i in rows],
-        genes=_genes(wide.features),
+        genes=feature_names(wide.features, _CONTROLS),
         xy_px=xy_px,
         mpp=scale,
         footprint=footprint,
@@ -289,10 +289,6 @@ def _cell_names(table: pd.DataFrame) -> list[str]:
 def _whole(numbers: pd.Series) -> pd.Series:
     """Numbers as text without the decimals that programs append to whole numbers."""
     return numbers.str.strip().str.replace(r"\.0*$", "", regex=True)
-
-
-def _genes(features: list[str]) -> pd.DataFrame:
-    return pd.DataFrame({"id": features, "name": features, "type": control_types(features, _CONTROLS)}, dtype=object)
 
 
 def _read_cells(path: Path) -> pd.DataFrame:

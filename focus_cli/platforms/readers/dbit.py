@@ -195,10 +195,10 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None, bin
     names = [f"{i}x{j}" for i, j in zip(a, b)]
     under, notes = _under_tissue(chip, names, inputs)
     xy_um = (2 * (np.stack([a, b], axis=1) - 1) + 0.5) * bin_um
-    picture, frame, notes = _pictures(image, chip.counts.parent)
+    picture, frame, of_images = _pictures(image, chip.counts.parent)
     side = (2 * channels - 1) * bin_um
     scale, more = _scale(mpp, picture or frame, side)
-    warnings += notes
+    warnings += of_images
     obs = pd.DataFrame({keys.IN_TISSUE: under.astype(np.int64), keys.ARRAY_ROW: b, keys.ARRAY_COL: a})
     return assemble(
         platform=PlatformInfo(

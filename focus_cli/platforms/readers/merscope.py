@@ -12,8 +12,18 @@ from focus_cli.core.coordinates import Affine
 from focus_cli.core.errors import BadInputError, UsageError
 from focus_cli.core.storage import PlatformInfo
 from focus_cli.platforms.assemble import assemble, cell_footprint, choose_he
-from focus_cli.platforms.cells import check_extent, companion, grid_note, match_cells, needed, only_file, read_transform
-from focus_cli.platforms.checks import choose_region, control_types
+from focus_cli.platforms.cells import (
+    check_extent,
+    companion,
+    feature_names,
+    grid_note,
+    match_cells,
+    needed,
+    only_file,
+    read_transform,
+    without_counts,
+)
+from focus_cli.platforms.checks import choose_region
 from focus_cli.platforms.formats.tables import read_table, read_wide_counts, table_columns
 from focus_cli.platforms.frame_groups import names_sections, words_of
 from focus_cli.platforms.frames import choose_frame
@@ -77,21 +87,12 @@ def _find_counts(path: Path, region: str | None = None) -> Path | None:
     return found[0] if found else None
 
 
-def _find_transcripts(path: Path) -> Path | None:
-    """The table of single transcripts, where it lies there without counts."""
-    if path.is_file():
-        return path if File.TRANSCRIPTS in path.name else None
-    return only_file(path, f"*{File.TRANSCRIPTS}*.csv", f"*{File.TRANSCRIPTS}*.csv.gz")
-
-
 def detect(path: Path) -> Detection | None:
     """Recognise a region by the table of counts."""
     try:
         counts = _find_counts(path)
         if counts is None:
-            transcripts = _find_transcripts(path)
-            missing = (f"{File.COUNTS}.csv is missing",)
-            return None if transcripts is None else Detection(NAME, "", (transcripts.name,), missing)
+            return without_counts(NAME, path, File.COUNTS, File.TRANSCRIPTS)
         cells = companion(counts, File.COUNTS, File.CELLS)
     except UsageError as error:
         return Detection(NAME, "", (str(File.COUNTS),), (error.message,))
@@ -187,7 +188,7 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None, reg
         platform=PlatformInfo(name=NAME, technology="imaging", resolution_um=footprint.size_um),
         counts=wide.counts if len(rows) == len(names) else wide.counts[rows],
         names=[names[i] for i in rows],
-        genes=_genes(wide.features),
+        genes=feature_names(wide.features, _CONTROLS),
         xy_px=xy_px,
         mpp=scale,
         footprint=footprint,
@@ -226,10 +227,6 @@ def _region_columns(path: Path, key: str) -> list[str]:
     known = {key, *map(str, Column)}
     columns = [c for c in dict.fromkeys(table_columns(path)) if c not in known]
     return [c for c in columns if names_sections(c) is not None or "region" in words_of(c)]
-
-
-def _genes(features: list[str]) -> pd.DataFrame:
-    return pd.DataFrame({"id": features, "name": features, "type": control_types(features, _CONTROLS)}, dtype=object)
 
 
 def _areas(table: pd.DataFrame) -> np.ndarray | None:

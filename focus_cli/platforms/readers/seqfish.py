@@ -19,7 +19,8 @@ from focus_cli.core.errors import BadInputError, MissingResourceError, UsageErro
 from focus_cli.core.storage import PlatformInfo
 from focus_cli.platforms import pitch
 from focus_cli.platforms.assemble import assemble, cell_footprint, choose_he
-from focus_cli.platforms.checks import GENE_EXPRESSION, check_positions, check_unique
+from focus_cli.platforms.cells import match_cells
+from focus_cli.platforms.checks import GENE_EXPRESSION, check_positions
 from focus_cli.platforms.formats.tables import WideCounts, read_table, read_wide_counts, table_columns
 from focus_cli.platforms.frames import choose_frame, frame_columns, split_region
 from focus_cli.platforms.sample import Detection, RawSample
@@ -223,22 +224,11 @@ def _read_vendor(chosen: Region) -> tuple[WideCounts, pd.DataFrame, list[str]]:
     wanted = [Column.LABEL, *numbers, *_DEPTH]
     cells = read_table(chosen.cells, wanted, required=wanted[:3], text=[Column.LABEL], numbers=numbers)
     cells = cells.rename(columns={Column.LABEL: "name", Column.X: "x", Column.Y: "y", Column.AREA: "area"})
-    check_unique(cells["name"], "labels", chosen.cells.name)
-    names = counts.keys[first]
-    check_unique(names, "cells", chosen.counts.name)
-    place = pd.Index(cells["name"]).get_indexer(names)
-    known = place >= 0
-    if known.sum() < 0.5 * len(names):
-        raise BadInputError(
-            f"positions do not match the matrix: {int(known.sum())} of {len(names)} cells of {chosen.counts.name} "
-            f"are in {chosen.cells.name}",
-            hint="the two files come from different regions",
-        )
-    warnings = []
-    if not known.all():
-        warnings.append(f"{int((~known).sum())} of {len(names)} cells have no position and were left out")
-        counts = WideCounts(counts.keys[known], counts.features, counts.counts[np.flatnonzero(known)])
-    return counts, cells.iloc[place[known]].reset_index(drop=True), warnings
+    names = counts.keys[first].tolist()
+    rows, places, warnings = match_cells(names, cells["name"].tolist(), chosen.counts.name, chosen.cells.name)
+    if len(rows) < len(names):
+        counts = _take(counts, rows)
+    return counts, cells.iloc[places].reset_index(drop=True), warnings
 
 
 def _read_plus(chosen: Region, region: str | None) -> tuple[WideCounts, pd.DataFrame, list[str], str | None]:

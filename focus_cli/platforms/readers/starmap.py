@@ -21,7 +21,8 @@ from focus_cli.core.errors import BadInputError, MissingResourceError
 from focus_cli.core.storage import PlatformInfo
 from focus_cli.platforms import pitch
 from focus_cli.platforms.assemble import assemble, cell_footprint, choose_he
-from focus_cli.platforms.checks import GENE_EXPRESSION, check_positions, check_unique
+from focus_cli.platforms.cells import match_cells
+from focus_cli.platforms.checks import GENE_EXPRESSION, check_positions
 from focus_cli.platforms.formats.opening import DAMAGE, damaged
 from focus_cli.platforms.formats.tables import iter_table, read_table, table_columns
 from focus_cli.platforms.formats.text_matrix import read_text_matrix
@@ -196,26 +197,15 @@ def _read_plus(folder: Path, files: dict[str, Path]):
     wanted = [Column.NAME, Column.X, Column.Y, Column.Z]
     cells = read_table(table, wanted, required=wanted[:3], text=wanted)
     cells = cells[cells[Column.NAME] != Column.TYPE]
-    check_unique(cells[Column.NAME], "cells", table.name)
     try:
         xyz = cells[[c for c in wanted[1:] if c in cells]].apply(pd.to_numeric).to_numpy(np.float64)
     except (ValueError, TypeError) as error:
         raise BadInputError(f"{table}: a position is no number ({error})", hint="restore the spatial file") from error
     columns = [c.lower() for c in wanted[1:] if c in cells]
-    place = pd.Index(cells[Column.NAME]).get_indexer(names)
-    known = place >= 0
-    if known.sum() < 0.5 * len(names):
-        raise BadInputError(
-            f"positions do not match the matrix: {int(known.sum())} of {len(names)} cells of {matrix.name} "
-            f"are in {table.name}",
-            hint="the two files come from different sections",
-        )
-    warnings = []
-    if not known.all():
-        warnings.append(f"{int((~known).sum())} of {len(names)} cells have no position and were left out")
-    counts = sparse.csr_matrix(by_gene.T)[np.flatnonzero(known)]
+    rows, places, warnings = match_cells(cells_named, cells[Column.NAME].tolist(), matrix.name, table.name)
+    counts = sparse.csr_matrix(by_gene.T)[rows]
     inputs = {"matrix": matrix, "positions": table}
-    return names[known], genes, counts, pd.DataFrame(xyz[place[known]], columns=columns), None, inputs, warnings
+    return names[rows], genes, counts, pd.DataFrame(xyz[places], columns=columns), None, inputs, warnings
 
 
 def _read_first(folder: Path):
