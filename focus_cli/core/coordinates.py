@@ -1,7 +1,7 @@
 """Where things lie: named coordinate systems, and the affine transforms between them.
 
 Every system is flat, (x, y), x to the right and y down. A pixel i covers [i, i + 1). No scale factor stands
-alone: a sample says how each system that it knows is reached from another, and everything else is composed.
+alone: a sample stores how each system that it has is reached from another, and everything else is composed.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class Affine:
 
 @dataclass(frozen=True)
 class Link:
-    """How `target` is reached from `source`, and `origin`: the file or the reasoning that says so."""
+    """How `target` is reached from `source`, and `origin`: the file or the reasoning that it is based on."""
 
     source: System
     target: System

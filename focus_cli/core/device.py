@@ -18,7 +18,7 @@ def choose_device(name: str) -> str:
     Raises
     ------
     MissingResourceError
-        If ``cuda`` is asked for and PyTorch sees no CUDA device.
+        If ``cuda`` is requested and PyTorch sees no CUDA device.
     """
     if name == "cuda" and not torch.cuda.is_available():
         raise MissingResourceError(

@@ -13,7 +13,7 @@ EXIT_FILE_SYSTEM = 74
 EXIT_PREEMPTED = 75
 EXIT_INTERRUPTED = 130
 
-# Where a verb is a job of the workflow (the variable is set), its exit code is the last line of what it says.
+# Where a verb is a job of the workflow (the variable is set), its exit code is the last line of its output.
 JOB_VARIABLE = "FOCUS_JOB"
 EXIT_CODE_LINE = "focus: exit code "
 
@@ -69,7 +69,7 @@ class MissingResourceError(FocusError):
 
 
 class OutputExistsError(FocusError):
-    """The output is there already and replacing it was not asked for."""
+    """The output is there already and replacing it was not requested."""
 
     exit_code = EXIT_OUTPUT_EXISTS
 
@@ -81,7 +81,7 @@ class FileSystemError(FocusError):
 
 
 class Preempted(FocusError):
-    """The work was asked to stop, has saved its state, and the same command with ``--resume`` goes on with it."""
+    """The work was stopped by a signal, has saved its state, and the same command with ``--resume`` goes on with it."""
 
     exit_code = EXIT_PREEMPTED
     word = "preempted"

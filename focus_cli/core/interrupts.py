@@ -19,7 +19,7 @@ GRACE_S = 10.0  # for unwinding
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal asked the process to end."""
+    """A signal ended the process."""
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
@@ -57,7 +57,7 @@ def end_on_signals(last_act: Callable[[], None] | None = None) -> None:
 
 
 def noted_signal() -> int | None:
-    """The signal that asked this process to end; None if none did."""
+    """The signal that ended this process; None if none did."""
     return _state.noted if _state.process == os.getpid() else None
 
 

@@ -1,4 +1,4 @@
-"""Values of a text column that say that there is no value.
+"""Values of a text column that stand for a missing value.
 
 R, pandas and spreadsheets write an absent entry as text of their own. None of these texts is a name: of a gene, of a
 location, of a cell type or of a section.

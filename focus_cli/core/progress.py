@@ -19,7 +19,7 @@ _bars: list[Any] = []  # the display that is on the terminal, if there is one
 def print_message(message: str) -> None:
     """Print one line about the work to standard error."""
     message = _shown(message)
-    with suppress(OSError):  # work does not end because nobody can be told of it
+    with suppress(OSError):  # work continues if standard error is closed
         print(one_line(message), file=sys.stderr, flush=True)
 
 
@@ -82,7 +82,7 @@ class _PlainTask:
         self._text = text
 
     def print_line(self) -> None:
-        """Say how far the work is, unless that was the last thing said of it."""
+        """Print the state of the work, unless the last printed line is the same."""
         of = f"/{self._total} ({100 * self._done / self._total:.0f} %)" if self._total else ""
         line = f"{self._label}: {self._done:g}{of} {self._text}".rstrip()
         if line != self._said:

@@ -25,7 +25,7 @@ _MOST_SHARE = 1e9  # largest value that a logarithm is believed to stand for
 _SAME = 2e-3  # sums that differ by less, relative to their size, are the same
 _FITS, _PART, _FEWEST = 0.9, 0.02, 5
 _MANY, _NOT_COUNTED = 100, 5  # among so many counts of a cell there are small ones
-# Whole numbers that nobody counted: of so many totals and values, a share of the spread of a Poisson process.
+# Whole numbers that are not counts: of so many totals and values, a share of the spread of a Poisson process.
 _TOTALS, _UNDERDISPERSED, _VALUES = 20, 0.4, 1000
 HEAD = 2000  # rows in which two matrices are compared
 
@@ -196,14 +196,14 @@ def recognise_scale(facts: CellFacts, stated: float | None = None, *, binding: b
             return Scale("linear", reason="cells have equal sums", proven=proven)
         return Scale("log1p", best, f"base {base_name(best)}, with which cells have equal sums", proven)
     if most < _MOST_LOG:
-        return Scale("log1p", math.e, "the natural logarithm is assumed: no base is stated and no sums tell it")
+        return Scale("log1p", math.e, "the natural logarithm is assumed: no base is stated and no sums determine it")
     return Scale("linear", reason="values are neither whole numbers nor a logarithm")
 
 
 def have_rounded_total(totals: np.ndarray) -> bool:
     """Whether sums of whole numbers were made equal before the numbers were rounded, float64 (n,).
 
-    Totals of counts vary at least as those of a Poisson process; rarefied ones are equal to the last molecule.
+    Totals of counts vary at least as those of a Poisson process; rarefied ones are exactly equal.
     """
     totals = totals[totals > 0]
     return len(totals) >= _TOTALS and bool(0 < totals.std() < _UNDERDISPERSED * np.sqrt(totals.mean()))
@@ -218,8 +218,8 @@ def are_other_counts(ours: sparse.csr_matrix, theirs: sparse.csr_matrix) -> bool
 
 
 def _rounded(facts: CellFacts) -> str:
-    """What was done to whole numbers that nobody counted; "" if nothing."""
-    if facts.n_values.sum() < _VALUES or facts.most.max() <= 1:  # too few to tell, or presence and absence
+    """What was done to whole numbers that are not counts; "" if nothing."""
+    if facts.n_values.sum() < _VALUES or facts.most.max() <= 1:  # too few to decide, or presence and absence
         return ""
     if have_rounded_total(facts.sums[:, 0]):
         return "the whole numbers of each cell have nearly one sum: normalised and rounded"

@@ -73,7 +73,7 @@ def read_var(path: Path) -> pd.DataFrame:
 
 
 def read_gene_list(path: Path) -> pd.DataFrame:
-    """The genes that a file names, each once, in its order; `read_var` says which files can be read.
+    """The genes that a file names, each once, in its order; `read_var` lists which files can be read.
 
     Returns
     -------
@@ -235,7 +235,7 @@ def _expression(table: pd.DataFrame) -> pd.DataFrame:
             break
     if table.shape[1] == 1:  # a list: its names are the index
         return _listed(table.iloc[:, 0])
-    # Numbers as index: the columns say what the genes are called.
+    # Numbers as index: the columns are the names of the genes.
     table = table.set_axis([str(i) for i in range(len(table))], axis=0)
     names = read_gene_names(table)
     label = np.where(names.symbol != "", names.symbol, names.ensembl).astype(object)

@@ -47,7 +47,7 @@ _OTHER_SPECIES = {
     "ENSPTRG": "chimpanzee",
 }
 _SPECIES_OF = {prefix: species for species, prefix in ID_PREFIX.items()} | _OTHER_SPECIES
-# Symbols tell the species where this share of them is known, twice as many as in the other species, and this many.
+# Symbols identify the species where this share of them is known, twice as many as in the other species, and this many.
 _KNOWN_SHARE, _KNOWN_RATIO, _KNOWN_LEAST = 0.3, 2.0, 3
 _CAPITALS_LEAST = 5
 
@@ -69,7 +69,7 @@ class GeneNames:
     """Names of the genes of one table, in its order; an empty string where a name is not known.
 
     `ensembl` has its version stripped; `collisions` are names that several rows share; `species` is that of the
-    prefix of a name (``GRCh38_``) or of an id, "" where neither tells.
+    prefix of a name (``GRCh38_``) or of an id, "" where neither decides.
     """
 
     ensembl: np.ndarray
@@ -188,7 +188,7 @@ def _species_of_ids(ensembl: np.ndarray) -> np.ndarray:
 
 
 def species_of(names: GeneNames) -> str:
-    """The species of a table's genes in a word, by its ids, else by its symbols; "" where they do not tell.
+    """The species of a table's genes in a word, by its ids, else by its symbols; "" where they do not decide.
 
     "human" and "mouse" have tables; any other is only named, so that it can be refused.
     """
@@ -243,7 +243,7 @@ def resolve(names: GeneNames, table: GeneTable) -> tuple[np.ndarray, np.ndarray]
     rows
         int64: row of the table, or −1.
     evidence
-        uint8: `Evidence`; ``AMBIGUOUS`` where a name is known and does not tell.
+        uint8: `Evidence`; ``AMBIGUOUS`` where a name is known and ambiguous.
     """
     n = len(names.symbol)
     other = (names.species != "") & (names.species != table.species)

@@ -118,7 +118,7 @@ def _one_to_one(files: dict[str, Path]) -> tuple[dict[str, str], int]:
     mouse = mouse[~mouse["ID"].duplicated(keep=False)]  # of several Ensembl ids none is the one
     ids = dict(zip("MGI:" + mouse["ID"], mouse["ensembl"]))
     linked = pd.DataFrame({"human": linked["Ensembl gene ID"], "mouse": linked["mgi"].map(ids).fillna("")})
-    # One to one over all links first: a gene of two links is none of them, whatever Ensembl says of one.
+    # One to one over all links first: a gene of two links is none of them, whatever Ensembl states of one.
     curated = _only_pairs(linked[linked["mouse"].str.fullmatch(r"ENSMUSG\d{11}")])
     taken = set(ensembl.values())
     more = {one: other for one, other in curated.items() if one not in ensembl and other not in taken}

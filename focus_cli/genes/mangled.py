@@ -20,7 +20,7 @@ _STEMS = {"mar": ("MARCH", "MARC"), "sep": ("SEPT",), "sept": ("SEPT",), "dec": 
 def mangled_names(names: list[str]) -> dict[str, list[str]]:
     """Names that a spreadsheet has made of symbols → the symbols that they may have been, as written then.
 
-    The list is empty where the symbol cannot be told. None of them is ever matched: 1-Mar was MARCH1 or MARC1.
+    The list is empty where the symbol cannot be determined. None of them is ever matched: 1-Mar was MARCH1 or MARC1.
     """
     found = {}
     for name in names:

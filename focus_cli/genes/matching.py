@@ -16,7 +16,7 @@ from focus_cli.genes.table import SPECIES, load_table
 def match_genes(target: pd.DataFrame, source: pd.DataFrame, *, exclusive: bool = True) -> np.ndarray:
     """Row of `source` that is the same gene as each row of `target`, or −1.
 
-    Equal Ensembl ids decide, versions aside; then equal symbols; then what the gene table says of both: previous
+    Equal Ensembl ids decide, versions aside; then equal symbols; then the entries of the gene table for both: previous
     symbols, aliases that mean one gene alone, and the approved symbol of a gene of which the other table has the id
     only. Stronger evidence comes first, and a gene that it has taken is not open to weaker. Equal symbols do not
     count where both rows have ids that the gene table knows under different symbols, nor where prefixes or ids name

@@ -1,4 +1,4 @@
-"""From one species to the other, where it is asked for: one-to-one orthologues, and the refusal where it is not."""
+"""From one species to the other, where it is requested: one-to-one orthologues, and the refusal where it is not."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def require_one_species(target: pd.DataFrame, source: pd.DataFrame, target_is: s
     Raises
     ------
     BadInputError
-        Naming both species. Where the names do not tell, nothing is refused.
+        Naming both species. Where the names do not decide, nothing is refused.
     """
     one, two = (species_of(read_gene_names(var)) for var in (target, source))
     if one and two and one != two:
@@ -65,7 +65,7 @@ def to_species(var: pd.DataFrame, species: str, what: str) -> tuple[np.ndarray, 
     Raises
     ------
     BadInputError
-        If the species cannot be told or has no table, or fewer than ten genes have an orthologue.
+        If the species cannot be determined or has no table, or fewer than ten genes have an orthologue.
     """
     names = read_gene_names(var)
     own = species_of(names)
@@ -74,7 +74,7 @@ def to_species(var: pd.DataFrame, species: str, what: str) -> tuple[np.ndarray, 
         return np.arange(len(var)), var, facts | {"n_orthologues": len(var)}
     if own not in SPECIES:
         raise BadInputError(
-            f"{what}: its genes are of {own or 'a species that their names do not tell'}; "
+            f"{what}: its genes are of {own or 'a species that their names do not identify'}; "
             f"there are orthologues between {' and '.join(SPECIES)} only",
             hint="give Ensembl ids, or a --gene-table",
         )

@@ -22,7 +22,7 @@ from focus_cli.genes.matching import match_genes
 from focus_cli.genes.table import SPECIES, GeneTable, load_table
 
 LISTED = 20  # names that are listed of each kind
-_FEW_KNOWN, _ENOUGH = 0.2, 5  # a smaller share of known names is said, of at least so many genes
+_FEW_KNOWN, _ENOUGH = 0.2, 5  # a smaller share of known names is reported, of at least so many genes
 
 
 def gene_report(var: pd.DataFrame, reference: pd.DataFrame | None = None, species: str | None = None) -> dict[str, Any]:
@@ -35,16 +35,16 @@ def gene_report(var: pd.DataFrame, reference: pd.DataFrame | None = None, specie
     reference
         Another ``var``, to match with.
     species
-        The species, where it is known; told from the names otherwise.
+        The species, where it is known; otherwise determined from the names.
 
     Returns
     -------
     dict
         JSON-safe, every list sorted. ``n_genes``, ``species``, ``species_mix`` (genes of each, where there are
-        several), ``n_with_id``; ``n_known``: genes that the tables know, of any species where it is not told;
+        several), ``n_with_id``; ``n_known``: genes that the tables know, of any species where it is not known;
         ``recognised`` with the number of genes by each `Evidence`; the lists ``ambiguous`` (name → genes), ``mangled``
         (name → symbols), ``duplicated`` (symbol → rows), ``several_rows`` (gene → names), ``disagreements`` (id,
-        symbol, what the table says of each), ``unknown`` (the first few) and ``n_unknown``; with a reference
+        symbol, the entry of the table for each), ``unknown`` (the first few) and ``n_unknown``; with a reference
         ``matched``.
     """
     names = read_gene_names(var)
@@ -159,7 +159,7 @@ def report_lines(report: dict[str, Any]) -> list[tuple[str, str]]:
     if mix := report["species_mix"]:
         lines.append(("species", f"several: {_counts(mix)} genes"))
     else:
-        lines.append(("species", report["species"] or "not to be told from the names"))
+        lines.append(("species", report["species"] or "cannot be determined from the names"))
     if report["recognised"]:
         how = [f"{count:,} by {kind}" for kind, count in report["recognised"].items() if count]
         lines.append(("recognised", f"{report['n_known']:,} of {n:,} ({', '.join(how) or 'none'})"))
@@ -228,7 +228,7 @@ def panel_warnings(report: dict[str, Any]) -> list[str]:
             "Ensembl ids of human or mouse into var_names, gene_symbols or gene_ids"
         )
     elif not report["species"] and not report["species_mix"] and report["lower_case"] and n >= _ENOUGH:
-        warnings.append("symbols are in small letters, which tell no species: human writes TP53, mouse Trp53")
+        warnings.append("symbols are in small letters, which identify no species: human writes TP53, mouse Trp53")
     return warnings
 
 

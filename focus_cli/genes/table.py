@@ -1,7 +1,7 @@
 """The table of genes: Ensembl id, approved, previous and other symbols, and the one-to-one orthologue.
 
 One table for each species travels with the package (``data/``, made by `make_table`); a file of the user's takes the
-place of those of its species. docs/genes.md says where they come from and what the columns are.
+place of those of its species. docs/genes.md states where they come from and what the columns are.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ def read_gene_table(path: Path) -> dict[str, GeneTable]:
     ----------
     path
         Columns ``symbol`` and, where they are known, ``ensembl_id``, ``previous``, ``alias`` (several parted by
-        ``|``), ``orthologue`` and ``species``; without the last, the ids tell. HGNC's own download is understood.
+        ``|``), ``orthologue`` and ``species``; without the last, the ids decide. HGNC's own download is understood.
 
     Returns
     -------

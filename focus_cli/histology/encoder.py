@@ -1,4 +1,4 @@
-"""What an encoder says of itself, and what it does."""
+"""Description and interface of an encoder."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def assemble(
         What the reader found on its way.
     obs
         Vendor's columns to keep, in the order of `names`; ``in_tissue``, ``array_row``, ``array_col`` among
-        them are used. All locations are in tissue where it does not say.
+        them are used. All locations are in tissue where it is not stated.
     image
         The H&E to tile, checked and found by the reader; None warns.
     to_image

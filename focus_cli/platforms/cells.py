@@ -191,4 +191,4 @@ def grid_note(image: Path | None) -> list[str]:
     """What is taken for granted of an image that no alignment file belongs to."""
     if image is None:
         return []
-    return [f"no file says how {image.name} lies on the cells: it is taken to be on the pixel grid of the positions"]
+    return [f"no file states how {image.name} lies on the cells: it is taken to be on the pixel grid of the positions"]

@@ -30,7 +30,7 @@ _LARGEST_COUNT, _LARGEST_FLOAT = 2.0**24, 1e30
 # Values of a location that hold a one where they are counts, and what none of them is below where they were scaled.
 _MANY, _SCALED, _FEW = 20, 5, 5
 _VALUES = 1000  # fewer may have a divisor in common by chance
-# Of so many locations, genes of at least this mean have a variance below this share of it where nobody counted them.
+# Of so many locations, genes of at least this mean have a variance below this share of it where they are not counts.
 _LOCATIONS, _HIGH_MEAN, _EVEN, _LOOKED_AT = 50, 3.0, 0.3, 200
 _MISSED = 50  # values above 1 that counts would have
 _FARTHEST_PX = 1e9
@@ -160,13 +160,13 @@ def check_counts(matrix: sparse.spmatrix, where: str, *, whole: bool = True) -> 
         raise BadInputError(f"{where}: {reason}", hint=hint)
     if data.size and data.max() >= (_LARGEST_COUNT if whole else _LARGEST_FLOAT):
         raise BadInputError(
-            f"{where}: a value of {data.max():.4g} is no number of molecules", hint="is the matrix file damaged?"
+            f"{where}: a value of {data.max():.4g} is not a valid count", hint="is the matrix file damaged?"
         )
     if whole and (found := why_not_counted(matrix)) is not None:
         raise BadInputError(f"{where}: {found[0]}", hint=found[1])
     if not np.any(data):
         raise BadInputError(
-            f"{where}: the matrix holds no molecule ({n_locations} locations × {n_genes} genes, all zero)",
+            f"{where}: the matrix holds no counts ({n_locations} locations × {n_genes} genes, all zero)",
             hint="check that this is the matrix of the whole sample",
         )
 

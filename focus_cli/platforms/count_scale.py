@@ -58,7 +58,7 @@ def why_not_counts(matrix: sparse.spmatrix) -> tuple[str, str]:
 
 
 def intensity_note(counts: sparse.csr_matrix) -> str:
-    """What is to be said of whole numbers that look like intensities of a picture; "" where they look counted.
+    """Note on whole numbers that look like intensities of a picture; "" where they look counted.
 
     Counted transcripts of a gene are few in most locations. Intensities are large in nearly all of them, or stop at
     the largest number that a picture of 8, 10, 12, 14 or 16 bits holds.
@@ -76,11 +76,11 @@ def intensity_note(counts: sparse.csr_matrix) -> str:
         reason = f"hardly any gene is absent from a location, and half of the values are above {np.median(data):.0f}"
     if not reason:
         return ""
-    return f"{reason}: are these rescaled intensities, and not counted molecules? The model is one of counts"
+    return f"{reason}: are these rescaled intensities, and not counts? FOCUS models counts"
 
 
 def clipping_note(counts: sparse.csr_matrix) -> str:
-    """What is to be said of whole numbers whose highest is reached too often; "" where they end as counts do.
+    """Note on whole numbers whose highest is reached too often; "" where they end as counts do.
 
     Counts are a mixture of Poisson processes, for which (k + 1) P(k + 1) / P(k) does not fall with k: from the numbers
     of values at the maximum m and at m - 1 follows the least number expected at m + 1.

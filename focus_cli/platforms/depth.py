@@ -100,7 +100,7 @@ def planes(z: np.ndarray) -> np.ndarray | None:
 
 
 def state_depth(z: np.ndarray, name: str, where: str, *, overlapping: bool) -> list[str]:
-    """What is to be said of a third coordinate that is left out.
+    """Note on a third coordinate that is left out.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Stereo-seq's molecules, each on a nanoball of the chip's grid, summed to bins or cells in bounded memory."""
+"""Stereo-seq's UMIs, each on a nanoball of the chip's grid, summed to bins or cells in bounded memory."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Sums:
         self._total = 0
 
     def add(self, place: np.ndarray, gene: np.ndarray, count: np.ndarray) -> None:
-        """Add molecules: int64 (n,) each; a place is below 2**42, a gene below `MOST_GENES`."""
+        """Add UMIs: int64 (n,) each; a place is below 2**42, a gene below `MOST_GENES`."""
         self._total += int(count.sum())
         keys, values = _merge(place * MOST_GENES + gene, count)
         self._blocks.append((keys // MOST_GENES, (keys % MOST_GENES).astype(np.int32), self._small(values)))
@@ -136,5 +136,5 @@ def whole(values: np.ndarray, what: str, where: str, limit: int) -> np.ndarray:
 
 
 def whole_counts(values: np.ndarray, what: str, where: str) -> np.ndarray:
-    """`whole`, for counts of molecules."""
+    """`whole`, for counts of UMIs."""
     return whole(values, what, where, _MOST_COUNT)

@@ -133,12 +133,12 @@ def _unique_within(labels: np.ndarray, names: np.ndarray) -> bool:
 
 
 def _by_library(columns: list[Groups], obs: pd.DataFrame, libraries: Sequence[str], where: str) -> Groups | None:
-    """The column that says in which library each location lies; None where all lie in one.
+    """The column that states in which library each location lies; None where all lie in one.
 
     Raises
     ------
     UsageError
-        If nothing says it.
+        If nothing states it.
     """
     for groups in columns:
         if len(set(groups.names) & set(libraries)) > 1:
@@ -154,8 +154,8 @@ def _by_library(columns: list[Groups], obs: pd.DataFrame, libraries: Sequence[st
         return Groups("library", ends, "the barcodes") if len(set(ends.tolist())) > 1 else None
     listed = ", ".join(natural_order(libraries)[:8])
     raise UsageError(
-        f"{where}: uns['spatial'] describes {len(libraries)} libraries ({listed}), and no column of obs says in which "
-        "of them a location lies",
+        f"{where}: uns['spatial'] describes {len(libraries)} libraries ({listed}), and no column of obs states "
+        "in which of them a location lies",
         hint="add obs['library_id'] to the file, or keep the one entry of uns['spatial'] that it belongs to",
     )
 

@@ -79,7 +79,7 @@ def choose_frame(
     UsageError
         If several sections share one frame and none, or an unknown one, is chosen.
     BadInputError
-        If many positions coincide and no column tells the locations apart.
+        If many positions coincide and no column distinguishes the locations.
     """
     obs = obs.loc[:, ~obs.columns.duplicated()]
     rows = np.arange(len(xy))
@@ -115,7 +115,7 @@ def choose_frame(
 
 
 def split_region(path: Path, names: Sequence[str], region: str | None) -> tuple[str, str | None]:
-    """The one of several sections that `region` starts with, and what it says beyond: a plane, a field of view.
+    """The one of several sections that `region` starts with, and the rest of it: a plane, a field of view.
 
     Raises
     ------
@@ -187,7 +187,7 @@ def _beside(obs: pd.DataFrame, region: str, where: str) -> _Pick:
 
 
 def _one_section(obs: pd.DataFrame, xy: np.ndarray, where: str) -> list[str]:
-    """What is said where a column names groups that were read as one section."""
+    """Note where a column names groups that were read as one section."""
     for groups in section_columns(obs)[0]:
         if not is_field(groups.column):
             how = (
@@ -203,9 +203,9 @@ def _one_section(obs: pd.DataFrame, xy: np.ndarray, where: str) -> list[str]:
 
 
 def _check_coincident(xy: np.ndarray, where: str, what: str) -> list[str]:
-    """Refuse positions that many locations share: several sections, and nothing that tells them apart.
+    """Refuse positions that many locations share: several sections, and nothing that distinguishes them.
 
-    A note says of a few.
+    A few are noted.
     """
     if len(xy) < 2 or not np.isfinite(xy).all():
         return []

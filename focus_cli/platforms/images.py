@@ -37,7 +37,7 @@ def _stem(path: Path) -> str:
 
 
 def never_he(path: Path) -> bool:
-    """Whether a vendor's file name says that the image is not the H&E (``aligned_fiducials.jpg``, …)."""
+    """Whether a vendor's file name states that the image is not the H&E (``aligned_fiducials.jpg``, …)."""
     return bool(_NEVER.search(_stem(Path(path))))
 
 
@@ -180,7 +180,7 @@ def scale_beside(image: Path, hires: Path | None, hires_scale: float | None) -> 
     Returns
     -------
     scale
-        1.0 unless both sides say the same other factor.
+        1.0 unless both sides give the same other factor.
     warnings
         A line if the image is a reduced copy, or of another shape than the thumbnail.
     """

@@ -221,7 +221,7 @@ def match(counts_file: Path, placed: PlacedTable, *, in_order: bool) -> Matched:
     Raises
     ------
     UsageError
-        If nothing joins the two tables but their order, and `in_order` is false, or does not say which way.
+        If nothing joins the two tables but their order, and `in_order` is false, or does not determine which way.
     BadInputError
         If fewer than half of the locations have a position.
     """
@@ -280,7 +280,7 @@ def _first(names: Sequence[str]) -> str:
 
 
 def _by_order(rows, columns, placed: PlacedTable, counts_file: Path, share: float, *, in_order: bool):
-    """Whether the locations are the columns, and the row of each, where names do not say it."""
+    """Whether the locations are the columns, and the row of each, where names do not state it."""
     n = len(placed.xy)
     sizes = f"{counts_file.name} has {len(rows)} rows and {len(columns)} columns, {placed.path.name} {n} rows"
     named = [c for c in placed.others.columns if _NAME_COLUMNS.fullmatch(c.strip()) or share > 0]

@@ -102,7 +102,7 @@ def square_um(array_row: np.ndarray, array_col: np.ndarray, pitch_um: float) -> 
 def choose_mpp(
     *, given: float | None, vendor: float | None, fit: PitchFit | None, where: str
 ) -> tuple[float, list[str]]:
-    """Choose µm per pixel: the user's, else the vendor's, else the array's; say where they disagree.
+    """Choose µm per pixel: the user's, else the vendor's, else the array's; state where they disagree.
 
     Parameters
     ----------
@@ -128,12 +128,12 @@ def choose_mpp(
     known = [(name, value) for name, value in known if value is not None]
     if not known:
         raise MissingResourceError(
-            f"{where}: µm per pixel is unknown (no vendor file says it, and the array gives no pitch)",
+            f"{where}: µm per pixel is unknown (no vendor file states it, and the array gives no pitch)",
             hint="pass --mpp, the µm per pixel of the full-resolution image",
         )
     (chosen_name, chosen), *others = known
     warnings = [
-        f"µm per pixel: {chosen_name} says {chosen:.4g}, {name} {value:.4g} "
+        f"µm per pixel: {chosen_name} states {chosen:.4g}, {name} {value:.4g} "
         f"({100 * abs(value / chosen - 1):.1f} % apart); {chosen_name} is used"
         for name, value in others
         if abs(value / chosen - 1) > TOLERANCE

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Detection:
     """What a path looks like before its data are read.
 
-    `evidence` are the files that told; `problems` are the files that will be missed. `weak`: what is there fits
+    `evidence` are the files that were recognised; `problems` are the missing files. `weak`: what is there fits
     the platform, but others as well.
     """
 

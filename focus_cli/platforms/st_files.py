@@ -30,7 +30,7 @@ LOOKS_FOR = (
 _MOST_TABLES = 1000  # of a folder that are looked at
 _LARGEST_PLACE = 100  # on the arrays in use, of 33 × 35 and 64 × 78 spots
 _ACCESSION = re.compile(r"GSM\d+", re.IGNORECASE)
-# Words of a file's name that say what is in it, not which section it is.
+# Words of a file's name that state what is in it, not which section it is.
 _KINDS = re.compile(
     r"(GSM|GSE)\d+|st|stdata|data|spots?|spotdata|spotfiles?|selections?|selected|all|counts?|cnts|matrix|filtered|"
     r"raw|tissue|he|h&e|image|img",
@@ -154,7 +154,7 @@ def _is_counts(head: TableHead) -> bool:
 
 
 def _words(path: Path) -> list[str]:
-    """What a file's name says of the section: its words without those for its kind."""
+    """What the name of a file states of the section: its words without those for its kind."""
     stem = re.sub(r"\.(tsv|csv|txt|gz|jpe?g|png|tiff?|svs)(?=\.|$)", "", path.name, flags=re.IGNORECASE)
     return [word for word in re.split(r"[._\s-]+", stem) if word and not _KINDS.fullmatch(word)]
 

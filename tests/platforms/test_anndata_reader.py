@@ -106,7 +106,7 @@ def test_inferred_genes_are_not_data(tmp_path):
         (lambda a: setattr(a, "X", np.where(COUNTS > 3, np.nan, COUNTS)), "NaN"),
         (lambda a: setattr(a, "X", COUNTS - 1.0), "negative"),
         (lambda a: setattr(a, "X", COUNTS * 100.5), "not whole"),
-        (lambda a: setattr(a, "X", COUNTS * 0.0), "no molecule"),
+        (lambda a: setattr(a, "X", COUNTS * 0.0), "no counts"),
     ],
 )
 def test_bad_files_are_refused(tmp_path, change, message):

@@ -121,7 +121,7 @@ CASES = {
         "panel is empty",
     ),
     "no location": (lambda r: rewrite(r, r.counts[:0], barcodes=[]), BadInputError, "matrix is empty"),
-    "no molecule": (lambda r: rewrite(r, r.counts * 0), BadInputError, "no molecule"),
+    "no counts": (lambda r: rewrite(r, r.counts * 0), BadInputError, "no counts"),
     "other barcodes": (strangers, BadInputError, "positions do not match the matrix: 0 of"),
     "truncated h5": (lambda r: truncate(r.path / MATRIX), BadInputError, MATRIX),
     "h5 cut at its end": (lambda r: truncate(r.path / MATRIX, 0.95), BadInputError, MATRIX),

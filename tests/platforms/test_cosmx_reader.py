@@ -55,7 +55,7 @@ def test_simulated_flat_files_give_their_truth(study):
     assert sample.mpp == pytest.approx(1.0, rel=1e-4)  # from the table of fields, in px and mm
     assert sample.footprint.size_um == pytest.approx(10, abs=0.01)
     assert sample.image_path.name == "S1_HE.tif"
-    assert any("molecules outside of cells" in w for w in sample.warnings)
+    assert any("transcripts outside of cells" in w for w in sample.warnings)
 
 
 def test_cells_controls_and_the_space_outside(folder):
@@ -65,7 +65,7 @@ def test_cells_controls_and_the_space_outside(folder):
     np.testing.assert_array_equal(sample.adata.X.toarray(), [[1, 0, 2], [0, 3, 0], [5, 0, 1], [0, 0, 4]])
     said = " ".join(sample.warnings)
     assert "1 False Code, 1 Negative Control Probe, 1 System Control" in said
-    assert "444 molecules outside of cells (cell_ID 0, 2 rows)" in said
+    assert "444 transcripts outside of cells (cell_ID 0, 2 rows)" in said
     assert sample.footprint.size_um == pytest.approx(2 * np.sqrt(10000 / np.pi) * 0.12028, abs=1e-3)
 
 
@@ -269,7 +269,7 @@ def test_slides_by_the_name_of_the_tissue(tmp_path):
 
 def test_counts_that_do_not_say_their_slide(tmp_path):
     folder = several_slides(tmp_path, (), ("slide_ID",), order=1)
-    with pytest.raises(BadInputError, match="nothing says on which of the slides"):
+    with pytest.raises(BadInputError, match="no column states on which of the slides"):
         read(folder, region="1")
 
 

@@ -216,7 +216,7 @@ OUTCOMES: dict[str, list[Loads | Refused]] = {
         ),
     ],
     "native/visium_hd": [Loads("visium_hd", h5("binned_outputs/square_008um/filtered_feature_bc_matrix.h5"))],
-    "native/visium_hd_2um": [Refused(3, "no molecule|no transcript|no UMI")],
+    "native/visium_hd_2um": [Refused(3, "no counts|no transcript|no UMI")],
     "native/visium_tables": [
         Refused(3, NO_PLATFORM),
         Refused(3, "is no header", {"platform": "tables", **DENTATE}),

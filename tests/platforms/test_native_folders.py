@@ -130,7 +130,7 @@ def test_visium_hd_mismatch_is_reported(focus_data):
 def test_visium_hd_without_molecules(focus_data):
     folder = focus_data / "native" / "visium_hd_2um"
     assert detect(folder).platform == "visium_hd"
-    with pytest.raises(BadInputError, match="no molecule"):
+    with pytest.raises(BadInputError, match="no counts"):
         read(folder)
     assert describe(folder)["problems"][0]["exit_code"] == 3
 

@@ -70,7 +70,7 @@ def test_molecules_in_no_cell_are_counted(tmp_path):
     adata.write_h5ad(tmp_path / "a.h5ad")
     sample = read(tmp_path)
     assert sample.adata.n_obs == 19
-    assert f"{adata.X[0].sum():.0f} molecules that lie in no cell (label 0) were left out" in sample.warnings
+    assert f"{adata.X[0].sum():.0f} UMIs outside cells (label 0) were left out" in sample.warnings
 
 
 def test_what_is_not_needed_is_not_read(tmp_path):

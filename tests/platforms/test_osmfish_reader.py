@@ -85,7 +85,7 @@ def put(name, values):
         (put("matrix", lambda v: -v), "negative"),
         (put("matrix", lambda v: v * 0.3), "not whole|log-normalised"),
         (put("matrix", lambda v: v.astype("S")), "not a table of numbers"),
-        (put("matrix", lambda v: v * 10**9), "no number of molecules"),
+        (put("matrix", lambda v: v * 10**9), "not a valid count"),
         (put("col_attrs/Valid", lambda v: v * 0), "no cell is valid"),
     ],
 )

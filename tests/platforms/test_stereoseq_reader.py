@@ -126,7 +126,7 @@ def test_cells_of_a_gem(tmp_path):
     np.testing.assert_array_equal(sample.adata.X.toarray(), [[2, 0], [3, 1]])
     np.testing.assert_allclose(sample.adata.obsm["spatial"], [[140.5, 200.5], [101.5, 202.5]])
     assert list(sample.adata.var_names) == ["A", "B"] and sample.footprint.shape == "circle"
-    assert "8 molecules that lie in no cell were left out" in sample.warnings
+    assert "8 UMIs outside cells were left out" in sample.warnings
     # With a bin size, the same file is read as bins, and nothing is left out.
     assert read(tmp_path / "a.cellbin.gem", bin_um=25).adata.X.sum() == 14
 
@@ -209,7 +209,7 @@ GEM = "geneID\tx\ty\tMIDCount\n"
 @pytest.mark.parametrize(
     ("text", "error", "says"),
     [
-        (GEM, BadInputError, "no molecule"),
+        (GEM, BadInputError, "no counts"),
         (GEM + "A\t1\t2\n", BadInputError, "truncated or damaged|NaN"),
         (GEM + "A\t-1\t2\t3\n", BadInputError, "x -1 is out of range"),
         (GEM + "A\t1\t1e18\t3\n", BadInputError, "y 1e.18 is out of range"),

@@ -163,7 +163,7 @@ class TestImage:
         np.savetxt(tmp_path / "B_he_imagealignment.csv", np.diag([2.0, 2.0, 1.0]), delimiter=",")
         sample = read(folder)
         assert sample.to_image is None
-        assert any("no file says how A_he.ome.tif lies on the cells" in w for w in sample.warnings)
+        assert any("no file states how A_he.ome.tif lies on the cells" in w for w in sample.warnings)
 
     def test_two_alignments_are_not_guessed_between(self, folder):
         self.put(folder, "A_he_image.ome.tif")

@@ -29,7 +29,7 @@ def _pass_on(number: int, frame=None) -> None:
 
 
 def _run(nodes: int, processes: int, run_id: str, endpoint: str, arguments: list[str]) -> int:
-    """Start the processes and wait for them; the first failure's exit code, as a shell says it."""
+    """Start the processes and wait for them; the first failure's exit code, as a shell reports it."""
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 

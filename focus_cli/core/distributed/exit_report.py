@@ -29,7 +29,7 @@ def write_exit_report(error: FocusError) -> bool:
     except FileExistsError:
         pass
     except OSError:
-        return False  # nobody would read it
+        return False  # there is no reader
     finally:
         written.unlink(missing_ok=True)
     return True

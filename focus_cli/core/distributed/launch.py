@@ -69,7 +69,7 @@ def launch(arguments: Sequence[str], out: Path, processes: int, nodes: int = 1) 
     finally:
         report.unlink(missing_ok=True)
     if code:
-        error = FocusError(f"a training process ended with {_ending(code)}", hint="the lines above say why")
+        error = FocusError(f"a training process ended with {_ending(code)}", hint="the lines above give the reason")
         error.exit_code = code
         raise error
 

@@ -75,7 +75,7 @@ class Processes:
 
     @contextlib.contextmanager
     def only_first_speaks(self) -> Iterator[None]:
-        """Let what the others say on standard error fall silent."""
+        """Suppress what the others print on standard error."""
         if self.first:
             yield
             return

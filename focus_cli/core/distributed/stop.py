@@ -13,7 +13,7 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 
 
 class StopRequest:
-    """Whether a signal has asked this process to stop.
+    """Whether a signal has requested this process to stop.
 
     Attributes
     ----------

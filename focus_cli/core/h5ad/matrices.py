@@ -117,14 +117,14 @@ def read_columns(node: h5py.Group | h5py.Dataset, columns: np.ndarray) -> np.nda
 
 @dataclass(frozen=True)
 class CountSummary:
-    """What one pass over the counts tells.
+    """Summary of one pass over the counts.
 
     Attributes
     ----------
     totals, detected
-        Molecules and genes of each location, float64 (n,) and int64 (n,).
+        Total counts and genes of each location, float64 (n,) and int64 (n,).
     gene_totals, gene_detected
-        Molecules of each gene and the number of locations that hold it (m,).
+        Total counts of each gene and the number of locations that hold it (m,).
     gene_variance
         Variance over locations of log1p counts per 10 000 (m,).
     """

@@ -87,7 +87,7 @@ def read_node(node: Node, path: Path) -> Any:
 
 
 class SpatialFile:
-    """An AnnData with positions. A context manager; nothing big is read before it is asked for.
+    """An AnnData with positions. A context manager; nothing big is read before it is requested.
 
     Attributes
     ----------
@@ -115,7 +115,7 @@ class SpatialFile:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
-        with suppress(Exception):  # of a damaged file, whose fault was met before
+        with suppress(Exception):  # of a damaged file, whose fault was reported before
             self.handle.close()
         # Matrices are read long after the file was opened: what HDF5 raises then is about the file as well.
         if isinstance(error, (OSError, RuntimeError)) and raised_by_hdf5(error):
@@ -170,7 +170,7 @@ class SpatialFile:
 
     @property
     def sample(self) -> str:
-        """Id of the sample; the file's name where it does not say."""
+        """Id of the sample; the file's name where it is not stated."""
         return str(self.focus.get("sample_id") or self.path.stem)
 
     @property
@@ -202,14 +202,14 @@ class SpatialFile:
 
     @property
     def on_tissue(self) -> np.ndarray:
-        """Whether a location lies on tissue, bool (n,); all do where the file does not say."""
+        """Whether a location lies on tissue, bool (n,); all do where the file does not state it."""
         if keys.IN_TISSUE not in self.obs:
             return np.ones(len(self.obs), bool)
         return self.obs[keys.IN_TISSUE].to_numpy() > 0
 
     @property
     def measured(self) -> np.ndarray:
-        """Whether a gene is on the panel, bool (m,); all are where the file does not say."""
+        """Whether a gene is on the panel, bool (m,); all are where the file does not state it."""
         if keys.MEASURED not in self.var:
             return np.ones(len(self.var), bool)
         return self.var[keys.MEASURED].to_numpy(bool)

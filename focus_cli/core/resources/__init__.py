@@ -1,4 +1,4 @@
-"""What a job of each stage needs, from the size of its sample; asked by the rules before it and by the stage itself."""
+"""Resources of a job of each stage, from the size of its sample; used by the rules and by the stage itself."""
 
 from focus_cli.core.resources.estimates import STAGES, Needs, needs
 from focus_cli.core.resources.memory import available_mb, check_memory

@@ -18,7 +18,7 @@ KEPT_CELLS = 20_000  # of a reference
 BLOCK = 4_000_000  # values that scoring works on at once
 WINDOW = 3000  # locations of a section on which what is fitted at enhancement is fitted
 FITTED = 10_000  # locations of all samples together that domains are fitted on, and a block of others
-SCORED_GENES = 1000  # of a hold-out, where it does not say
+SCORED_GENES = 1000  # of a hold-out, where it is not stated
 FLOOR_MIN = 10
 _ROUND_MB, _ROUND_MIN = 100, 5
 STAGES = tuple(COSTS)
@@ -144,7 +144,7 @@ def work(
 
 
 def _useful_threads(seconds: float) -> int:
-    """One for work of a minute, up to eight for hours: asked-for processors that idle are taken from others."""
+    """One for work of a minute, up to eight for hours: requested processors that idle are taken from others."""
     return next((n for n, bound in ((1, 60), (2, 600), (4, 3600)) if seconds <= bound), 8)
 
 

@@ -1,4 +1,4 @@
-"""What headers say of matrices and images: shapes, numbers of entries, pixels. None where they cannot be read."""
+"""Facts in the headers of matrices and images: shapes, numbers of entries, pixels. None where they cannot be read."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SAMPLE_BYTES = 1 << 17
 _LOOKED_THROUGH = 1 << 28
 _LONG_TABLE_COLUMNS = 12
 _ZEROS = (b"0", b"0.0", b"")
-_PX_PER_BYTE = 10.0  # of a compressed slide whose header nobody reads
+_PX_PER_BYTE = 10.0  # of a compressed slide whose header is not read
 
 
 def h5ad_matrix(path: Path) -> Shape | None:
@@ -142,7 +142,7 @@ def zarr_matrix(table: Path) -> Shape | None:
 
 
 def image_pixels(path: Path | None) -> tuple[int, int]:
-    """Pixels of an image, and those that are decoded in one piece; guessed from its bytes where no header says it."""
+    """Pixels of an image, and those that are decoded in one piece; guessed from its bytes where no header states it."""
     if path is None or not path.is_file():
         return 0, 0
     suffix = path.suffix.lower()
@@ -158,7 +158,7 @@ def image_pixels(path: Path | None) -> tuple[int, int]:
                 with open_tiff_file(path) as file:
                     page = cast(Any, file.pages[0])
                     return page.imagewidth * page.imagelength, 0
-    except Exception:  # libraries raise many kinds for a damaged file; the stage itself will say what is wrong
+    except Exception:  # libraries raise many kinds for a damaged file; the stage itself reports what is wrong
         pass
     return int(path.stat().st_size * _PX_PER_BYTE), 0
 
@@ -193,7 +193,7 @@ class _h5:
     def __exit__(self, kind, *_) -> bool:
         if self.file is not None:
             self.file.close()
-        # HDF5 raises many kinds for a damaged file; the stage itself will say what is wrong.
+        # HDF5 raises many kinds for a damaged file; the stage itself reports what is wrong.
         return kind is not None and issubclass(kind, Exception)
 
 

@@ -35,8 +35,8 @@ def available_mb() -> tuple[int, str]:
 def check_memory(stage: str, size: Size | Sequence[Size], lower: str = "", **options: Any) -> None:
     """Refuse a stage that would be killed for its memory, before any of its work.
 
-    The need is taken without the margin that a scheduler is asked for, and must clearly exceed what there is: a job
-    that may just fit goes on.
+    The need is taken without the margin that is requested from a scheduler, and must clearly exceed what there is: a
+    job that may just fit continues.
 
     Parameters
     ----------

@@ -98,7 +98,7 @@ def _largest_image(files: list[tuple[Path, int]]) -> Path | None:
 
 
 def _by_header(path: Path, files: list[tuple[Path, int]], bin_um: float | None) -> headers.Shape | None:
-    """The first layout whose header can be read; of raw and filtered matrices the filtered one, of bins those asked."""
+    """The first layout whose header can be read: the filtered matrix before the raw one, bins of the requested size."""
     names = {f: f.as_posix() for f, _ in files}
     largest_first = [f for f, _ in sorted(files, key=lambda f: -f[1])]
 

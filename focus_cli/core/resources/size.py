@@ -1,4 +1,4 @@
-"""How large a sample is, told by headers and the sizes of files; no bulk data is read."""
+"""Size of a sample, from headers and the sizes of files; no bulk data is read."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Size:
     known: bool = True
 
 
-_MOST_SPOTS = 15_000  # a sample of more locations has small ones, where nobody says which
+_MOST_SPOTS = 15_000  # a sample of more locations has small ones, where it is not stated which
 _SPOTS_UM, _CELLS_UM = 100.0, 10.0
 
 # A full Visium slide: what is assumed of a sample of which nothing can be seen yet.
@@ -108,7 +108,7 @@ def result_size(path: str | Path) -> Size:
     Returns
     -------
     Size
-        `DEFAULT_SIZE` where the header cannot be read: whoever opens the file says what is wrong with it.
+        `DEFAULT_SIZE` where the header cannot be read: opening the file reports what is wrong with it.
     """
     matrix = result_matrix(Path(path))
     return DEFAULT_SIZE if matrix is None else Size(*matrix)

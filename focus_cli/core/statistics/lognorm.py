@@ -1,6 +1,6 @@
 """log1p of counts per 10,000, as measurements of a given depth read on average.
 
-For a share r of the molecules and a depth of e molecules the log-normalised count log1p(10⁴ y / e) has the mean
+For a share r of the counts and a depth of e counts the log-normalised count log1p(10⁴ y / e) has the mean
 f_e(r) = Σ_y Poisson(y; e r) · log1p(10⁴ y / e). It is not log1p(10⁴ r): the logarithm is concave, and a rare gene is
 seen at some locations and missed at others, the more often the shallower the measurement. f_e is increasing in r and
 tends to log1p(10⁴ r) with depth.
@@ -40,7 +40,7 @@ class LogNormReading:
     Parameters
     ----------
     depth
-        Molecules e per location, float (n,); where it is 0 nothing is known of a measurement and the share itself
+        Total counts e per location, float (n,); where it is 0 nothing is known of a measurement and the share itself
         is read: log1p(10⁴ r).
     """
 
@@ -76,7 +76,7 @@ class LogNormReading:
 
     @property
     def depth(self) -> Tensor:
-        """Molecules per location, n × 1; 0 where it is not known."""
+        """Total counts per location, n × 1; 0 where it is not known."""
         _, known, exposure, _ = self._tensors
         return exposure * known
 

@@ -1,7 +1,7 @@
 r"""The distribution of a count whose expected share is itself not known exactly.
 
 A share has a mean :math:`s` and a standard deviation :math:`\sigma`, and is taken for gamma distributed, with the shape
-:math:`r = s^2 / \sigma^2`. A count out of :math:`E` molecules is then negative binomial, with the mean
+:math:`r = s^2 / \sigma^2`. A count at a depth of :math:`E` is then negative binomial, with the mean
 :math:`\mu = E s` and the variance :math:`\mu + E^2 \sigma^2`; a Poisson where :math:`\sigma` vanishes. The level of a
 gene that was never measured adds a factor common to all locations: log-normal, with the median 1.
 """
@@ -28,9 +28,9 @@ class PredictedCounts:
     Attributes
     ----------
     count
-        Molecules found.
+        Counts found.
     mean
-        Molecules expected, above 0.
+        Counts expected, above 0.
     shape
         Of the gamma distribution of the share; inf where the share is known exactly.
     level_sd

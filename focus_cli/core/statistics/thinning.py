@@ -1,4 +1,4 @@
-"""Binomial thinning: two independent views of the same molecules."""
+"""Binomial thinning: two independent parts of the same counts."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ def thin(
 ) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
     """Split every count into a part that is kept and the rest.
 
-    Each molecule goes to the first part with probability `fraction`, so under Poisson counts the two parts
+    Each count of one goes to the first part with probability `fraction`, so under Poisson counts the two parts
     are independent given the expression (Neufeld et al. 2023, arXiv 2301.07276).
 
     Parameters
     ----------
     counts
-        Whole numbers of molecules, CSR (n, G).
+        Counts, CSR (n, G).
     fraction
         Probability of the first part, between 0 and 1.
     rng
@@ -28,10 +28,10 @@ def thin(
     The two parts, CSR float32 (n, G), without stored zeros; their sum is `counts`.
     """
     counts = sparse.csr_matrix(counts)
-    molecules = np.rint(counts.data).astype(np.int64)
-    kept = rng.binomial(molecules, fraction)
+    whole = np.rint(counts.data).astype(np.int64)
+    kept = rng.binomial(whole, fraction)
     parts = []
-    for values in (kept, molecules - kept):
+    for values in (kept, whole - kept):
         part = sparse.csr_matrix(
             (values.astype(np.float32), counts.indices.copy(), counts.indptr.copy()), shape=counts.shape
         )

@@ -96,7 +96,7 @@ def chain_of(error: BaseException) -> Iterator[BaseException]:
 
 
 def _probe(temporary: Path) -> FileSystemError | None:
-    """Whether the disk is full or a file at its limit, where a library said only that it could not write."""
+    """Whether the disk is full or a file at its limit, where a library only reported that it could not write."""
     import resource
 
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]

@@ -74,7 +74,7 @@ def open_hdf5(path: Path, mode: str = "r", *, whole: bool = True) -> h5py.File:
 
 
 def read_anndata(path: Path, hint: str = "copy or download the file again") -> AnnData:
-    """Read a whole AnnData file; `hint` says what to do about a damaged one.
+    """Read a whole AnnData file; `hint` states what to do about a damaged one.
 
     Returns
     -------
@@ -129,7 +129,7 @@ def check_sparse(matrix: Any, name: str) -> None:
 
 @lru_cache(maxsize=64)
 def _check_content(path: Path, size: int, changed: int, inode: int) -> None:
-    """Refuse what reaches out of the file; the last three arguments say whether it is still the same file."""
+    """Refuse what reaches out of the file; the last three arguments identify whether it is still the same file."""
     with h5py.File(path, "r") as file:
         if file.id.get_create_plist().get_sizes()[1] != _LENGTH:
             raise BadInputError(f"{path} states lengths in another number of bytes than {_LENGTH}", hint=_HINT)
@@ -234,7 +234,7 @@ def _size(dataset: h5d.DatasetID) -> tuple[int, int]:
 
 
 def _check_lengths(group: h5g.GroupID, sets: dict[bytes, h5d.DatasetID], name: str) -> None:
-    """Refuse a sparse matrix of AnnData whose arrays are of other lengths than they say, before they are read."""
+    """Refuse a sparse matrix of AnnData whose arrays are of other lengths than they state, before they are read."""
     attributes = h5py.Group(group).attrs
     encoding = attributes.get("encoding-type", attributes.get("h5sparse_format"))
     shape = attributes.get("shape", attributes.get("h5sparse_shape"))
@@ -254,7 +254,7 @@ def _address(group: h5g.GroupID) -> tuple:
 
 @lru_cache(maxsize=64)
 def _heaps_are_sound(path: Path, size: int, changed: int, inode: int) -> bool:
-    """The last three arguments say whether it is still the same file."""
+    """The last three arguments identify whether it is still the same file."""
     with open(path, "rb") as stream:
         before, start = b"", 0
         while block := stream.read(_BLOCK):
@@ -274,7 +274,7 @@ def _heap_is_sound(stream, start: int, file_size: int) -> bool:
     stream.seek(start + len(_HEAP))
     heap_size = int.from_bytes(stream.read(8), "little")
     if heap_size > file_size - start:
-        return True  # cut off: HDF5 says so itself
+        return True  # truncated: HDF5 reports it
     heap = stream.read(heap_size - _HEAD) if heap_size > _HEAD else b""
     at = 0
     while len(heap) - at >= _HEAD:

@@ -22,7 +22,7 @@ from focus_cli.core.storage.documents import parse_json, read_json
 _HEAD = 1 << 16
 _TRUTH = "focus_truth"
 EVERYTHING = ("**",)  # parts of a folder whose mark is about all that it holds
-# Left by Snakemake, by file managers and by network file systems; nobody's documents.
+# Left by Snakemake, by file managers and by network file systems; no documents.
 _IGNORED = (".snakemake_timestamp", ".DS_Store", "Thumbs.db", ".nfs*", ".*.tmp", ".*.tmp.*")
 # What a zarr store is made of (versions 2 and 3), with the Parquet files that SpatialData keeps in one.
 _IN_ZARR = re.compile(r"zarr\.json|\.z(array|attrs|group|metadata)|c|\d+(\.\d+)*|[\w.-]+\.parquet")
@@ -159,7 +159,7 @@ def _is_page(pattern: str, path: Path) -> bool:
 
 
 def _is_png(path: Path) -> bool:
-    """Whether a PNG says in its text that FOCUS drew it; the chunks before the pixels are looked at."""
+    """Whether a PNG states in its text that FOCUS drew it; the chunks before the pixels are looked at."""
     with open(path, "rb") as stream:
         if stream.read(8) != b"\x89PNG\r\n\x1a\n":
             return False

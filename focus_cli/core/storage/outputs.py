@@ -11,7 +11,7 @@ from focus_cli.core.storage.kinds import Kind
 from focus_cli.core.storage.temporaries import name_bytes, sweep_siblings
 
 _PATH_BYTES = 4096
-_INSIDE_BYTES = 200  # room for the names inside of a folder
+_INSIDE_BYTES = 200  # bytes reserved for the names inside a folder
 
 
 def check_output(

@@ -22,7 +22,7 @@ def runs(rows: np.ndarray, starts: np.ndarray, gap: int) -> Iterator[tuple[int, 
 
     Yields
     ------
-    First row and last row + 1 of each run; the rows between may hold some that were not asked for.
+    First row and last row + 1 of each run; the rows between may hold some that were not requested.
     """
     cuts = np.flatnonzero(starts[rows[1:]] - starts[rows[:-1] + 1] > gap) + 1
     for begin, end in pairwise([0, *cuts.tolist(), len(rows)]):

@@ -44,7 +44,7 @@ class PlatformInfo:
 
 @dataclass(frozen=True)
 class Footprint:
-    """The area that one location collects molecules from: a circle's diameter or a square's side, µm."""
+    """The area that one location collects RNA from: a circle's diameter or a square's side, µm."""
 
     shape: str  # "circle" or "square"
     size_um: float
@@ -151,7 +151,7 @@ def check_sample_id(sample_id: str) -> str:
 
 
 class StoredSample:
-    """A sample on disk. Nothing is read before it is asked for."""
+    """A sample on disk. Nothing is read before it is requested."""
 
     def __init__(self, path: Path, info: SampleInfo) -> None:
         self.path = Path(path)
@@ -218,7 +218,7 @@ def check_counts(adata: AnnData, path: Path, hint: str) -> None:
     if len(values) and not (np.isfinite(values).all() and values.min() >= 0):
         raise BadInputError(f"{path}: X holds values that are negative or not finite", hint=hint)
     if len(values) and values.max() > MAX_COUNT:
-        raise BadInputError(f"{path}: X holds {values.max():g}, which is no count of molecules", hint=hint)
+        raise BadInputError(f"{path}: X holds {values.max():g}, which is not a valid count", hint=hint)
     if values.dtype.kind == "f" and not _holds_proteins(adata, all):
         for start in range(0, len(values), _BLOCK):
             block = values[start : start + _BLOCK]
@@ -248,7 +248,7 @@ def check_panel_of_genes(adata: AnnData, path: Path) -> None:
     """
     if _holds_proteins(adata, any):
         raise BadInputError(
-            f"{path}: the panel is of proteins: the model is one of counted molecules, not of intensities",
+            f"{path}: the panel is of proteins: FOCUS models counts, not intensities",
             hint="give a sample with a panel of genes",
         )
 
@@ -318,7 +318,7 @@ def write_sample(
         if key not in adata.obsm:
             raise BadInputError(f"a sample needs obsm[{key!r}]")
     if (info.n_locations, info.n_genes) != adata.shape:
-        raise BadInputError(f"sample.json says {info.n_locations} × {info.n_genes}, the counts are {adata.shape}")
+        raise BadInputError(f"sample.json states {info.n_locations} × {info.n_genes}, the counts are {adata.shape}")
     with atomic_directory(path, overwrite, kind=SAMPLE) as temporary:
         adata.X = adata.X.tocsr()
         write_anndata(adata, temporary / keys.COUNTS_H5AD)

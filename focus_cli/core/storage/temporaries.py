@@ -1,4 +1,4 @@
-"""Names of temporary files and folders, which say whose they are, so that those of a killed process can be removed.
+"""Names of temporary files and folders, which state whose they are, so that those of a killed process can be removed.
 
 A name holds the machine (with its boot and the process's namespace), the process and its start: a temporary is removed
 by another process only if it was made on this machine by a process that is gone.
@@ -19,7 +19,7 @@ from pathlib import Path
 _OWNER = r"(?P<machine>[0-9a-f]{8})-(?P<boot>[0-9a-f]{8})-(?P<pid>[0-9a-z]+)-(?P<start>[0-9a-z]+)-[0-9a-f]{4}"
 _NAMED = re.compile(rf"(?P<before>.*)\.{_OWNER}\.tmp(?P<suffix>\.[^.]*)?", re.DOTALL)
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
-_NAME_BYTES = 255  # of one name, on a file system that does not say
+_NAME_BYTES = 255  # of one name, on a file system that does not state it
 _OWNER_BYTES, _SUFFIX_BYTES, _MARK = 60, 20, 8
 _ATTEMPTS, _PAUSE_S = 20, 0.05
 

@@ -30,7 +30,7 @@ _AGAIN = "run focus reference again"
 
 @dataclass(frozen=True)
 class Reference:
-    """A prepared reference on disk; its tables are read when asked for."""
+    """A prepared reference on disk; its tables are read when requested."""
 
     path: Path
     info: dict[str, Any]

@@ -268,7 +268,7 @@ def _divisor(values: np.ndarray, divisor: int) -> int:
 
 
 def _count(values: np.ndarray, add: Adder, cells: CellFacts, powers: bool) -> bool:
-    """Gather what some values tell of their cells; whether logarithms were undone."""
+    """Collect facts on cells from some values; whether logarithms were undone."""
     fraction = ~np.isclose(values, np.rint(values), rtol=0, atol=_ROUNDING)
     add(np.add, (values != 0).astype(np.int64), cells.n_values)
     add(np.minimum, np.where(values == 0, np.inf, values).astype(np.float64), cells.least)

@@ -20,9 +20,9 @@ _FEWEST = 5  # cells, or genes
 _MOST = 0.8  # of the genes, or of the cells
 _SAME = 2e-3  # of spreads or maxima that are one
 _NEAR = 0.15  # of spreads that may have been one in more cells than these
-_DISTINCT = 4  # values of a cell or gene that tell a unit
+_DISTINCT = 4  # values of a cell or gene that determine a unit
 _EQUAL = 1e-5
-_ERROR, _LARGEST_RATIO = 0.05, 100.0  # of multiples: from a whole number, and up to where it tells anything
+_ERROR, _LARGEST_RATIO = 0.05, 100.0  # of multiples: from a whole number, and up to where it is informative
 _LARGEST_EXPONENT = 60.0
 
 
@@ -43,7 +43,7 @@ def examine(matrix: MatrixOnDisk, var: pd.DataFrame, scale: Scale) -> tuple[Scal
     problem
         Why they cannot be used: genes were scaled; "" if they can.
     note
-        What is to be said of values that can be used; "" if nothing.
+        Note on values that can be used; "" if nothing.
     """
     if scale.proven:
         return scale, "", ""

@@ -105,7 +105,7 @@ def _passed_over(unusable: list[tuple[str, str]], others: list[Source]) -> tuple
 
 
 def _other_counts(name: str, matrix: MatrixOnDisk, candidates: list[tuple]) -> tuple[str, ...]:
-    """What is to be said where X holds whole numbers that are not those of ``layers["counts"]``."""
+    """Note where X holds whole numbers that are not those of ``layers["counts"]``."""
     others = [node for other, node, _ in candidates if other == "X"]
     if name != _COUNTS or not others:
         return ()
@@ -119,7 +119,7 @@ def _holds_matrix(file: h5py.File, place: str) -> bool:
 
 
 def _uns(file: h5py.File) -> dict:
-    """The entries of ``uns`` that tell the scale."""
+    """The entries of ``uns`` that state the scale."""
     from anndata.io import read_elem
 
     uns = file.get("uns")
@@ -134,7 +134,7 @@ def _problem(found: Survey) -> str:
     if not found.cells.n_values.any():
         return "is empty"
     if (most := float(found.cells.most.max())) >= _LARGEST:
-        return f"holds a value of {most:.4g}, which is no number of molecules"
+        return f"holds a value of {most:.4g}, which is not a valid count"
     return ""
 
 

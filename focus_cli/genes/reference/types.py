@@ -189,7 +189,7 @@ def _simple(name: str) -> str:
 
 
 def _by_name(columns: Sequence[str]) -> list[str]:
-    """Columns whose names say that they hold types, the likeliest first; numbers of clusters come last."""
+    """Columns whose names state that they hold types, the likeliest first; numbers of clusters come last."""
 
     def rank(column: str) -> tuple | None:
         name = _simple(column)
@@ -234,7 +234,7 @@ def _named_column(columns, read, n: int, key: str, what: str) -> CellTypes:
     n_types = len(set(labels.tolist()) - {""})
     if not n_types:
         raise BadInputError(
-            f"{what}: no cell has a type in obs[{key!r}]: all values are missing or say unknown",
+            f"{what}: no cell has a type in obs[{key!r}]: all values are missing or unknown",
             hint=f"columns: {', '.join(column for column in columns if column != key) or 'no other'}",
         )
     if n_types > max(n // 3, 2):

@@ -28,7 +28,7 @@ TRAINING_LOG = "training.csv"
 
 @dataclass(frozen=True)
 class EncoderDescription:
-    """What ``encoder.json`` says of a vision transformer.
+    """Content of ``encoder.json`` of a vision transformer.
 
     Attributes
     ----------
@@ -41,7 +41,7 @@ class EncoderDescription:
     mean, std
         Of RGB in 0..1, for normalisation.
     licence
-        Terms of the weights: the trainer's to say.
+        Terms of the weights, as given by the trainer.
     training
         Steps, slides, last figures of the log.
     """

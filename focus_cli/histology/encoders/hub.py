@@ -29,7 +29,7 @@ def fetch(repository: str, files: tuple[str, ...], name: str) -> Path:
 
 
 def hub_refusal(error: BaseException, repository: str, name: str) -> FocusError:
-    """Turn whatever the hub's client raises into one line that says what to do."""
+    """Turn whatever the hub's client raises into one line with a hint."""
     causes, text = _causes(error), str(error).lower()
     offline = causes & {"LocalEntryNotFoundError", "OfflineModeIsEnabled", "ConnectError", "ConnectionError"}
     if "GatedRepoError" in causes or "gated repo" in text or "401 client" in text or "403 client" in text:

@@ -1,4 +1,4 @@
-"""Optional libraries: asked for when needed, named with their remedy when they are not there."""
+"""Optional libraries: imported when needed; where one is missing, the error names how to install it."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def pool(output: torch.Tensor, name: str, pooling: str, prefix: int = 1, dense: 
     Raises
     ------
     UsageError
-        If `dense` is asked of a network that gives one vector per tile.
+        If `dense` is requested of a network that gives one vector per tile.
     BadInputError
         If the output has another shape, or its tokens do not form a square.
     """

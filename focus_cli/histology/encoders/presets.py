@@ -39,7 +39,7 @@ class Preset:
     pooling
         See `focus_cli.histology.encoders.pooling.pool`.
     gated
-        Whether access has to be asked for.
+        Whether access has to be requested.
     """
 
     library: str

@@ -30,7 +30,7 @@ def open_own(
         ``"auto"``, ``"cpu"`` or ``"cuda"``.
     dense
         True: the patch tokens, on the grid that they come from. False: one vector for the tile, its class token
-        followed by the mean of its patch tokens (each alone says less; see docs/pretraining.md).
+        followed by the mean of its patch tokens (each alone is less informative; see docs/pretraining.md).
     batch, precision
         As in `focus_cli.histology.encoders.torch_encoder.Runtime`.
     tile_px

@@ -50,7 +50,7 @@ def open_encoder(
     weights
         A file (transformers: a folder) of the named model's weights, in place of the hub.
     mpp
-        µm per pixel of tiles, where nobody states it (``timm:``, ``hf:``, ``random:``, ``imagenet-lite0``);
+        µm per pixel of tiles, where it is not stated (``timm:``, ``hf:``, ``random:``, ``imagenet-lite0``);
         default 0.5.
 
     Raises
@@ -199,7 +199,7 @@ def _open_folder(path: Path, runtime: Runtime, dense: bool) -> Encoder:
 
         return open_own(path, runtime.device, dense, batch=runtime.batch, precision=runtime.precision)
     if (path / "config.json").is_file():
-        raise UsageError(f"{path} is a folder of transformers", hint=f"say hf:{path}")
+        raise UsageError(f"{path} is a folder of transformers", hint=f"write hf:{path}")
     raise MissingResourceError(
         f"{path} holds no encoder: {keys.ENCODER_JSON} is missing", hint="focus pretrain makes such a folder"
     )

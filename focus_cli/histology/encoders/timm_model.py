@@ -45,7 +45,7 @@ def open_timm(
 ) -> TorchEncoder:
     """Open any model of timm, by its name there (``"resnet50"``, ``"hf-hub:org/name"``).
 
-    Tile size and normalisation are those that timm states; the scale is nobody's but the caller's to state.
+    Tile size and normalisation are those that timm states; the scale must be given by the caller.
 
     Raises
     ------

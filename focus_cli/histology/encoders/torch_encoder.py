@@ -92,7 +92,7 @@ class TorchEncoder:
     BadInputError
         If the network gives another number of features than was stated, or refuses tiles of the stated size.
     MissingResourceError
-        If ``cuda`` is asked for and there is none.
+        If ``cuda`` is requested and there is none.
     """
 
     def __init__(

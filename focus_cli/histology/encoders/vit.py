@@ -21,7 +21,7 @@ FEW_TOKENS = 256
 
 
 class Tokens(NamedTuple):
-    """What the transformer says of n images.
+    """Output of the transformer for n images.
 
     Attributes
     ----------

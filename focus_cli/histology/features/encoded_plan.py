@@ -101,7 +101,7 @@ def make_plan(info: EncoderInfo, box_um: tuple[float, float, float, float], step
         if abs(step_um - pitch) > 1e-6 * pitch:
             raise UsageError(
                 f"encoder {info.name} has tokens {pitch:g} µm apart, and no features every {step_um:g} µm",
-                hint=f"leave out --step-um, or say {pitch:g}",
+                hint=f"leave out --step-um, or pass {pitch:g}",
             )
         step_um = pitch
     used = info.grid - 2 * margin

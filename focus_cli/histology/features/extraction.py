@@ -37,7 +37,7 @@ class Extraction:
     ) -> None:
         self.slide, self.encoder, self.plan = slide, encoder, plan
         self.mpp_image, self.batch, self.max_damaged = mpp_image, batch, max_damaged
-        # On the CPU the encoder wants the cores: one thread decodes faster than networks encode.
+        # On the CPU the encoder needs the cores: one thread decodes faster than networks encode.
         on_cpu = getattr(encoder, "device", "cpu") == "cpu"
         self.threads = 1 if threads is None and on_cpu else threads
         self.dim = encoder.info.dim

@@ -53,7 +53,7 @@ class MorphologyRaster:
     version
         Version of the features' definition.
     encoder
-        What a learned encoder says of itself (`EncoderInfo` as a dict); None for the built-in morphology.
+        Description of a learned encoder (`EncoderInfo` as a dict); None for the built-in morphology.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -162,7 +162,7 @@ class MorphologyRaster:
             if self.encoder is None:
                 out[members] = _bilinear(values, *place)
                 continue
-            # An encoder looks at tissue alone; the cells that it left out are empty, and say nothing.
+            # An encoder looks at tissue alone; the cells that it left out are empty and carry no information.
             known = values.any(axis=2, keepdims=True).astype(np.float32)
             with np.errstate(invalid="ignore", divide="ignore"):
                 out[members] = _bilinear(values * known, *place) / _bilinear(known, *place)

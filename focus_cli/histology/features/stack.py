@@ -21,7 +21,7 @@ class RasterStack:
     Parameters
     ----------
     rasters
-        At least one; the first says where tissue is.
+        At least one; the first states where tissue is.
     """
 
     def __init__(self, rasters: Sequence[MorphologyRaster]) -> None:
@@ -44,7 +44,7 @@ class RasterStack:
 
     @property
     def encoder(self) -> dict[str, Any] | None:
-        """What the learned encoder says of itself, with the pitch of its raster (``step_um``); None without one."""
+        """Description of the learned encoder, with the pitch of its raster (``step_um``); None without one."""
         for raster in self.rasters:
             if raster.encoder is not None:
                 return {**raster.encoder, "step_um": raster.step_um}

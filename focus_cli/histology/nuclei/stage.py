@@ -42,7 +42,7 @@ def write_nuclei(
     method, device
         See `find_nuclei`.
     mpp
-        µm per level-0 px of a slide whose file does not say.
+        µm per level-0 px of a slide whose file does not state it.
     region
         ``"X0,Y0,X1,Y1"`` in µm of the slide (of a sample: of its image).
     overwrite
@@ -111,7 +111,7 @@ def _image(source: Path, mpp: float | None) -> tuple[Path, float | None, Affine 
     stored = open_sample(source)
     info = stored.info.image
     if mpp is not None:
-        raise UsageError("--mpp is for a slide file: a sample knows its own scale", hint="leave --mpp out")
+        raise UsageError("--mpp is for a slide file: a sample has a scale", hint="leave --mpp out")
     if info is None:
         raise BadInputError(
             f"sample {stored.info.sample_id} has no image to find nuclei in", hint="preprocess it with --image"

@@ -16,7 +16,7 @@ from focus_cli.histology.pretraining.augment import Views, make_views
 from focus_cli.histology.pretraining.config import PretrainConfig
 from focus_cli.histology.pretraining.tiles import TileStream
 
-AHEAD = 2  # batches that are drawn before they are asked for
+AHEAD = 2  # batches that are drawn before they are requested
 
 
 @dataclass(frozen=True)

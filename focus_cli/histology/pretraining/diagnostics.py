@@ -1,4 +1,4 @@
-"""Figures that reveal a collapse: of what the teacher says, and of the space that its features fill."""
+"""Figures that reveal a collapse: of the output of the teacher, and of the space that its features fill."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def diagnose(features: Tensor, targets: Tensor) -> dict[str, float]:
     Returns
     -------
     dict
-        ``target_entropy``: mean entropy of an assignment, share of log K (1: the teacher says nothing).
+        ``target_entropy``: mean entropy of an assignment, share of log K (1: the teacher is uninformative).
         ``usage_entropy``: entropy of the mean assignment, share of log K (0: all tiles get one prototype).
         ``feature_std``: spread of the unit-length features over the tiles, 1 for an isotropic cloud (0: collapsed).
         ``effective_rank``: exp of the entropy of the singular values (Roy & Vetterli 2007), at most min(n − 1, width).

@@ -44,7 +44,7 @@ class Run:
     key
         Names the run that may continue a saved state.
     encoder
-        What will be said of the result.
+        Description of the result.
     state_dir
         Where the state is kept, or None to keep none.
     """
@@ -128,7 +128,7 @@ def distil(draw: Callable[[int, int], Views], run: Run, processes: Processes) ->
 
 
 class _Silent:
-    """A progress bar of a process that does not speak."""
+    """A progress bar of a process that prints nothing."""
 
     def advance(self, n: float = 1) -> None: ...
 

@@ -54,7 +54,7 @@ def find_sources(inputs: Sequence[Path], mpp: Sequence[str] = ()) -> list[SlideS
     if unused := sorted(set(named) - used):
         raise UsageError(f"--mpp names {unused[0]!r}, which is not among the slides", hint="use the file's own name")
     names = [s.name for s in sources]
-    # Equal names in different folders are told apart by their number.
+    # Equal names in different folders are distinguished by their number.
     return [
         SlideSource(s.path, s.mpp, s.name if names.count(s.name) == 1 else f"{s.name}#{i}")
         for i, s in enumerate(sources)

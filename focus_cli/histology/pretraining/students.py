@@ -16,7 +16,7 @@ from focus_cli.histology.pretraining.texture import N_TARGETS
 
 
 class Scores(NamedTuple):
-    """What one network says of a batch of B tiles.
+    """Output of one network for a batch of B tiles.
 
     Attributes
     ----------

@@ -64,7 +64,7 @@ def texture_targets(texture: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def texture_loss(patches: Tensor, tiles: Tensor, texture: Tensor) -> Tensor:
-    """Smooth L1 of what the student says of patches, hidden or not, and of whole tiles, with `texture_targets`."""
+    """Smooth L1 of predictions for patches, hidden or not, and for whole tiles, with `texture_targets`."""
     of_patches, of_tiles = texture_targets(texture)
     return F.smooth_l1_loss(patches.float(), of_patches) + F.smooth_l1_loss(tiles.float(), of_tiles)
 

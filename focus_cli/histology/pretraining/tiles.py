@@ -133,7 +133,7 @@ class TileStream:
         return int(rng.choice(drawer.choice(len(self.grounds), self._open_slides, p=self._weights)))
 
     def _slide(self, number: int) -> Slide:
-        """The opened slide; the one not asked for the longest is closed in its place. Called under its own lock."""
+        """The opened slide; the one unused for the longest time is closed in its place. Called under its own lock."""
         with self._lock:
             slide = self._opened.pop(number, None)
             if slide is None:

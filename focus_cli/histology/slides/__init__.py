@@ -1,4 +1,4 @@
-"""Slides read by physical scale and cut into tiles; tissue, stain, and whether a picture is an H&E at all."""
+"""Slides read by physical scale and cut into tiles; tissue, stain, and whether an image is an H&E."""
 
 import lazy_loader
 

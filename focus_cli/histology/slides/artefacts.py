@@ -31,7 +31,7 @@ _MIN_INK_UM2 = 80.0**2
 # Folds: saturation minus intensity of the smoothed picture, averaged along lines of every direction.
 _LINE_UM, _LINE_WIDTH_UM, _DIRECTIONS = 240.0, 40.0, 12
 _FOLD_SEED, _FOLD_EDGE = 2.4, 1.7  # interquartile ranges above the tissue's median
-_OWN_UM = 16.0  # σ at which a pixel speaks for itself
+_OWN_UM = 16.0  # σ at which a single pixel is judged
 _MIN_FOLD_UM2 = 60.0 * 200.0
 _LEAST_TISSUE_UM2 = 500.0**2  # less has no median to compare with
 

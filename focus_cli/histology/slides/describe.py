@@ -45,7 +45,7 @@ def describe_slide(path: Path, mpp: float | None = None) -> dict[str, Any]:
     path
         The image.
     mpp
-        µm per level-0 px, where the file does not say.
+        µm per level-0 px, where the file does not state it.
 
     Returns
     -------

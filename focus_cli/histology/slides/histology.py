@@ -1,4 +1,4 @@
-"""Whether a picture is an H&E: fluorescence, drawings and Space Ranger's overlays are not.
+"""Whether an image is an H&E: fluorescence, drawings and Space Ranger's overlays are not.
 
 Viewers and annotation tools paint the background of a section black or grey. Fluorescence is black beside its signal,
 too; what parts them is the rest of the picture. Beside painted background stand the pale colours of an H&E; in
@@ -127,7 +127,7 @@ def find_paint(rgb: np.ndarray) -> Paint | None:
 
 
 def is_histology(rgb: np.ndarray) -> tuple[bool, HistologyFigures]:
-    """Judge whether a picture is an H&E section in transmitted light.
+    """Decide whether an image is an H&E section in transmitted light.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 RGB = ("red", "green", "blue")
 _SHORT = {"r": "red", "g": "green", "b": "blue", "rot": "red", "grün": "green", "blau": "blue"}
-# What software calls a channel that nobody named.
+# Default names of channels.
 _UNNAMED = re.compile(r"(channel|chan|ch|c|sample|band|component|plane)?[\s:_#-]*[\d:\s]*", re.IGNORECASE)
 _RGB_SHOWN = ("FF0000", "00FF00", "0000FF")
 _CONVERT = (

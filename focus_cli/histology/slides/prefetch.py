@@ -86,7 +86,7 @@ def iterate_tiles(
         raise UsageError(f"the share of damaged tiles lies between 0 and 1, not at {max_damaged}")
     rows = np.arange(len(tiling)) if rows is None else np.unique(np.asarray(rows, np.int64))
     if len(rows) and not 0 <= rows[0] <= rows[-1] < len(tiling):
-        raise UsageError(f"tiles {rows[0]} to {rows[-1]} were asked of a tiling of {len(tiling)}")
+        raise UsageError(f"tiles {rows[0]} to {rows[-1]} were requested of a tiling of {len(tiling)}")
     threads = threads or min(_MAX_THREADS, len(os.sched_getaffinity(0)))
     return _Run(TileReader(slide, tiling), tiling.tile_px, rows, batch, threads).batches(
         ahead, _DamageCount(slide, len(rows), max_damaged)
@@ -116,7 +116,7 @@ class _DamageCount:
 
 
 class _Buffers:
-    """Batches' memory, used again once nobody holds it: fresh pages cost half as much as decoding into them."""
+    """Batches' memory, used again once it is released: fresh pages cost half as much as decoding into them."""
 
     def __init__(self, batch: int, tile_px: int, most: int) -> None:
         self._shape, self._most = (batch, tile_px, tile_px, 3), most

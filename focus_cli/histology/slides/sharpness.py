@@ -1,4 +1,4 @@
-"""How sharp a picture of tissue is, on a scale that means the same at 0.25 and at 2 µm per pixel."""
+"""How sharp an image of tissue is, on a scale that means the same at 0.25 and at 2 µm per pixel."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class Slide:
     mpp
         µm per level-0 pixel: the value given to `open_slide`, else the file's own, else None.
     file_mpp, file_mpp_origin
-        The file's own value and where it stands in it (None and "" where it says nothing plausible).
+        The file's own value and where it stands in it (None and "" where it states nothing plausible).
     max_damaged
         The share of a level's tiles that `read` (with a scale), `read_scaled` and `thumbnail` take as white where they
         cannot be decoded; with more, and with 0, they raise.
@@ -125,7 +125,7 @@ class Slide:
             If the file's pixels cannot be decoded.
         """
         if not (width > 0 and height > 0):
-            raise UsageError(f"an empty box of {width} × {height} px was asked of {self.path}")
+            raise UsageError(f"an empty box of {width} × {height} px of {self.path} was requested")
         if mpp is None:
             box = [round(v) for v in (x0, y0, x0 + width, y0 + height)]
             return self.read_level(0, *box)
@@ -180,7 +180,7 @@ class Slide:
         Raises
         ------
         MissingResourceError
-            If neither the file nor the caller says it.
+            If neither the file nor the caller states it.
         """
         if self.mpp is None:
             raise MissingResourceError(

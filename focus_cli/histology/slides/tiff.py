@@ -152,9 +152,9 @@ class _Refusing:
 
 
 def _jpeg_colours(page: tifffile.TiffPage) -> dict[str, int | None] | None:
-    """Return how the tiles' JPEG says its colours, or None where they are no plain three-channel JPEG.
+    """Return how the tiles' JPEG encodes its colours, or None where they are no plain three-channel JPEG.
 
-    A JPEG without JFIF mark in a TIFF that says RGB holds RGB (Aperio), whatever its decoder would guess.
+    A JPEG without JFIF mark in a TIFF that states RGB holds RGB (Aperio), whatever its decoder would guess.
     """
     plain = int(page.compression) == _JPEG and page.planarconfig == 1 and page.samplesperpixel == 3
     if not plain or not page.is_tiled or page.jpegheader is not None or page.extrasamples:

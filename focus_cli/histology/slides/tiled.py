@@ -14,7 +14,7 @@ from focus_cli.histology.slides.level import MAX_PIECE_PIXELS, WHITE, pyramid_hi
 
 
 class TiledLevel:
-    """Windows put together from tiles; a subclass says how one tile is decoded.
+    """Windows put together from tiles; a subclass defines how one tile is decoded.
 
     Tiles are numbered row by row. Nothing here is locked but the cache's own table: a subclass decodes
     without touching shared state.

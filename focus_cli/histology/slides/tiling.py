@@ -11,7 +11,7 @@ import numpy as np
 from focus_cli.core.errors import UsageError
 from focus_cli.histology.slides.slide import Slide
 
-# A level whose own scale is this close to the one asked for is taken as it is: scanners' stated µm per
+# A level whose own scale is this close to the requested one is taken as it is: scanners' stated µm per
 # pixel are no better, and resampling by two hundredths would blur every nucleus for nothing.
 SAME_SCALE = 0.02
 
@@ -86,7 +86,7 @@ def tile_slide(
     """Cover a slide with tiles, row by row from its origin.
 
     The first tile begins at (0, 0) and the last reach over the edges. Where a level of the slide has the
-    scale asked for (within 2 %), tiles are whole pixels of it, so that tiles of the file's own size are hit
+    requested scale (within 2 %), tiles are whole pixels of it, so that tiles of the file's own size are hit
     one to one.
 
     Parameters

@@ -81,7 +81,7 @@ class VendorSource(Source):
 class VendorLevel:
     """One resolution of a `VendorSource`."""
 
-    n_tiles = 1  # openslide does not say which of a slide's tiles it failed at
+    n_tiles = 1  # openslide does not report which of a slide's tiles it failed at
 
     def __init__(self, source: VendorSource, index: int, size: tuple[int, int], factor: float) -> None:
         self._source, self._index, self._factor = source, index, factor
@@ -93,7 +93,7 @@ class VendorLevel:
         if (x1 - x0) * (y1 - y0) > MAX_PIECE_PIXELS:
             path = self._source.path
             raise BadInputError(
-                f"{(x1 - x0) * (y1 - y0) / 1e9:.1f} gigapixels of {path} were asked in one piece",
+                f"{(x1 - x0) * (y1 - y0) / 1e9:.1f} gigapixels of {path} were requested in one piece",
                 hint=pyramid_hint(path.name, path.stem),
             )
         try:

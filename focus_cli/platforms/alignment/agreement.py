@@ -13,7 +13,7 @@ import pandas as pd
 from scipy import ndimage
 from scipy.spatial.distance import pdist
 
-POOL_UM = 100.0  # finer locations are pooled: a lone 8 µm bin holds too few molecules to correlate
+POOL_UM = 100.0  # finer locations are pooled: a lone 8 µm bin holds too few counts to correlate
 BLOCK_STEPS = 4  # a bootstrap block is this many location spacings wide
 _DRAWS = 400
 _PAIRED = 1500  # locations whose pairs are enough to measure how smooth a field is

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-# From few molecules to many: pale yellow, green, dark blue. Pink and violet are the tissue's.
+# From few counts to many: pale yellow, green, dark blue. Pink and violet are the tissue's.
 _RAMP = np.array([[255, 237, 120], [78, 190, 120], [10, 60, 140]], dtype=float)
 _MOST = 20_000  # locations that are drawn; more would hide the tissue
 

@@ -127,4 +127,4 @@ def check_mismatch(figures: dict[str, Any], *, force: bool = False) -> list[str]
     hint = "is it the H&E of this section? --register looks for its place, --no-image leaves it aside"
     if force:
         return [f"{message} (forced)"]
-    raise BadInputError(message, hint=f"{hint}; --force goes on regardless")
+    raise BadInputError(message, hint=f"{hint}; --force continues regardless")

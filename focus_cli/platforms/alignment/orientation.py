@@ -1,7 +1,7 @@
-"""Do the locations lie the right way round on the image? Asked of the data, under all eight orientations.
+"""Do the locations lie the right way round on the image? Measured on the data, under all eight orientations.
 
 Two signals are used. Locations under tissue should lie on segmented tissue. And where there are more nuclei
-there are more molecules, so the logarithm of the total counts should follow the haematoxylin density. Both
+there are more counts, so the logarithm of the total counts should follow the haematoxylin density. Both
 are computed for the positions as given and for the seven other flips and rotations about the image frame.
 Only an orientation that is better beyond doubt is reason to refuse. Tissue is smooth, so that neighbouring
 locations are no independent witnesses: the share on tissue is judged by a bootstrap over blocks, the
@@ -34,7 +34,7 @@ ORIENTATIONS = (
 )
 MIN_GAIN = 0.15  # what another orientation must add to the sum of share and correlation
 MIN_SIGMA = 3.0  # standard errors by which one of the two must be better, the other not against it
-MIN_SIGMA_BOTH = 2.5  # combined standard errors where both speak for it
+MIN_SIGMA_BOTH = 2.5  # combined standard errors where both support it
 _FOR, _AGAINST = 0.5, -1.0  # standard errors from which a signal counts as for, or against
 MAX_OUTSIDE = 0.05
 MIN_ON_TISSUE = 0.02
@@ -301,7 +301,7 @@ def check_orientation(
     if force:
         return figures, [f"{message} (forced)"]
     turned = best.significant and best.inside > 1 - MAX_OUTSIDE
-    raise (BetterOrientationError if turned else BadInputError)(message, hint=f"{hint}; --force goes on regardless")
+    raise (BetterOrientationError if turned else BadInputError)(message, hint=f"{hint}; --force continues regardless")
 
 
 def _problem(

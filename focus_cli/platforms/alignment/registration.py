@@ -171,5 +171,5 @@ def check_registration(found: Registration, where: str, *, force: bool = False) 
     if force:
         return [f"{message} (forced)"]
     raise BadInputError(
-        message, hint="pass --landmarks or --align; is it the H&E of this section? --force goes on regardless"
+        message, hint="pass --landmarks or --align; is it the H&E of this section? --force continues regardless"
     )

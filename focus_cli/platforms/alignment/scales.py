@@ -1,4 +1,4 @@
-"""Is the image a smaller or larger copy of the one that the positions refer to? Asked of the data, at other scales.
+"""Is the image a smaller or larger copy of the one that the positions refer to? Measured on the data, at other scales.
 
 The same two signals as for the orientation, and the share of the tissue that the locations cover: shrunk far enough,
 any locations lie on tissue.

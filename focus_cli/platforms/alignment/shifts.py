@@ -1,4 +1,4 @@
-"""Do the locations lie a few spacings off? Asked of the data, at shifts to all sides.
+"""Do the locations lie a few spacings off? Measured on the data, at shifts to all sides.
 
 The same two signals as for the orientation. A shift is small, so what it changes is judged by itself: by a
 bootstrap, over blocks, of each location's part in the sum of share and correlation.
@@ -130,4 +130,6 @@ def check_shifts(figures: dict[str, Any], given: dict[str, Any], *, force: bool 
     )
     if force:
         return [f"{message} (forced)"]
-    raise BadInputError(message, hint=f"pass --shift-um {right:g},{down:g}, or --register; --force goes on regardless")
+    raise BadInputError(
+        message, hint=f"pass --shift-um {right:g},{down:g}, or --register; --force continues regardless"
+    )

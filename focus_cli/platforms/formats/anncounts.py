@@ -113,7 +113,7 @@ def _proteins_alone(
 
 
 def _why_no_counts(matrix: sparse.csr_matrix) -> tuple[str, str] | None:
-    """What values are instead of counts, and a hint; None where they are counts, or too few to tell."""
+    """What values are instead of counts, and a hint; None where they are counts, or too few to decide."""
     values = matrix.data
     if odd := int(np.sum(~np.isfinite(values))):
         return f"{odd} counts are NaN or infinite", RAW_HINT
@@ -128,7 +128,7 @@ def _passed_over(refused: list[tuple[str, str, str]], taken: str) -> list[str]:
 
 
 def _other_counts(table: AnnTable, chosen: Matrix) -> list[str]:
-    """What is to be said where X holds whole numbers that are not those of ``layers["counts"]``."""
+    """Note where X holds whole numbers that are not those of ``layers["counts"]``."""
     other = next((m for m in table.matrices if m.where.endswith(" X")), None)
     if other is None or not chosen.is_counts_layer:
         return []

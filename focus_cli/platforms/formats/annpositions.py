@@ -37,7 +37,7 @@ class Positions:
     in_um
         Whether the names of the columns state µm.
     by_name
-        Whether names of columns told x from y.
+        Whether names of columns distinguish x and y.
     warnings
         What was guessed.
     """

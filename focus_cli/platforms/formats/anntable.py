@@ -159,7 +159,7 @@ def _csr(values: Any, where: str) -> sparse.csr_matrix:
         matrix = sparse.vstack(blocks, format="csr") if blocks else sparse.csr_matrix(values.shape)
     if not (np.issubdtype(matrix.dtype, np.integer) or np.issubdtype(matrix.dtype, np.floating)):
         what = "true and false" if matrix.dtype == bool else str(matrix.dtype)
-        raise BadInputError(f"{where}: the values are {what}, not numbers of molecules", hint=RAW_HINT)
+        raise BadInputError(f"{where}: the values are {what}, not counts", hint=RAW_HINT)
     return matrix
 
 

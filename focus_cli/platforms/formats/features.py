@@ -55,7 +55,7 @@ def feature_table(var: pd.DataFrame, where: str, *, prefer_columns: bool = False
     Raises
     ------
     BadInputError
-        If features repeat and no column of ids tells them apart.
+        If features repeat and no column of ids distinguishes them.
     """
     index = texts(var.index)
     by_id = _share(_ENSEMBL, index) > 0.5

@@ -1,4 +1,4 @@
-"""GEF: Stereo-seq's molecules as HDF5, in square bins or by cell, read without the vendor's library.
+"""GEF: Stereo-seq's UMIs as HDF5, in square bins or by cell, read without the vendor's library.
 
 Fields differ: ``gene`` names a gene by one word up to version 3, ``geneID`` and ``geneName`` from version 4.
 """
@@ -21,7 +21,6 @@ from focus_cli.platforms.dnb import MOST_DNB, MOST_GENES, Measured, Sums, bin_co
 from focus_cli.platforms.formats.opening import DAMAGE, damaged
 
 _ROWS = 2_000_000
-_MOST_CELLS = 100_000_000
 
 
 class Path5(StrEnum):
@@ -123,7 +122,7 @@ def _dataset(group: h5py.Group, name: str, fields: tuple[str, ...], path: Path) 
 def _genes(table: np.ndarray, kind: str, path: Path) -> tuple[pd.DataFrame, np.ndarray, list[str]]:
     """The features, to which of them each row of the file belongs, and what was merged.
 
-    Rows without a name hold no molecule in the vendor's files; they and genes that share their only name
+    Rows without a name hold no UMI in the vendor's files; they and genes that share their only name
     become one.
     """
     fields = table.dtype.names
@@ -152,7 +151,7 @@ def _drop_nameless(measured: Measured, path: Path) -> Measured:
     if nameless.any():
         lost = int(measured.counts[:, np.flatnonzero(nameless)].sum())
         if lost:
-            measured.warnings.append(f"{path.name}: {lost} molecules of genes without a name were left out")
+            measured.warnings.append(f"{path.name}: {lost} UMIs of genes without a name were left out")
         measured.counts = measured.counts[:, np.flatnonzero(~nameless)]
         measured.genes = measured.genes[~nameless].reset_index(drop=True)
     return measured

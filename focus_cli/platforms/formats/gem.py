@@ -1,4 +1,4 @@
-"""GEM: Stereo-seq's molecules as text, one line for each gene on each nanoball."""
+"""GEM: Stereo-seq's UMIs as text, one line for each gene on each nanoball."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from focus_cli.platforms.formats.opening import DAMAGE, damaged, open_maybe_gzip
 
 _ROWS = 2_000_000  # lines at a time
 _LINE = 1 << 16
-_MOST_CELLS = 1 << 31
 
 
 class Column(StrEnum):
@@ -148,7 +147,7 @@ def _blocks(path: Path) -> Iterator[tuple[GemHeader, pd.DataFrame]]:
             for block in reader:
                 yield header, block.rename(columns={at: str(c) for c, at in header.columns.items()})
     except pd.errors.EmptyDataError as error:
-        raise BadInputError(f"{path}: it holds no molecule", hint="copy or download the file again") from error
+        raise BadInputError(f"{path}: it holds no counts", hint="copy or download the file again") from error
     except BadInputError:
         raise
     except (*DAMAGE, TypeError, MemoryError, OverflowError) as error:
@@ -203,13 +202,13 @@ def read_gem(path: Path, size: int | None, default_size: int) -> Measured:
         else:
             sums.add(bin_places(x, y, _bin_size(header, size or default_size, path)), gene, count)
     if not genes.numbers:
-        raise BadInputError(f"{path}: it holds no molecule", hint="copy or download the file again")
+        raise BadInputError(f"{path}: it holds no counts", hint="copy or download the file again")
     places, counts = sums.finish(len(genes.numbers))
     if not len(places):
-        raise BadInputError(f"{path}: no molecule lies in a cell", hint="give --bin-um to read bins")
+        raise BadInputError(f"{path}: no counts lie in a cell", hint="give --bin-um to read bins")
     ids = list(genes.numbers)
     table = pd.DataFrame({"id": ids, "name": [names.get(i) or g for i, g in enumerate(ids)], "type": kind})
-    notes = [f"{outside} molecules that lie in no cell were left out"] if outside else []
+    notes = [f"{outside} UMIs outside cells were left out"] if outside else []
     if not by_cell:
         side = size or default_size
         corner = bin_corners(places, side)

@@ -41,7 +41,7 @@ def peek(path: Path) -> dict[str, tuple[str, ...]]:
 
 
 class H5ad:
-    """An open AnnData file; every part is read when it is asked for, and damage is refused in one line."""
+    """An open AnnData file; every part is read when it is requested, and damage is refused in one line."""
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)

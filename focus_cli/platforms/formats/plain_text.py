@@ -78,7 +78,7 @@ class _Needs:
 
 @lru_cache(maxsize=256)
 def _needs(path: Path, size: int, changed: int, inode: int) -> _Needs | None:
-    """Look through a table; None if it is plain. The last three arguments say whether it is still the same file."""
+    """Look through a table; None if it is plain. The last three arguments identify the file."""
     decoder = codecs.getincrementaldecoder("utf-8-sig")()
     reason, perhaps, before, n = "", False, b"\n", 0
     with open_table(path) as stream:
@@ -87,7 +87,7 @@ def _needs(path: Path, size: int, changed: int, inode: int) -> _Needs | None:
                 if block.startswith(_WIDE):
                     return _Needs("utf-16", "it is UTF-16 text")
                 if b"\x00" in block[:_HEAD]:
-                    return None  # no text: the reader says so
+                    return None  # no text: the reader reports it
                 reason = _of_first_lines(block[:_HEAD])
                 perhaps = _may_end_in_separators(block[:_HEAD])
             try:

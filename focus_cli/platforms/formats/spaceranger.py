@@ -149,13 +149,13 @@ def version_of(attributes: dict[str, str], positions: Path) -> str:
 
 
 def preservation_of(chemistry: str) -> str:
-    """How the tissue was kept, where the chemistry's name tells."""
+    """How the tissue was kept, where the name of the chemistry states it."""
     return "FFPE" if "FFPE" in chemistry.upper() else "unknown"
 
 
 @dataclass
 class Counted:
-    """The matrix of a folder on its positions; `matrix` is its path, `attributes` what its file says of itself."""
+    """The matrix of a folder on its positions; `matrix` is its path, `attributes` the attributes of its file."""
 
     adata: AnnData
     spatial: Spatial
@@ -167,7 +167,7 @@ class Counted:
     def scale(
         self, grid_um: Callable[[np.ndarray, np.ndarray], np.ndarray], given: float | None, where: Path
     ) -> tuple[float, pitch.PitchFit | None]:
-        """µm per pixel, as given, as the vendor says, or from the pitch of the array; and the fit of the array.
+        """µm per pixel, as given, as the vendor states, or from the pitch of the array; and the fit of the array.
 
         `grid_um` turns rows and columns of the array into µm. The whole array is fitted, spots off the tissue too:
         more points, and no tissue is needed.

@@ -72,7 +72,7 @@ def read_table(
     Parameters
     ----------
     path
-        The file; compression and format are told by its first bytes.
+        The file; compression and format are detected from its first bytes.
     columns
         The columns to keep, in this order, as far as the table has them; all by default.
     required
@@ -205,7 +205,7 @@ def _counts(path: Path, block: pd.DataFrame, before: int) -> sparse.csr_matrix:
 
 @contextmanager
 def _guarded(path: Path) -> Iterator[None]:
-    """Turn whatever a library says of a damaged table into a refusal."""
+    """Turn an exception of a library for a damaged table into a refusal."""
     path = Path(path)
     if path.is_dir():
         raise BadInputError(f"{path} is a folder, not a table", hint="restore the vendor's file")
@@ -367,7 +367,7 @@ def _with_points(values: pd.Series) -> pd.Series:
     commas = [text for text in texts if text is not None and "," in text]
     other = next((text for text in commas if not _COMMA.fullmatch(text)), None)
     if not commas or other is not None:
-        pd.to_numeric(values)  # says which value it is
+        pd.to_numeric(values)  # names the value
     if all(_THOUSANDS.fullmatch(text) for text in commas):
         raise ValueError(f"{commas[0]!r} has a decimal comma or a thousands separator")
     return values.map(lambda value: value.replace(",", ".") if isinstance(value, str) else value)

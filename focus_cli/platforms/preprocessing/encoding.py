@@ -28,7 +28,7 @@ class Encoding:
     dense
         Patch tokens in place of one vector per tile.
     mpp
-        µm per pixel of its tiles, where the encoder does not say.
+        µm per pixel of its tiles, where the encoder does not state it.
     store
         Folder of finished extractions, shared by samples and runs.
     device, precision
@@ -107,7 +107,7 @@ def encoding_like(raster: Mapping[str, Any] | None, options: Encoding) -> Encodi
         What the model's training samples were encoded with: `EncoderInfo` as a dict, with ``step_um``; None for a model
         of built-in features.
     options
-        What the user says of it: where the encoder lies, how it runs. Its name, pitch and scale come from the model.
+        Options of the user: where the encoder lies, how it runs. Its name, pitch and scale come from the model.
 
     Raises
     ------
@@ -125,7 +125,7 @@ def encoding_like(raster: Mapping[str, Any] | None, options: Encoding) -> Encodi
     if options.spec is None and not is_shipped_name(raster["name"]):
         raise UsageError(
             f"the model sees the image with encoder {raster['name']!r} (digest {raster['digest']}), which is not one "
-            "that FOCUS knows by name",
+            "that FOCUS lists by name",
             hint="pass the encoder of the training with --encoder; only one with the same digest is used",
         )
     return Encoding(

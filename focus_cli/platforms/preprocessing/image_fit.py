@@ -28,7 +28,7 @@ MIN_PLACED = 0.5  # share of the locations that a given transform must lay on ti
 
 
 def check_histology(name: str, thumbnail: np.ndarray, *, force: bool) -> list[str]:
-    """Refuse a picture that is no H&E, or warn where `force` says so.
+    """Refuse an image that is not an H&E, or warn where `force` is given.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def check_histology(name: str, thumbnail: np.ndarray, *, force: bool) -> list[st
         return [f"{message} (forced)"]
     raise BadInputError(
         message,
-        hint="give the H&E with --image, or leave it aside with --no-image; --force overrides",
+        hint="give the H&E with --image, or ignore it with --no-image; --force overrides",
     )
 
 
@@ -140,7 +140,7 @@ def name_scales(slide: Slide, refusal: BadInputError, other: ScaleFit | None) ->
         scales += f", the file states {stated:.4g}"
     if other is None:
         hint = "is it another copy of the image that the positions refer to? give that one, or --align or --landmarks"
-        return BadInputError(f"{scales}; {refusal.message}", hint=f"{hint}; --force goes on regardless")
+        return BadInputError(f"{scales}; {refusal.message}", hint=f"{hint}; --force continues regardless")
     how = other.agreement
     message = (
         f"{scales}; the locations fit it at {slide.mpp / other.factor:.4g} µm per pixel: {how.on_tissue:.0%} "
@@ -150,7 +150,7 @@ def name_scales(slide: Slide, refusal: BadInputError, other: ScaleFit | None) ->
     return BadInputError(
         message,
         hint=f"it looks like {copy}: give the image that the positions refer to, or a TIFF that states its µm per "
-        "pixel, or pass --register; --force goes on regardless",
+        "pixel, or pass --register; --force continues regardless",
     )
 
 
@@ -181,7 +181,7 @@ def check_alignment(figures: dict[str, Any], align_from: str, *, force: bool) ->
     message = f"--align lays {figures['on_tissue']:.0%} of the locations on tissue"
     other = "positions" if align_from == "image" else "image"
     raise BadInputError(
-        message, hint=f"does it map the other way? try --align-from {other}; --force goes on regardless"
+        message, hint=f"does it map the other way? try --align-from {other}; --force continues regardless"
     )
 
 
@@ -207,7 +207,7 @@ def image_entry(
 
 
 def image_info(slide: Slide, out: Path, sha256: str, scale: float) -> ImageInfo:
-    """What the sample in folder `out` says of its H&E; `scale` is image pixels per full-resolution pixel."""
+    """``image`` of the ``sample.json`` in folder `out`; `scale` is image pixels per full-resolution pixel."""
     return ImageInfo(
         # Relative to the sample, so that a study that is moved as a whole stays the same.
         path=Path(os.path.relpath(slide.path, out)).as_posix(),

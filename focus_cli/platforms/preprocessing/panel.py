@@ -33,7 +33,7 @@ def one_species(adata: AnnData, species: str) -> tuple[AnnData, list[str]]:
     mix = species_mix(names)
     if stated in mix:
         kept = names.species == stated
-        if not (names.species != "").any():  # symbols alone tell the species
+        if not (names.species != "").any():  # symbols alone identify the species
             known = load_table(stated).known_names
             kept = np.array([name in known for name in names.symbol.tolist()], dtype=bool)
         others = ", ".join(other for other in mix if other != stated)

@@ -106,7 +106,7 @@ def place_image(
     implied = sample.mpp / placed.transform.scale
     if slide.file_mpp is not None and abs(slide.file_mpp / implied - 1) > SCALE_TOLERANCE:
         placed.warnings.append(
-            f"{slide.path.name} states {slide.file_mpp:.4g} µm per pixel, the positions say {implied:.4g}; "
+            f"{slide.path.name} states {slide.file_mpp:.4g} µm per pixel, the positions imply {implied:.4g}; "
             "the latter is used"
         )
     return placed
@@ -170,8 +170,8 @@ def _same_image(slide: Slide, thumbnail: np.ndarray, sample: RawSample, adata: A
     if not fit.agreement.significant or fit.agreement.inside < MIN_INSIDE:
         return Placed(transform, origin)
     note = (
-        f"{slide.path.name} states {stated:.4g} µm per pixel, the positions say {implied:.4g}: it is used as a copy at "
-        f"{factor:.4g} of the size, at which {fit.agreement.on_tissue:.0%} of the locations lie on tissue"
+        f"{slide.path.name} states {stated:.4g} µm per pixel, the positions imply {implied:.4g}: it is used as a copy "
+        f"at {factor:.4g} of the size, at which {fit.agreement.on_tissue:.0%} of the locations lie on tissue"
     )
     return Placed(
         Affine.scaling(factor) @ transform,

@@ -32,7 +32,7 @@ def register_image(
     Parameters
     ----------
     slide
-        The H&E; its `mpp` is set to the file's own, or to a guess where the file says nothing.
+        The H&E; its `mpp` is set to the file's own, or to a guess where the file states nothing.
     sample, adata, entry, force
         As for `focus_cli.platforms.preprocessing.placement.place_image`.
 

@@ -1,4 +1,4 @@
-"""A slide without any counts as a sample: a grid of locations over its tissue, on which a model may speak."""
+"""A slide without any counts as a sample: a grid of locations over its tissue, on which a model can predict."""
 
 from __future__ import annotations
 
@@ -62,13 +62,13 @@ def preprocess_slide(
     pitch_um
         Between the centres of locations, µm.
     mpp
-        µm per pixel, where the file does not say.
+        µm per pixel, where the file does not state it.
     step_um
         Pitch of the raster of built-in image features, µm.
     encode
         Writes the features of a learned encoder into a folder, for a model that needs them.
     force
-        Go on, with a warning, where the picture is not an H&E.
+        Go on, with a warning, where the image is not an H&E.
 
     Returns
     -------
@@ -80,7 +80,7 @@ def preprocess_slide(
     MissingResourceError
         If the file or µm per pixel is not there.
     BadInputError
-        If the picture is not an H&E, or holds no tissue.
+        If the image is not an H&E, or holds no tissue.
     """
     import anndata
     import pandas as pd

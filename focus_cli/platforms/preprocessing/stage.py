@@ -200,7 +200,7 @@ def _read(raw: Path, options: PreprocessOptions, check: Callable[[RawSample], No
     if not options.use_image:
         sample.image_path = None
         inputs.pop("image", None)
-        warnings.append("the image was left aside (--no-image)")
+        warnings.append("the image was not used (--no-image)")
     return _Section(sample, adata, array, entry, inputs, warnings)
 
 
@@ -274,7 +274,7 @@ def _fit_array(sample: RawSample) -> tuple[Affine, float] | None:
 
 
 def keep_locations(adata: AnnData) -> tuple[AnnData, list[str]]:
-    """Keep the locations in tissue that have a molecule, and set ``obs["total_counts"]``.
+    """Keep the locations in tissue that have counts, and set ``obs["total_counts"]``.
 
     Returns
     -------
@@ -295,10 +295,10 @@ def keep_locations(adata: AnnData) -> tuple[AnnData, list[str]]:
     if not in_tissue.all():
         warnings.append(f"{int(np.sum(~in_tissue))} of {adata.n_obs} locations are not in tissue and were left out")
     if empty := int(np.sum(in_tissue & (total == 0))):
-        warnings.append(f"{empty} of {adata.n_obs} locations in tissue have no molecule and were left out")
+        warnings.append(f"{empty} of {adata.n_obs} locations in tissue have no counts and were left out")
     if not kept.any():
         raise BadInputError(
-            f"no spot on tissue: none of {adata.n_obs} locations is in tissue and has a molecule",
+            f"no spot on tissue: none of {adata.n_obs} locations is in tissue and has counts",
             hint="check the in_tissue column of the positions",
         )
     if not kept.all():

@@ -1,1 +1,1 @@
-"""One file for each platform: how its files are told, and read."""
+"""One module for each platform: how its files are recognised and read."""

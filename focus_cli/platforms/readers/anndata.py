@@ -1,4 +1,4 @@
-"""An AnnData file that carries positions: whatever platform it came from, as far as the file says.
+"""An AnnData file that carries positions: whatever platform it came from, as far as the file states it.
 
 Panels of proteins (CODEX, CyCIF, IMC) come in through this door too: features whose ``var["feature_types"]`` is
 "protein", "Protein Expression" or "Antibody Capture". Alone, they are the features, and their intensities need not
@@ -143,7 +143,7 @@ def from_table(
     warnings = [*placed.warnings, *frame.warnings, *found.warnings]
     name, entry, factors = library(table, frame.labels)
     fit = visium_fit(table.obs, xy)
-    if placed.in_um:  # a pixel is as large as the user says, or a µm
+    if placed.in_um:  # a pixel is as large as the user states, or a µm
         scale = mpp or 1.0
         xy = xy / scale
     else:

@@ -64,7 +64,7 @@ class Column(StrEnum):
 
 
 class Field(StrEnum):
-    """Columns of the table of fields of view that say one length in two units."""
+    """Columns of the table of fields of view that state one length in two units."""
 
     X_PX = "x_global_px"
     Y_PX = "y_global_px"
@@ -122,7 +122,7 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None, reg
     image
         The H&E, on the pixel grid of the fields; otherwise one is looked for beside the data.
     mpp
-        µm per pixel; otherwise told by tables that state a length in both px and mm, else by the size of the
+        µm per pixel; otherwise from tables that state a length in both px and mm, else by the size of the
         field of view: 0.12028 µm, and 0.18 µm before the instrument was sold.
     region
         The slide, where the export joins several.
@@ -163,8 +163,8 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None, reg
     if not inside.all():
         lost = np.asarray(wide.counts.sum(axis=1, dtype=np.float64)).ravel()[~inside].sum()
         warnings.append(
-            f"{counts_file.name}: {lost:.0f} molecules outside of cells ({Column.CELL} 0, {int(np.sum(~inside))} rows) "
-            "were left out"
+            f"{counts_file.name}: {lost:.0f} transcripts outside of cells ({Column.CELL} 0, {int(np.sum(~inside))} "
+            "rows) were left out"
         )
     table = _read_cells(cells_file)
     keys = wide.keys[inside].reset_index(drop=True)
@@ -234,7 +234,7 @@ def _one_slide(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Which rows of the counts and of the table of cells are of the slide that is meant, bool.
 
-    Numbers of fields of view and cells start again on each slide. What tells slides apart is a column, or the
+    Numbers of fields of view and cells start again on each slide. Slides are distinguished by a column, or the
     second part of the cells' full names (``c_SLIDE_FOV_CELL``).
 
     Raises
@@ -242,7 +242,7 @@ def _one_slide(
     UsageError
         If there are several slides and none, or an unknown one, is chosen.
     BadInputError
-        If the counts do not say on which slide a cell lies.
+        If the counts do not state on which slide a cell lies.
     """
     every = np.ones(len(keys), bool), np.ones(len(table), bool)
     of_cells, of_counts = _slides(table), _slides(keys)
@@ -257,19 +257,21 @@ def _one_slide(
     if of_counts is not None and slide in of_counts:
         return of_counts == slide, here
     if of_cells is None:
-        raise BadInputError(f"{cells}: nothing says on which slide a cell lies", hint=f"it needs a column {_SLIDES[0]}")
+        raise BadInputError(
+            f"{cells}: no column states on which slide a cell lies", hint=f"it needs a column {_SLIDES[0]}"
+        )
     if Column.NAME in keys and Column.NAME in table:
         return keys[Column.NAME].isin(table[Column.NAME][here]).to_numpy(), here
     if _cell_names(keys) == _cell_names(table):  # the two tables share their rows
         return here, here
     raise BadInputError(
-        f"{counts}: nothing says on which of the slides ({', '.join(names[:8])}) a cell lies",
+        f"{counts}: no column states on which of the slides ({', '.join(names[:8])}) a cell lies",
         hint=f"it needs a column {_SLIDES[0]} or {Column.NAME}",
     )
 
 
 def _slides(table: pd.DataFrame) -> np.ndarray | None:
-    """The slide of each cell, str (n,), by the first column that names several; None if nothing says it."""
+    """The slide of each cell, str (n,), by the first column that names several; None if nothing states it."""
     named = [texts(table[c]) for c in _SLIDES if c in table]
     several = [slides for slides in named if len(set(slides.tolist()) - {""}) > 1]
     if several:
@@ -333,11 +335,11 @@ def _pixel_size(given: float | None, table: pd.DataFrame, cells: Path, fields: P
         x, y = table[Column.X_LOCAL].max(), table[Column.Y_LOCAL].max()
         if _FIELD_PX * 1.02 < x <= _OLDER_FIELD_PX[0] and y <= _OLDER_FIELD_PX[1]:
             return OLDER_PIXEL_UM, [f"fields of view {x:.0f} px wide: {OLDER_PIXEL_UM} µm per pixel (older instrument)"]
-    return PIXEL_UM, [f"no file states the pixel size: {PIXEL_UM} µm is taken; --mpp says otherwise"]
+    return PIXEL_UM, [f"no file states the pixel size: {PIXEL_UM} µm is taken; pass --mpp to change it"]
 
 
 def _ratio(table: pd.DataFrame, x_px: str, y_px: str, x_mm: str, y_mm: str) -> float | None:
-    """µm per pixel by how far apart the rows of a table lie in both units; None if that says nothing."""
+    """µm per pixel by how far apart the rows of a table lie in both units; None if that is not informative."""
     px, mm = (table[[str(a), str(b)]].to_numpy(np.float64) for a, b in ((x_px, y_px), (x_mm, y_mm)))
     sound = np.isfinite(px).all(axis=1) & np.isfinite(mm).all(axis=1)
     if sound.sum() < 2:

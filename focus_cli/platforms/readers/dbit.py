@@ -24,7 +24,7 @@ from focus_cli.platforms.sample import Detection, RawSample
 NAME = "dbit"
 # Channels on one side of the chips in use.
 CHIPS = (50, 96, 100, 220)
-CHANNEL_UM = 50.0  # if nobody says; chips of 10, 15, 20, 25 and 50 µm are in use
+CHANNEL_UM = 50.0  # if it is not stated; chips of 10, 15, 20, 25 and 50 µm are in use
 # A picture of the region that the channels cover is square to within this.
 _SQUARE = 0.03
 # A picture with less of its pixels in colour is grey.
@@ -83,7 +83,7 @@ def find_chip(path: Path) -> Chip | None:
 
 
 def _position_files(folder: Path) -> list[Path]:
-    """The tables whose name says that they list positions."""
+    """The tables whose name states that they list positions."""
     files = (p for p in sorted(folder.iterdir()) if p.is_file() and p.name.lower().endswith(TABLE_ENDINGS))
     return [p for p in files if File.POSITION in p.name.lower() or File.POSTION in p.name.lower()]
 
@@ -188,7 +188,7 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None, bin
     warnings = []
     if bin_um is None:
         bin_um = CHANNEL_UM
-        warnings.append(f"the files do not say how wide a channel is: {bin_um:g} µm is assumed (pass --bin-um)")
+        warnings.append(f"the files do not state the width of a channel: {bin_um:g} µm is assumed (pass --bin-um)")
     names, genes, counts = read_text_matrix(chip.counts)
     check_unique(genes, "genes", chip.counts.name)
     a, b, channels = _crossings(names, chip, inputs)
@@ -219,7 +219,7 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None, bin
 
 
 def _pictures(image: Path | None, folder: Path) -> tuple[Path | None, Path | None, list[str]]:
-    """The H&E, or the grey picture of the channels that gives the scale, and what is to be said.
+    """The H&E, or the grey picture of the channels that gives the scale, and warnings.
 
     The published data sets hold a brightfield picture of the region: it is grey, no H&E, and on its pixels the
     positions lie all the same.
@@ -262,7 +262,7 @@ def _is_grey(path: Path) -> bool:
 
 
 def _scale(mpp: float | None, picture: Path | None, side_um: float) -> tuple[float, list[str]]:
-    """µm per pixel, and what there is to say about it."""
+    """µm per pixel, and warnings."""
     size = image_size(picture) if picture is not None else None
     square = size is not None and abs(size[0] / size[1] - 1) <= _SQUARE
     if mpp is not None:

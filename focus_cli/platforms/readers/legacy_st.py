@@ -154,7 +154,7 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None, reg
 def _place_by_spots(
     adata: anndata.AnnData, section: Section, mpp: float | None
 ) -> tuple[anndata.AnnData, float, list[str]]:
-    """The spots that the table of spots places, µm per pixel, and what is to be said."""
+    """The spots that the table of spots places, µm per pixel, and warnings."""
     spots, warnings = _read_spots(section.spots)
     names = adata.obs_names
     at = places(list(names))
@@ -175,7 +175,7 @@ def _place_by_spots(
 
 
 def _place_by_name(adata: anndata.AnnData, section: Section, mpp: float | None) -> tuple[float, list[str]]:
-    """Put the spots where their names say they were printed; µm per pixel, and what is to be said."""
+    """Put the spots where their names state that they were printed; µm per pixel, and warnings."""
     at = places(list(adata.obs_names))
     if at is None:
         odd = next(name for name in adata.obs_names if places([name]) is None)
@@ -210,7 +210,7 @@ def _read_counts(path: Path) -> tuple[anndata.AnnData, list[str]]:
 
 
 def _read_spots(path: Path) -> tuple[pd.DataFrame, list[str]]:
-    """Read a table of spots, indexed ``XxY`` as the counts are; and what is to be said of it."""
+    """Read a table of spots, indexed ``XxY`` as the counts are; and warnings."""
     named = {name.lower(): name for name in table_columns(path)}
     needed = [str(c) for c in (Column.X, Column.Y, Column.X_PX, Column.Y_PX)]
     if absent := [name for name in needed if name not in named]:
@@ -243,7 +243,7 @@ def _read_spots(path: Path) -> tuple[pd.DataFrame, list[str]]:
 
 
 def _selected(table: pd.DataFrame, path: Path) -> tuple[np.ndarray, list[str]]:
-    """Which spots lie on tissue, int64 (n,): all where the table does not say."""
+    """Which spots lie on tissue, int64 (n,): all where the table does not state it."""
     if Column.SELECTED not in table:
         return np.ones(len(table), np.int64), []
     words = table[str(Column.SELECTED)].str.strip().str.lower()

@@ -68,7 +68,7 @@ _CELL_NAMES = (
     "",
     "index",
 )
-# Columns whose values tell the sections of a file apart.
+# Columns whose values distinguish the sections of a file.
 _SECTIONS = ("animal_id", "bregma", "section", "section_id", "slice", "slice_id", "sample", "sample_id", "dataset")
 # Columns that are no genes, beside those above and those that hold text.
 _OTHERS = re.compile(
@@ -164,7 +164,7 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None, reg
         µm per pixel of the H&E; without it a pixel is a µm.
     region
         The section, where the table holds several: ``Animal_ID=1,Bregma=0.26``, or the value where one column
-        tells them apart; a plane (``z=3``) or a field of view, where several share one range of positions.
+        distinguishes them; a plane (``z=3``) or a field of view, where several share one range of positions.
 
     Raises
     ------
@@ -182,7 +182,7 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None, reg
     header = table_columns(tables.cells)
     if set(header) >= _MCMICRO:
         raise BadInputError(
-            f"{tables.cells} is a table of marker intensities (MCMICRO), not of counted molecules",
+            f"{tables.cells} is a table of marker intensities (MCMICRO), not of counts",
             hint="make an .h5ad of it: var['feature_types'] = 'protein', obsm['spatial'] in pixels",
         )
     place = _find(header, _CELL_NAMES)
@@ -227,7 +227,7 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None, reg
 
 
 def _sections(path: Path, telling: list[str], region: str | None) -> tuple[dict[str, str], str | None]:
-    """Column → value of the section that is meant, empty where the table holds one alone; what `region` says beyond."""
+    """Column → value of the section that is meant, empty where the table holds one alone; the rest of `region`."""
     if not telling:
         return {}, region
     blocks = (b.drop_duplicates() for b in iter_table(path, telling, text=telling))

@@ -230,7 +230,7 @@ def _region_columns(path: Path, key: str) -> list[str]:
 
 
 def _areas(table: pd.DataFrame) -> np.ndarray | None:
-    """The ellipse in a cell's box, µm²: the volume says nothing without the depth that was imaged."""
+    """The ellipse in a cell's box, µm²: the volume is not informative without the depth that was imaged."""
     box = (Column.MIN_X, Column.MAX_X, Column.MIN_Y, Column.MAX_Y)
     if not all(c in table for c in box):
         return None

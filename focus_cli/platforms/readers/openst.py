@@ -21,7 +21,7 @@ PIXEL_UM = 0.345  # of the microscope of the published protocol (20×)
 
 
 class Key(StrEnum):
-    """Keys of ``obsm``, the most refined alignment first, and of what tells an Open-ST file."""
+    """Keys of ``obsm``, the most refined alignment first, and those that identify an Open-ST file."""
 
     MANUAL_FINE = "spatial_manual_fine"
     FINE = "spatial_pairwise_aligned_fine"
@@ -55,7 +55,7 @@ class _Frame:
 
 
 def _recognise(path: Path) -> tuple[str, ...] | None:
-    """The keys that tell an Open-ST file, None if there are none."""
+    """The keys that identify an Open-ST file, None if there are none."""
     found = peek(path)
     marks = [k for k in found.get("obsm", ()) if k in ALIGNED]
     marks += [k for k in found.get("obs", ()) if k == Column.CELL]
@@ -120,7 +120,7 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None, reg
         if not inside.all() and inside.any():
             outside = counts[np.flatnonzero(~inside)].sum()
             if outside:
-                warnings.append(f"{outside:.0f} molecules that lie in no cell (label 0) were left out")
+                warnings.append(f"{outside:.0f} UMIs outside cells (label 0) were left out")
             obs, xy, counts = obs[inside], xy[inside], counts[np.flatnonzero(inside)]
     check_positions(xy, file.name)
     footprint = _footprint(xy * scale, mesh_um)

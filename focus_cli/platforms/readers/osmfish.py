@@ -187,7 +187,7 @@ def _counts(matrix: h5py.Dataset) -> sparse.csr_matrix:
 
 
 def _stated_mpp(cells: dict[str, np.ndarray]) -> float | None:
-    """The root of µm² per pixel, the median over cells; None if the file does not say both."""
+    """The root of µm² per pixel, the median over cells; None if the file does not state both."""
     if Column.AREA_PX not in cells or Column.AREA_UM2 not in cells:
         return None
     um2, px = cells[Column.AREA_UM2], cells[Column.AREA_PX]

@@ -257,7 +257,7 @@ def _read_plus(chosen: Region, region: str | None) -> tuple[WideCounts, pd.DataF
 
 
 def _dapi_mpp(folder: Path, name: str) -> tuple[float | None, Path | None]:
-    """µm per pixel from the header of the region's DAPI image, if there is one that says it."""
+    """µm per pixel from the header of the region's DAPI image, if there is one that states it."""
     from focus_cli.core.storage.tiff_file import open_tiff_file
     from focus_cli.histology.slides import require_square, tiff_scale
 

@@ -31,7 +31,7 @@ from focus_cli.platforms.sample import Detection, RawSample
 NAME = "slideseq"
 BEAD_UM = 10.0
 PIXEL_UM = 0.65
-# Beads cannot overlap: a median distance to the nearest bead below this says that the scale is wrong.
+# Beads cannot overlap: a median distance to the nearest bead below this means that the scale is wrong.
 _CLOSEST_UM = 8.0
 
 

@@ -6,9 +6,9 @@ transforms are its business, and reading them by other means would be lighter bu
 element that the table annotates, are read; the store's pictures are never opened.
 
 A table's positions are the centres of the elements it annotates, taken to the coordinate system ``global`` (else to
-that of full resolution). What a unit of it is in µm, the format does not say: it is known where the array is Visium's,
-where bins state their size, where another system is in microns, or where the cells' table repeats areas or centres
-in µm; else ``--mpp`` is needed.
+that of full resolution). What a unit of it is in µm, the format does not state: it is known where the array is
+Visium's, where bins state their size, where another system is in microns, or where the cells' table repeats areas or
+centres in µm; else ``--mpp`` is needed.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def read(
     image
         The H&E, a plain file on the grid of the coordinate system; the store's own pictures are not used.
     mpp
-        µm per unit of the coordinate system, where the store does not tell.
+        µm per unit of the coordinate system, where the store does not state it.
     table
         Name of the table, where there are several.
     region
@@ -129,7 +129,7 @@ def read(
         own = positions(held)
         xy, area, unit = own.xy, None, 1.0 if own.in_um else None
         warnings += own.warnings
-        warnings.append(f"{held.name}: no element says where it lies; obsm['spatial'] is used as it is")
+        warnings.append(f"{held.name}: no element states its position; obsm['spatial'] is used as it is")
     else:
         xy, area, unit, notes = placed
         warnings += notes
@@ -147,7 +147,7 @@ def read(
     )
     if pictures and image is None:
         warnings.append(
-            f"the store's pictures ({', '.join(pictures[:5])}) are not used: "
+            f"the store's images ({', '.join(pictures[:5])}) are not used: "
             "save the H&E as a plain file and pass --image"
         )
     sample = assemble(

@@ -124,7 +124,7 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None, reg
     image
         The H&E; otherwise one is looked for in the folder.
     mpp
-        µm per pixel; otherwise 0.194 for STARmap PLUS. The first software's files do not say it.
+        µm per pixel; otherwise 0.194 for STARmap PLUS. The first software's files do not state it.
     region
         Name of the section (``well11``), where the folder holds several; a plane (``z=3``), where cells of several
         lie on top of each other.
@@ -156,7 +156,7 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None, reg
     usual = PLUS_MPP if sections and mpp is None else None
     scale, notes = pitch.choose_mpp(given=mpp, vendor=usual, fit=None, where=where)
     if usual is not None:
-        notes.append(f"µm per pixel is taken as {PLUS_MPP}, the voxel of STARmap PLUS; --mpp says otherwise")
+        notes.append(f"µm per pixel is taken as {PLUS_MPP}, the voxel of STARmap PLUS; pass --mpp to change it")
     footprint = cell_footprint(xy * scale, None if area is None else area * scale**2)
     return assemble(
         platform=PlatformInfo(
@@ -261,7 +261,7 @@ def _centroids(path: Path, n: int) -> tuple[np.ndarray, np.ndarray]:
             or np.prod(shape, dtype=np.float64) * dtype.itemsize > _MOST_BYTES
             or dtype.kind not in "iuf"
         ):
-            raise ValueError(f"labels of {shape} {dtype} are no picture of cells")
+            raise ValueError(f"labels of {shape} {dtype} are no image of cells")
         with np.load(path, allow_pickle=False) as archive:
             labels = archive["labels"]
         if not labels.size or not (labels.min() >= -1 and labels.max() <= labels.size) or np.any(labels % 1):

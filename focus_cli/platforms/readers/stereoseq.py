@@ -24,7 +24,7 @@ from focus_cli.platforms.images import image_size
 from focus_cli.platforms.sample import Detection, RawSample
 
 NAME = "stereoseq"
-DNB_UM = 0.5  # nanoball to nanoball, unless the file says otherwise
+DNB_UM = 0.5  # nanoball to nanoball, unless the file states another
 DEFAULT_BIN = 50  # nanoballs: 25 µm
 
 
@@ -270,7 +270,7 @@ def _pitch_um(path: Path) -> float:
                 value = np.asarray(place.attrs["resolution"]).ravel() if "resolution" in place.attrs else ()
                 if len(value) and 100 <= float(value[0]) <= 5000:
                     return float(value[0]) / 1000
-    except Exception:  # its reader says what is wrong
+    except Exception:  # its reader reports what is wrong
         pass
     return DNB_UM
 

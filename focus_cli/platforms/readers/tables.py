@@ -63,7 +63,7 @@ def read(
     path
         The folder of the two tables, or the table of counts.
     image
-        The H&E whose pixels the positions are. None is looked for: nothing says that a picture has their frame.
+        The H&E whose pixels the positions are. None is looked for: nothing states that an image has their frame.
     mpp
         µm per unit of the positions; not needed where their columns end in ``_um`` or ``_mm``.
     region
@@ -71,7 +71,7 @@ def read(
     counts, positions
         Names of the two files in the folder, or paths.
     xy
-        ``"X,Y"``: the columns of x and y, where their names do not tell; numbers in a table without header.
+        ``"X,Y"``: the columns of x and y, where their names do not decide; numbers in a table without header.
     in_order
         Whether the rows of the positions have no names and are in the order of the counts.
 

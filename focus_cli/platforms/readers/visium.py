@@ -126,7 +126,7 @@ def _read_counted(path: Path, outs: Path, region: str | None) -> tuple[Counted, 
 
 
 def library_id(outs: Path) -> str:
-    """A name for the sample from its folder; ``outs`` says nothing, so its parent's is taken."""
+    """A name for the sample from its folder; ``outs`` is not informative, so its parent's is taken."""
     outs = outs.resolve()
     return (outs.parent.name if outs.name == File.OUTS else outs.name) or NAME
 

@@ -193,7 +193,7 @@ def _refuse_for_cells(folder: Path, bin_um: float | None, region: str | None) ->
 
 
 def _check_size(barcodes: pd.Index, size_um: int, folder: Path) -> None:
-    """Refuse bins of another size than their folder's name says."""
+    """Refuse bins of another size than the name of their folder states."""
     named = bin_of(barcodes)
     if named is not None and named != size_um:
         raise BadInputError(
@@ -211,7 +211,7 @@ def merge_bins(adata: anndata.AnnData, positions: pd.DataFrame, factor: int, sid
         Bins × genes, with ``array_row`` and ``array_col`` in `obs`.
     positions
         The table of all bins of the array: a coarse bin lies at the mean of all its fine bins, those without
-        a molecule too, and is in tissue if any of them is.
+        a count too, and is in tissue if any of them is.
     factor
         Fine bins per coarse bin, along one side.
     side_um

@@ -131,7 +131,7 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None) -> 
         The output folder, or ``experiment.xenium`` or the matrix inside.
     image
         The H&E; otherwise one is looked for beside the data, never the fluorescent morphology. Where an
-        ``*_imagealignment.csv`` of Xenium Explorer lies beside it, it says how the H&E lies on the cells.
+        ``*_imagealignment.csv`` of Xenium Explorer lies beside it, it states how the H&E lies on the cells.
     mpp
         µm per full-resolution pixel; otherwise ``pixel_size`` of ``experiment.xenium``. The µm stay as they are.
 
@@ -274,7 +274,7 @@ def _alignment(he: Path | None, outs: Path, morphology: float) -> tuple[tuple[Pa
     """
     if he is None:
         return None, []
-    # A file of the sample's own folder can only be meant for its H&E; elsewhere only the name tells.
+    # A file of the sample's own folder can only be meant for its H&E; elsewhere only the name decides.
     own, beside = outs.resolve(), he.resolve().parent
     folders = dict.fromkeys((own, beside, *([own.parent] if own.name == File.OUTS else [])))
     found = [p for folder in folders for p in sorted(folder.glob(str(File.ALIGNMENT))) if p.is_file() and not _of_if(p)]

@@ -222,7 +222,7 @@ def test_counts_with_errors_of_rounding_become_whole(tmp_path, layout):
 def test_a_value_that_is_no_number_of_molecules(tmp_path):
     counts = COUNTS.copy()
     counts[3, 2] = 2.0**40
-    with pytest.raises(BadInputError, match="no number of molecules"):
+    with pytest.raises(BadInputError, match="not a valid count"):
         load_cells(write(tmp_path / "x.h5ad", counts))
 
 

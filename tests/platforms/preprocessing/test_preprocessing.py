@@ -52,7 +52,7 @@ def test_locations_off_tissue_or_empty_are_left_out_and_counted():
     assert list(kept.obs_names) == ["0"] and list(kept.obs["total_counts"]) == [3]
     assert warnings == [
         "1 of 3 locations are not in tissue and were left out",
-        "1 of 3 locations in tissue have no molecule and were left out",
+        "1 of 3 locations in tissue have no counts and were left out",
     ]
     adata.obs["in_tissue"] = 0
     with pytest.raises(BadInputError, match="no spot on tissue"):
@@ -279,7 +279,7 @@ class TestAnImageImagedApart:
         for options, words in (
             ({"align": "a.csv", "register": True}, "--align and --register contradict"),
             ({"orient": "as given", "landmarks": "l.csv"}, "--landmarks and --orient contradict"),
-            ({"align_from": "image"}, "--align-from says nothing"),
+            ({"align_from": "image"}, "--align-from has no effect"),
             ({"orient": "sideways"}, "--orient 'sideways' is unknown"),
             ({"shift_um": "far"}, "--shift-um 'far' is not a shift"),
             ({"shift_um": "1,2,3"}, "is not a shift"),
