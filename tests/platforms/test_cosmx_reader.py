@@ -102,7 +102,7 @@ def test_pixel_size_from_two_units(folder):
     sample = read(folder)
     assert sample.mpp == pytest.approx(0.15)
     assert "fields" in sample.inputs
-    assert any("--mpp says 0.18" in w for w in read(folder, mpp=0.18).warnings)
+    assert any("--mpp states 0.18" in w for w in read(folder, mpp=0.18).warnings)
 
 
 def test_positions_in_mm_alone(folder):

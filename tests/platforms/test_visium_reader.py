@@ -49,11 +49,11 @@ def test_a_spot_diameter_that_disagrees_is_reported(tmp_path, stated_um, reporte
     assert any("spot_diameter_fullres" in w for w in read(raw.path).warnings) is reported
 
 
-def test_given_scale_wins_and_the_disagreement_is_said(tmp_path):
+def test_given_scale_wins_and_the_disagreement_is_stated(tmp_path):
     raw = write_visium(tmp_path / "S")
     sample = read(raw.path, mpp=2.4)
     assert sample.mpp == 2.4
-    assert any("--mpp says 2.4" in w for w in sample.warnings)
+    assert any("--mpp states 2.4" in w for w in sample.warnings)
 
 
 def test_filtered_comes_before_raw_and_h5_before_mtx(tmp_path):

@@ -85,7 +85,7 @@ def test_refusals(section, sample, tmp_path):
     out = tmp_path / "n.parquet"
     with pytest.raises(UsageError, match="not a table"):
         write_nuclei(section.path, tmp_path / "n.xlsx", mpp=0.5)
-    with pytest.raises(UsageError, match="knows its own scale"):
+    with pytest.raises(UsageError, match="a sample has a scale"):
         write_nuclei(sample.path, out, mpp=0.5)
     with pytest.raises(MissingResourceError, match="scale"):
         write_nuclei(section.path, out)

@@ -26,7 +26,7 @@ def write(path, *pictures, **options):
 )
 @pytest.mark.parametrize("name", ["a.tif", "a.ome.tif"])
 def test_two_pictures_of_comparable_size_are_refused(tmp_path, others, name):
-    with pytest.raises(BadInputError, match=f"holds {1 + len(others)} pictures: .*320 × 240 px") as caught:
+    with pytest.raises(BadInputError, match=f"holds {1 + len(others)} images: .*320 × 240 px") as caught:
         open_slide(write(tmp_path / name, PIXELS, *others))
     assert "series=0" in caught.value.hint
 

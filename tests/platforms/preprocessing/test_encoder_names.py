@@ -58,7 +58,7 @@ def raster(name):
 )
 def test_only_shipped_names_are_taken_from_a_model(folder, monkeypatch, name):
     monkeypatch.setattr(encoders, "open_encoder", lambda *a, **k: pytest.fail("an encoder was opened"))
-    with pytest.raises(UsageError, match="not one that FOCUS knows") as caught:
+    with pytest.raises(UsageError, match="not one that FOCUS lists") as caught:
         encoding_like(raster(name), Encoding())
     assert "--encoder" in caught.value.hint and "\n" not in caught.value.message
     assert not (folder / "ran").exists()

@@ -67,7 +67,7 @@ def test_a_wrong_statement_beside_a_true_scale_is_not_followed(raw, tmp_path):
     image = copy(raw, tmp_path / "same.tif", 1.0, states=raw.mpp / 2)
     stored = run(raw, tmp_path, image)
     assert stored.info.image.scale == 1.0
-    assert any("states 1 µm per pixel, the positions say 2" in w for w in stored.info.warnings)
+    assert any("states 1 µm per pixel, the positions imply 2" in w for w in stored.info.warnings)
 
 
 def test_where_neither_scale_fits_both_are_named(raw, tmp_path):
