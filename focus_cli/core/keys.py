@@ -8,6 +8,15 @@ TOTAL_COUNTS = "total_counts"  # counts over the measured panel
 EXPOSURE = "exposure"  # total counts that X and mean_counts refer to: observed, else expected
 OBS_RELIABILITY = "reliability"  # 0..1, reliability of the estimate of this location
 OOD_SCORE = "ood_score"  # out-of-distribution score of the image; above 1 the tissue is unlike the training tissue
+CELL_TYPE = "cell_type"  # most abundant cell type of a location; of a reference: type of a cell or of a cell state
+CELL_TYPE_CONFIDENCE = "cell_type_confidence"  # 0..1
+DOMAIN = "domain"  # tissue domain of the location
+DOMAIN_CONFIDENCE = "domain_confidence"  # 0..1
+DOMAIN_BOUNDARY = "domain_boundary"  # whether the location lies between domains
+ANNOTATION = "annotation"  # label with the highest probability
+ANNOTATION_CONFIDENCE = "annotation_confidence"  # its probability
+ANNOTATION_ABSTAIN = "annotation_abstain"  # whether the tissue is unlike the training data, and no label is given
+NICHE = "niche"  # cluster of locations with similar neighbours
 PARENT = "parent"  # refined files: the measured location that covers (or is nearest to) this one
 
 # --- var -----------------------------------------------------------------------------------------
@@ -49,6 +58,8 @@ UNS = "focus"  # provenance and settings, JSON-safe
 UNS_COLUMNS = "focus_columns"  # names of the columns of a table in obsm, where they are no keys of a store: T/NK
 UNS_SPATIAL = "spatial"  # scanpy's images and scale factors, by library id
 
+UNS_TRUTH = "focus_truth"  # task, scored genes and seed of a truth file
+UNS_ANALYSES = "focus_analyses"  # exported files: records of the analyses, by kind
 UNS_WHY = "focus_why"  # table of the parts of values at single locations: gene, location, signal, part
 UNS_SLIDE = "focus_slide"  # representation of a whole slide or section, one vector
 

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
-UNS_TRUTH = "focus_truth"
 EXPOSURE = "exposure"  # total that the truth of a location is divided by
 VISIBLE = "visible_counts"  # visible total counts of the location
 TASKS = ("histology", "impute", "denoise", "refine")
@@ -158,7 +157,7 @@ def make_truth(
         truth.obsm[key] = np.asarray(source.obsm[key], dtype=np.float64)
     usable = obs[EXPOSURE].to_numpy() > 0
     truth = truth[usable].copy()
-    truth.uns[UNS_TRUTH] = {
+    truth.uns[keys.UNS_TRUTH] = {
         "task": task,
         "kind": "counts",
         "genes": list(genes),
@@ -187,17 +186,19 @@ def read_truth(path: Path) -> Truth:
     if not path.exists():
         raise MissingResourceError(f"no such truth: {path}", hint="focus holdout writes one")
     adata = read_anndata(path, "focus holdout writes a truth")
-    if UNS_TRUTH not in adata.uns:
-        raise BadInputError(f"{path} is not a truth: uns[{UNS_TRUTH!r}] is missing", hint="focus holdout writes one")
+    if keys.UNS_TRUTH not in adata.uns:
+        raise BadInputError(
+            f"{path} is not a truth: uns[{keys.UNS_TRUTH!r}] is missing", hint="focus holdout writes one"
+        )
     if keys.SPATIAL_UM not in adata.obsm:
         raise BadInputError(f"{path} has no obsm[{keys.SPATIAL_UM!r}]", hint="a truth needs positions in µm")
     if not (adata.var_names.is_unique and adata.obs_names.is_unique):
         raise BadInputError(f"{path} has duplicate gene or location names", hint="make them unique")
-    stored = adata.uns[UNS_TRUTH]
+    stored = adata.uns[keys.UNS_TRUTH]
     try:
         info = plain(parse_json(stored, str(path)) if isinstance(stored, str) else dict(stored))
     except (TypeError, ValueError) as error:
-        raise BadInputError(f"{path}: uns[{UNS_TRUTH!r}] is not a record: {error}") from error
+        raise BadInputError(f"{path}: uns[{keys.UNS_TRUTH!r}] is not a record: {error}") from error
     kind = info.get("kind", "counts")
     if kind not in ("counts", "expected"):
         raise BadInputError(f"{path}: unknown kind of truth {kind!r}", hint="'counts' or 'expected'")

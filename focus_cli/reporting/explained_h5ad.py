@@ -16,7 +16,7 @@ from focus_cli.reporting import analysis_fields
 from focus_cli.reporting.context import mapping, warnings_of
 from focus_cli.reporting.facts import NOT_OURS, result, scalars
 from focus_cli.reporting.fields import UNKNOWN, Meaning, field_meaning
-from focus_cli.reporting.records import DESCRIPTIONS, TRUTH, provenance_of, truth_record
+from focus_cli.reporting.records import DESCRIPTIONS, provenance_of, truth_record
 from focus_cli.reporting.run_record import provenance
 
 _KINDS = {
@@ -49,7 +49,7 @@ def explain_h5ad(path: Path) -> dict[str, Any]:
     """
     with open_h5ad(path) as handle:
         try:
-            if f"uns/{TRUTH}" in handle:
+            if f"uns/{keys.UNS_TRUTH}" in handle:
                 return _explain_truth(path, handle)
             if f"uns/{keys.UNS}" in handle:
                 return _explain_enhanced(path, handle)
@@ -87,7 +87,7 @@ def _explain_enhanced(path: Path, handle: h5py.File) -> dict[str, Any]:
 
 
 def _explain_truth(path: Path, handle: h5py.File) -> dict[str, Any]:
-    record = mapping(plain(read_node(handle[f"uns/{TRUTH}"], path)))
+    record = mapping(plain(read_node(handle[f"uns/{keys.UNS_TRUTH}"], path)))
     n, m = _shape(handle)
     expected = record.get("kind") == "expected"
     facts = {"locations": n, "genes": m, **scalars(record)}

@@ -15,7 +15,6 @@ from focus_cli.core.storage.regular import read_bounded, require_regular
 from focus_cli.reporting.context import mapping
 from focus_cli.reporting.run_record import provenance
 
-TRUTH = "focus_truth"
 SCORES_JSON = "scores.json"
 ZARR_JSON = "zarr.json"
 # Descriptions that identify a folder. The first that exists decides, because a model also contains a prior.
@@ -97,10 +96,10 @@ def corpus_record(path: Path) -> dict[str, Any]:
 
 def _of_h5ad(path: Path) -> dict[str, Any]:
     with open_h5ad(path) as handle:
-        for name, read in ((TRUTH, provenance_of), (keys.UNS, provenance)):
+        for name, read in ((keys.UNS_TRUTH, provenance_of), (keys.UNS, provenance)):
             if f"uns/{name}" in handle:
                 stored = mapping(plain(read_node(handle[f"uns/{name}"], path)))
-                return read(stored) or (truth_record(path, stored) if name == TRUTH else {})
+                return read(stored) or (truth_record(path, stored) if name == keys.UNS_TRUTH else {})
     siblings = [path.parent / name for name in (keys.SAMPLE_JSON, keys.REFERENCE_JSON)]
     found = [p for p in siblings if p.is_file()]
     return provenance_of(load_json(found[0])) if found else {}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
+from focus_cli.core import keys
 from focus_cli.simulation.expression import Programs
 from focus_cli.simulation.streams import stream
 from focus_cli.simulation.tissue import CELL_TYPES, STATES
@@ -45,7 +46,7 @@ def make_reference(programs: Programs, seed: int, n_cells: int = N_CELLS) -> Ann
     noise = rng.standard_gamma(1 / _DISPERSION, mean.shape) * _DISPERSION
     counts = sparse.csr_matrix(rng.poisson(mean * noise).astype(np.float32))
     obs = pd.DataFrame(
-        {"cell_type": pd.Categorical.from_codes(kind, list(CELL_TYPES))},
+        {keys.CELL_TYPE: pd.Categorical.from_codes(kind, list(CELL_TYPES))},
         index=[f"cell_{i:04d}" for i in range(n_cells)],
     )
     var = pd.DataFrame({"gene_ids": programs.gene_ids}, index=programs.symbols)

@@ -18,8 +18,6 @@ from focus_cli.simulation.tissue import CELL_TYPES, Cells, Tissue
 if TYPE_CHECKING:
     import pandas as pd
 
-UNS_TRUTH = "focus_truth"
-
 
 def write_truth(
     path: Path,
@@ -57,7 +55,7 @@ def write_truth(
         {
             keys.ARRAY_ROW: locations.array_row,
             keys.ARRAY_COL: locations.array_col,
-            "domain": pd.Categorical(majority_domain(tissue, locations)),
+            keys.DOMAIN: pd.Categorical(majority_domain(tissue, locations)),
             **(obs or {}),
         },
         index=pd.Index(locations.names.astype(object)),
@@ -68,7 +66,7 @@ def write_truth(
     adata.obsm["cell_type_proportions"] = pd.DataFrame(
         type_proportions(weights, cells), index=frame.index, columns=list(CELL_TYPES)
     )
-    adata.uns[UNS_TRUTH] = {"kind": "expected", "task": "truth", "scale": "linear", **facts}
+    adata.uns[keys.UNS_TRUTH] = {"kind": "expected", "task": "truth", "scale": "linear", **facts}
     write_anndata(adata, path)
     shape = (len(locations), programs.n_genes)
     with h5py.File(path, "r+") as file:

@@ -66,7 +66,7 @@ def write_scored_genes(truth: Path, out: Path) -> None:
     from focus_cli.core.storage.hdf5 import open_hdf5
 
     with open_hdf5(truth) as file:
-        listed = file.get("uns/focus_truth/genes")
+        listed = file.get(f"uns/{keys.UNS_TRUTH}/genes")
         if listed is None:
             var = file["var"]
             listed = var[var.attrs["_index"]]

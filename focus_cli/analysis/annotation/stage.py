@@ -179,10 +179,10 @@ def apply_annotation(
         categories = [*model.classes, *([ABSTAINED] if abstains.any() else [])]
         obs = pd.DataFrame(
             {
-                "annotation": pd.Categorical(np.where(abstains, ABSTAINED, best), categories=categories),
-                "annotation_confidence": probability.max(axis=1),
+                keys.ANNOTATION: pd.Categorical(np.where(abstains, ABSTAINED, best), categories=categories),
+                keys.ANNOTATION_CONFIDENCE: probability.max(axis=1),
                 "annotation_ood_score": ood_score,
-                "annotation_abstain": abstains,
+                keys.ANNOTATION_ABSTAIN: abstains,
             },
             index=data.names,
         )
@@ -208,7 +208,7 @@ def apply_annotation(
             facts=facts,
             overwrite=overwrite,
         )
-    return obs["annotation"].value_counts(sort=False)
+    return obs[keys.ANNOTATION].value_counts(sort=False)
 
 
 def load_head(path: Path) -> tuple[dict[str, Any], Head, OodSupport]:

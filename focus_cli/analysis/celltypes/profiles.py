@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
+from focus_cli.core import keys
 from focus_cli.core.errors import BadInputError
 from focus_cli.core.progress import print_message
 from focus_cli.genes import match_genes
@@ -82,7 +83,7 @@ def type_profiles(reference: Reference, var: pd.DataFrame, measured: np.ndarray,
         If the reference knows fewer than two types, or shares too few genes with the sample.
     """
     cells = reference.cells
-    label = cells.obs["cell_type"].astype(str).to_numpy()
+    label = cells.obs[keys.CELL_TYPE].astype(str).to_numpy()
     counted = {name: int((label == name).sum()) for name in np.unique(label)}
     types = tuple(name for name, n in counted.items() if n >= MIN_CELLS)
     if len(types) < 2:

@@ -26,7 +26,7 @@ from focus_cli.genes.reference import open_reference
 
 KIND = "celltypes"
 UNITS = ("auto", "spots", "cells")
-LABEL, CONFIDENCE, MISFIT = "cell_type", "cell_type_confidence", "cell_type_misfit"
+MISFIT = "cell_type_misfit"  # column of obs
 TYPES_LOW, TYPES_HIGH = f"{keys.TYPES}_low", f"{keys.TYPES}_high"
 
 _CELL_AREA_UM2 = 144.0  # a cell every 12 µm, as in dense tissue
@@ -213,8 +213,8 @@ def _write(
     chance = estimate.largest[np.arange(len(best)), best]
     obs = pd.DataFrame(
         {
-            LABEL: pd.Categorical(names[best[rows]], categories=list(names)),
-            CONFIDENCE: chance[rows].astype(np.float32),
+            keys.CELL_TYPE: pd.Categorical(names[best[rows]], categories=list(names)),
+            keys.CELL_TYPE_CONFIDENCE: chance[rows].astype(np.float32),
             MISFIT: found.misfit[rows].astype(np.float32),
         },
         index=index,

@@ -233,9 +233,9 @@ def _write(path: Path, section: Section, found: DomainMap, stable: float, record
         unknown = ~section.usable
         obs = pd.DataFrame(
             {
-                "domain": pd.Categorical.from_codes(codes, categories=names),
-                "domain_confidence": np.where(unknown, np.nan, found.confidence).astype(np.float32),
-                "domain_boundary": found.boundary & section.usable,
+                keys.DOMAIN: pd.Categorical.from_codes(codes, categories=names),
+                keys.DOMAIN_CONFIDENCE: np.where(unknown, np.nan, found.confidence).astype(np.float32),
+                keys.DOMAIN_BOUNDARY: found.boundary & section.usable,
                 "domain_boundary_confidence": np.where(unknown, np.nan, found.boundary_confidence).astype(np.float32),
             },
             index=file.obs.index,

@@ -87,7 +87,7 @@ def find_patterns(
         if keys.VAR_RELIABILITY in known:
             var[keys.VAR_RELIABILITY] = known[keys.VAR_RELIABILITY].to_numpy()[tested]
         niches = _niches(section.file, composition, options)
-        obs = pd.DataFrame({"niche": niches.label}, index=section.file.obs.index)
+        obs = pd.DataFrame({keys.NICHE: niches.label}, index=section.file.obs.index)
         section.write(_facts(section.observed, tested, niches, source), obs=obs, var=var)
     print_message(f"patterns: {int((var['q'] < FDR).sum()):,} genes at a false discovery rate of 5 % → {out}")
     return var

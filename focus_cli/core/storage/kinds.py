@@ -20,7 +20,6 @@ from focus_cli.core.errors import FocusError
 from focus_cli.core.storage.documents import parse_json, read_json
 
 _HEAD = 1 << 16
-_TRUTH = "focus_truth"
 EVERYTHING = ("**",)  # parts of a folder whose mark is about all that it holds
 # Left by Snakemake, by file managers and by network file systems; no documents.
 _IGNORED = (".snakemake_timestamp", ".DS_Store", "Thumbs.db", ".nfs*", ".*.tmp", ".*.tmp.*")
@@ -123,12 +122,12 @@ def _focus_of(path: Path) -> tuple[str, dict[str, Any]] | None:
         if not isinstance(file.get("uns", getlink=True), h5py.HardLink):
             return None
         uns = file["uns"]
-        for name in (_TRUTH, keys.UNS):
+        for name in (keys.UNS_TRUTH, keys.UNS):
             if not isinstance(uns.get(name, getlink=True), h5py.HardLink):
                 continue
             stored = uns[name]
             kind = stored["kind"].asstr()[()] if isinstance(stored.get("kind", getlink=True), h5py.HardLink) else ""
-            if name == _TRUTH:
+            if name == keys.UNS_TRUTH:
                 return "expected" if kind == "expected" else "truth", {}
             record = stored["provenance"].asstr()[()] if "provenance" in stored else "{}"
             return str(kind) or "enhanced", parse_json(record, str(path))

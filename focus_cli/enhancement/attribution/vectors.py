@@ -6,6 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
+from focus_cli.core import keys
 from focus_cli.enhancement.inference import Inference
 from focus_cli.model.priors import reference_states, vectors_by_cell
 
@@ -28,7 +29,7 @@ class VectorCells:
 
     @cached_property
     def _types(self) -> np.ndarray:
-        return self.run.reference.cells.obs["cell_type"].astype(str).to_numpy()
+        return self.run.reference.cells.obs[keys.CELL_TYPE].astype(str).to_numpy()
 
     def split(self, gene: int, contribution: np.ndarray) -> dict[str, float]:
         """Parts of what a vector does.

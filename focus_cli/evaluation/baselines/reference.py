@@ -20,7 +20,6 @@ from focus_cli.evaluation.prediction import Prediction
 if TYPE_CHECKING:
     from anndata import AnnData
 
-CELL_TYPE = "cell_type"
 _FEATURES = 800
 
 
@@ -43,7 +42,7 @@ def name_alike(cells: AnnData, targets: list[pd.DataFrame]) -> AnnData:
     require_one_species(wanted, cells.var, "the truth's species", "the reference's")
     rows = match_genes(wanted, cells.var)
     found = rows >= 0
-    obs = cells.obs[[c for c in (CELL_TYPE,) if c in cells.obs]].copy()
+    obs = cells.obs[[c for c in (keys.CELL_TYPE,) if c in cells.obs]].copy()
     counts = sparse.csr_matrix(sparse.csr_matrix(cells.X)[:, rows[found]])
     return AnnData(counts, obs=obs, var=pd.DataFrame(index=wanted.index[found]))
 
@@ -126,7 +125,7 @@ def _profiles(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean CP10k of each cell type (or state) over two lists of genes, (types, genes) each."""
     source, rows = inputs.cells, _rows(inputs)
-    labels = np.asarray(source.obs[CELL_TYPE].astype(str))[rows] if CELL_TYPE in source.obs else rows[:0]
+    labels = np.asarray(source.obs[keys.CELL_TYPE].astype(str))[rows] if keys.CELL_TYPE in source.obs else rows[:0]
     types, label = np.unique(labels, return_inverse=True)
     if len(types) < 2 and inputs.states is not None:
         source = inputs.states

@@ -25,7 +25,7 @@ from focus_cli.evaluation.holdout.impute import split_impute
 from focus_cli.evaluation.holdout.parts import Source, Split, find_listed_genes, outside_distance, parse_box
 from focus_cli.evaluation.holdout.refine import split_refine
 from focus_cli.evaluation.normalise import check_counts
-from focus_cli.evaluation.truth import TASKS, UNS_TRUTH
+from focus_cli.evaluation.truth import TASKS
 
 DEFAULT_N_GENES = {"denoise": 1000, "impute": 1000, "refine": 200, "histology": 200}
 Box = tuple[float, float, float, float]
@@ -190,8 +190,8 @@ def _write(
 ) -> StoredSample:
     inputs = {"sample": sample.path / keys.SAMPLE_JSON, "counts": sample.counts_path}
     provenance = describe_run("holdout", settings, inputs, seed)
-    split.truth.uns[UNS_TRUTH]["focus_version"] = provenance["focus_version"]
-    record = split.truth.uns[UNS_TRUTH]
+    split.truth.uns[keys.UNS_TRUTH]["focus_version"] = provenance["focus_version"]
+    record = split.truth.uns[keys.UNS_TRUTH]
     info = replace(
         sample.info,
         sample_id=settings["sample_id"],

@@ -44,7 +44,7 @@ class Reference:
         BadInputError
             If the file is damaged or is not what FOCUS writes.
         """
-        return _read(self.path / keys.CELLS_H5AD, ("cell_type",))
+        return _read(self.path / keys.CELLS_H5AD, (keys.CELL_TYPE,))
 
     @cached_property
     def prototypes(self) -> AnnData:
@@ -55,7 +55,7 @@ class Reference:
         BadInputError
             If the file is damaged or is not what FOCUS writes.
         """
-        return _read(self.path / keys.PROTOTYPES_H5AD, ("cell_type", "n_cells", "purity"))
+        return _read(self.path / keys.PROTOTYPES_H5AD, (keys.CELL_TYPE, "n_cells", "purity"))
 
 
 class ReferenceDocument(Document):

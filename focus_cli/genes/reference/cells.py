@@ -92,7 +92,7 @@ def load_cells(
     if source.scale.kind == "counts":
         x.data = np.rint(x.data)  # errors of rounding
     clean.index = unique_names(clean.index, clean[keys.GENE_ID])
-    obs = pd.DataFrame({"cell_type": types.labels[rows]}, index=unique_names(obs_names))
+    obs = pd.DataFrame({keys.CELL_TYPE: types.labels[rows]}, index=unique_names(obs_names))
     cells = anndata.AnnData(x[:, kept], obs=obs, var=clean)
     info = {
         "schema_version": SCHEMA_VERSION,

@@ -74,17 +74,17 @@ def build_prototypes(cells: AnnData, n_states: int, seed: int) -> AnnData:
     proportions = sparse.diags(np.divide(1, totals, out=np.zeros_like(totals), where=totals > 0)) @ cells.X
     size = np.asarray(members.sum(axis=1)).ravel()
     mean = np.asarray((members @ proportions).todense()) / size[:, None]
-    composition = pd.crosstab(labels, cells.obs["cell_type"].astype(str).to_numpy())
+    composition = pd.crosstab(labels, cells.obs[keys.CELL_TYPE].astype(str).to_numpy())
     majority = composition.idxmax(axis=1).to_numpy(str)
     obs = pd.DataFrame(
         {
-            "cell_type": majority,
+            keys.CELL_TYPE: majority,
             "n_cells": size.astype(int),
             "purity": composition.max(axis=1).to_numpy() / size,
         }
     )
-    order = np.lexsort((-obs["n_cells"].to_numpy(), obs["cell_type"].to_numpy(str)))
+    order = np.lexsort((-obs["n_cells"].to_numpy(), obs[keys.CELL_TYPE].to_numpy(str)))
     obs = obs.iloc[order]
-    rank = obs.groupby("cell_type").cumcount() + 1
-    obs.index = [f"{name}_{k}" for name, k in zip(obs["cell_type"], rank)]
+    rank = obs.groupby(keys.CELL_TYPE).cumcount() + 1
+    obs.index = [f"{name}_{k}" for name, k in zip(obs[keys.CELL_TYPE], rank)]
     return AnnData(mean[order].astype(np.float32), obs=obs, var=cells.var.copy())

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from focus_cli.core import keys
 from focus_cli.core.errors import BadInputError, UsageError
 from focus_cli.core.storage import PlatformInfo
 from focus_cli.core.storage.hdf5 import open_hdf5
@@ -51,7 +52,7 @@ class Column(StrEnum):
 
 
 # Where the columns that are kept go.
-_KEPT = {Column.AREA_UM2: "area_um2", Column.TYPE: "cell_type", Column.REGION: "region"}
+_KEPT = {Column.AREA_UM2: "area_um2", Column.TYPE: keys.CELL_TYPE, Column.REGION: "region"}
 
 
 def find_files(path: Path) -> list[Path]:

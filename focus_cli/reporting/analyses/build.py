@@ -33,7 +33,7 @@ _NOT_FACTS = {"kind", "provenance", "warnings", "fields", "space", "sample_id", 
     "pitch_um",
 }
 _TABLE_BY = ("q", "q_counts", "q_measured", "q_value", "fdr", "padj", "p", "p_counts", "pvalue")
-_DOMAIN_COLUMNS = {"domain", "domain_confidence", "domain_boundary"}
+_DOMAIN_COLUMNS = {keys.DOMAIN, keys.DOMAIN_CONFIDENCE, keys.DOMAIN_BOUNDARY}
 _NAN = float("nan")
 
 
@@ -140,12 +140,12 @@ def _keep(panel: Panel, *layers: Layer | None) -> None:
 
 
 def _domains(panel: Panel, analysis: AlignedResult, categories: dict[str, list[str]]) -> None:
-    layer = _category(analysis, "domain", panel.title, "Domain", categories)
-    sure = _number(analysis, "domain_confidence", panel.title, "Confidence of the domain", span=(0.0, 1.0))
-    edge = _flag(analysis, "domain_boundary", panel.title, "Boundary between domains")
+    layer = _category(analysis, keys.DOMAIN, panel.title, "Domain", categories)
+    sure = _number(analysis, keys.DOMAIN_CONFIDENCE, panel.title, "Confidence of the domain", span=(0.0, 1.0))
+    edge = _flag(analysis, keys.DOMAIN_BOUNDARY, panel.title, "Boundary between domains")
     _keep(panel, layer, sure, edge, *_rest(panel, analysis, _DOMAIN_COLUMNS, categories))
     if layer is not None:
-        confidence = analysis.numbers(analysis.file.obs["domain_confidence"]) if sure is not None else None
+        confidence = analysis.numbers(analysis.file.obs[keys.DOMAIN_CONFIDENCE]) if sure is not None else None
         _groups(panel, layer, confidence, "domain")
         if confidence is not None:
             panel.pictures.append(Picture("Confidence", None, confidence, "cividis", 0.0, 1.0))
@@ -163,8 +163,8 @@ def _flag(analysis: AlignedResult, column: str, group: str, name: str) -> Layer 
 
 
 def _celltypes(panel: Panel, analysis: AlignedResult, categories: dict[str, list[str]]) -> None:
-    main = _category(analysis, "cell_type", panel.title, "Most abundant type", categories)
-    sure = _number(analysis, "cell_type_confidence", panel.title, "Confidence of the type", span=(0.0, 1.0))
+    main = _category(analysis, keys.CELL_TYPE, panel.title, "Most abundant type", categories)
+    sure = _number(analysis, keys.CELL_TYPE_CONFIDENCE, panel.title, "Confidence of the type", span=(0.0, 1.0))
     _keep(panel, main)
     table = analysis.file.obsm(keys.TYPES)
     if table is not None:
@@ -173,7 +173,7 @@ def _celltypes(panel: Panel, analysis: AlignedResult, categories: dict[str, list
         ends = [_table_numbers(analysis, f"{keys.TYPES}_{end}", shares.shape) for end in ("low", "high")]
         mean = np.nanmean(shares, axis=0) if len(shares) else np.zeros(len(names))
         order = np.lexsort((np.arange(len(names)), -np.nan_to_num(mean)))
-        types = categories.get("cell_type", [])
+        types = categories.get(keys.CELL_TYPE, [])
         colour = dict(zip(types, colours_of(types)))
         interval = ends[0] is not None and ends[1] is not None
         panel.bar_headings = ("cell type", "mean share", *(("middle location's interval",) if interval else ()))
@@ -193,11 +193,11 @@ def _celltypes(panel: Panel, analysis: AlignedResult, categories: dict[str, list
         for i in order[:5]:
             top = max(0.05, float(np.nanpercentile(shares[:, i], 99)))
             panel.pictures.append(Picture(names[i], None, shares[:, i], SHARE, 0.0, top))
-    _keep(panel, sure, *_rest(panel, analysis, {"cell_type", "cell_type_confidence"}, categories))
+    _keep(panel, sure, *_rest(panel, analysis, {keys.CELL_TYPE, keys.CELL_TYPE_CONFIDENCE}, categories))
     if main is not None:
         panel.pictures.insert(0, Picture("Most abundant type", _colours(main)))
         if not panel.bars:
-            confidence = analysis.numbers(analysis.file.obs["cell_type_confidence"]) if sure is not None else None
+            confidence = analysis.numbers(analysis.file.obs[keys.CELL_TYPE_CONFIDENCE]) if sure is not None else None
             panel.pictures.clear()
             _groups(panel, main, confidence, "cell type")
 
@@ -211,13 +211,13 @@ def _table_numbers(analysis: AlignedResult, key: str, shape: tuple[int, ...]) ->
 
 
 def _annotation(panel: Panel, analysis: AlignedResult, categories: dict[str, list[str]]) -> None:
-    layer = _category(analysis, "annotation", panel.title, "Annotation", categories)
-    sure = _number(analysis, "annotation_confidence", panel.title, "Confidence of the annotation", span=(0.0, 1.0))
+    layer = _category(analysis, keys.ANNOTATION, panel.title, "Annotation", categories)
+    sure = _number(analysis, keys.ANNOTATION_CONFIDENCE, panel.title, "Confidence of the annotation", span=(0.0, 1.0))
     _keep(panel, layer)
     if layer is not None:
-        confidence = analysis.numbers(analysis.file.obs["annotation_confidence"]) if sure is not None else None
+        confidence = analysis.numbers(analysis.file.obs[keys.ANNOTATION_CONFIDENCE]) if sure is not None else None
         _groups(panel, layer, confidence, "class")
-    table = analysis.file.obsm("annotation_probability")
+    table = analysis.file.obsm(keys.ANNOTATION_PROBABILITY)
     if table is not None:
         values = analysis.numbers(np.asarray(table, dtype=np.float32))
         names = [str(c) for c in getattr(table, "columns", range(values.shape[1]))]
@@ -226,10 +226,10 @@ def _annotation(panel: Panel, analysis: AlignedResult, categories: dict[str, lis
             _keep(panel, layer)
             if len(names) == 2 and i == 1:
                 panel.pictures.append(Picture(f"Probability of {name}", None, values[:, i], SHARE, 0.0, 1.0))
-    _keep(panel, sure, *_rest(panel, analysis, {"annotation", "annotation_confidence"}, categories))
+    _keep(panel, sure, *_rest(panel, analysis, {keys.ANNOTATION, keys.ANNOTATION_CONFIDENCE}, categories))
     _scores(panel, analysis.file.focus.get("head_scores"))
-    if "annotation_abstain" in analysis.file.obs:
-        share = float(np.mean(analysis.file.obs["annotation_abstain"].to_numpy(dtype=float)))
+    if keys.ANNOTATION_ABSTAIN in analysis.file.obs:
+        share = float(np.mean(analysis.file.obs[keys.ANNOTATION_ABSTAIN].to_numpy(dtype=float)))
         if share > 0:
             panel.warnings.append(f"The classifier abstains on {share:.0%} of the locations: unlike its training.")
 
@@ -286,7 +286,7 @@ def _table(panel: Panel, analysis: AlignedResult, first: str, what: str) -> np.n
 def _patterns(panel: Panel, analysis: AlignedResult, categories: dict[str, list[str]]) -> None:
     rows = _table(panel, analysis, "gene", "genes")
     panel.genes = [str(g) for g in analysis.file.var.index[rows[:10]]]
-    niche = _category(analysis, "niche", panel.title, "Niche", categories)
+    niche = _category(analysis, keys.NICHE, panel.title, "Niche", categories)
     _keep(panel, niche)
     made_of = mapping(analysis.file.focus.get("niche_composition"))
     if made_of:

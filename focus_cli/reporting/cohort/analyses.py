@@ -157,13 +157,13 @@ def _celltypes(_: CohortAnalyses, path: Path, sample: str) -> Shares:
         named = file.get(f"uns/{keys.UNS_COLUMNS}/{keys.TYPES}")
         names = stored if named is None else list(map(_text, named[()]))
         share = {name: float(np.nanmean(table[key][()])) for name, key in zip(names, stored, strict=True)}
-        labels = _counts(file, "cell_type") if "cell_type" in file["obs"] else {}
+        labels = _counts(file, keys.CELL_TYPE) if keys.CELL_TYPE in file["obs"] else {}
     return Shares(_checked(share), tuple(labels))
 
 
 def _annotations(_: CohortAnalyses, path: Path, sample: str) -> Shares:
     with _opened(path) as file:
-        count = _counts(file, "annotation")
+        count = _counts(file, keys.ANNOTATION)
     total = sum(count.values())
     return Shares({name: n / total for name, n in count.items()}, tuple(count))
 

@@ -19,8 +19,6 @@ from focus_cli.core.storage.hdf5 import open_hdf5
 from focus_cli.core.storage.kinds import EXPORTED_H5AD
 from focus_cli.reporting.export.joined import Additions
 
-UNS_ANALYSES = "focus_analyses"
-
 
 def write_anndata(
     out: Path, file: SpatialFile, found: Additions, record: dict[str, Any], provenances: dict[str, Any], overwrite: bool
@@ -49,7 +47,7 @@ def add_to(handle: Any, found: Additions, record: dict[str, Any], provenances: d
     write_elements(handle, "obsm", found.obsm)
     write_elements(handle, "uns", found.uns)
     if found.parts:
-        write_elements(handle, "uns", {UNS_ANALYSES: analysis_records(found, provenances)})
+        write_elements(handle, "uns", {keys.UNS_ANALYSES: analysis_records(found, provenances)})
     write_elements(handle, f"uns/{keys.UNS}", {"provenance": json.dumps(record, sort_keys=True, default=str)})
 
 

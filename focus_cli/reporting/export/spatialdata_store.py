@@ -19,7 +19,6 @@ from focus_cli.core.h5ad.spatial_file import SpatialFile, read_node
 from focus_cli.core.storage import atomic_directory
 from focus_cli.core.storage.column_names import make_storable
 from focus_cli.core.storage.kinds import SPATIALDATA
-from focus_cli.reporting.export.anndata_file import UNS_ANALYSES
 from focus_cli.reporting.export.geometry import outline, picture
 from focus_cli.reporting.export.joined import Additions, sample_name
 
@@ -122,7 +121,7 @@ def _table(
     for key, value in sorted(found.uns.items()):
         table.uns[key] = value
     if found.parts:
-        table.uns[UNS_ANALYSES] = analysis_records(found, provenances)
+        table.uns[keys.UNS_ANALYSES] = analysis_records(found, provenances)
     make_storable(table)
     sanitize_table(table)
     return table

@@ -27,7 +27,7 @@ MOST_GENES = 2000
 _COLUMNS = 16  # genes in one chunk: what the browser fetches when one of them is chosen
 _READ = 256  # genes that are read at a time
 _TILE = 512  # px
-_FIRST = ("domain", "cell_type", "annotation", "niche")
+_FIRST = (keys.DOMAIN, keys.CELL_TYPE, keys.ANNOTATION, keys.NICHE)
 DATA, SHARES, PICTURE, CONFIG, PAGE = "data.zarr", "shares.zarr", "image.ome.zarr", "config.json", "index.html"
 
 
