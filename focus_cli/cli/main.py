@@ -138,7 +138,7 @@ def _spell_out() -> None:
 def _silence_libraries() -> None:
     """Suppress warnings of libraries, which contain installation paths; ``python -W`` shows them.
 
-    Some libraries set filters of their own when they are imported, so nothing is shown either.
+    Some libraries set warning filters when they are imported, so nothing is shown either.
     """
     # A command that FOCUS started was given "ignore" by it, see below.
     if sys.warnoptions in ([], ["ignore"]):

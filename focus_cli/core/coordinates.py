@@ -110,7 +110,7 @@ class Link:
 
 
 class Coordinates:
-    """The coordinate systems that a sample knows, linked by transforms."""
+    """The coordinate systems that a sample has, linked by transforms."""
 
     def __init__(self, links: Iterable[Link] = ()) -> None:
         self.links: tuple[Link, ...] = ()

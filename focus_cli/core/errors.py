@@ -1,6 +1,6 @@
 """Every way in which FOCUS refuses, with one exit code each.
 
-Exit codes differ so that a workflow manager can tell a mistake of the user (never worth a retry)
+Exit codes differ so that a workflow manager can distinguish a mistake of the user (never worth a retry)
 from a missing resource (worth one) and from a defect of ours.
 """
 
@@ -81,7 +81,7 @@ class FileSystemError(FocusError):
 
 
 class Preempted(FocusError):
-    """The work was stopped by a signal, has saved its state, and the same command with ``--resume`` goes on with it."""
+    """The work was stopped by a signal, has saved its state, and the same command with ``--resume`` continues it."""
 
     exit_code = EXIT_PREEMPTED
     word = "preempted"

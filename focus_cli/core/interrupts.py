@@ -1,8 +1,8 @@
 """Signals that end a command: it unwinds, removes what it left half-done, and ends with 128 + the signal's number.
 
 An exception that is raised in a signal's handler can be lost: in a callback of a C library, in ``__del__``, in an
-import that is tried. So the signal is noted as well, looked at where an output takes its name, and a process that goes
-on all the same is ended.
+import that is tried. So the signal is noted as well, checked where an output takes its name, and a process that
+continues is ended.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Values of a text column that stand for a missing value.
 
-R, pandas and spreadsheets write an absent entry as text of their own. None of these texts is a name: of a gene, of a
+R, pandas and spreadsheets write an absent entry as different texts. None of these texts is a name: of a gene, of a
 location, of a cell type or of a section.
 """
 

@@ -31,7 +31,7 @@ def _shown(text: str) -> str:
 
 @contextmanager
 def named(names: Mapping[str, str]) -> Iterator[None]:
-    """Name things of the work as the user knows them, in progress and in refusals of the block.
+    """Name things of the work as the user named them, in progress and in refusals of the block.
 
     Parameters
     ----------

@@ -68,7 +68,7 @@ def describe_path(path: Path) -> dict[str, Any]:
 
 
 def hash_inputs(paths: Mapping[str, Path | None]) -> dict[str, dict[str, Any]]:
-    """Role → what `describe_path` says of it, sorted by role; what is None was not given and is left out."""
+    """Role → the result of `describe_path`, sorted by role; what is None was not given and is left out."""
     return {role: describe_path(path) for role, path in sorted(paths.items()) if path is not None}
 
 

@@ -4,7 +4,7 @@ The spirit is that of split conformal prediction (Vovk, Gammerman & Shafer 2005;
 arXiv:1905.03222): how far off the estimate is on hidden counts sets the width where there are no counts. It
 holds as far as the two are exchangeable. Counts are: those hidden were drawn at random. Positions are as long
 as the query lies among the measured locations and is as large as they are. Genes are only if those outside the
-panel are like those on it, which no sample can tell.
+panel are like those on it, which no sample can show.
 """
 
 from __future__ import annotations

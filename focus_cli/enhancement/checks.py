@@ -120,7 +120,7 @@ def known_species(var: pd.DataFrame, name: str) -> str:
     Raises
     ------
     BadInputError
-        If its genes do not tell, or there are no orthologues of it.
+        If its genes do not determine it, or there are no orthologues of it.
     """
     species = species_of(read_gene_names(var))
     if species not in SPECIES:

@@ -25,9 +25,9 @@ class GeneDecoder:
 
     `loadings` G × K and `baseline` G (expected share) in the output's gene order. `loading_sd` G is the
     standard deviation of each entry of a gene's vector: 0 for genes of the panel (whose own counts correct
-    them), the error of the transfer for genes that only the reference knows. `level_sd` G is that of the log of the
+    them), the error of the transfer for genes that only the reference contains. `level_sd` G is that of the log of the
     baseline: one factor for all locations, so it blurs a gene's level and not its pattern. `gene_sd` G is what the gene
-    keeps to itself, relative to its share, where no counts of its own tell of it.
+    keeps to itself, relative to its share, where none of its counts inform it.
     """
 
     loadings: Tensor

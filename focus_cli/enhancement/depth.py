@@ -42,7 +42,7 @@ class DepthField:
         return depth
 
     def of_locations(self) -> np.ndarray:
-        """Counts of the sample's own locations: those counted, and those expected where none were."""
+        """Counts of the sample's measured locations: those counted, and those expected where none were."""
         exposure = self.data.exposure.copy()
         blank = np.flatnonzero(exposure == 0)
         if len(blank):

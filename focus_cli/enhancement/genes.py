@@ -36,7 +36,7 @@ def choose_genes(wanted: str, panel: np.ndarray, prior: SpatialPrior) -> OutputG
     Raises
     ------
     UsageError
-        If a file names a gene that neither the panel, the model nor the reference knows.
+        If a file names a gene that neither the panel, the model nor the reference contains.
     BadInputError
         If a file names no gene.
     """
@@ -75,5 +75,5 @@ def refuse_unknown(missing: list[str], n_asked: int, wanted: str) -> None:
     if missing:
         raise UsageError(
             f"{len(missing)} of {n_asked} genes of {wanted} are unknown: {', '.join(missing[:5])}",
-            hint="a gene outside the panel needs a --reference (or a model) that knows it",
+            hint="a gene outside the panel needs a --reference (or a model) that contains it",
         )

@@ -1,11 +1,11 @@
-"""What varies over this tissue beyond the model's factors: co-expression of the sample's own, fitted on what is left.
+"""What varies over this tissue beyond the model's factors: sample-specific co-expression, fitted on what is left.
 
 A model's factors are those of the tissues that it was trained on. A podocyte's genes vary together in no breast, so a
 breast model explains them by nothing but each gene's own counts. Here the factors of the *residual*, counts minus
 what the network expects of them, are fitted as those of the prior are (`focus_cli.model.priors.covariance`): on the
 covariance between two thinned halves of the same locations, and shrunk by how far other locations reproduce them.
 Their scores are Gaussian posteriors given the location's own counts and, by a kernel, its neighbours'. Where the
-model knows the tissue, nothing is found again and nothing is added.
+model was trained on the tissue, nothing is found again and nothing is added.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class SampleFactors:
     width_um: float = 0.0
 
     def on_prior(self, prior: SpatialPrior, panel_rows: np.ndarray, reference=None) -> np.ndarray:
-        """Loadings of all genes of a prior, float32, G × L: of those outside the panel as the reference knows them."""
+        """Loadings of all genes of a prior, float32, G × L: of those outside the panel as the reference gives them."""
         loadings = np.zeros((len(prior.genes), len(self.precision)), np.float32)
         loadings[panel_rows] = self.loadings
         if reference is None:
@@ -192,7 +192,7 @@ def choose_width(
     Parameters
     ----------
     seen, hidden
-        Counts (CSR, locations × panel) and total counts per location; the factors know nothing of the hidden ones.
+        Counts (CSR, locations × panel) and total counts per location; the factors do not depend on the hidden ones.
     latent
         The network's, N × K.
     decode

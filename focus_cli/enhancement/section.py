@@ -79,7 +79,7 @@ class Section:
         Parameters
         ----------
         measured
-            Whether the sample's own counts speak for each gene; the others carry the errors of what stands in for them.
+            Whether the sample's own counts inform each gene; the others carry the errors of what stands in for them.
         gene_sd
             What a gene keeps to itself, relative to its share.
         prior, baseline

@@ -143,7 +143,7 @@ def enhance(
 def _check_raw_memory(
     raw: Path, preparation: PreprocessOptions, model: TrainedModel | None, options: EnhanceOptions, *, reference: bool
 ) -> None:
-    """What enhancement itself needs, as far as a raw sample tells; `preprocess` looks at its own need."""
+    """What enhancement itself needs, as far as a raw sample shows it; `preprocess` looks at its own need."""
     if model is not None:
         known = {name: preparation.reader.get(name) for name in ("image", "bin_um")}
         size = sample_size(raw, platform=preparation.reader.get("platform", AUTO), **known)
@@ -231,10 +231,10 @@ def check_outputs(out: Path, refined: Path | None, picture: Path | None, read: l
 
 def _check(model, out, refined, options: EnhanceOptions, *, alone: bool) -> None:
     if options.resolution_um is not None and options.points is not None:
-        raise UsageError("--resolution-um and --points contradict each other", hint="a grid, or points of your own")
+        raise UsageError("--resolution-um and --points contradict each other", hint="a grid, or custom points")
     if not alone and (refined is None) != (options.resolution_um is None and options.points is None):
         raise UsageError(
-            "--refined goes with --resolution-um or --points", hint="give both where the refined file shall speak"
+            "--refined goes with --resolution-um or --points", hint="give both for refined locations, or neither"
         )
     for path in (out, refined):
         if path is None:

@@ -1,4 +1,4 @@
-"""A whole slide, far larger than any capture area, as something that a model can be asked about."""
+"""A whole slide, far larger than any capture area, as input of a model."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def slide_sample(
         Sample folder to make.
     resolution_um
         Pitch of the grid in µm; where it is not given, the size of a location of the coarsest training platform, but
-        not below `FINEST_UM`. Of several platforms in training, the one whose pitch is closest is asked for.
+        not below `FINEST_UM`. Of several platforms in training, the one whose pitch is closest is taken.
     mpp
-        µm per pixel, where the file does not say.
+        µm per pixel, where the file does not state it.
     encoding
         Where the encoder lies that the model sees the image with, and how it runs.
     force
-        Go on, with a warning, where the picture is not an H&E.
+        Continue, with a warning, where the picture is not an H&E.
 
     Raises
     ------
@@ -86,7 +86,7 @@ def _measurement(model: TrainedModel, resolution_um: float | None) -> tuple[Plat
     kinds = model.info.get("measurements")
     if not kinds:
         raise UsageError(
-            "the model does not say what its training samples were measured with", hint="train it with this FOCUS"
+            "the model does not state what its training samples were measured with", hint="train it with this FOCUS"
         )
     pitches = np.array([kind["footprint"]["pitch_um"] for kind in kinds])
     wanted = pitches.max() if resolution_um is None else resolution_um

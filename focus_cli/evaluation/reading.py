@@ -106,7 +106,7 @@ class EstimateFile:
         if isinstance(node, h5py.Group):
             node = sparse_dataset(node)
         if tuple(node.shape) != shape:
-            raise BadInputError(f"{self.path}: {layer} is {tuple(node.shape)}, names say {shape}")
+            raise BadInputError(f"{self.path}: {layer} is {tuple(node.shape)}, its names have {shape}")
         return node
 
     def blocks(self, layer: str, rows: np.ndarray, columns: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:

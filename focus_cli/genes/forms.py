@@ -41,7 +41,7 @@ class NameParts:
     symbol
         What else is named; empty for a number alone.
     species
-        Of the genome that a name is prefixed with, or of its id where `SPECIES_OF_ID` knows it.
+        Of the genome that a name is prefixed with, or of its id where `SPECIES_OF_ID` contains it.
     """
 
     ensembl: np.ndarray

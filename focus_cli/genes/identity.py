@@ -133,7 +133,7 @@ def _mostly_symbols(found: NameParts) -> bool:
 
 
 def _by_content(var: pd.DataFrame) -> tuple[NameParts | None, NameParts | None]:
-    """Ids and symbols of a table whose index holds numbers and whose columns have names of their own."""
+    """Ids and symbols of a table whose index holds numbers and whose columns have other names."""
     ids, symbols, most = None, None, 0.3
     for i in range(var.shape[1]):
         column = var.iloc[:, i]
@@ -148,7 +148,7 @@ def _by_content(var: pd.DataFrame) -> tuple[NameParts | None, NameParts | None]:
 
 
 def _known_share(symbols: np.ndarray) -> float:
-    """Share of symbols that a gene table knows, of any species and spelling."""
+    """Share of symbols that a gene table contains, of any species and spelling."""
     names = [name for name in symbols.tolist() if name]
     return float(np.mean([is_known(name) for name in names])) if names else 0.0
 
@@ -160,7 +160,7 @@ def is_known(symbol: str) -> bool:
 
 
 def share_of_genes(names: Iterable[str]) -> float:
-    """Share of names that are an Ensembl id, or a symbol that a gene table knows, in any species and spelling."""
+    """Share of names that are an Ensembl id, or a symbol that a gene table contains, in any species and spelling."""
     found = split_names(texts(names))
     known = [bool(i) or (bool(s) and is_known(s)) for i, s in zip(found.ensembl.tolist(), found.symbol.tolist())]
     return float(np.mean(known)) if known else 0.0

@@ -19,7 +19,7 @@ def match_genes(target: pd.DataFrame, source: pd.DataFrame, *, exclusive: bool =
     Equal Ensembl ids decide, versions aside; then equal symbols; then the entries of the gene table for both: previous
     symbols, aliases that mean one gene alone, and the approved symbol of a gene of which the other table has the id
     only. Stronger evidence comes first, and a gene that it has taken is not open to weaker. Equal symbols do not
-    count where both rows have ids that the gene table knows under different symbols, nor where prefixes or ids name
+    count where both rows have ids that the gene table lists under different symbols, nor where prefixes or ids name
     different species. Of several rows with the same
     name the first one counts.
 

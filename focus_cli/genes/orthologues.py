@@ -59,7 +59,7 @@ def to_species(var: pd.DataFrame, species: str, what: str) -> tuple[np.ndarray, 
     renamed
         Their table: the index as it was; ``gene_ids`` and ``gene_symbols`` of the orthologue; the own names under
         ``source_gene_ids`` and ``source_gene_symbols``.
-    told
+    facts
         JSON-safe: from, to, how many genes were kept.
 
     Raises

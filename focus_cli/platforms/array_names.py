@@ -1,6 +1,6 @@
 """Locations that are named by their place on an array, ``12x34``: legacy ST, DBiT-seq and others do so.
 
-Such names say where a location lies, not what made it: alone they are a weak sign of a platform.
+Such names state where a location lies, not what made it: alone they are a weak sign of a platform.
 """
 
 from __future__ import annotations

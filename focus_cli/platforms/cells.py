@@ -91,7 +91,7 @@ def feature_names(features: Sequence[str], controls: Mapping[str, str]) -> pd.Da
 
 
 def needed(path: Path | None, folder: Path, name: str, what: str, hint: str = "copy the vendor's whole folder") -> Path:
-    """`path`, or the refusal that says what is missing without it, and the way on.
+    """`path`, or the refusal that states what is missing without it, and the way on.
 
     Raises
     ------

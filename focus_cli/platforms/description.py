@@ -33,7 +33,7 @@ def describe(path: Path, platform: str = "auto", **options: Any) -> dict[str, An
     MissingResourceError
         If the path does not exist.
     BadInputError
-        If no reader knows it.
+        If no reader recognises it.
     """
     path = Path(path)
     report: dict[str, Any] = {"path": str(path), "kind": "raw", "platform": platform, "version": ""}

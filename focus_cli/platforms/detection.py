@@ -36,7 +36,7 @@ def detect(path: Path) -> Detection:
     UsageError
         If two platforms fit, or what is there is too weak a sign of any.
     BadInputError
-        If no reader knows it; the message says what each looks for.
+        If no reader recognises it; the message states what each looks for.
     """
     path = Path(path)
     _refuse_archive(path)
@@ -101,7 +101,7 @@ def _choice(path: Path, found: list[Detection]) -> UsageError:
 
 
 def _unknown(path: Path) -> BadInputError:
-    """The refusal of a path that no reader knows."""
+    """The refusal of a path that no reader recognises."""
     wanted = "; ".join(_reader(platform).LOOKS_FOR for platform in PLATFORMS)
     files = sorted(p.name for p in path.iterdir() if p.suffix in (".h5ad", ".zarr")) if path.is_dir() else []
     if len(files) > 1:
@@ -137,8 +137,8 @@ def read(path: Path, platform: str = "auto", **options: Any) -> RawSample:
     platform
         One of `PLATFORMS`, or ``"auto"``.
     options
-        Keyword parameters of the platform's own ``read``: ``image`` (the H&E, where it does not lie beside the
-        data), ``mpp`` (µm per full-resolution pixel, where the vendor's files do not say), ``bin_um`` (side of
+        Keyword parameters of the platform's ``read``: ``image`` (the H&E, where it does not lie beside the
+        data), ``mpp`` (µm per full-resolution pixel, where the vendor's files do not state it), ``bin_um`` (side of
         a bin in µm), …; None means not given.
 
     Raises

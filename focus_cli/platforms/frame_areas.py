@@ -1,4 +1,4 @@
-"""Whether groups of locations lie beside each other, or on top of each other as sections in frames of their own do."""
+"""Whether groups of locations lie beside each other, or on top of each other as sections in separate frames do."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The one section, field of view or plane that is read, where several share one range of positions.
 
-A table that joins several sections has positions of each in a frame of its own: read as one, they lie on top of each
+A table that joins several sections has positions of each in a separate frame: read as one, they lie on top of each
 other. Columns whose names indicate sections are compared by area: groups that lie side by side are one frame, groups
 that lie within each other are several. Any other column counts only where its groups ignore each other's spacing, as
 cells of one section never do: no two of them share a place.

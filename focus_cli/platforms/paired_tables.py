@@ -91,8 +91,8 @@ def read_positions(path: Path, xy: str | None) -> PlacedTable:
     columns = [str(i + 1) for i in range(len(header))] if bare else header
     if bare and xy is None:
         raise BadInputError(
-            f"{path}: its first line ({', '.join(header)[:60]}) is no header: nothing says which of its {len(header)} "
-            "columns is x",
+            f"{path}: its first line ({', '.join(header)[:60]}) is no header: nothing states which of its "
+            f"{len(header)} columns is x",
             hint="write a first line with the names of the columns, or give the numbers of x and y, as in --xy 1,2",
         )
     pair = _stated_pair(path, columns, xy, bare=bare) if xy is not None else _named_pair(path, columns)

@@ -1,4 +1,4 @@
-"""One picture of an enhanced file: the slide, where the model knows the tissue, and a few genes."""
+"""One picture of an enhanced file: the slide, where the model was trained on such tissue, and a few genes."""
 
 from __future__ import annotations
 

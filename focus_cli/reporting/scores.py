@@ -26,7 +26,7 @@ TASKS = {
     "impute": "Genes that were hidden everywhere",
     "denoise": "Counts that were set aside by thinning",
     "refine": "Bins seen only through coarse pseudo-spots",
-    "truth": "Expected expression, which the simulator knows",
+    "truth": "Expected expression, as simulated",
 }
 # Column → heading, and whether more is better (None: not ranked).
 COLUMNS: dict[str, tuple[str, bool | None]] = {

@@ -14,7 +14,7 @@ MEAN_MOLECULES = 6.0
 # RNA content beside the average cell, as CELL_TYPES.
 RNA_CONTENT = (1.5, 1.1, 0.5, 0.45, 0.5, 0.55, 1.0, 0.4)
 
-_SHARES = {"marker": 0.45, "activity": 0.09, "niche": 0.08, "axis": 0.08}  # the rest keeps house
+_SHARES = {"marker": 0.45, "activity": 0.09, "niche": 0.08, "axis": 0.08}  # the rest: housekeeping genes
 # The type that shares a quarter of another's markers, as CELL_TYPES.
 _KIN = (1, 0, 3, 2, 5, 4, 4, 2)
 # Which types a state acts on, as STATES.

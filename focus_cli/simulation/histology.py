@@ -2,7 +2,7 @@
 
 The picture is composed in amounts of stain (texture by domain, nuclei by cell type) and turned into colour
 by the law of Beer and Lambert. Nuclear size and darkness follow the type and, weakly, the cell's `activity`,
-so that the image tells something of the expression and never all of it.
+so that the image contains something of the expression and never all of it.
 """
 
 from __future__ import annotations

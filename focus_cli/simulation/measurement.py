@@ -1,6 +1,6 @@
 """From expected counts to counts: platform factors, ambient RNA, efficiency, overdispersion.
 
-For location i and gene j on the panel, with the truth ``X`` of the platform's own scale,
+For location i and gene j on the panel, with the truth ``X`` of the platform's scale,
 
     E[count_ij] = efficiency_i · ((1 − ambient) · X_ij + ambient · ambient_profile_j)
     Var[count_ij] = E + dispersion · E²

@@ -29,7 +29,7 @@ def write_pyramid(
 ) -> Thumbnails:
     """Write level 0 as it is drawn, a row of tiles at a time; keep only its reductions in memory.
 
-    Levels are pages of their own, the first the largest, JPEG-compressed, as OpenSlide, QuPath and libvips
+    Levels are separate pages, the first the largest, JPEG-compressed, as OpenSlide, QuPath and libvips
     read them. Resolution tags give µm per pixel.
 
     Parameters

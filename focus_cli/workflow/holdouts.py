@@ -18,8 +18,8 @@ class FoldPlan:
     """One hold-out of one sample.
 
     `others` are the samples that the fold's model learns from in full; with `on_itself` it also learns from
-    the part of the sample that stays visible. A test sample has no model of its own: it is enhanced by the model of
-    the run, which never saw it.
+    the part of the sample that stays visible. A test sample has no separate model: it is enhanced by the model of
+    the run, which was not trained on it.
     """
 
     id: str

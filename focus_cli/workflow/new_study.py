@@ -14,7 +14,7 @@ _README = """\
 # A study with FOCUS
 
 1. Fill in `samples.tsv`: one line per sample, cells separated by tabs. `sample` and `path` must be given; `split`
-   sets samples aside that are enhanced and scored but never learnt from, `group` says which samples share a model.
+   sets samples aside that are enhanced and scored but never learnt from, `group` states which samples share a model.
 2. Look through `config.yaml`; name an annotated single-cell reference there if you have one.
 3. Look what would be done, then do it:
 
@@ -22,7 +22,7 @@ _README = """\
        focus run --cores 4
 
 The results are in `results/`: `enhanced/SAMPLE.h5ad`, `reports/SAMPLE.html`, `scores.tsv`, and `cohort.html` with
-one row per sample, failures included. A run that was stopped goes on when it is started again. What a raw folder
+one row per sample, failures included. A run that was stopped resumes when it is started again. What a raw folder
 holds: `focus inspect PATH`.
 """
 

@@ -1,6 +1,6 @@
 """What a run consists of: which files, and which of them follow from which.
 
-The rules ask this plan and hold no logic of their own, so that all of it is tested without Snakemake.
+The rules use this plan and hold no logic, so that all of it is tested without Snakemake.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Plan:
         return f"{self.out}/samples/{name}"
 
     def corpus(self, name: str) -> str:
-        """A sample packed for streaming, where train.corpus asks for it."""
+        """A sample packed for streaming, where train.corpus requests it."""
         return f"{self.out}/corpora/{name}"
 
     def reference(self, name: str) -> str:
@@ -128,7 +128,7 @@ class Plan:
 
     @property
     def report_of_all(self) -> str:
-        """The report of all samples on one page, where report.together asks for it."""
+        """The report of all samples on one page, where report.together requests it."""
         return f"{self.out}/report.html"
 
     def fold_file(self, fold: str, name: str) -> str:

@@ -1,7 +1,7 @@
-"""How often a failed job is tried again: a mistake never, a training that has to be continued as often as it takes.
+"""How often a failed job is tried again: a mistake never, a training that was preempted as often as it takes.
 
-Snakemake counts retries by rule and knows no difference between a mistake, a fault and a time limit. Within the
-workflow the last line of a failed verb's log is its exit code, which tells them apart.
+Snakemake counts retries by rule and makes no difference between a mistake, a fault and a time limit. Within the
+workflow the last line of a failed verb's log is its exit code, which distinguishes them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _continued: dict[str, set[int]] = {}
 
 
 def worth_retrying(logs: Iterable[Path | str], most: int) -> int:
-    """How often a job may be tried again after what its logs say of the last try; `most` where they say nothing."""
+    """How often a job may be tried again by the logs of the last try; `most` where they hold nothing."""
     codes = [exit_code(Path(log)) for log in logs]
     if EXIT_PREEMPTED in codes:
         return most + _CONTINUATIONS if most else 0
@@ -38,14 +38,14 @@ def worth_retrying(logs: Iterable[Path | str], most: int) -> int:
 
 
 def failures(log: str, attempt: int) -> int:
-    """Which try a job is at, not counting those that only had to be continued: what memory and time grow by."""
+    """Which try a job is at, not counting those that were only preempted: what memory and time grow by."""
     return attempt - len(_continued.get(log, ()))
 
 
 def look_before_retrying() -> None:
-    """Let Snakemake ask `worth_retrying` before it tries a job again, and let verbs write their exit code.
+    """Let Snakemake call `worth_retrying` before it tries a job again, and let verbs write their exit code.
 
-    Snakemake has no such option: the property that its scheduler asks is replaced.
+    Snakemake has no such option: the property that its scheduler reads is replaced.
     """
     from snakemake.jobs import GroupJob, Job
 

@@ -37,7 +37,7 @@ def one_of(names: Iterable[str]) -> str:
 
 
 def by(wildcard: str, names: Iterable[str], value_of: Callable[[str], Any]) -> Any:
-    """What a rule looks up by a wildcard: one pattern where a pattern says it, else a function for Snakemake.
+    """What a rule looks up by a wildcard: one pattern where a pattern suffices, else a function for Snakemake.
 
     ``by("sample", ["S1", "S2"], lambda name: f"out/{name}.h5ad")`` → ``"out/{sample}.h5ad"``. Snakemake fills in a
     pattern many times quicker than it calls a function, and a cohort has thousands of jobs.
@@ -73,7 +73,7 @@ def by(wildcard: str, names: Iterable[str], value_of: Callable[[str], Any]) -> A
 
 
 def _pattern(value: Any, name: str, wildcard: str) -> Any:
-    """`value` with the wildcard in place of `name`; None where braces of its own would be taken for wildcards."""
+    """`value` with the wildcard in place of `name`; None where its braces would be taken for wildcards."""
     if isinstance(value, str):
         return None if "{" in value or "}" in value else value.replace(name, f"{{{wildcard}}}")
     parts = [_pattern(part, name, wildcard) for part in value]

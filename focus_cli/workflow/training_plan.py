@@ -38,7 +38,7 @@ def model_names(config: RunConfig, samples: Mapping[str, SampleRow]) -> dict[str
     Raises
     ------
     UsageError
-        If the scope asks for a group or an organ that a sample does not name.
+        If the scope requires a group or an organ that a sample does not name.
     """
     scope = config.train.scope
     if scope == "all":
@@ -87,7 +87,7 @@ def plan_models(
         reference = agreed(samples[name].reference or run_reference for name in learnt_from) or run_reference
         if reference is None and (several := {samples[n].reference for n in learnt_from if samples[n].reference}):
             raise UsageError(
-                f"model {model}: its training samples name {len(several)} references and the run has none of its own",
+                f"model {model}: its training samples name {len(several)} references and the run names none",
                 hint="set reference.path, or train.scope so that the samples of a model share a reference",
             )
         plans[model] = ModelPlan(model, tuple(learnt_from), reference)

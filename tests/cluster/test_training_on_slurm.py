@@ -92,7 +92,7 @@ def test_a_training_that_is_told_to_end_is_continued_to_the_same_bytes(slurm, sa
         time.sleep(0.05)
     slurm.ask("scancel", "--signal=TERM", "--full", str(first))
     assert ended(slurm, first).state == "FAILED"
-    assert "the same command with --resume goes on" in log.read_text()
+    assert "the same command with --resume continues it" in log.read_text()
     assert state.is_dir()
     assert not out.exists()
     second = submit(slurm, tmp_path, words, "--partition=gpu", "--gpus=1")

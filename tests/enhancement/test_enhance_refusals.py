@@ -89,7 +89,7 @@ def test_a_model_of_other_genes_is_refused_before_anything_is_written(cohort, tm
     mouse = grow(side=6)
     mouse = replace(mouse, names=np.array([f"Mouse{j}" for j in range(N_GENES)]))
     sample = store_tissue(tmp_path / "S1", mouse, gene_ids=[""] * N_GENES)
-    with pytest.raises(BadInputError, match="knows 0 of the 36 genes"):
+    with pytest.raises(BadInputError, match="contains 0 of the 36 genes"):
         enhance(sample, tmp_path / "a.h5ad", model=cohort.model)
     assert not (tmp_path / "a.h5ad").exists()
 

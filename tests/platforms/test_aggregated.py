@@ -82,7 +82,7 @@ def test_no_guess_is_made_of_whose_barcodes_are_whose(aggr):
     outs, _ = aggr
     (outs / "aggregation.csv").unlink()
     (outs / "aggr_tissue_positions.csv").unlink()
-    with pytest.raises(BadInputError, match="nothing says which barcodes are of library 'tumour'"):
+    with pytest.raises(BadInputError, match="nothing states which barcodes are of library 'tumour'"):
         read(outs, region="tumour")
 
 

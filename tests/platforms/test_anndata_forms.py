@@ -481,7 +481,7 @@ def test_lengths_of_other_units(tmp_path, unit, um):
 def test_an_embedding_is_no_position(tmp_path):
     adata = make()
     adata.obsm["spatial"] = pd.DataFrame(XY, index=adata.obs_names, columns=["UMAP_1", "UMAP_2"])
-    with pytest.raises(BadInputError, match="do not say which"):
+    with pytest.raises(BadInputError, match="do not state which"):
         read(written(adata, tmp_path), mpp=1.0)
 
 

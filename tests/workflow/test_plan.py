@@ -181,7 +181,7 @@ def test_a_model_takes_the_reference_of_its_samples_if_they_agree_else_that_of_t
     assert made.reference_of_model("all") == made.reference_of("S3") == ["results/references/a"]
     differ = agree | {"S3": {"reference": "b.h5ad"}}
     assert plan(sheet=differ, reference={"path": "run.h5ad"}).reference_of_model("all") == ["results/references/run"]
-    with pytest.raises(UsageError, match="model all: its training samples name 2 references and the run has none"):
+    with pytest.raises(UsageError, match="model all: its training samples name 2 references and the run names none"):
         plan(sheet=differ)
 
 

@@ -50,14 +50,14 @@ def leave_out(
     left_out: np.ndarray,
     seen: np.ndarray | None = None,
 ) -> HeldOut:
-    """Fit without each group in turn and ask for its locations; everything that is chosen is chosen without it.
+    """Fit without each group in turn and predict its locations; everything that is chosen is chosen without it.
 
     Parameters
     ----------
     left_out
         Donor or block of each location: what is left out in turn, in at most ten folds.
     seen
-        Rows that a fit may see, bool (n,); all of the left-out group are asked for. None: all.
+        Rows that a fit may see, bool (n,); all of the left-out group are predicted. None: all.
     """
     classes = np.unique(labels)
     folds = folds_of(left_out, OUTER_FOLDS)
@@ -100,7 +100,7 @@ def class_scores(held: HeldOut, labels: np.ndarray, blocks: np.ndarray, seed: in
     Returns
     -------
     One entry for each class: ``class, n, folds, prevalence, auroc, auroc_low, auroc_high, ap, ap_low, ap_high``;
-    numbers are None where no fold can tell.
+    numbers are None where no fold allows it.
     """
     weights = block_weights(blocks, held.fold, seed)
     return [_one_class(held, labels == name, i, name, weights) for i, name in enumerate(held.classes)]
@@ -130,7 +130,7 @@ def _one_class(held: HeldOut, truth: np.ndarray, column: int, name: str, weights
 
 
 def calibration(held: HeldOut, labels: np.ndarray) -> dict[str, float | int | None]:
-    """Calibration over all locations that a head was asked for, before and after the temperature.
+    """Calibration over all locations that a head was evaluated on, before and after the temperature.
 
     ECE is the expected calibration error of the most probable class over ten bins of equal width (Guo et al. 2017);
     Brier the sum over classes of squared errors; ``log_loss`` gives a class that the head did not know 1e-12.

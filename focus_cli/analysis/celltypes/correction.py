@@ -1,6 +1,6 @@
-"""From what the mixtures say to what was there: a small network that learned it on calibration sections.
+"""Correction of the mixtures by a small network, trained on calibration sections whose truth is known.
 
-Its input is what the mixtures say of a location and of what lies around it, its output the expected share of each type,
+Its input describes the mixtures at a location and around it, its output the expected share of each type,
 bounds of a 90 % interval (pinball loss; Koenker & Bassett 1978) and the chance that a type is the largest. The bounds
 are then widened until they hold on sections that the network did not see (conformalised quantile regression; Romano,
 Patterson & Candès 2019).

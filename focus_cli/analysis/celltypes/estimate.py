@@ -177,7 +177,7 @@ def _corrected(
 def describe(
     counts: sparse.csr_matrix, near: sparse.csr_matrix | None, profiles: Profiles, gains: Gains
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What the mixtures say of locations and of the counts near them: input of the network, misfit, a first guess."""
+    """Summary of the mixtures of locations and of the counts near them: input of the network, misfit, a first guess."""
     quasi, squares, misfit = mixtures(counts, profiles.share, gains)
     first = fractions(quasi, profiles.rna)
     depth = np.log1p(np.asarray(counts.sum(axis=1)))
@@ -188,7 +188,7 @@ def describe(
 
 
 def _seen(counts: sparse.csr_matrix, graph: sparse.csr_matrix, profiles: Profiles, *, gains: bool, around: bool):
-    """Gains of the genes, and what `describe` says under them."""
+    """Gains of the genes, and the result of `describe` under them."""
     near = sparse.csr_matrix(graph @ counts) if gains or around else None
     factors = platform_gains(sparse.csr_matrix(near + counts), profiles.share) if gains else no_gains(counts.shape[1])
     return factors, describe(counts, near if around else None, profiles, factors)

@@ -1,4 +1,4 @@
-"""Sections like this one whose truth is known: cells of the reference laid where the estimate says."""
+"""Sections like this one whose truth is known: cells of the reference laid where the estimate places them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def calibration_section(
 ) -> tuple[sparse.csr_matrix, np.ndarray]:
     """Counts of a section whose locations hold cells of the reference, drawn by `composition`.
 
-    Counts of real cells are summed, so that cells of a type differ as they do; genes get gains of their own, and
+    Counts of real cells are summed, so that cells of a type differ as they do; each gene gets a gain, and
     counts are lost until the depth is the sample's.
 
     Parameters

@@ -80,7 +80,7 @@ def type_profiles(reference: Reference, var: pd.DataFrame, measured: np.ndarray,
     Raises
     ------
     BadInputError
-        If the reference knows fewer than two types, or shares too few genes with the sample.
+        If the reference contains fewer than two types, or shares too few genes with the sample.
     """
     cells = reference.cells
     label = cells.obs[keys.CELL_TYPE].astype(str).to_numpy()
@@ -88,7 +88,7 @@ def type_profiles(reference: Reference, var: pd.DataFrame, measured: np.ndarray,
     types = tuple(name for name, n in counted.items() if n >= MIN_CELLS)
     if len(types) < 2:
         raise BadInputError(
-            f"{reference.path} knows {len(types)} cell type(s) with at least {MIN_CELLS} cells; two are needed",
+            f"{reference.path} contains {len(types)} cell type(s) with at least {MIN_CELLS} cells; two are needed",
             hint="name the column of cell types: focus reference --cell-type COLUMN",
         )
     if rare := sorted(counted.keys() - set(types)):

@@ -176,7 +176,7 @@ def cells_per_location(file: SpatialFile, options: CellTypeOptions) -> tuple[flo
         return max(float(options.cells), 1.0 + 1e-6), cut
     if size is None:
         print_message(
-            "celltypes: the file does not say how wide a location is; 10 cells each are taken (--cells-per-location)"
+            "celltypes: the file does not state how wide a location is; 10 cells each are taken (--cells-per-location)"
         )
         return 10.0, False
     area = float(size) ** 2 * (np.pi / 4 if file.focus.get("footprint_shape") == "circle" else 1.0)

@@ -1,4 +1,4 @@
-r"""Sections out of the files of ``focus enhance``: a space that they share although each has factors of its own.
+r"""Sections out of the files of ``focus enhance``: a space that they share although each has sample-specific factors.
 
 What a section varies in and its model does not know stands in factors of that section alone
 (`focus_cli.enhancement.sample_factors`). No other section has these axes, so embeddings leave them out; but a factor is

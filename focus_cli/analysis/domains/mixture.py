@@ -3,7 +3,7 @@
 Components either share one covariance ("tied": domains differ in where they lie, tissue varies within each of them in
 the same ways, and an axis counts by what separates on it) or are round ("spherical": the axes on which tissue varies
 most count most). Both hold with a few hundred locations, where a full covariance per domain does not. A mixture is
-fitted on at most `LANDMARKS` locations and asked about all, so the work is linear.
+fitted on at most `LANDMARKS` locations and evaluated on all, so the work is linear.
 
 The number of domains and the covariance are those under which two halves of the tissue make the same map (Lange et al.
 2004, doi:10.1162/089976604773717621): mixtures are fitted on random halves (`halves`), each

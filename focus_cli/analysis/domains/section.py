@@ -38,7 +38,7 @@ class Ground:
     xy_um
         float64 (n, 2).
     pitch_um, footprint_um
-        Distance of neighbours, and width of a location; 0 where the file does not say.
+        Distance of neighbours, and width of a location; 0 where the file does not state it.
     """
 
     name: str

@@ -32,7 +32,7 @@ def halves(xy_um: np.ndarray, section: np.ndarray, seed: int) -> list[np.ndarray
     Parameters
     ----------
     xy_um
-        float64 (n, 2): positions, each section's in a frame of its own.
+        float64 (n, 2): positions, each section's in a separate frame.
     section
         int (n,): which section a location lies in.
     """

@@ -1,6 +1,6 @@
 """What lies around a location: means of vectors under Gaussian kernels whose widths are in µm.
 
-A width in µm means the same on every platform: a bin of 8 µm and a spot of 55 µm are asked for the same piece of
+A width in µm means the same on every platform: a bin of 8 µm and a spot of 55 µm cover the same piece of
 tissue. Where many locations lie within a kernel they are first gathered in cells of a third of its width, each at the
 mean position of its members, so the work is linear in the number of locations; where a cell holds one location, nothing
 is approximated.

@@ -1,6 +1,6 @@
 r"""The space that a model spans: axes that mean the same in every sample that is embedded with it.
 
-The latent :math:`z \sim N(0, I)` of a location says how gene shares deviate from their baseline,
+The latent :math:`z \sim N(0, I)` of a location states how gene shares deviate from their baseline,
 :math:`p_j (1 + W_j \cdot z)`. Two latents are as far apart as the counts that they expect are:
 
 .. math:: d^2(z, z') = (z - z')^T G (z - z'), \qquad G = \sum_j v_j v_j^T, \qquad v_j = W_j\, p_j\, b_j

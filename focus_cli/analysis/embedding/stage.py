@@ -64,7 +64,7 @@ def embed(
     Parameters
     ----------
     sample
-        A folder made by ``focus preprocess``. None: `image` is a slide without counts, asked on a grid over its tissue.
+        A folder made by ``focus preprocess``. None: `image` is a slide without counts, embedded on a grid over tissue.
     out
         The ``.h5ad`` to write, an analysis result of kind ``"embedding"``.
     model
@@ -72,9 +72,9 @@ def embed(
     reference
         Folder made by ``focus reference``, whose cell states the model may recall.
     image, mpp
-        The slide, and its µm per pixel where the file does not say.
+        The slide, and its µm per pixel where the file does not state it.
     force
-        Go on, with a warning, where the slide is not an H&E.
+        Continue, with a warning, where the slide is not an H&E.
     encoding
         Where the learned encoder of the model lies, for a slide alone.
 

@@ -35,9 +35,9 @@ class Embedding:
     widths
         How many of the columns each part of `PARTS` has.
     xy
-        Positions (x, y) in µm, or in pixels where the file knows no µm, float64 (n, 2).
+        Positions (x, y) in µm, or in pixels where the file states no µm, float64 (n, 2).
     in_tissue
-        Whether the location lies on tissue, bool (n,); all True where nobody says.
+        Whether the location lies on tissue, bool (n,); all True where it is not stated.
     """
 
     path: Path
@@ -70,7 +70,7 @@ def embedding_of(file: SpatialFile) -> Embedding:
     parts = {key: _part(file, key) for key in PARTS}
     space = str(file.focus.get("space", ""))
     if not space:
-        raise BadInputError(f"{file.path} does not say what space it is in", hint="make it again with focus embed")
+        raise BadInputError(f"{file.path} does not state its space", hint="make it again with focus embed")
     if not file.obs.index.is_unique:
         raise BadInputError(f"{file.path} names a location twice", hint="make it again with focus embed")
     return Embedding(

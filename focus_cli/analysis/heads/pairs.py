@@ -38,7 +38,7 @@ def concordance(score: np.ndarray, pairs: np.ndarray) -> float:
 
 
 def concordance_draws(score: np.ndarray, pairs: np.ndarray, draws: np.ndarray) -> np.ndarray:
-    """The same for each resample; `draws` says how often each was drawn, (B, n). Returns float64 (B,)."""
+    """The same for each resample; `draws` states how often each was drawn, (B, n). Returns float64 (B,)."""
     score = np.asarray(score, np.float64)
     right = pairs * ((score[:, None] > score[None, :]) + 0.5 * (score[:, None] == score[None, :]))
     above = ((draws @ right) * draws).sum(axis=1)

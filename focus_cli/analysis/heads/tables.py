@@ -58,7 +58,7 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
 
 
 def donor_of(table: pd.DataFrame) -> pd.Series:
-    """The donor of each row: what the table says, else the sample's name."""
+    """The donor of each row: as the table states it, else the sample's name."""
     if DONOR not in table.columns:
         return table[SAMPLE]
     return table[DONOR].where(table[DONOR] != "", table[SAMPLE])

@@ -9,7 +9,7 @@ Tissue has few patches and many genes: two unrelated genes with patterns correla
 what two unrelated fields with the autocovariances of :math:`W e^L` and :math:`e^R` would give
 (`significance.correlogram`), not with shuffled locations.
 
-The second test asks the same of what the state of the tissue explains of either gene, :math:`\hat e = A \hat\beta`,
+The second test applies the same to what the state of the tissue explains of either gene, :math:`\hat e = A \hat\beta`,
 where the state was inferred without the gene (`significance.states`). Counts of many genes and the H&E carry it, so it
 sees pairs of which hardly anything was counted. It is an estimate: the error of :math:`\hat\beta`, known from the
 counts that it rests on, is added to the variance, as between-imputation variance is (Rubin 1987). Without that the

@@ -1,4 +1,4 @@
-"""Tables of ligands and receptors: CellChatDB and CellPhoneDB as COMMOT packages them, or columns of one's own."""
+"""Tables of ligands and receptors: CellChatDB and CellPhoneDB as COMMOT packages them, or custom columns."""
 
 from __future__ import annotations
 

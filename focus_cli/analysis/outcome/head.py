@@ -1,4 +1,4 @@
-"""A head of outcome on disk, and what it says of a slide."""
+"""A head of outcome on disk, and its prediction for a slide."""
 
 from __future__ import annotations
 

@@ -104,5 +104,5 @@ def cox_fit(values: np.ndarray, target: Target, penalty: float, strata: np.ndarr
     except (ConvergenceError, np.linalg.LinAlgError, ValueError) as error:
         raise BadInputError(
             f"the Cox regression does not converge: {str(error).splitlines()[0]}",
-            hint="leave out covariates that say the same, or add donors",
+            hint="leave out covariates with the same values, or add donors",
         ) from error

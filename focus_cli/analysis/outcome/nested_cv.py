@@ -119,7 +119,7 @@ def judge(crossed: Crossed, target: Target, seed: int) -> dict[str, Any]:
 def permuted(bags: Bags, target: Target, n: int, seed: int, pooling: str) -> list[float]:
     """Scores of the whole procedure with outcomes permuted among the donors, `n` times.
 
-    It must give one half on average; more says that something of the outcome leaks into the slides' scores.
+    It must give one half on average; more shows that something of the outcome leaks into the slides' scores.
     """
     rng = stream(seed, "outcome/permutations")
     nothing = np.zeros((len(bags), 0))

@@ -145,7 +145,7 @@ def _sample_of(path: Path) -> str:
 def _hazard_ratio(score: np.ndarray, folds: np.ndarray, covariates: np.ndarray, target: Target) -> dict[str, float]:
     """Hazard ratio of one standard deviation of the score of left-out donors, beside the covariates.
 
-    The hazard of each fold has a level of its own: its scores come from another head.
+    The hazard of each fold has a separate level: its scores come from another head.
     """
     values = np.column_stack([score, covariates])
     values = (values - values.mean(axis=0)) / np.maximum(values.std(axis=0), 1e-9)
@@ -202,7 +202,7 @@ def apply_outcome(
     out
         TSV to write: one row for each sample.
     table
-        Where the head knows covariates: their values, by sample; without it the slide is scored alone.
+        Where the head contains covariates: their values, by sample; without it the slide is scored alone.
     attention
         Folder to write with ``SAMPLE.h5ad``: weights of the locations.
 

@@ -2,7 +2,7 @@
 
 The composition of a location (shares of cell types or cell states, else its latent state) is averaged over all
 locations within a radius, and the averages are clustered by k-means (as in Schürch et al. 2020,
-doi:10.1016/j.cell.2020.07.005). A niche is a description, not a finding: k-means finds as many as it is asked for, in
+doi:10.1016/j.cell.2020.07.005). A niche is a description, not a finding: k-means finds as many as requested, in
 any tissue.
 """
 

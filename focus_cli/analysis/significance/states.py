@@ -29,7 +29,7 @@ TRAINED_ON = "The model was trained on this sample and may have learnt its chanc
 
 @dataclass(frozen=True)
 class MadeOf:
-    """What an enhanced file was made of, as ``focus enhance`` takes it; nothing of it: counts speak alone.
+    """What an enhanced file was made of, as ``focus enhance`` takes it; nothing of it: counts alone are used.
 
     Raises
     ------
@@ -148,7 +148,7 @@ def infer_hidden(
     known = prior.loadings[section.panel_rows].any(axis=1)
     if known.sum() * (1 - 1 / folds) < MIN_SHOWN_GENES:
         raise BadInputError(
-            f"the model knows {int(known.sum())} genes of {sample}: with a fold hidden fewer than "
+            f"the model contains {int(known.sum())} genes of {sample}: with a fold hidden fewer than "
             f"{MIN_SHOWN_GENES} would be left",
             hint="leave out --model: counts are tested without it",
         )

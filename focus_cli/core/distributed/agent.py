@@ -54,7 +54,7 @@ def _run(nodes: int, processes: int, run_id: str, endpoint: str, arguments: list
 
 
 def main(nodes: str, processes: str, run_id: str, endpoint: str, *arguments: str) -> int:
-    """Run the engine in a thread of its own, where it leaves the signals to us."""
+    """Run the engine in a separate thread, where it leaves the signals to us."""
     parent, ended = os.getppid(), []
 
     def run() -> None:

@@ -1,6 +1,6 @@
 """One network, trained by one process or by several: alone, or copied to all (DDP); split over all: `sharded`.
 
-Every process computes the losses of its own share of a step's views. Gradients are averaged over the processes when the
+Every process computes the losses of one share of a step's views. Gradients are averaged over the processes when the
 last of them is done, so that a step is that of one process with all the views.
 """
 
@@ -42,7 +42,7 @@ class Alone:
         self.optimiser.zero_grad(set_to_none=True)
 
     def state(self) -> tuple[dict[str, Tensor], dict[int, dict[str, Any]]]:
-        """Whole tensors of the loss and of the optimiser's state; all processes must ask together."""
+        """Whole tensors of the loss and of the optimiser's state; all processes must call it together."""
         return self.loss.state_dict(), self.optimiser.state_dict()["state"]
 
     def finish(self) -> None:

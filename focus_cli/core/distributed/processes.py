@@ -38,7 +38,7 @@ class Processes:
         return self.rank == 0
 
     def wait(self) -> None:
-        """Go on when all are here."""
+        """Wait until all processes are here."""
         if self.world > 1:
             dist.barrier()
 
@@ -127,7 +127,7 @@ def started_processes(device: str) -> Iterator[Processes]:
 
 
 def _end_with_parent() -> None:
-    """Ask this process to stop when who started it is gone, killed before it could pass on a signal."""
+    """Have this process stopped when who started it is gone, killed before it could pass on a signal."""
     parent = os.getppid()
 
     def watch() -> None:

@@ -1,4 +1,4 @@
-"""One network split over all processes (FSDP2); a module of its own, for what it needs of PyTorch is slow to import."""
+"""One network split over all processes (FSDP2); a separate module, since what it needs of PyTorch is slow to import."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Sharded(Alone):
     Parameters
     ----------
     loss, optimiser
-        As for one process, with the state from which to go on; they wait on the CPU until `finish`.
+        As for one process, with the state from which to resume; they wait on the CPU until `finish`.
     make
         Makes the optimiser of the split parameters.
     layers
@@ -126,5 +126,5 @@ def parameters_behind(value: Tensor) -> set[Tensor]:
 
 
 def _whole(value: Any) -> Any:
-    """A tensor that is split over the processes, in one piece; all must ask together. Others as they are."""
+    """A tensor that is split over the processes, in one piece; all must call it together. Others as they are."""
     return value.full_tensor() if isinstance(value, DTensor) else value

@@ -12,7 +12,7 @@ PORTS = range(15000, 30000)  # below those that systems hand out by themselves
 
 
 def srun_command(nodes: int) -> list[str]:
-    """One task on each of `nodes` nodes of this allocation, beside the step that asks; all end when one fails."""
+    """One task on each of `nodes` nodes of this allocation, beside the step that calls; all end when one fails."""
     hosts = _hosts()[:nodes]
     return [
         "srun",
@@ -43,12 +43,12 @@ def check_allocation(nodes: int) -> None:
     if given < nodes:
         raise UsageError(
             f"--nodes {nodes}: the Slurm job {os.environ['SLURM_JOB_ID']} has {given}",
-            hint=f"ask for more (sbatch --nodes={nodes} …), or pass --nodes {given}",
+            hint=f"request more (sbatch --nodes={nodes} …), or pass --nodes {given}",
         )
 
 
 def rendezvous() -> tuple[str, str]:
-    """A name of this run, and the address at which its nodes meet: the first node's, at a port of the job's own."""
+    """A name of this run, and the address at which its nodes meet: the first node's, at a port derived from the job."""
     job = os.environ["SLURM_JOB_ID"]
     first = _hosts()[0]
     # The address by which Slurm itself reaches the node; its name need not be known to the network.

@@ -33,7 +33,7 @@ class StopRequest:
         if self.at_once:
             self.at_once = False
             raise Preempted(
-                f"asked to stop by {signal.Signals(number).name} before the first step",
+                f"stopped by {signal.Signals(number).name} before the first step",
                 hint="the same command starts again where the last state was saved",
             )
 
@@ -50,7 +50,7 @@ def stop_on_signal() -> Iterator[StopRequest]:
     Raises
     ------
     Preempted
-        From wherever the work is, as long as the request says ``at_once``.
+        From wherever the work is, as long as the request is ``at_once``.
     """
     global _heard
     if _heard is not None:

@@ -175,7 +175,7 @@ class SpatialFile:
 
     @property
     def xy_um(self) -> np.ndarray:
-        """Positions (x, y) in µm, float64 (n, 2); in pixels where the file knows no µm."""
+        """Positions (x, y) in µm, float64 (n, 2); in pixels where the file states no µm."""
         um = self.obsm(keys.SPATIAL_UM)
         if um is None:
             return self.xy * float(self.focus.get("mpp", 1.0))

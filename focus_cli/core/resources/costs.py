@@ -1,6 +1,6 @@
 """Peak memory and time of each stage per unit of what it works on.
 
-Fitted by ``benchmarks/resources.py``, which measures every stage in a process of its own on samples of several sizes:
+Fitted by ``benchmarks/resources.py``, which measures every stage in a separate process on samples of several sizes:
 the straight line that lies above every measured peak and as close to them as it can, one thread.
 """
 

@@ -26,7 +26,7 @@ STAGES = tuple(COSTS)
 
 @dataclass(frozen=True)
 class Needs:
-    """What to ask of a scheduler for one job: MB (10⁶ bytes), minutes, threads."""
+    """Request to a scheduler for one job: MB (10⁶ bytes), minutes, threads."""
 
     mem_mb: int
     runtime_min: int

@@ -71,7 +71,7 @@ def loom_matrix(path: Path) -> Shape | None:
 
 
 def gef_matrix(path: Path, bin_size: int) -> Shape | None:
-    """Shape of a GEF: its cells, else its square bins of `bin_size` nanoballs, else the molecules of the finest."""
+    """Shape of a GEF: its cells, else its square bins of `bin_size` nanoballs, else the UMIs of the finest."""
     with _h5(path) as file:
         if file is None:
             return None

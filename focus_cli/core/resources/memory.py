@@ -60,7 +60,7 @@ def check_memory(stage: str, size: Size | Sequence[Size], lower: str = "", **opt
         return
     raise MissingResourceError(
         f"{stage} needs about {wanted / 1000:.1f} GB of memory, {there / 1000:.1f} GB are available ({bound})",
-        hint=f"{lower}; or ask for more memory" if lower else "ask for more memory, or take a machine with more",
+        hint=f"{lower}; or request more memory" if lower else "request more memory, or take a machine with more",
     )
 
 

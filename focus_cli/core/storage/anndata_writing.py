@@ -1,6 +1,6 @@
 """AnnData files that every reader understands: R, older anndata and spatialdata as well as today's.
 
-From pandas 3 on, text columns and indices have a type of their own, which anndata stores as ``nullable-string-array``.
+From pandas 3 on, text columns and indices have a separate type, which anndata stores as ``nullable-string-array``.
 Readers older than anndata 0.11 do not know it. FOCUS writes every text as ``string-array``, whatever pandas is
 installed.
 """

@@ -1,7 +1,7 @@
 """A job that outlived its run gives up before its output gets a name.
 
 Every run of a folder has a token, written into the folder and given to its jobs in their environment (a fencing token:
-Kleppmann, *Designing Data-Intensive Applications*, ch. 8). Where a head process was killed, its jobs may go on, on a
+Kleppmann, *Designing Data-Intensive Applications*, ch. 8). Where a head process was killed, its jobs may continue, on a
 node that no one can reach; once another run has taken the folder over, the token there is no longer theirs.
 """
 

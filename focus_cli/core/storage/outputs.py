@@ -39,7 +39,7 @@ def check_output(
     outputs
         What else the same work writes, with the same rule.
     overwrite
-        Whether an output of the same kind may be replaced; None: whoever asks has no such option.
+        Whether an output of the same kind may be replaced; None: the caller has no such option.
     option
         How the user calls the output.
 
@@ -79,9 +79,7 @@ def _check_name(path: Path, kind: Kind, option: str) -> None:
     text = str(path)
     what = "folder" if kind.folder else "file"
     if path.name in ("", "..") or text in ("", "."):
-        raise UsageError(
-            f"{option} {text or repr(text)} names no new {what}", hint=f"give the {what} a name of its own"
-        )
+        raise UsageError(f"{option} {text or repr(text)} names no new {what}", hint=f"give the {what} a different name")
     if any(ord(c) < 32 or ord(c) == 127 for c in path.name) or "\0" in text:
         raise UsageError(f"{option} {text!r} holds a control character", hint="use letters, digits, '.', '_' and '-'")
     if any("\ud800" <= c <= "\udfff" for c in text):

@@ -71,7 +71,7 @@ class SampleInfo:
     """The content of ``sample.json``. All lengths in µm; `mpp` is µm per full-resolution pixel.
 
     `organ` and `species` are words of the user, empty where they are not known. `coordinates` links the systems
-    that the sample knows; older files have none.
+    that the sample has; older files have none.
     """
 
     sample_id: str

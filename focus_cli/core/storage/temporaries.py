@@ -97,7 +97,7 @@ def sweep_folder(folder: Path, before: str) -> None:
 
 
 def hold(path: Path) -> None:
-    """Note that this process is at work on a temporary file or folder."""
+    """Note that this process is writing a temporary file or folder."""
     _held[path] = os.getpid()
 
 
@@ -110,7 +110,7 @@ def let_go(path: Path) -> None:
 
 
 def remove_held() -> None:
-    """Remove all temporaries that this process is at work on: the last thing that it does."""
+    """Remove all temporaries that this process is writing: the last thing that it does."""
     for path in list(_held):
         let_go(path)
     for path in _unfinished:  # a thread may have written into a folder again

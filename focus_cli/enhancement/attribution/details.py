@@ -71,13 +71,13 @@ def _way(signal: str, steps: int) -> _Way:
 
 
 def _leaves(value):
-    """The same tensors, cut off from what made them, asking for slopes."""
+    """The same tensors, detached from their inputs, with gradients required."""
     found = {f.name: getattr(value, f.name).detach().requires_grad_(True) for f in fields(value)}
     return type(value)(**found)
 
 
 class Within:
-    """Takes apart the values of an `Estimate` at one location."""
+    """Decomposes the values of an `Estimate` at one location."""
 
     def __init__(self, estimate: Estimate, row: int) -> None:
         self.estimate, self.row = estimate, row

@@ -43,7 +43,7 @@ def corner_weights(image: Tensor, reference: Tensor) -> Tensor:
 
 @dataclass
 class Tail:
-    """What follows the network, per location (B) and asked gene (G); all that differs between sets of signals.
+    """What follows the network, per location (B) and requested gene (G); all that differs between sets of signals.
 
     Attributes
     ----------

@@ -1,7 +1,7 @@
 """Signals as players of a game: the share of each in a value that all of them make together.
 
 The Shapley value (Shapley 1953; Lundberg & Lee 2017, arXiv:1705.07874) of a signal is what it adds to the value when it
-joins the others, averaged over all orders of joining. With four signals all sixteen sets are asked, nothing is sampled.
+joins the others, averaged over all orders of joining. With four signals all sixteen sets are evaluated, none sampled.
 """
 
 from __future__ import annotations

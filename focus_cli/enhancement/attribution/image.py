@@ -73,7 +73,7 @@ def _genes(file: SpatialFile, figure, n: int, size: float) -> None:
 
 
 def _pairs(file: SpatialFile, figure, pairs: list[dict[str, str]], size: float) -> None:
-    """Single locations taken apart: the map of neighbours, and the largest parts."""
+    """Single locations decomposed: the map of neighbours, and the largest parts."""
     table, neighbours = file.uns(keys.UNS_WHY), file.obsm(keys.WHY_NEIGHBOURS)
     axes = figure.subplots(len(pairs), 2, squeeze=False, width_ratios=[1, 2])
     for p, (pair, (left, right)) in enumerate(zip(pairs, axes)):

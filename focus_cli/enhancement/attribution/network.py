@@ -1,6 +1,6 @@
 """The network as a function of what it is shown, each signal there, away, or in between.
 
-With every signal there it is `FocusNet.posterior_mean`; a test says so. An image that is half there has half of its
+With every signal there it is `FocusNet.posterior_mean`; a test checks this. An image that is half there has half of its
 features, a cell state that is half there half of its weight in the attention, a location half of its counts.
 """
 

@@ -1,7 +1,7 @@
 """What reaches a query of the network, its own counts apart from its neighbours'.
 
 Statistics of counts add up over locations, so what a query pools is a sum of two terms: that of the location itself and
-that of all others. Either can be left out, or taken in part, without asking anything else again.
+that of all others. Either can be left out, or taken in part, without evaluating anything else again.
 """
 
 from __future__ import annotations

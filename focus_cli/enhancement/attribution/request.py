@@ -13,12 +13,12 @@ from focus_cli.genes import gene_table, match_genes
 from focus_cli.model.priors import SpatialPrior
 
 
-def find_genes(asked: Sequence[str], panel: pd.DataFrame, prior: SpatialPrior, reference) -> list[str]:
+def find_genes(requested: Sequence[str], panel: pd.DataFrame, prior: SpatialPrior, reference) -> list[str]:
     """Own names of the genes that are requested, in the order requested.
 
     Parameters
     ----------
-    asked
+    requested
         Symbols, old or new, or Ensembl ids.
     panel
         The sample's genes: names as index, ids under ``gene_ids``.
@@ -30,12 +30,12 @@ def find_genes(asked: Sequence[str], panel: pd.DataFrame, prior: SpatialPrior, r
     UsageError
         If none is requested, or one is unknown to the sample, the model and the reference.
     """
-    if not asked:
+    if not requested:
         raise UsageError("no gene is requested", hint="--gene NAME, once for each")
     tables = [panel[[keys.GENE_ID]], prior.var[[keys.GENE_ID]]]
     # The sample's and the model's names count before those of the reference, which are matched to them.
     levels = [pd.concat(tables), *([] if reference is None else [gene_table(reference.cells.var)[[keys.GENE_ID]]])]
-    wanted, own = list(dict.fromkeys(asked)), {}
+    wanted, own = list(dict.fromkeys(requested)), {}
     for table in levels:
         table = table[~table.index.duplicated()]
         own |= {name: name for name in wanted if name not in own and name in table.index}
@@ -46,7 +46,7 @@ def find_genes(asked: Sequence[str], panel: pd.DataFrame, prior: SpatialPrior, r
     if missing:
         raise UsageError(
             f"{len(missing)} of {len(wanted)} genes are unknown: {', '.join(missing[:5])}",
-            hint="a gene outside the panel needs a --reference (or a model) that knows it",
+            hint="a gene outside the panel needs a --reference (or a model) that contains it",
         )
     return list(dict.fromkeys(own[name] for name in wanted))
 
@@ -56,7 +56,7 @@ def _match(name: str, table: pd.DataFrame) -> int:
     return int(match_genes(pd.DataFrame(index=[name]), table, exclusive=False)[0])
 
 
-def find_locations(asked: Sequence[str], names: np.ndarray, sample_id: str) -> np.ndarray:
+def find_locations(requested: Sequence[str], names: np.ndarray, sample_id: str) -> np.ndarray:
     """Rows of the locations that are requested, int64, in the order requested.
 
     Raises
@@ -65,7 +65,7 @@ def find_locations(asked: Sequence[str], names: np.ndarray, sample_id: str) -> n
         If one is not in the sample.
     """
     row_of = {name: row for row, name in enumerate(names.tolist())}
-    wanted = list(dict.fromkeys(asked))
+    wanted = list(dict.fromkeys(requested))
     missing = [name for name in wanted if name not in row_of]
     if missing:
         raise BadInputError(
@@ -75,11 +75,11 @@ def find_locations(asked: Sequence[str], names: np.ndarray, sample_id: str) -> n
     return np.array([row_of[name] for name in wanted], np.int64)
 
 
-def written_as(asked: Sequence[str], names: np.ndarray, prior: SpatialPrior) -> list[int]:
+def written_as(requested: Sequence[str], names: np.ndarray, prior: SpatialPrior) -> list[int]:
     """Place of each gene among `names`, by which a gene of the reference may go under another name than its own."""
     place = {name: i for i, name in enumerate(names.tolist())}
-    foreign = [name for name in asked if name not in place]
+    foreign = [name for name in requested if name not in place]
     if foreign:
         table = pd.DataFrame({keys.GENE_ID: prior.gene_ids[prior.rows(names)]}, index=names)
         place |= {name: _match(name, table) for name in foreign}
-    return list(dict.fromkeys(place[name] for name in asked))
+    return list(dict.fromkeys(place[name] for name in requested))

@@ -58,7 +58,7 @@ class Explained:
     details
         Of the locations that were requested.
     estimate
-        What can be asked further.
+        Further options.
     """
 
     genes: pd.DataFrame
@@ -78,7 +78,7 @@ def why(
     picture: Path | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Say where estimates come from.
+    """Attribute estimates to signals.
 
     Parameters
     ----------

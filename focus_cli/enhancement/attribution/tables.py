@@ -47,7 +47,7 @@ class PartsTable:
 def parts_of_locations(
     estimate: Estimate, rows: np.ndarray, parts: dict[str, np.ndarray], genes: list[int]
 ) -> PartsTable:
-    """Take apart the values of some genes at some locations.
+    """Decompose the values of some genes at some locations.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def parts_of_locations(
 
 
 def _grouped(named: dict[str, float]) -> dict[str, float]:
-    """Image features by what they measure: windows of one channel say nearly the same, and share it by chance."""
+    """Image features by what they measure: windows of one channel hold nearly the same, and share it by chance."""
     found: dict[str, float] = {}
     for name, value in named.items():
         match = _WINDOW.match(name)

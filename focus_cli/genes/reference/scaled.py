@@ -54,7 +54,7 @@ def examine(matrix: MatrixOnDisk, var: pd.DataFrame, scale: Scale) -> tuple[Scal
     if not by_gene and (found := _recognised(cells)) is not None:
         return (_proven(*found) if assumed else scale), "", ""
     if by_gene:
-        return scale, "was scaled: the values of each gene are multiples of a number of its own", ""
+        return scale, "was scaled: the values of each gene are multiples of a gene-specific number", ""
     genes = matrix.spread()
     if problem := _one_for_all(genes):
         return scale, problem, ""

@@ -1,4 +1,4 @@
-"""An encoder of one's own, described in a YAML file.
+"""A custom encoder, described in a YAML file.
 
 Such a file is code: it names a class of an installed package, which is imported and built. It is opened only where a
 user gives it, never because a model or a sample names it.

@@ -35,7 +35,7 @@ def hub_refusal(error: BaseException, repository: str, name: str) -> FocusError:
     if "GatedRepoError" in causes or "gated repo" in text or "401 client" in text or "403 client" in text:
         return MissingResourceError(
             f"encoder {name}: access to {repository} is gated, and this machine is not logged in or was not granted it",
-            hint=f"ask for access at https://huggingface.co/{repository}, then run `hf auth login` (or set HF_TOKEN)",
+            hint=f"request access at https://huggingface.co/{repository}, then run `hf auth login` (or set HF_TOKEN)",
         )
     if "RepositoryNotFoundError" in causes or "is not a local folder" in text:
         return MissingResourceError(

@@ -46,9 +46,9 @@ def extract_features(
     from tissue are 0, and chunks of such cells are not stored; a cell beside tissue is computed, so that
     bilinear sampling on tissue never meets a zero.
 
-    A killed extraction leaves a folder ``.NAME.partial`` beside its output; called again it goes on there and
+    A killed extraction leaves a folder ``.NAME.partial`` beside its output; called again it resumes there and
     ends with the same bytes. Memory is bounded by one shard (16 MiB, about three times while it is written) and
-    the batches at work, but for four bytes per cell of the grid.
+    the batches in progress, but for four bytes per cell of the grid.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def extract_features(
     threads
         Decoding threads; default: one beside an encoder on the CPU.
     resume
-        Whether to go on with what an earlier call left.
+        Whether to resume what an earlier call left.
     overwrite
         Replace an existing folder.
     max_damaged

@@ -23,7 +23,7 @@ VERSION = 1  # of how vectors are laid on the grid
 
 
 class Extraction:
-    """One extraction at work; the parameters are those of `focus_cli.histology.features.encoded.extract_features`."""
+    """One running extraction; the parameters are those of `focus_cli.histology.features.encoded.extract_features`."""
 
     def __init__(
         self,

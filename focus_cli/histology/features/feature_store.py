@@ -74,7 +74,7 @@ class PartialExtraction:
     """The folder beside the output in which an extraction grows, and which a killed one leaves behind.
 
     It holds the raster with its finished shards, ``plan.json`` (what is being made; another plan starts anew),
-    ``progress.json`` (finished shards) and one file of records for the shard at work: whole batches of tiles,
+    ``progress.json`` (finished shards) and one file of records for the current shard: whole batches of tiles,
     appended as they are encoded. A shard goes into the raster in one write.
     """
 
@@ -143,12 +143,12 @@ class PartialExtraction:
 def partial_extraction(
     target: Path, plan: dict[str, Any], records: int, resume: bool = True
 ) -> Iterator[PartialExtraction]:
-    """Open, or go on with, the extraction of `target`; when the block succeeds the raster is renamed into place.
+    """Open, or resume, the extraction of `target`; when the block succeeds the raster is renamed into place.
 
     Raises
     ------
     UsageError
-        If another process is at work on it.
+        If another process is writing it.
     BadInputError
         If what a killed one left behind is damaged.
     """

@@ -22,7 +22,7 @@ _BLOCK_BYTES = 2**24  # of what is read at a time
 
 
 class RasterAttributes(Document):
-    """Attributes of a raster's group. Keys that only tell where it comes from are kept."""
+    """Attributes of a raster's group. Keys that only state where it comes from are kept."""
 
     model_config = ConfigDict(extra="allow")
 

@@ -37,7 +37,7 @@ Trained on {training["tissue_mm2"]:g} mm² of tissue:
 | {first["step"]} | {first["divergence"]} | {first["ibot"]} | {first["effective_rank"]} | {first["feature_std"]} |
 | {last["step"]} | {last["divergence"]} | {last["ibot"]} | {last["effective_rank"]} | {last["feature_std"]} |
 
-Use: `open_encoder("path of this folder")`, or this folder wherever FOCUS asks for an encoder.
+Use: `open_encoder("path of this folder")`, or this folder wherever FOCUS takes an encoder.
 
 Limits: features follow the stains, scanners and tissues of the slides above; other ones may read differently. It has
 seen no label and makes no diagnosis.

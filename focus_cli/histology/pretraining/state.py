@@ -1,4 +1,4 @@
-"""The unfinished run on disk: all that a later process needs to go on to the same bytes."""
+"""The unfinished run on disk: all that a later process needs to resume to the same bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Student and teacher: a backbone with two heads each, and what a step asks of them."""
+"""Student and teacher: a backbone with two heads each, and their output in a step."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Scores(NamedTuple):
     hidden
         Prototype scores (m, K) of the masked patches of the global views.
     texture
-        What is said of the look of all patches of the global views, (2B, patches, targets), and of these views as a
+        Predicted texture of all patches of the global views, (2B, patches, targets), and of these views as a
         whole, (2B, 2 · targets).
     """
 

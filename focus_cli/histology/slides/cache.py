@@ -13,7 +13,7 @@ class TileCache:
     """Least recently used tiles leave first once `limit_bytes` is passed; the newest always stays.
 
     Safe to share between threads. Tiles are made outside the lock, so that threads decode side by side; two
-    that ask for the same tile at the same moment may both decode it, and get equal pixels.
+    that request the same tile at the same moment may both decode it, and get equal pixels.
     """
 
     def __init__(self, limit_bytes: int) -> None:

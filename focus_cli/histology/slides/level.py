@@ -102,7 +102,7 @@ def is_reduced(last: Level, base: Level, width: int, height: int) -> bool:
 
 
 def orientation_notes(path: Path, orientation: object) -> list[str]:
-    """State that a file asks viewers to turn or mirror it (tag 274 of TIFF and EXIF), which is not done here."""
+    """State that a file instructs viewers to turn or mirror it (tag 274 of TIFF and EXIF), which is not done here."""
     if orientation not in _TURNED:
         return []
     return [

@@ -36,7 +36,7 @@ def is_zarr(path: Path) -> bool:
 
 
 def is_omezarr(path: Path) -> bool:
-    """Whether a folder is an OME-Zarr image, or a bioformats2raw collection of images: its attributes tell."""
+    """Whether a folder is an OME-Zarr image, or a bioformats2raw collection of images, by its attributes."""
     for mark, inside in (("zarr.json", "attributes"), (".zattrs", None)):
         try:
             document = read_json(path / mark)
@@ -139,7 +139,7 @@ def open_omezarr(path: Path) -> ZarrSource:
 
 
 def _require_one_image(path: Path, group) -> None:
-    """Refuse a collection whose first image is not clearly the largest: the others may be slides of their own.
+    """Refuse a collection whose first image is not clearly the largest: the others may be separate slides.
 
     Raises
     ------

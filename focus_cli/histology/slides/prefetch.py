@@ -70,7 +70,7 @@ def iterate_tiles(
     rows
         int64: only these rows of the tiling, each once, in rising order; default: all.
     max_damaged
-        The share of the tiles that may be damaged. Damaged tiles are counted, and said at the end.
+        The share of the tiles that may be damaged. Damaged tiles are counted, and reported at the end.
 
     Raises
     ------

@@ -48,7 +48,7 @@ def require_one_picture(path: Path, handle: tifffile.TiffFile, series: tifffile.
     sizes = ", ".join("{} × {} px".format(*picture_size(handle.series[i])) for i in numbers[:_MOST_NAMED])
     raise BadInputError(
         f"{path} holds {len(numbers)} images: {sizes}",
-        hint="save the one of this section as a file of its own, for instance the first: "
+        hint="save the one of this section as a separate file, for instance the first: "
         'python -c "import tifffile as t; '
         f"t.imwrite('he.tif', t.imread('{path.name}', series=0), photometric='rgb')\", and give he.tif",
     )

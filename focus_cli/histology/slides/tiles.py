@@ -19,7 +19,7 @@ _PIECE = 16_384
 class TileReader:
     """Reads tiles of one size and scale; threads may share it.
 
-    In order of preference: a tile that is one of the file's own is decoded straight into its place, past
+    In order of preference: a tile that is one of the file is decoded straight into its place, past
     the cache; at a level's own scale pixels are copied, from the nearest whole pixel; coarser tiles are
     averaged over exactly the area that each pixel covers, as `Slide.read` does (within one grey level);
     tiles finer than level 0 are bicubic.

@@ -86,7 +86,7 @@ def tile_slide(
     """Cover a slide with tiles, row by row from its origin.
 
     The first tile begins at (0, 0) and the last reach over the edges. Where a level of the slide has the
-    requested scale (within 2 %), tiles are whole pixels of it, so that tiles of the file's own size are hit
+    requested scale (within 2 %), tiles are whole pixels of it, so that tiles of the file's size are hit
     one to one.
 
     Parameters
@@ -147,7 +147,7 @@ def _starts(length: int, side: float, step: float) -> np.ndarray:
 def _tissue_share(
     slide: Slide, mask: np.ndarray, mask_mpp: float | None, side: float
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """Return what tells, for corners (n, 2), which share of each square is tissue, by exact areas; (n,)."""
+    """Return a function that gives, for corners (n, 2), which share of each square is tissue, by exact areas; (n,)."""
     if mask.ndim != 2:
         raise UsageError(f"a tissue mask has rows and columns, not the shape {mask.shape}")
     rows, columns = mask.shape

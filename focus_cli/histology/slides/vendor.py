@@ -20,7 +20,7 @@ _EXTRA_HINT = "pip install focus-st[wsi]"
 
 
 def has_openslide(path: Path) -> bool:
-    """Whether openslide is installed and knows the file's format."""
+    """Whether openslide is installed and reads the file's format."""
     if find_spec("openslide") is None:
         return False
     import openslide
@@ -35,7 +35,7 @@ class VendorSource(Source):
     """An opened slide of openslide's.
 
     One handle serves all threads. After an error openslide refuses everything more of that handle, to whoever
-    asks. What failed is tried once more with a fresh one, which replaces the spoilt one if it was not to blame:
+    requires it. What failed is tried once more with a fresh one, which replaces the spoilt one if it was not to blame:
     one damaged tile costs neither its neighbours nor the rest of the slide.
     """
 

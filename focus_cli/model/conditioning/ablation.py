@@ -113,7 +113,7 @@ def ablate_sample(data: SampleData, ablations: dict[str, str], seed: int) -> Sam
 def ablate_reference(
     prior: SpatialPrior, states: np.ndarray, panel: np.ndarray, ablations: dict[str, str], seed: int
 ) -> tuple[SpatialPrior, np.ndarray]:
-    """The prior and the cell states without what a reference says of genes that the panel does not hold.
+    """The prior and the cell states without what a reference holds on genes that the panel does not hold.
 
     Parameters
     ----------

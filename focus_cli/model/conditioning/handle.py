@@ -1,4 +1,4 @@
-"""What training knows of a sample before it reads it, and its samples as a row of which one is in memory at a time."""
+"""Facts on a sample before training reads it, and its samples as a row of which one is in memory at a time."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ class SampleHandle(Protocol):
     content: str
 
     def load(self) -> SampleData:
-        """Read what fits in memory: positions and counts per location; counts and image wait until asked."""
+        """Read what fits in memory: positions and counts per location; counts and image are read on request."""
         ...
 
 
 class LoadedOneByOne(Sequence[SampleData]):
-    """Samples that are read when they are asked for, and not kept.
+    """Samples that are read when they are requested, and not kept.
 
     Parameters
     ----------

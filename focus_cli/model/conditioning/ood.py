@@ -94,7 +94,7 @@ def ood_score_of(data: SampleData, ood_reference: OodReference | None, xy_um: np
     Returns
     -------
     np.ndarray or None
-        None where the model knows no tissue, or the sample has no image.
+        None where the model was trained on no tissue, or the sample has no image.
     """
     if ood_reference is None or data.raster is None:
         return None

@@ -197,7 +197,7 @@ def describe_platform(platform: PlatformInfo, footprint: Footprint) -> np.ndarra
 
 
 def without_image(data: SampleData, n_features: int) -> SampleData:
-    """The same sample with its image ignored, for a model that knows `n_features` image features."""
+    """The same sample with its image ignored, for a model of `n_features` image features."""
     blank = np.zeros(n_features, np.float32)
     return replace(data, raster=None, feature_mean=blank, feature_sd=blank + 1, axes=None)
 

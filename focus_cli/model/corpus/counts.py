@@ -62,7 +62,7 @@ class StoredCounts:
         return self._totals[axis]
 
     def __getitem__(self, rows: np.ndarray) -> sparse.csr_matrix:
-        """Rows by number or by a mask, CSR float32 in the order asked for."""
+        """Rows by number or by a mask, CSR float32 in the order requested."""
         rows = np.asarray(rows)
         rows = np.flatnonzero(rows) if rows.dtype == bool else rows
         wanted = self._place[rows].astype(np.int64)

@@ -1,4 +1,4 @@
-"""A corpus as samples that can be trained on: what is known of each, and what is read when it is asked for."""
+"""A corpus as samples that can be trained on: what is known of each, and what is read on request."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class CorpusSample:
     source: dict[str, Any]
 
     def load(self) -> SampleData:
-        """Read positions and totals; counts and image features are read when rows and places of them are asked for.
+        """Read positions and totals; counts and image features are read when rows and places of them are requested.
 
         Raises
         ------
@@ -115,7 +115,7 @@ def open_corpus(path: Path) -> list[CorpusSample]:
         raise BadInputError(
             f"{path} is incomplete: focus corpus was ended before {', '.join(missing[:3])}"
             f"{f' and {len(missing) - 3} more' if len(missing) > 3 else ''} was packed",
-            hint="run the same focus corpus again: it goes on where it was",
+            hint="run the same focus corpus again: it resumes where it was",
         )
     ids = sample_ids(path)
     if not ids:

@@ -36,7 +36,7 @@ from focus_cli.model.corpus.shards import ShardWriter, shard_path
 def build_corpus(samples: Sequence[Path], out: Path, *, overwrite: bool = False) -> Path:
     """Pack samples into a corpus; one that is there is added to.
 
-    A sample that was packed from the same files is left as it is, so the same command goes on where a killed one was.
+    A sample that was packed from the same files is left as it is, so the same command resumes where a killed one was.
 
     Parameters
     ----------
@@ -179,7 +179,7 @@ def verify_corpus(path: Path) -> None:
     MissingResourceError
         If there is no corpus.
     BadInputError
-        If a file is damaged or missing; each is said, with the samples that need it.
+        If a file is damaged or missing; each is named, with the samples that need it.
     """
     path = Path(path)
     if not is_corpus(path):

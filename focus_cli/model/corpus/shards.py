@@ -103,7 +103,7 @@ def shard_path(folder: Path, digest: str) -> Path:
 
 
 class _OpenFile:
-    """A file that is read by place from any thread, and closed when nobody holds it."""
+    """A file that is read by place from any thread, and closed when no object holds it."""
 
     def __init__(self, path: Path) -> None:
         if not os.path.lexists(path):
@@ -119,7 +119,7 @@ _opened = lru_cache(maxsize=OPEN_FILES)(_OpenFile)
 
 
 class ShardArray:
-    """An array in shards; nothing is read before it is asked for.
+    """An array in shards; nothing is read before it is requested.
 
     Parameters
     ----------

@@ -56,7 +56,7 @@ def build_prior(
     if not samples and reference is None:
         raise UsageError(
             "a prior needs samples, a reference, or both",
-            hint="gene sets say which genes belong together, not how abundant they are",
+            hint="gene sets state which genes belong together, not how abundant they are",
         )
     stored = [open_sample(path) for path in samples]
     sets = read_gene_sets(gene_sets) if gene_sets is not None else None

@@ -185,7 +185,7 @@ def _set_guides(
 def _guided(varies: Covariance, guides: Sequence[tuple[np.ndarray, float]]) -> Covariance:
     """The covariance, widened by directions that cell states or gene sets span.
 
-    Each guide (directions × genes) is brought to unit trace and then to its share of the covariance's own trace on
+    Each guide (directions × genes) is brought to unit trace and then to its share of the covariance's trace on
     its directions, so that what does not vary over this tissue weighs little.
     """
     weighed = []

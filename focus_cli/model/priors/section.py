@@ -17,7 +17,7 @@ MAX_VALUES = 2**29  # counts on the nodes of all samples that are used: they bou
 
 @dataclass(frozen=True)
 class PriorSection:
-    """One sample; its counts are read when they are asked for, and not kept.
+    """One sample; its counts are read when they are requested, and not kept.
 
     Attributes
     ----------

@@ -12,7 +12,7 @@ from focus_cli.core import keys
 
 @dataclass(frozen=True)
 class SpatialPrior:
-    """Gene vectors and baselines, for every gene that was measured or that the reference knows.
+    """Gene vectors and baselines, for every gene that was measured or that the reference contains.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ class SpatialPrior:
 
 
 def merge_genes(tables: list[pd.DataFrame]) -> pd.DataFrame:
-    """Tables of genes as one: each name once, in order of appearance, with the first id that any table knows."""
+    """Tables of genes as one: each name once, in order of appearance, with the first id that any table holds."""
     merged = pd.concat(tables)
     known = pd.concat([merged[merged[keys.GENE_ID] != ""], merged])
     return known[~known.index.duplicated()].loc[merged.index.unique()]

@@ -1,7 +1,7 @@
 """Loadings for genes that no panel holds, from the scRNA-seq reference.
 
-A gene's vector is computed, never looked up: the cells of the reference say how the gene follows from the
-genes that the panel does hold, and those have vectors of their own.
+A gene's vector is computed, never looked up: the cells of the reference show how the gene follows from the
+genes that the panel does hold, and those have measured vectors.
 """
 
 from __future__ import annotations
@@ -167,7 +167,7 @@ def _regressed_vectors(prior: SpatialPrior, states: ReferenceStates, rows: np.nd
     """Gene vectors by composition: the cells' regression of a gene on the panel, then the panel's vectors.
 
     A panel gene's own column is taken out of its regression (Sherman–Morrison), so that its vector too is what the
-    reference says of it *without* measuring it.
+    reference implies for it *without* measuring it.
 
     Returns
     -------
@@ -238,7 +238,7 @@ def _choose_penalty(values: np.ndarray, vectors: np.ndarray, standardised, unsee
 def transfer_loadings(
     prior: SpatialPrior, states: ReferenceStates, keep_also: np.ndarray | None = None
 ) -> SpatialPrior:
-    """Complete a prior with what the reference knows.
+    """Complete a prior with what the reference contains.
 
     Fills `reference_loadings` for every gene of the reference, and `loadings` and `baseline` of the genes
     that no sample measured. The scale of the transfer (cells vary otherwise than spots) is fitted on the
@@ -287,7 +287,7 @@ def transfer_loadings(
 def transfer_error(prior: SpatialPrior) -> float:
     """Relative error of the reference's gene vectors, on genes that the samples measure.
 
-    Root of Σ|v − v_ref|² / Σ|v_ref|² over measured genes that the reference knows, in standardised units;
+    Root of Σ|v − v_ref|² / Σ|v_ref|² over measured genes that the reference contains, in standardised units;
     1 where there is none to compare.
     """
     both = prior.measured & prior.in_reference
@@ -317,7 +317,7 @@ def extend_prior(prior: SpatialPrior, panel: pd.DataFrame, panel_share: np.ndarr
         As trained; its own genes keep their vectors.
     panel
         A sample's genes, names and ids; those that are new and unknown to the reference get no factor (their
-        own counts still inform them), those that the reference knows get the vector that it computes.
+        own counts still inform them), those that the reference contains get the vector that it computes.
     panel_share
         Their shares of the sample's counts, in the order of `panel`.
     reference

@@ -103,7 +103,7 @@ def load_image_space(path: Path, names: list[str], encoder: dict[str, Any] | Non
     space = ImageSpace(tuple(names), encoder, axes, ood_reference)
     if ood_reference is not None and len(ood_reference.centre) != space.n_features:
         raise BadInputError(
-            f"{file} knows tissue by {len(ood_reference.centre)} features, the model sees {space.n_features}",
+            f"{file} describes tissue by {len(ood_reference.centre)} features, the model sees {space.n_features}",
             hint=_AGAIN,
         )
     return space

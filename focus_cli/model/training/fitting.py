@@ -109,7 +109,7 @@ def fit(
     FocusError
         If the loss stops being a number; the last good state is kept.
     Preempted
-        If a signal asked to stop; the state is kept.
+        If a signal requested a stop; the state is kept.
     """
     processes = processes or Processes(device=device)
     usable = [s for s in samples if s.n_measured]

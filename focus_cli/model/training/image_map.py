@@ -149,13 +149,13 @@ def fit_maps(
 ) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, float]]:
     """Fit the maps from morphology to the latent and to the log of a location's counts.
 
-    Each sample is asked for once, and let go. Beyond `MAX_SAMPLES` samples the maps are fitted on as many,
+    Each sample is read once, and released. Beyond `MAX_SAMPLES` samples the maps are fitted on as many,
     drawn by `seed`: the sums of a sample take megabytes, and solving takes time with every one.
 
     Parameters
     ----------
     samples
-        Those without an image only tell their depth.
+        Those without an image only give their depth.
     prior
         Its genes must include the panels'.
 

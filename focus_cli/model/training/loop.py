@@ -134,7 +134,7 @@ def run_loop(
     FocusError
         If the loss stops being a number.
     Preempted
-        If a signal asked to stop and there is a `state_dir`; the state after the last whole step is in it.
+        If a signal requested a stop and there is a `state_dir`; the state after the last whole step is in it.
     """
     processes = processes or Processes(device=str(next(net.parameters()).device))
     start, log, running = state
@@ -181,8 +181,8 @@ def run_loop(
             if asked and done < config.max_steps:
                 processes.wait()  # until the first has written
                 raise Preempted(
-                    f"{label} was asked to stop after step {done} of {config.max_steps}; its state is in {state_dir}",
-                    hint="the same command with --resume goes on",
+                    f"{label} was stopped after step {done} of {config.max_steps}; its state is in {state_dir}",
+                    hint="the same command with --resume continues it",
                 )
     trained.finish()
     return log
@@ -200,7 +200,7 @@ def _batch(
 
 
 def _agree(figures: list[Tensor], stop: StopRequest, processes: Processes) -> tuple[list[float], bool]:
-    """Losses of a step over all its views, and whether any process was asked to stop."""
+    """Losses of a step over all its views, and whether any process is to stop."""
     own = torch.stack(figures).double().mean(dim=0)
     said = torch.cat([own, own.new_tensor([float(bool(stop))])])
     *losses, asked = processes.mean(said).tolist()

@@ -76,7 +76,7 @@ FINE = 0.5  # a location at most this share of a spot's diameter is a bin
 
 
 def is_fine(footprint: Footprint) -> bool:
-    """Whether spots can be laid over locations of this footprint."""
+    """Whether spots can be placed on locations of this footprint."""
     return footprint.size_um <= FINE * SPOT.size_um
 
 

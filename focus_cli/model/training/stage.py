@@ -95,14 +95,14 @@ def train(
     """Train on stored samples or corpora of them and write the model.
 
     Where torchrun has started several processes, they train together and the first one writes. With ``resume`` an
-    unfinished training goes on; one of other samples or settings is refused, or with ``or_anew`` replaced.
+    unfinished training is resumed; one of other samples or settings is refused, or with ``or_anew`` replaced.
 
     Raises
     ------
     FocusError
         Of the kind that fits; see `focus_cli.core.errors`.
     Preempted
-        If SIGTERM or SIGUSR1 asked to stop: the state is saved for ``resume``.
+        If SIGTERM or SIGUSR1 requested a stop: the state is saved for ``resume``.
     """
     world = int(os.environ.get("WORLD_SIZE", "1"))
     ready = check_training(

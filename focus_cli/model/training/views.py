@@ -62,7 +62,7 @@ class TrainingView:
 
 @dataclass(frozen=True)
 class _Hidden:
-    """Locations that are asked for: image at their points, all their counts, those kept by thinning, those seen;
+    """Locations that are predicted: image at their points, all their counts, those kept by thinning, those seen;
     whether any may be seen.
     """
 

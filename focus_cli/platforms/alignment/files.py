@@ -142,7 +142,7 @@ class LandmarkFit:
 
 
 def fit_landmarks(landmarks: Landmarks, mpp: float, tolerance_um: float, where: str) -> LandmarkFit:
-    """Fit a similarity, or an affine map where six landmarks or more say that it is better.
+    """Fit a similarity, or an affine map where six landmarks or more show that it is better.
 
     Parameters
     ----------

@@ -130,7 +130,7 @@ def register(
 
 
 def _last_step(fine: Points, near: Slice, start: Place, *, scale_known: bool) -> Place:
-    """Refine at the finest; a scale that both sides state is left only where the image clearly says so.
+    """Refine at the finest; a scale that both sides state is left only where the image clearly shows it.
 
     Shrinking alone brings locations at the rim onto tissue, so a free scale comes out 1 to 3 % too small.
     """

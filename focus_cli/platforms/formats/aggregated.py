@@ -147,7 +147,7 @@ def choose_library(outs: Path, region: str | None) -> Library:
     UsageError
         If none, or an unknown one, is chosen.
     BadInputError
-        If nothing says which barcodes are its own.
+        If nothing states which barcodes are its own.
     """
     libraries = find_libraries(outs)
     listed = ", ".join(list(libraries)[:8]) + (", …" if len(libraries) > 8 else "")
@@ -161,7 +161,7 @@ def choose_library(outs: Path, region: str | None) -> Library:
     chosen = libraries[region] if region is not None else next(iter(libraries.values()))
     if chosen.suffix is None:
         raise BadInputError(
-            f"{outs}: nothing says which barcodes are of library {chosen.name!r} ({_SHEETS[0]} is missing)",
+            f"{outs}: nothing states which barcodes are of library {chosen.name!r} ({_SHEETS[0]} is missing)",
             hint=f"restore {_SHEETS[0]}, or give the outs folder of that library's own run",
         )
     return chosen

@@ -34,7 +34,7 @@ class Chosen:
     counts
         CSR, locations × features.
     genes
-        Columns ``id``, ``name``, ``type``, as `assemble` asks.
+        Columns ``id``, ``name``, ``type``, as `assemble` requires.
     where
         The place, for messages.
     intensities
@@ -106,7 +106,7 @@ def _proteins_alone(
     counts: sparse.csr_matrix, genes: pd.DataFrame, where: str, refused: list[tuple[str, str, str]]
 ) -> Chosen:
     note = (
-        f"{where}: the panel is of {len(genes)} proteins: the model is one of counted molecules and does "
+        f"{where}: the panel is of {len(genes)} proteins: the model is one of counts and does "
         "not hold for intensities; train and enhance need a panel of genes"
     )
     return Chosen(counts, genes, where, intensities=True, warnings=[note, *_passed_over(refused, where)])

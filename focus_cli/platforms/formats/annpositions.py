@@ -148,7 +148,7 @@ def _of_table(table: pd.DataFrame, where: str) -> Positions:
         note = f"{where}: columns {names[0]} and {names[1]} are taken as x and y"
         return Positions(xyz[:, :2], xyz[:, 2] if xyz.shape[1] == 3 else None, warnings=[note])
     raise BadInputError(
-        f"{where}: columns {', '.join(names[:6])} do not say which of them is x and which y",
+        f"{where}: columns {', '.join(names[:6])} do not state which of them is x and which y",
         hint="name them 'x' and 'y' (or pxl_col_in_fullres and pxl_row_in_fullres)",
     )
 

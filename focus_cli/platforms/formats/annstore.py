@@ -17,7 +17,7 @@ _OF_OTHERS = ("images", "labels", "shapes", "points", "tables", "table")
 
 
 def is_anndata_store(path: Path) -> bool:
-    """Whether a folder is an AnnData store: by what it says of itself, else by its ``obs`` and ``var``."""
+    """Whether a folder is an AnnData store: by its attributes, else by its ``obs`` and ``var``."""
     try:
         if not path.is_dir() or not any((path / name).is_file() for name in _METADATA):
             return False

@@ -1,4 +1,4 @@
-"""What the readers of AnnData tables share: a file or store read in parts, and what its entries say of scales.
+"""What the readers of AnnData tables share: a file or store read in parts, and what its entries state of scales.
 
 Nothing but the elements that are needed is read, so that dense layers, embeddings and graphs cost nothing and a
 damaged one of them does no harm. A dense matrix becomes sparse a block of rows at a time.
@@ -205,7 +205,7 @@ def length(value: Any) -> float | None:
 
 
 def stated_mpp(table: AnnTable, xy: np.ndarray, factors: Mapping[str, float], factor: str) -> float | None:
-    """µm per pixel as the file says: both kinds of positions, FOCUS's own word, or a scale factor."""
+    """µm per pixel as the file states it: both kinds of positions, FOCUS's own word, or a scale factor."""
     if keys.SPATIAL_UM in table.obsm:
         um = of_element(table.obsm[keys.SPATIAL_UM], f"{table.name}: obsm[{keys.SPATIAL_UM!r}]", len(table.obs)).xy
         pixels, lengths = np.ptp(xy, axis=0), np.ptp(um, axis=0)

@@ -40,8 +40,8 @@ _LOOKED_AT, _FEW = 1000, 200
 def feature_table(var: pd.DataFrame, where: str, *, prefer_columns: bool = False) -> pd.DataFrame:
     """Columns ``id``, ``name``, ``type`` of the features, str; ``""`` where the file has no value.
 
-    Symbols are the index, unless that holds Ensembl ids or numbers. Symbols may repeat where a column of ids tells
-    the genes apart.
+    Symbols are the index, unless that holds Ensembl ids or numbers. Symbols may repeat where a column of ids
+    distinguishes the genes.
 
     Parameters
     ----------

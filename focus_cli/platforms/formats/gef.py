@@ -220,8 +220,8 @@ def _finest(group: h5py.Group, size: int, path: Path) -> tuple[h5py.Group, int]:
 def _origin(expression: h5py.Dataset, path: Path) -> tuple[int, int]:
     """What to add to the file's coordinates to count from the chip's origin.
 
-    ``minX`` and ``minY`` say where the data begin. Some versions store what lies beyond that, others the
-    place on the chip; the coordinates themselves tell which.
+    ``minX`` and ``minY`` state where the data begin. Some versions store what lies beyond that, others the
+    place on the chip; the coordinates themselves show which.
     """
     low = [_attribute(expression, k) or 0.0 for k in ("minX", "minY")]
     if not any(low) or not len(expression):

@@ -54,7 +54,7 @@ _OUTSIDE = frozenset({"", "0", "-1", "0.0", "NA", "nan", "NaN"})
 
 @dataclass(frozen=True)
 class GemHeader:
-    """Where the columns are, and what the lines before them say."""
+    """Where the columns are, and the content of the lines before them."""
 
     columns: dict[Column, int]
     width: int

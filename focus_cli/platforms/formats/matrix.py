@@ -51,14 +51,14 @@ def read_matrix(
     known
         Barcodes that are in memory already, as a list; the same ones are not held twice.
     members
-        The three files by role (``matrix``, ``features``, ``barcodes``) where they lie in no folder of their own.
+        The three files by role (``matrix``, ``features``, ``barcodes``) where they lie in no separate folder.
 
     Returns
     -------
     adata
         X: CSR float32, barcodes × genes of type "Gene Expression", in the file's order.
     attributes
-        What an ``.h5`` says of itself: ``software_version``, ``chemistry_description``, …
+        Attributes of an ``.h5``: ``software_version``, ``chemistry_description``, …
     warnings
         Features left out or renamed, and a matrix that was written barcodes × genes.
 

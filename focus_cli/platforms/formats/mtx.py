@@ -57,7 +57,7 @@ def _check_header(path: Path, line: bytes) -> None:
         return
     reasons = (
         (layout != "coordinate", f"a dense matrix ({layout})", "write it sparse (coordinate)"),
-        (numbers == "pattern", "a pattern: it says where counts are, not how many", "write it with its values"),
+        (numbers == "pattern", "a pattern: it states where counts are, not how many", "write it with its values"),
         (numbers not in _NUMBERS, f"a matrix of {numbers} numbers", "give the raw counts"),
         (True, f"a {symmetry} matrix, which counts of locations are not", "give the matrix of counts"),
     )

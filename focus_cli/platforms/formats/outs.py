@@ -87,7 +87,7 @@ _SLOTS = ("matrix", "positions", "scalefactors", "hires", "lowres")
 
 
 def _own(name: str) -> tuple[str, bool]:
-    """The sample's name in front of a file's name, and whether words between the two say "raw"."""
+    """The sample's name in front of a file's name, and whether words between the two are "raw"."""
     raw = False
     while name:
         found = _BETWEEN.search(name)
@@ -238,7 +238,7 @@ def _joined(folder: Path, found: dict[str, Files]) -> Files:
     placed = {name: files for name, files in found.items() if files.positions is not None}
     if len(counted) > 1:
         names = ", ".join(files.matrix.path.name for files in list(counted.values())[:5])
-        raise UsageError(f"{folder}: several matrices: {names}", hint="keep each sample in a folder of its own")
+        raise UsageError(f"{folder}: several matrices: {names}", hint="keep each sample in a separate folder")
     if not counted:
         raise no_matrix(folder)
     if not placed:
@@ -282,7 +282,7 @@ def _unpack(folder: Path) -> str:
 
 
 def named_sample(path: Path) -> str | None:
-    """The sample that a file belongs to, by the name in front of its own; None for a file that tells nothing."""
+    """The sample that a file belongs to, by the name in front of the usual one; None for a file without one."""
     for pattern in (_H5, _POSITIONS, *_MEMBERS.values(), *_OTHERS.values()):
         if match := pattern.search(path.name):
             return _own(path.name[: match.start()])[0]

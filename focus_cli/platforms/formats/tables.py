@@ -324,7 +324,7 @@ def _as_text(path: Path, name: str, values: pd.Series) -> pd.Series:
 
 
 def _are_quoted(values: pd.Series) -> bool:
-    """Whether every text stands in quotes of its own, as a table that was quoted twice leaves them."""
+    """Whether every text stands in separate quotes, as a table that was quoted twice leaves them."""
     first = values.iloc[0][:1] if len(values) else ""
     if first not in ("'", '"') or not first:
         return False

@@ -146,7 +146,7 @@ def check_encoder(encoder: Encoder, raster: Mapping[str, Any]) -> None:
     Raises
     ------
     BadInputError
-        Saying what differs.
+        Naming what differs.
     """
     info = encoder.info
     if info.dim != raster["dim"]:

@@ -68,7 +68,7 @@ def preprocess_slide(
     encode
         Writes the features of a learned encoder into a folder, for a model that needs them.
     force
-        Go on, with a warning, where the image is not an H&E.
+        Continue, with a warning, where the image is not an H&E.
 
     Returns
     -------

@@ -112,7 +112,7 @@ def read(path: Path, *, image: Path | None = None, mpp: float | None = None, reg
     """Read a CosMx sample.
 
     On the slide, y points up; here as in an image it points down, so the cells are turned over. Full-resolution
-    pixels count from the upper left corner of the fields of view where local and global pixels tell it, else
+    pixels count from the upper left corner of the fields of view where local and global pixels show it, else
     from that of the box around the cells. The vendor's own positions stay in ``obs``.
 
     Parameters

@@ -2,7 +2,7 @@
 
 Spatial Genomics writes ``ROI_CellxGene.csv`` and ``ROI_CellCoordinates.csv`` in µm; its earlier software wrote
 ``NAME_CellxGene_section1.csv`` in pixels of ``NAME_DAPI_section1.ome.tiff`` (as spatialdata-io reads the two). The
-tables of Eng et al. 2019 (*Nature* 568:235) hold fields of view side by side, each with pixels of its own.
+tables of Eng et al. 2019 (*Nature* 568:235) hold fields of view side by side, each with separate pixels.
 """
 
 from __future__ import annotations
@@ -248,7 +248,7 @@ def _read_plus(chosen: Region, region: str | None) -> tuple[WideCounts, pd.DataF
     here = (cells[Column.PLUS_FIELD] == field).to_numpy()
     warnings = []
     if len(fields) > 1:
-        warnings.append(f"field of view {field} of {len(fields)}: each has positions of its own")
+        warnings.append(f"field of view {field} of {len(fields)}: each has separate positions")
     counts = WideCounts(counts.keys[here], counts.features, counts.counts[np.flatnonzero(here)])
     cells = cells[here].reset_index(drop=True)
     names = {Column.PLUS_CELL: "name", Column.PLUS_X: "x", Column.PLUS_Y: "y"}

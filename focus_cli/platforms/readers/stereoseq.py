@@ -280,7 +280,7 @@ def _read_gem(path: Path, bin_um: float | None) -> Measured:
 
 
 def _read_h5ad(path: Path, bin_um: float | None, region: str | None) -> Measured:
-    """stereopy's AnnData file: positions in nanoballs, corners or centres of bins, which they tell themselves."""
+    """stereopy's AnnData file: positions in nanoballs, corners or centres of bins, as the positions show."""
     with H5ad(path) as data:
         if "spatial" not in data.keys("obsm"):
             raise BadInputError(f"{path.name}: obsm['spatial'] is missing", hint="write it with stereopy again")

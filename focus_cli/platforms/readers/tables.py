@@ -113,7 +113,7 @@ def read(
 
 
 def _files(path: Path, counts: str | None, positions: str | None) -> tuple[Path, Path]:
-    """The two files that are named, relative to the folder of the data or as paths of their own."""
+    """The two files that are named, relative to the folder of the data or as separate paths."""
     folder = path if path.is_dir() else path.parent
     if counts is None and path.is_file():
         counts = path.name

@@ -14,10 +14,10 @@ TITLES = {
 }
 HINTS = {
     "domains": "Groups of locations whose surroundings are alike. Numbers mean the same in all samples that were "
-    "grouped together. The confidence says how sure the grouping is, not whether the domain is real.",
+    "grouped together. The confidence states how sure the grouping is, not whether the domain is real.",
     "celltypes": "Estimated share of each cell type of the reference. A type that the reference lacks cannot be found; "
     "its cells are given to the types most like it.",
-    "annotation": "What a small classifier, trained on labelled locations, says of each location. It is no diagnosis.",
+    "annotation": "Prediction of a small classifier, trained on labelled locations. It is no diagnosis.",
     "patterns": "Genes whose expression depends on the place. Believe the test on the raw counts; "
     "a smooth map of an estimate is no evidence.",
     "interactions": "Pairs whose ligand and receptor are expressed side by side more than chance allows. "

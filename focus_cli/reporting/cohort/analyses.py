@@ -44,7 +44,7 @@ class Shares:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the slide says of the outcome.
+    """The prediction of the outcome from the slide.
 
     Attributes
     ----------
@@ -128,7 +128,7 @@ class CohortAnalyses:
         )
 
     def once(self, path: Path, read: Callable[[Path], Any]) -> Any:
-        """What a file of all samples says."""
+        """Content of a file of all samples."""
         if path not in self._shared:
             self._shared[path] = read(path)
         return self._shared[path]

@@ -21,7 +21,7 @@ _THINNEST = 0.002  # of a bar, that can be seen
 
 @dataclass(frozen=True)
 class Part:
-    """A piece of a bar: which colour of its column, how wide in thousandths, and what it says when pointed at."""
+    """A piece of a bar: which colour of its column, how wide in thousandths, and its text when pointed at."""
 
     code: int
     width: int
@@ -55,7 +55,7 @@ class BarColumn:
     legend
         (name, colour) by code of the parts; a name has one colour in all bars.
     others
-        How many names have no colour of their own; their code comes after the legend's.
+        How many names have no separate colour; their code comes after the legend's.
     bars
         By sample.
     note

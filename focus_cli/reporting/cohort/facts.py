@@ -148,7 +148,7 @@ def _number(text: str | None) -> float:
 def cost_of(jobs: Iterable[Job], out: Path) -> tuple[float, float | None] | None:
     """Seconds of all jobs together and memory in MB of the largest, as far as they were measured.
 
-    Jobs that work for several samples at once are nobody's own, and left out.
+    Jobs that work for several samples at once are left out.
     """
     own = (job for job in jobs if job.rule not in SHARED_RULES)
     measured = [found for job in own if (found := job.measured(out)) is not None]

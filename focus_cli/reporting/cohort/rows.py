@@ -15,7 +15,7 @@ class CohortRow:
     Attributes
     ----------
     status, rule, message, log
-        How far it is; where and why it stopped, and the log that says so, relative to the page.
+        How far it is; where and why it stopped, and the log that states it, relative to the page.
     median_counts, median_reliability
         Of its locations.
     abstained
@@ -25,7 +25,7 @@ class CohortRow:
     analyses
         What was found of it after enhancement.
     seconds, memory_mb
-        Of all of its own jobs together, and of the largest.
+        Of all of its jobs together, and of the largest.
     report, enhanced
         Relative to the page; empty where they are not there.
     """

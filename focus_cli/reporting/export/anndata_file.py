@@ -30,7 +30,7 @@ def write_anndata(
     record
         Provenance of the export.
     provenances
-        Kind → what its analysis result says of its making.
+        Kind → provenance of its analysis result.
     """
     with atomic_file(out, overwrite, kind=EXPORTED_H5AD) as temporary:
         shutil.copyfile(file.path, temporary)

@@ -58,7 +58,7 @@ def export(
     UsageError
         If the format is not known, `out` has the wrong ending, a file is named twice, or a gene is not in the file.
     BadInputError
-        If an analysis result is of another sample or says nothing of some location.
+        If an analysis result is of another sample or lacks some location.
     MissingResourceError
         If a file or a library is not there.
     OutputExistsError

@@ -1,7 +1,7 @@
 """A folder that Vitessce shows: the picture as OME-Zarr, AnnData as zarr, a configuration, and a page that opens it.
 
 Positions and picture are in µm (in full-resolution pixels where the scale is not known). Values are stored in columns,
-for a browser asks for one gene at a time.
+for a browser requests one gene at a time.
 """
 
 from __future__ import annotations

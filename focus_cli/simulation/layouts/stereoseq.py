@@ -28,7 +28,7 @@ def write(folder: Path, section: Section) -> WrittenSection:
 
 
 def scatter(section: Section) -> pd.DataFrame:
-    """Lay every molecule of a bin on one of its nanoballs.
+    """Lay every UMI of a bin on one of its nanoballs.
 
     Returns
     -------

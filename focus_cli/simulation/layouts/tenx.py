@@ -32,7 +32,7 @@ def write_matrix(
     Parameters
     ----------
     counts
-        int32 CSR (barcodes, genes): the rows of a CSR are the columns of the CSC that the format asks for.
+        int32 CSR (barcodes, genes): the rows of a CSR are the columns of the CSC that the format requires.
     """
     n = len(symbols)
     with h5py.File(path, "w") as file:

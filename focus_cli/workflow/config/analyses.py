@@ -52,7 +52,7 @@ class CellTypes(Stage):
     same_platform: bool = False
     """Samples and reference were measured on the same platform: no gene-specific gains."""
     alone: bool = False
-    """Every location for itself: its neighbours are not heard."""
+    """Every location for itself: its neighbours are not used."""
 
 
 class Patterns(Stage):

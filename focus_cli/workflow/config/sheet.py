@@ -29,7 +29,7 @@ def load_samples(sheet: Path | str, *, check_paths: bool = False) -> list[Sample
     sheet
         The file, its cells divided by tabs, commas or semicolons; relative paths are relative to its folder.
     check_paths
-        Also look whether the files that it names are there, and say which samples name the same raw data.
+        Also look whether the files that it names are there, and state which samples name the same raw data.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""File systems: room, speed, locks and clock, here and on scratch."""
+"""File systems: free space, speed, locks and clock, here and on scratch."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ def _ahead(path: Path) -> float:
 
 
 def here() -> Iterator[Check]:
-    """The working directory: room, speed, locks, clock."""
-    yield from _folder("disk", Path.cwd(), "run on a local or parallel file system with room")
+    """The working directory: free space, speed, locks, clock."""
+    yield from _folder("disk", Path.cwd(), "run on a local or parallel file system with free space")
     yield _locks(Path.cwd())
 
 
@@ -87,7 +87,7 @@ def scratch() -> Iterator[Check]:
     if folder.stat().st_dev == Path.cwd().stat().st_dev:
         yield Check("scratch", PASS, f"{folder} ({label}), on the same file system as this folder")
         return
-    yield from _folder(f"scratch ({label})", folder, "export TMPDIR=/a/local/disk/with/room")
+    yield from _folder(f"scratch ({label})", folder, "export TMPDIR=/a/local/disk/with/space")
 
 
 def _folder(name: str, folder: Path, fix: str) -> Iterator[Check]:

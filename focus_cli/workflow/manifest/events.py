@@ -1,7 +1,7 @@
 """Events of the jobs of a run, as lines of JSON: written by the head process, merged into one entry per job.
 
-Snakemake tells its jobs to a logger; a handler of ours listens beside the one that prints. A line is appended for every
-event, so that a head process that is killed leaves all that it knew.
+Snakemake reports its jobs to a logger; a handler of ours listens beside the one that prints. A line is appended for
+every event, so that a head process that is killed leaves all events up to then.
 """
 
 from __future__ import annotations

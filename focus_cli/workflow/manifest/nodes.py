@@ -1,6 +1,6 @@
 """Where a job ran: its scheduler's number and its node, written down by the job itself.
 
-On a cluster every job is a Snakemake of its own that reads the Snakefile on its node; that is where it leaves its note.
+On a cluster every job is a separate Snakemake that reads the Snakefile on its node; that is where it leaves its note.
 The outputs of a job hold neither clock nor host, so that the same run gives the same bytes wherever it runs.
 """
 

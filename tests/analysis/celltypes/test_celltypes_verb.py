@@ -92,7 +92,7 @@ def test_a_file_of_another_program_is_read(reference, tmp_path):
 def test_what_cannot_be_used_ends_in_one_line(reference, tmp_path):
     good = section(tmp_path / "good.h5ad")
     out = tmp_path / "out.h5ad"
-    with pytest.raises(BadInputError, match="knows 1 cell type"):
+    with pytest.raises(BadInputError, match="contains 1 cell type"):
         celltypes(good, reference / "one", out)
     strangers = section(tmp_path / "strangers.h5ad", genes=[f"q{i}" for i in range(12)])
     with pytest.raises(BadInputError, match="shares 0 measured genes"):

@@ -169,7 +169,7 @@ def test_refusals(enhanced_study, tmp_path):
         adata.var = adata.var[[]]
         return adata
 
-    with pytest.raises(BadInputError, match="knows 0 of the"):
+    with pytest.raises(BadInputError, match="contains 0 of the"):
         run(enhanced_study, out, sample=changed(enhanced_study, tmp_path / "r", renamed))
     bare = tmp_path / "bare"
     shutil.copytree(sample, bare)
