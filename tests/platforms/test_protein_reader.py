@@ -63,7 +63,7 @@ def test_proteins_beside_genes_are_set_apart_and_stored(tmp_path):
         (INTENSITY - 20, "negative"),
         (np.where(INTENSITY > 5, np.nan, INTENSITY), "NaN"),
         (INTENSITY * 0, "no counts"),
-        (INTENSITY.astype(np.float64) * 1e40, "no number"),
+        (INTENSITY.astype(np.float64) * 1e40, "not a valid count"),
     ],
 )
 def test_bad_intensities_are_refused(tmp_path, values, message):
