@@ -108,7 +108,7 @@ def test_says_what_is_suspicious(raw, tmp_path):
     factors["microns_per_pixel"] *= 2
     (folder / HD / "scalefactors_json.json").write_text(json.dumps(factors))
     code, report = inspect(folder)
-    assert code == 0 and any("the vendor's file says 4, the array pitch 2" in note for note in report["warnings"])
+    assert code == 0 and any("the vendor's file states 4, the array pitch 2" in note for note in report["warnings"])
 
 
 def test_says_what_cannot_be(raw, tmp_path):
