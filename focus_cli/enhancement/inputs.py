@@ -85,7 +85,7 @@ class Inputs:
 def require_shared_genes(
     prior: SpatialPrior, names: np.ndarray, sample: str, *, hint: str, at_least: int = MIN_SHARED_GENES
 ) -> None:
-    """Refuse a panel of which a prior knows too few genes; all of them suffice.
+    """Refuse a panel of which a prior contains too few genes; all of them suffice.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def require_shared_genes(
     known = known_genes(prior, names)
     if known < min(at_least, len(names)):
         raise BadInputError(
-            f"the model knows {known} of the {len(names):,} genes of {sample} "
+            f"the model contains {known} of the {len(names):,} genes of {sample} "
             f"(sample: {names[0]}, …; model: {prior.genes[0]}, …)",
             hint=hint,
         )

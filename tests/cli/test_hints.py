@@ -100,9 +100,13 @@ def test_a_hint_names_only_what_can_be_given(verb):
 @pytest.mark.parametrize(
     ("verb", "hint", "shown"),
     [
-        ("preprocess", "pass --landmarks; --force continues", "pass --landmarks; --force goes on"),
-        ("enhance", "pass --landmarks; --force continues", "pass --landmarks; --force goes on"),
-        ("inspect", "leave it; --force continues", "leave it; --force goes on (--force: an option of focus preprocess)"),
+        ("preprocess", "pass --landmarks; --force continues", "pass --landmarks; --force continues"),
+        ("enhance", "pass --landmarks; --force continues", "pass --landmarks; --force continues"),
+        (
+            "inspect",
+            "leave it; --force continues",
+            "leave it; --force continues (--force: an option of focus preprocess)",
+        ),
         ("why", "run focus corpus again with --verify", "run focus corpus again with --verify"),
         ("why", "pip install --upgrade x", "pip install --upgrade x"),
         ("annotate", "pass --leave-out block", "pass --leave-out block"),
