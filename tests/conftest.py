@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,14 +75,30 @@ class Study:
         return self.path / "truth" / (f"{section}.fine.h5ad" if fine else f"{section}.h5ad")
 
 
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder that the first process of a test run which needs it makes, and that all processes read."""
+    base = factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    path, made = shared / name, shared / f"{name}.made"
+    with (shared / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            shutil.rmtree(path, ignore_errors=True)  # of a process that failed
+            path.mkdir()
+            make(path)
+            made.touch()
+    return path
+
+
 @pytest.fixture(scope="session")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
-    """A small simulated study, made once per session; tests must not write into it."""
+    """A small simulated study, made once per test run; tests must not write into it."""
     from focus_cli.simulation import simulate
 
-    path = tmp_path_factory.mktemp("simulated") / "study"
-    simulate(path, seed=0, size_um=1500, n_genes=120, mpp=2.0)
-    return Study(path)
+    def make(path: Path) -> None:
+        simulate(path / "study", seed=0, size_um=1500, n_genes=120, mpp=2.0)
+
+    return Study(made_once(tmp_path_factory, "simulated", make) / "study")
 
 
 @dataclass(frozen=True)
@@ -103,16 +121,17 @@ def enhanced_study(study: Study, tmp_path_factory: pytest.TempPathFactory) -> En
     from focus_cli.model.training.stage import train
     from focus_cli.platforms.preprocessing import preprocess
 
-    path = tmp_path_factory.mktemp("enhanced_study")
-    samples = {}
-    for raw in study.sections:
-        preprocess(raw, path / "samples" / raw.name, raw.name)
-        samples[raw.name] = path / "samples" / raw.name
-    build_reference(study.reference, path / "reference", seed=0)
-    train(list(samples.values()), path / "model", reference=path / "reference", max_steps=120, device="cpu")
-    enhanced = {}
-    for name, sample in samples.items():
-        enhanced[name] = path / "enhanced" / f"{name}.h5ad"
-        options = EnhanceOptions(samples=4, device="cpu")
-        enhance(sample, enhanced[name], model=path / "model", reference=path / "reference", options=options)
+    def make(path: Path) -> None:
+        for raw in study.sections:
+            preprocess(raw, path / "samples" / raw.name, raw.name)
+        samples = [path / "samples" / raw.name for raw in study.sections]
+        build_reference(study.reference, path / "reference", seed=0)
+        train(samples, path / "model", reference=path / "reference", max_steps=120, device="cpu")
+        for sample in samples:
+            out, options = path / "enhanced" / f"{sample.name}.h5ad", EnhanceOptions(samples=4, device="cpu")
+            enhance(sample, out, model=path / "model", reference=path / "reference", options=options)
+
+    path = made_once(tmp_path_factory, "enhanced_study", make)
+    samples = {raw.name: path / "samples" / raw.name for raw in study.sections}
+    enhanced = {name: path / "enhanced" / f"{name}.h5ad" for name in samples}
     return EnhancedStudy(study, samples, path / "reference", path / "model", enhanced)
