@@ -63,8 +63,8 @@ def write_matrix(
 def write_thumbnails(spatial: Path, thumbnails: Thumbnails) -> None:
     """Write the two tissue images, and the overlay of fiducials that must not be taken for the H&E."""
     spatial.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(thumbnails.hires).save(spatial / "tissue_hires_image.png")
-    Image.fromarray(thumbnails.lowres).save(spatial / "tissue_lowres_image.png")
+    Image.fromarray(thumbnails.hires).save(spatial / "tissue_hires_image.png", compress_level=1)
+    Image.fromarray(thumbnails.lowres).save(spatial / "tissue_lowres_image.png", compress_level=1)
     overlay = Image.fromarray(thumbnails.hires)
     draw = ImageDraw.Draw(overlay)
     width, height = overlay.size
