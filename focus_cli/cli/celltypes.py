@@ -6,7 +6,7 @@ from pathlib import Path
 
 import rich_click as click
 
-from focus_cli.cli.options import PATH, gene_table_option, overwrite_option, seed_option
+from focus_cli.cli.options import PATH, gene_table_option, no_orthologues_option, overwrite_option, seed_option
 
 
 @click.command("celltypes")
@@ -41,6 +41,7 @@ from focus_cli.cli.options import PATH, gene_table_option, overwrite_option, see
     help="Number of genes to use: those that distinguish the types best.",
 )
 @gene_table_option
+@no_orthologues_option
 @seed_option
 @overwrite_option
 def command(

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from focus_cli.cli.options import PATH, encoder_options, gene_table_option, overwrite_option, seed_option
+from focus_cli.cli.options import (
+    PATH,
+    encoder_options,
+    gene_table_option,
+    no_orthologues_option,
+    overwrite_option,
+    seed_option,
+)
 from focus_cli.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -43,6 +50,7 @@ if TYPE_CHECKING:
 @click.option("--samples", type=click.IntRange(min=0), default=0, show_default=True, help="Posterior draws to keep.")
 @encoder_options
 @gene_table_option
+@no_orthologues_option
 @seed_option
 @overwrite_option
 def command(

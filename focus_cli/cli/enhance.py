@@ -11,6 +11,7 @@ from focus_cli.cli.options import (
     PATH,
     encoder_options,
     gene_table_option,
+    no_orthologues_option,
     overwrite_option,
     preparation_options,
     seed_option,
@@ -30,11 +31,6 @@ if TYPE_CHECKING:
     help="Model folder, or self to train a model on this sample.  [default: the shipped focus-nano]",
 )
 @click.option("--reference", type=PATH, help="Folder made by `focus reference`, or an scRNA-seq .h5ad.")
-@click.option(
-    "--orthologues",
-    is_flag=True,
-    help="Accept a --reference .h5ad of the other species (human, mouse) and use its one-to-one orthologues.",
-)
 @click.option(
     "--cell-type", "cell_type", help="Column of obs with the cell types of a --reference .h5ad.  [default: guessed]"
 )
@@ -86,6 +82,7 @@ if TYPE_CHECKING:
 @preparation_options
 @encoder_options
 @gene_table_option
+@no_orthologues_option
 @seed_option
 @overwrite_option
 def command(
@@ -93,7 +90,6 @@ def command(
     out: Path,
     model: Path | None,
     reference: Path | None,
-    orthologues: bool,
     cell_type: str | None,
     genes: str,
     resolution_um: float | None,
@@ -141,7 +137,6 @@ def command(
         out,
         model=model,
         reference=reference,
-        orthologues=orthologues,
         cell_type=cell_type,
         refined=refined,
         picture=picture,

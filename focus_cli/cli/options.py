@@ -245,6 +245,24 @@ gene_table_option = click.option(
 )
 
 
+def _switch_orthologues(ctx: click.Context, param: click.Parameter, off: bool) -> None:
+    if off and not ctx.resilient_parsing:
+        from focus_cli.genes import use_orthologues
+
+        use_orthologues(False)
+        ctx.call_on_close(lambda: use_orthologues(None))
+
+
+no_orthologues_option = click.option(
+    "--no-orthologues",
+    is_flag=True,
+    expose_value=False,
+    callback=_switch_orthologues,
+    help="Refuse a model or a reference of another species instead of using one-to-one orthologues (docs/genes.md); "
+    "also set by FOCUS_ORTHOLOGUES=off.",
+)
+
+
 def named_files(texts: Sequence[str], option: str) -> dict[str, Path]:
     """Read ``NAME=FILE`` pairs.
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import rich_click as click
 
-from focus_cli.cli.options import PATH, gene_table_option, overwrite_option, seed_option
+from focus_cli.cli.options import PATH, gene_table_option, no_orthologues_option, overwrite_option, seed_option
 
 
 @click.command("prior")
@@ -26,6 +26,7 @@ from focus_cli.cli.options import PATH, gene_table_option, overwrite_option, see
 )
 @seed_option
 @gene_table_option
+@no_orthologues_option
 @overwrite_option
 def command(
     samples: tuple[Path, ...],

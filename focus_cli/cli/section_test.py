@@ -8,7 +8,14 @@ from typing import Any
 
 import rich_click as click
 
-from focus_cli.cli.options import PATH, device_option, gene_table_option, overwrite_option, seed_option
+from focus_cli.cli.options import (
+    PATH,
+    device_option,
+    gene_table_option,
+    no_orthologues_option,
+    overwrite_option,
+    seed_option,
+)
 
 _MADE_OF = (
     click.option(
@@ -60,6 +67,7 @@ def section_test(name: str, *own: Callable, too_few: str) -> Callable[[Callable]
                 *own,
                 click.option("--min-counts", type=click.IntRange(min=5), default=20, show_default=True, help=too_few),
                 gene_table_option,
+                no_orthologues_option,
                 device_option,
                 seed_option,
                 overwrite_option,

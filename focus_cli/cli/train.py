@@ -8,7 +8,14 @@ from typing import Any
 
 import rich_click as click
 
-from focus_cli.cli.options import PATH, device_option, gene_table_option, overwrite_option, seed_option
+from focus_cli.cli.options import (
+    PATH,
+    device_option,
+    gene_table_option,
+    no_orthologues_option,
+    overwrite_option,
+    seed_option,
+)
 from focus_cli.core.distributed.launch import check_launch, is_launched, launch
 from focus_cli.core.distributed.stop import ignore_stop_signals
 
@@ -41,6 +48,7 @@ from focus_cli.core.distributed.stop import ignore_stop_signals
 )
 @device_option
 @gene_table_option
+@no_orthologues_option
 @seed_option
 @click.option("--resume", is_flag=True, help="Continue an interrupted training of the same settings.")
 @click.option(

@@ -6,7 +6,14 @@ from pathlib import Path
 
 import rich_click as click
 
-from focus_cli.cli.options import PATH, device_option, gene_table_option, overwrite_option, seed_option
+from focus_cli.cli.options import (
+    PATH,
+    device_option,
+    gene_table_option,
+    no_orthologues_option,
+    overwrite_option,
+    seed_option,
+)
 
 
 @click.command("why")
@@ -24,6 +31,7 @@ from focus_cli.cli.options import PATH, device_option, gene_table_option, overwr
 @click.option("--histology-only", is_flag=True, help="Explain the estimate that ignores the counts.")
 @click.option("--picture", type=PATH, help="Figure to write (.png).")
 @gene_table_option
+@no_orthologues_option
 @device_option
 @seed_option
 @overwrite_option

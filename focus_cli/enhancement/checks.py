@@ -9,20 +9,19 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from focus_cli.core import keys
 from focus_cli.core.errors import BadInputError, UsageError
 from focus_cli.enhancement.genes import refuse_unknown
 from focus_cli.enhancement.inference import EnhanceOptions
 from focus_cli.enhancement.inputs import SHARED_GENES_HINT, require_shared_genes
 from focus_cli.enhancement.queries import check_resolution, load_points
 from focus_cli.genes import (
-    SPECIES,
     gene_table,
     match_genes,
     read_gene_list,
-    read_gene_names,
     read_var,
     require_one_species,
-    species_of,
+    to_species_of,
 )
 from focus_cli.model.priors import MIN_SHARED_GENES, adopt_names
 
@@ -74,8 +73,6 @@ def check_subject(
     model: TrainedModel | None,
     reference: Path | None,
     options: EnhanceOptions,
-    *,
-    orthologues: bool = False,
 ) -> None:
     """Refuse a model, a reference or options that cannot serve a sample.
 
@@ -85,8 +82,6 @@ def check_subject(
         None where one is to be trained on this sample.
     reference
         A prepared folder or an .h5ad: only its genes are read.
-    orthologues
-        The reference may be of another species.
 
     Raises
     ------
@@ -98,38 +93,16 @@ def check_subject(
     if options.resolution_um is not None:
         check_resolution(subject.footprint, options.resolution_um)
     panel, tables = gene_table(subject.var), []
-    if orthologues:
-        known_species(panel, subject.name)
     if reference is not None:
         cells = gene_table(read_var(reference))
-        if not orthologues:
-            require_one_species(panel, cells, "the sample", "the reference")
-        tables.append(cells)
+        across = to_species_of(panel, cells, "the sample", "the reference")
+        tables.append(cells if across is None else across[1].set_index(keys.SYMBOL))
     if model is not None:
         require_one_species(panel, model.prior.var, "the sample", "the model")
         _require_shared_genes(subject, panel, model, alone=reference is None)
-        tables.append(model.prior.var)
-    # Under orthologues the reference's genes have other names in the end.
-    if options.genes not in ("all", "measured") and not orthologues:
+        tables.append(adopt_names(model.prior, panel).var)
+    if options.genes not in ("all", "measured"):
         _require_known_genes(options.genes, [panel, *tables])
-
-
-def known_species(var: pd.DataFrame, name: str) -> str:
-    """The species of a sample, for orthologues.
-
-    Raises
-    ------
-    BadInputError
-        If its genes do not determine it, or there are no orthologues of it.
-    """
-    species = species_of(read_gene_names(var))
-    if species not in SPECIES:
-        raise BadInputError(
-            f"{name}: the species of its genes is {species or 'not known'}; --orthologues needs one of "
-            f"{' and '.join(SPECIES)}",
-            hint="leave out --orthologues, or prepare the reference with focus reference --orthologues SPECIES",
-        )
-    return species
 
 
 def _require_shared_genes(subject: Subject, panel: pd.DataFrame, model: TrainedModel, *, alone: bool) -> None:

@@ -59,13 +59,15 @@ class Inference:
     def __init__(
         self, stored: StoredSample, model: TrainedModel, reference, options: EnhanceOptions, *, own: bool = False
     ) -> None:
-        self.options, self.reference = options, reference
+        self.options = options
         self.ablations = parse_ablations(options.ablate)
         inputs = Inputs(stored, model, reference)
         self.adata, data = inputs.adata, _input_data(inputs, options)
+        inputs = inputs.for_genes(data)
+        self.reference = reference = inputs.reference
         if options.adapt:
             device = choose_device(options.device)
-            adapted = adapt(model, data, options.adapt, reference=reference, seed=options.seed, device=device)
+            adapted = adapt(inputs.model, data, options.adapt, reference=reference, seed=options.seed, device=device)
             inputs = replace(inputs, model=adapted)
         self.data, self.model = ablate_sample(data, self.ablations, options.seed), inputs.model
         section = inputs.section(self.data, seed=options.seed, device=options.device)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,11 +11,13 @@ import numpy as np
 
 from focus_cli.core.device import choose_device
 from focus_cli.core.errors import BadInputError
+from focus_cli.core.progress import print_message
 from focus_cli.core.storage import StoredSample, open_sample
 from focus_cli.enhancement.section import Section
-from focus_cli.genes.reference import Reference, open_reference
+from focus_cli.genes import species_pair
+from focus_cli.genes.reference import Reference, open_reference, reference_for
 from focus_cli.model.conditioning import SampleData, load_sample_data, state_latents, without_image
-from focus_cli.model.priors import MIN_SHARED_GENES, SpatialPrior, extend_prior
+from focus_cli.model.priors import MIN_SHARED_GENES, SpatialPrior, adopt_names, extend_prior
 from focus_cli.model.training import TrainedModel, load_model
 
 if TYPE_CHECKING:
@@ -75,11 +77,35 @@ class Inputs:
             return self.model.image.see(self.data)
         return without_image(self.data, self.model.net.config.n_features)
 
+    def for_genes(self, data: SampleData) -> Inputs:
+        """The same with model and reference under the genes of the species of some `data` of this sample.
+
+        Raises
+        ------
+        BadInputError
+            If there are no orthologues between two species, or they are not used.
+        """
+        model, reference = self.model, self.reference
+        if reference is not None:
+            reference = reference_for(reference, data.genes)
+        if pair := species_pair(data.genes, model.prior.var):
+            prior = adopt_names(model.prior, data.genes)
+            known = prior.rows(data.names) >= 0
+            facts = {"from": pair[1], "to": pair[0], "n_orthologues": len(prior.genes), "n_shared": int(known.sum())}
+            facts["share_of_counts"] = round(float(data.panel_share()[known].sum()), 4)
+            print_message(
+                f"orthologues: the model is {pair[1]} and the sample is {pair[0]}; {facts['n_shared']:,} of "
+                f"{len(known):,} genes of the sample are matched ({facts['share_of_counts']:.1%} of its counts)"
+            )
+            model = replace(model, prior=prior, info=model.info | {"orthologues": facts})
+        return replace(self, model=model, reference=reference)
+
     def section(self, data: SampleData, *, seed: int, device: str) -> Section:
         """Some `data` of this sample, with the gene vectors and cell states that go with it, on a device."""
-        prior = extend_prior(self.model.prior, data.genes, data.panel_share(), self.reference)
-        self.model.net.to(choose_device(device))
-        return Section(data, self.model.net, prior, state_latents(self.reference, prior), seed)
+        own = self.for_genes(data)
+        prior = extend_prior(own.model.prior, data.genes, data.panel_share(), own.reference)
+        own.model.net.to(choose_device(device))
+        return Section(data, own.model.net, prior, state_latents(own.reference, prior), seed)
 
 
 def require_shared_genes(

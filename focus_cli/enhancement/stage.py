@@ -13,7 +13,7 @@ from focus_cli.core.progress import print_message
 from focus_cli.core.resources import Size, check_memory, sample_size
 from focus_cli.core.storage import StoredSample, check_output, is_sample, open_sample, sample_id_of, scratch_folder
 from focus_cli.core.storage.kinds import ENHANCED, PICTURE, REFINED
-from focus_cli.enhancement.checks import Subject, check_files, check_subject, known_species
+from focus_cli.enhancement.checks import Subject, check_files, check_subject
 from focus_cli.enhancement.inference import LAYERS, EnhanceOptions, Inference
 from focus_cli.genes import gene_table_inputs, read_var
 from focus_cli.genes.reference import build_reference, is_reference, open_reference, require_h5ad
@@ -34,7 +34,6 @@ def enhance(
     *,
     model: Path | None = None,
     reference: Path | None = None,
-    orthologues: bool = False,
     cell_type: str | None = None,
     refined: Path | None = None,
     picture: Path | None = None,
@@ -57,8 +56,6 @@ def enhance(
         Model folder; ``self`` trains one on this sample alone; by default the model that travels with the package.
     reference
         Reference folder, or an .h5ad, which is prepared first.
-    orthologues
-        The .h5ad may be of the other species; its one-to-one orthologues are used then.
     cell_type
         Column of obs with the cell types of the .h5ad; guessed if not given.
     refined
@@ -82,7 +79,7 @@ def enhance(
     check_outputs(out, refined, picture, [*read, *preparation.inputs], overwrite)
     check_files(options)
     _check_sample(sample, preparation, encoding, refined, options)
-    _check_reference(reference, orthologues, cell_type)
+    _check_reference(reference, cell_type)
     training_options = {name: value for name, value in (training_options or {}).items() if value is not None}
     given = shipped_model() if model is None else Path(model)
     if training_options and given != SELF:
@@ -99,7 +96,7 @@ def enhance(
         reference_dir: Path | None = None
 
         def check(subject: Subject) -> None:
-            check_subject(subject, trained, reference, options, orthologues=orthologues)
+            check_subject(subject, trained, reference, options)
 
         if sample is None:
             stored = _slide(trained, scratch, preparation, options, encoding)
@@ -111,14 +108,13 @@ def enhance(
             def check_raw(subject: Subject) -> None:
                 nonlocal reference_dir
                 check(subject)
-                if not orthologues:  # a reference that cannot be used is refused before the image is measured
-                    reference_dir = _reference(reference, scratch, options.seed, None, cell_type)
+                # A reference that cannot be used is refused before the image is measured.
+                reference_dir = _reference(reference, scratch, options.seed, cell_type)
 
             _check_raw_memory(sample, preparation, trained, options, reference=reference is not None)
             stored = _preprocessed(sample, scratch, preparation, encoding, trained, check_raw)
-        goal = known_species(stored.read().var, str(stored.path)) if orthologues else None
         if reference_dir is None:
-            reference_dir = _reference(reference, scratch, options.seed, goal, cell_type)
+            reference_dir = _reference(reference, scratch, options.seed, cell_type)
         if trained is None:
             trained = _train_here(stored, reference_dir, scratch, options, training_options)
         opened = open_reference(reference_dir) if reference_dir else None
@@ -127,7 +123,6 @@ def enhance(
         record = provenance.describe_run(
             "enhance",
             {**options.__dict__, "layers": list(options.layers), "model": run.model.info}
-            | ({"orthologues": goal} if orthologues else {})
             | ({"cell_type": cell_type} if cell_type is not None else {}),
             _inputs(sample, stored, None if given == SELF else given, reference)
             | ({"image": Path(preparation.reader["image"])} if sample is None else {})
@@ -203,12 +198,11 @@ def _check_sample(
         raise MissingResourceError(f"no such file or folder: {sample}", hint="a sample, or what the instrument wrote")
 
 
-def _check_reference(reference: Path | None, orthologues: bool, cell_type: str | None) -> None:
+def _check_reference(reference: Path | None, cell_type: str | None) -> None:
     """Refuse a reference that is not there, and options that do not fit it."""
-    named = [name for name, given in (("--orthologues", orthologues), ("--cell-type", cell_type)) if given]
     if reference is None:
-        if named:
-            raise UsageError(f"{named[0]} is about the --reference", hint="give one, or leave it away")
+        if cell_type is not None:
+            raise UsageError("--cell-type is about the --reference", hint="give one, or leave it away")
         return
     if is_reference(reference):
         open_reference(reference)  # raises where a part of it is missing
@@ -302,13 +296,11 @@ def _preprocessed(
     return preprocess(raw, scratch / "sample", name, preparation, encoding=encoding, check=check_raw)
 
 
-def _reference(
-    reference: Path | None, scratch: Path, seed: int, orthologues: str | None, cell_type: str | None
-) -> Path | None:
+def _reference(reference: Path | None, scratch: Path, seed: int, cell_type: str | None) -> Path | None:
     # A prepared one says its species where the samples and it are put together.
     if reference is None or is_reference(reference):
         return reference
-    build_reference(reference, scratch / "reference", cell_type, seed=seed, orthologues=orthologues, kept=False)
+    build_reference(reference, scratch / "reference", cell_type, seed=seed, kept=False)
     return scratch / "reference"
 
 

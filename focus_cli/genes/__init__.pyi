@@ -13,7 +13,10 @@ from .identity import species_of as species_of
 from .matching import common_names as common_names
 from .matching import match_genes as match_genes
 from .orthologues import require_one_species as require_one_species
+from .orthologues import species_pair as species_pair
 from .orthologues import to_species as to_species
+from .orthologues import to_species_of as to_species_of
+from .orthologues import use_orthologues as use_orthologues
 from .report import gene_report as gene_report
 from .report import panel_warnings as panel_warnings
 from .report import report_lines as report_lines
@@ -47,7 +50,10 @@ __all__ = [
     "share_of_genes",
     "species_mix",
     "species_of",
+    "species_pair",
     "to_species",
+    "to_species_of",
     "unique_names",
     "use_gene_table",
+    "use_orthologues",
 ]

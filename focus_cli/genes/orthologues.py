@@ -1,7 +1,8 @@
-"""From one species to the other, where it is requested: one-to-one orthologues, and the refusal where it is not."""
+"""From one species to the other by one-to-one orthologues, and the refusal where there are none."""
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,35 @@ from focus_cli.genes.table import SPECIES, load_table
 
 SOURCE_ID, SOURCE_SYMBOL = "source_gene_ids", "source_gene_symbols"
 MIN_ORTHOLOGUES = 10
+VARIABLE = "FOCUS_ORTHOLOGUES"  # off: genes of two species are not matched
+
+
+class _InUse:
+    """Whether orthologues are used in this process; None: as the environment variable states."""
+
+    on: bool | None = None
+
+
+def use_orthologues(on: bool | None) -> None:
+    """Switch the use of orthologues between species on or off; None: as ``FOCUS_ORTHOLOGUES`` states, else on."""
+    _InUse.on = on
+
+
+def orthologues_used() -> bool:
+    """Whether genes of two species are matched by their one-to-one orthologues."""
+    if _InUse.on is not None:
+        return _InUse.on
+    return os.environ.get(VARIABLE, "").strip().lower() not in ("0", "off", "no", "false")
+
+
+def species_pair(target: pd.DataFrame, source: pd.DataFrame) -> tuple[str, str] | None:
+    """The species of two tables of genes, where both are known and differ; else None."""
+    one, two = (species_of(read_gene_names(var)) for var in (target, source))
+    return (one, two) if one and two and one != two else None
 
 
 def require_one_species(target: pd.DataFrame, source: pd.DataFrame, target_is: str, source_is: str) -> None:
-    """Refuse two tables of genes that are known to be of different species.
+    """Refuse two tables of genes of different species, if there are no orthologues between them or they are not used.
 
     Parameters
     ----------
@@ -31,13 +57,39 @@ def require_one_species(target: pd.DataFrame, source: pd.DataFrame, target_is: s
     BadInputError
         Naming both species. Where the names do not decide, nothing is refused.
     """
-    one, two = (species_of(read_gene_names(var)) for var in (target, source))
-    if one and two and one != two:
-        both = one in SPECIES and two in SPECIES and "reference" in source_is
-        hint = "use one of the same species"
-        if both:
-            hint += f", or state the step across: focus reference --orthologues {one} (docs/genes.md)"
-        raise BadInputError(f"{target_is} is {one} and {source_is} is {two}: their genes are not the same", hint=hint)
+    if pair := species_pair(target, source):
+        _require_orthologues(pair, target_is, source_is)
+
+
+def _require_orthologues(pair: tuple[str, str], target_is: str, source_is: str) -> None:
+    known = set(pair) <= set(SPECIES)
+    if known and orthologues_used():
+        return
+    hint = f"use one of the same species{', or allow orthologues (docs/genes.md)' if known else ''}"
+    raise BadInputError(
+        f"{target_is} is {pair[0]} and {source_is} is {pair[1]}: their genes are not the same", hint=hint
+    )
+
+
+def to_species_of(
+    target: pd.DataFrame, source: pd.DataFrame, target_is: str, source_is: str
+) -> tuple[np.ndarray, pd.DataFrame, dict[str, Any]] | None:
+    """Genes of `source` under the names of the species of `target`; see `to_species`.
+
+    Returns
+    -------
+    None where both are of one species, or the names of one do not identify its species: nothing is to be renamed.
+
+    Raises
+    ------
+    BadInputError
+        As `require_one_species` and `to_species`.
+    """
+    pair = species_pair(target, source)
+    if pair is None:
+        return None
+    _require_orthologues(pair, target_is, source_is)
+    return to_species(source, pair[0], source_is)
 
 
 def to_species(var: pd.DataFrame, species: str, what: str) -> tuple[np.ndarray, pd.DataFrame, dict[str, Any]]:

@@ -112,7 +112,6 @@ CASES = [
     ("enhance RAW --out e.h5ad --max-steps 5", 2, "--max-steps"),
     ("enhance RAW --out e.h5ad --cell-type x", 2, "--reference"),
     ("enhance RAW --out e.h5ad --reference REF --cell-type x", 2, "prepared"),
-    ("enhance RAW --out e.h5ad --orthologues", 2, "--reference"),
     ("enhance RAW --out e.h5ad --picture p.jpg", 2, ".png"),
     ("enhance SAMPLE --out e.h5ad --model MODEL --image x.tif", 2, "--image"),
     ("enhance SAMPLE --out e.h5ad --model MODEL --organ breast", 2, "--organ"),
@@ -239,7 +238,9 @@ def write_section(path: Path, species: str, n_genes: int = 200) -> Path:
 def test_a_mouse_sample_under_the_human_model_is_refused_once_its_counts_are_read(no_work, tmp_path, monkeypatch):
     raw = write_section(tmp_path / "mouse.h5ad", "mouse")
     monkeypatch.setattr("focus_cli.platforms.preprocessing.stage.keep_locations", lambda *_: pytest.fail("it went on"))
-    done = CliRunner().invoke(cli, ["enhance", str(raw), "--mpp", "1", "--out", str(tmp_path / "e.h5ad")])
+    done = CliRunner().invoke(
+        cli, ["enhance", str(raw), "--mpp", "1", "--no-orthologues", "--out", str(tmp_path / "e.h5ad")]
+    )
     assert done.exception.exit_code == 3
     assert "mouse" in done.exception.message and "human" in done.exception.message
     assert [path.name for path in tmp_path.iterdir()] == ["mouse.h5ad"]
@@ -249,11 +250,11 @@ def test_a_mouse_reference_of_a_human_sample_is_refused_before_it_is_prepared(no
     raw = write_section(tmp_path / "human.h5ad", "human")
     cells = write_section(tmp_path / "mouse.h5ad", "mouse")
     monkeypatch.setattr("focus_cli.platforms.preprocessing.stage.keep_locations", lambda *_: pytest.fail("it went on"))
-    options = ["--mpp", "1", "--reference", str(cells), "--out", str(tmp_path / "e.h5ad")]
+    options = ["--mpp", "1", "--no-orthologues", "--reference", str(cells), "--out", str(tmp_path / "e.h5ad")]
     done = CliRunner().invoke(cli, ["enhance", str(raw), *options])
     assert done.exception.exit_code == 3
     assert "the reference is mouse" in done.exception.message
-    assert "--orthologues" in done.exception.hint
+    assert "orthologues" in done.exception.hint
 
 
 def test_memory_of_a_raw_sample_is_looked_at_first(no_work, study, tmp_path, monkeypatch):

@@ -12,6 +12,7 @@ from focus_cli.core import keys
 from focus_cli.core.errors import BadInputError
 from focus_cli.core.progress import print_message
 from focus_cli.genes import match_genes
+from focus_cli.genes.reference import reference_for
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,7 +83,7 @@ def type_profiles(reference: Reference, var: pd.DataFrame, measured: np.ndarray,
     BadInputError
         If the reference contains fewer than two types, or shares too few genes with the sample.
     """
-    cells = reference.cells
+    cells = reference_for(reference, var).cells
     label = cells.obs[keys.CELL_TYPE].astype(str).to_numpy()
     counted = {name: int((label == name).sum()) for name in np.unique(label)}
     types = tuple(name for name, n in counted.items() if n >= MIN_CELLS)

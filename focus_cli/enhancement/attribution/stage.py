@@ -23,7 +23,7 @@ from focus_cli.enhancement.attribution.tables import PartsTable, parts_of_locati
 from focus_cli.enhancement.checks import Subject, check_subject
 from focus_cli.enhancement.inference import EnhanceOptions, Inference
 from focus_cli.genes import gene_table, gene_table_inputs
-from focus_cli.genes.reference import build_reference, is_reference, open_reference
+from focus_cli.genes.reference import build_reference, is_reference, open_reference, reference_for
 from focus_cli.model.checkpoints import NANO, shipped_model
 from focus_cli.model.conditioning import load_sample_data
 from focus_cli.model.priors import adopt_names
@@ -141,6 +141,8 @@ def _check_asked(stored: StoredSample, model: TrainedModel, reference: Path | No
 def explain(stored: StoredSample, model: TrainedModel, reference, options: WhyOptions) -> Explained:
     """Take the estimates of some genes apart, at every location, and in detail at those that are requested."""
     data = load_sample_data(stored)
+    if reference is not None:
+        reference = reference_for(reference, data.genes)
     asked = find_genes(options.genes, data.genes, adopt_names(model.prior, data.genes), reference)
     rows = find_locations(options.locations, data.obs_names, data.info.sample_id)
     with scratch_folder(names={"genes.txt": "the requested genes"}) as scratch:

@@ -35,11 +35,13 @@ def name_alike(cells: AnnData, targets: list[pd.DataFrame]) -> AnnData:
     """
     from anndata import AnnData
 
-    from focus_cli.genes import match_genes, require_one_species
+    from focus_cli.genes import match_genes, to_species_of
 
     wanted = pd.concat(targets)
     wanted = wanted[~wanted.index.duplicated()]
-    require_one_species(wanted, cells.var, "the truth's species", "the reference's")
+    across = to_species_of(wanted, cells.var, "the truth", "the reference")
+    if across is not None:
+        cells = AnnData(sparse.csr_matrix(cells.X)[:, across[0]], obs=cells.obs, var=across[1])
     rows = match_genes(wanted, cells.var)
     found = rows >= 0
     obs = cells.obs[[c for c in (keys.CELL_TYPE,) if c in cells.obs]].copy()

@@ -171,11 +171,10 @@ def _in_reference(source: Source, reference: Path | None) -> np.ndarray | None:
     """Whether the reference holds each gene of the panel, under its id or its symbol."""
     if reference is None:
         return None
-    from focus_cli.genes import match_genes, require_one_species
-    from focus_cli.genes.reference import open_reference
+    from focus_cli.genes import match_genes
+    from focus_cli.genes.reference import open_reference, reference_for
 
-    cells = open_reference(Path(reference)).cells.var
-    require_one_species(source.adata.var, cells, "the sample's species", "the reference's")
+    cells = reference_for(open_reference(Path(reference)), source.adata.var).cells.var
     return match_genes(source.adata.var, cells) >= 0
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from pydantic import ConfigDict, Field
 
 from focus_cli.core import keys, provenance
@@ -19,7 +20,14 @@ from focus_cli.core.storage import atomic_directory, check_output, require_files
 from focus_cli.core.storage.documents import read_json_object
 from focus_cli.core.storage.kinds import REFERENCE
 from focus_cli.core.storage.schema import Count, Document, Text, validated
-from focus_cli.genes import SPECIES, gene_report, gene_table_inputs, report_warnings
+from focus_cli.genes import (
+    SPECIES,
+    gene_report,
+    gene_table_inputs,
+    match_genes,
+    report_warnings,
+    to_species_of,
+)
 from focus_cli.genes.reference.cells import SCHEMA_VERSION, load_cells
 
 if TYPE_CHECKING:
@@ -56,6 +64,42 @@ class Reference:
             If the file is damaged or is not what FOCUS writes.
         """
         return _read(self.path / keys.PROTOTYPES_H5AD, (keys.CELL_TYPE, "n_cells", "purity"))
+
+
+def reference_for(reference: Reference, genes: pd.DataFrame) -> Reference:
+    """A reference under the names of the species of a sample, by one-to-one orthologues; see `to_species_of`.
+
+    Parameters
+    ----------
+    genes
+        ``var`` of the sample. If it is of the same species, or one is not known, the reference itself is returned.
+
+    Raises
+    ------
+    BadInputError
+        If there are no orthologues between the two species, or they are not used.
+    """
+    across = to_species_of(genes, reference.cells.var, "the sample", "the reference")
+    if across is None:
+        return reference
+    kept, var, facts = across
+    own_id, own_name = (reference.cells.var.index[kept], reference.prototypes.var.index)
+    place = own_name.get_indexer(own_id)
+    renamed = replace(reference, info={**reference.info, "species": facts["to"], "orthologues": facts})
+    renamed.__dict__["cells"] = _renamed(reference.cells, kept, var)
+    renamed.__dict__["prototypes"] = _renamed(reference.prototypes, place[place >= 0], var[place >= 0])
+    shared = int((match_genes(genes, var) >= 0).sum())
+    print_message(
+        f"orthologues: the reference is {facts['from']} and the sample is {facts['to']}; {facts['n_orthologues']:,} of "
+        f"{facts['n_genes']:,} of its genes have a one-to-one orthologue, {shared:,} of them are in the sample"
+    )
+    return renamed
+
+
+def _renamed(table: AnnData, columns: np.ndarray, var: pd.DataFrame) -> AnnData:
+    from anndata import AnnData
+
+    return AnnData(table.X[:, columns], obs=table.obs, var=var)
 
 
 class ReferenceDocument(Document):

@@ -16,7 +16,7 @@ from scipy import sparse
 
 from focus_cli.core import keys
 from focus_cli.core.progress import track
-from focus_cli.genes import require_one_species
+from focus_cli.genes.reference import reference_for
 from focus_cli.model.priors.covariance import (
     Covariance,
     TissueCovariance,
@@ -61,7 +61,7 @@ def fit_prior(samples, n_factors: int, *, reference=None, gene_sets=None, seed: 
     sections = [PriorSection.of(sample) for sample in samples]
     panel = merge_genes(list({id(s.genes): s.genes for s in sections}.values())).sort_index()
     if reference is not None:
-        require_one_species(panel, reference.cells.var, "the samples' species", "the reference's")
+        reference = reference_for(reference, panel)
     states = reference_states(reference, panel) if reference is not None else None
     measured_names = panel.index.to_numpy(str)
     genes = np.union1d(measured_names, states.genes) if states is not None else measured_names

@@ -15,7 +15,7 @@ from scipy import sparse
 
 from focus_cli.core import keys
 from focus_cli.core.errors import BadInputError
-from focus_cli.genes import common_names, match_genes, read_gene_names, require_one_species
+from focus_cli.genes import common_names, match_genes, read_gene_names, to_species_of
 from focus_cli.model.priors.spatial_prior import SpatialPrior, merge_genes
 from focus_cli.model.priors.statistics import residual_scale
 
@@ -299,13 +299,35 @@ def transfer_error(prior: SpatialPrior) -> float:
 
 
 def adopt_names(prior: SpatialPrior, panel: pd.DataFrame) -> SpatialPrior:
-    """The same prior with its genes called as a sample calls them (`panel`: names, and ids under ``gene_ids``)."""
+    """The same prior with its genes called as a sample calls them (`panel`: names, and ids under ``gene_ids``).
+
+    Genes of a prior of another species become their one-to-one orthologues; those that have none are left out.
+
+    Raises
+    ------
+    BadInputError
+        If there are no orthologues between the two species, or they are not used.
+    """
+    prior = _of_species(prior, panel)
     named = common_names([panel, prior.var])[1].index.to_numpy(str)
     if (named == prior.genes).all():
         return prior
     order = np.argsort(named, kind="stable")
     moved = {name: getattr(prior, name)[order] for name in GENE_ARRAYS}
     return replace(prior, **moved | {"genes": named[order]})
+
+
+def _of_species(prior: SpatialPrior, panel: pd.DataFrame) -> SpatialPrior:
+    """The genes of a prior that have an orthologue in the species of a panel, under its symbol, else its id."""
+    across = to_species_of(panel, prior.var, "the sample", "the model")
+    if across is None:
+        return prior
+    kept, var, _ = across
+    symbols, ids = var[keys.SYMBOL].to_numpy(str), var[keys.GENE_ID].to_numpy(str)
+    names = np.where(pd.Series(symbols).duplicated(keep=False), ids, symbols)
+    order = np.argsort(names, kind="stable")
+    moved = {name: getattr(prior, name)[kept][order] for name in GENE_ARRAYS}
+    return replace(prior, **moved | {"genes": names[order], "gene_ids": ids[order]})
 
 
 def extend_prior(prior: SpatialPrior, panel: pd.DataFrame, panel_share: np.ndarray, reference) -> SpatialPrior:
@@ -323,8 +345,10 @@ def extend_prior(prior: SpatialPrior, panel: pd.DataFrame, panel_share: np.ndarr
     reference
         `focus_cli.genes.reference.Reference`, or None.
     """
+    from focus_cli.genes.reference import reference_for
+
     if reference is not None:
-        require_one_species(panel, reference.cells.var, "the sample's species", "the reference's")
+        reference = reference_for(reference, panel)
     prior = adopt_names(prior, panel)
     table = merge_genes([prior.var, panel])
     new_panel = np.setdiff1d(panel.index.to_numpy(str), prior.genes)
