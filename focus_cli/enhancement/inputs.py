@@ -92,10 +92,13 @@ class Inputs:
             prior = adopt_names(model.prior, data.genes)
             known = prior.rows(data.names) >= 0
             facts = {"from": pair[1], "to": pair[0], "n_orthologues": len(prior.genes), "n_shared": int(known.sum())}
-            facts["share_of_counts"] = round(float(data.panel_share()[known].sum()), 4)
+            share = ""
+            if data.counts.nnz:
+                facts["share_of_counts"] = round(float(data.panel_share()[known].sum()), 4)
+                share = f" ({facts['share_of_counts']:.1%} of its counts)"
             print_message(
                 f"orthologues: the model is {pair[1]} and the sample is {pair[0]}; {facts['n_shared']:,} of "
-                f"{len(known):,} genes of the sample are matched ({facts['share_of_counts']:.1%} of its counts)"
+                f"{len(known):,} genes of the sample are matched{share}"
             )
             model = replace(model, prior=prior, info=model.info | {"orthologues": facts})
         return replace(self, model=model, reference=reference)

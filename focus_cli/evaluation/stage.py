@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from focus_cli.core.errors import MissingResourceError, UsageError
 from focus_cli.core.progress import print_message, track
 from focus_cli.core.provenance import describe_run
@@ -232,10 +234,12 @@ def _inputs(truth: Truth, sources: _Sources, seed: int) -> Inputs:
             print_message(f"{sample.path} is the scored section: no baseline is trained on it")
     cells = states = None
     section = Section.read(seen) if seen else None
+    targets = [section.var, truth.var] if section else [truth.var]
+    panel = pd.concat(targets)
+    panel = panel[~panel.index.duplicated()]
     if reference is not None:
         from focus_cli.genes.reference import open_reference
 
-        targets = [section.var, truth.var] if section else [truth.var]
         opened = open_reference(reference)
         cells, states = (name_alike(part, targets) for part in (opened.cells, opened.prototypes))
     return Inputs(
@@ -244,7 +248,7 @@ def _inputs(truth: Truth, sources: _Sources, seed: int) -> Inputs:
         names=truth.names,
         xy_um=truth.xy_um,
         observed=section,
-        training=[Section.read(s) for s in kept],
+        training=[Section.read(s, panel) for s in kept],
         cells=cells,
         states=states,
         seed=seed,

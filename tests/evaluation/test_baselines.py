@@ -1,5 +1,7 @@
 """Baselines find what they are made to find, say why they cannot run, and are never told the truth."""
 
+from types import SimpleNamespace
+
 import anndata
 import numpy as np
 import pandas as pd
@@ -17,6 +19,7 @@ from focus_cli.evaluation.baselines.ridge import block_folds, fit_ridge, random_
 from focus_cli.evaluation.baselines.spatial import interpolation_weights
 from focus_cli.evaluation.baselines.transfer import moments
 from focus_cli.evaluation.truth import read_truth
+from focus_cli.genes import load_table
 
 
 def scores_of(tissue, tmp_path, task, *, training=(), **options):
@@ -370,3 +373,19 @@ def test_without_any_input_every_baseline_says_why():
     inputs = Inputs("impute", genes, names, np.arange(6.0).reshape(3, 2))
     assert list(run_baselines(inputs, skipped)) == []
     assert list(skipped) == list(BASELINES) and all(skipped.values())
+
+
+def test_a_training_section_of_another_species_takes_the_names_of_the_scored_one(tmp_path):
+    table, other = load_table("human"), load_table("mouse")
+    rows = [row for row in np.flatnonzero(table.orthologue != "") if table.symbol[row]][:30]
+    human = table.symbol[rows]
+    mouse = other.symbol[[other.by_id[table.orthologue[row]] for row in rows]]
+    counts = np.random.default_rng(0).poisson(3, (9, 30)).astype(np.float32)
+    var = pd.DataFrame({"gene_ids": table.ensembl[rows]}, index=human)
+    adata = anndata.AnnData(sparse.csr_matrix(counts), var=var)
+    adata.obsm["spatial_um"] = 100.0 * np.stack(np.divmod(np.arange(9), 3), 1)
+    stored = SimpleNamespace(read=lambda: adata, raster_paths=[])
+    section = Section.read(stored, pd.DataFrame(index=[*mouse[:20][::-1], "Nosuch"]))
+    assert section.genes.tolist() == mouse[:20][::-1].tolist()
+    np.testing.assert_array_equal(section.counts.toarray(), counts[:, :20][:, ::-1])
+    assert Section.read(stored, var).genes.tolist() == human.tolist()

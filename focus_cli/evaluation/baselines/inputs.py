@@ -64,9 +64,18 @@ class Section:
         self._position = {gene: i for i, gene in enumerate(genes)}
 
     @classmethod
-    def read(cls, sample: StoredSample) -> Section:
-        """Read a stored sample; its image features are read when they are first used."""
+    def read(cls, sample: StoredSample, target: pd.DataFrame | None = None) -> Section:
+        """Read a stored sample; its image features are read when they are first used.
+
+        Parameters
+        ----------
+        target
+            ``var`` of the scored section. Genes of a sample of another species take its names by one-to-one
+            orthologues; those that it does not contain are left out.
+        """
         adata = sample.read()
+        if target is not None:
+            adata = _under_names_of(target, adata)
         return cls(
             adata.obs_names.to_numpy().astype(str),
             np.asarray(adata.obsm[keys.SPATIAL_UM], dtype=np.float64),
@@ -93,6 +102,19 @@ class Section:
         """log1p CP10k of named genes, CSR; the exposure is the total over `exposure_genes` (all if None)."""
         counted = self.counts if exposure_genes is None else self.counts_of(exposure_genes)
         return log1p_cp10k(self.counts_of(genes), row_sums(counted))
+
+
+def _under_names_of(target: pd.DataFrame, adata: AnnData) -> AnnData:
+    from focus_cli.genes import match_genes, to_species_of
+
+    across = to_species_of(target, adata.var, "the scored section", "a training section")
+    if across is None:
+        return adata
+    rows = match_genes(target, across[1])
+    found = np.flatnonzero(rows >= 0)
+    renamed = adata[:, across[0][rows[found]]].copy()
+    renamed.var = pd.DataFrame(index=target.index[found])
+    return renamed
 
 
 def _features(paths: list[Path]) -> Callable[[np.ndarray], np.ndarray]:
