@@ -114,10 +114,10 @@ def plain_methods(path: Path, reference: Path, types: list[str]) -> dict[str, np
         out["NNLS, enhanced"] = fractions(least_squares(estimate, profiles.share), profiles.rna)
         out["mixture alone, enhanced"] = fractions(mixtures(estimate, profiles.share, gains)[0], profiles.rna)
     out = {name: share[:, order] for name, share in out.items()}
-    if "cell_state_proportions" in sample.obsm:
+    if "focus_state_attention" in sample.obsm:
         states = opened.prototypes.obs["cell_type"].astype(str).to_numpy()
         of_type = (states[:, None] == np.array(types)).astype(float)
-        out["`cell_state_proportions` by type"] = np.asarray(sample.obsm["cell_state_proportions"]) @ of_type
+        out["`focus_state_attention` by type"] = np.asarray(sample.obsm["focus_state_attention"]) @ of_type
     return out
 
 

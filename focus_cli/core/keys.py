@@ -34,7 +34,7 @@ SPATIAL = "spatial"  # (x, y) in full-resolution pixels
 SPATIAL_UM = "spatial_um"  # (x, y) in µm, the same origin and axes
 LATENT = "focus_latent"  # posterior mean of the latent state
 SAMPLE_FACTORS = "focus_sample_factors"  # scores of the sample-specific factors, which no other sample shares
-PROPORTIONS = "cell_state_proportions"  # attention over the reference's cell states, rows sum to 1
+STATE_ATTENTION = "focus_state_attention"  # weights over the reference's cell states, rows sum to 1; no cell numbers
 
 LOCATION = "focus_location"  # representation of a location itself, in the space uns["focus"]["space"]
 NEIGHBOURHOOD = "focus_neighbourhood"  # representation of the surroundings of a location, in the same space

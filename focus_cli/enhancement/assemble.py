@@ -106,7 +106,7 @@ def write_enhanced(
             adata.obsm[f"{name}_sd"] = outputs.latents.sd[:, columns]
     if outputs.state_names is not None:
         total = outputs.latents.attention.sum(axis=1, keepdims=True)
-        adata.obsm[keys.PROPORTIONS] = pd.DataFrame(
+        adata.obsm[keys.STATE_ATTENTION] = pd.DataFrame(
             outputs.latents.attention / np.maximum(total, 1e-12), index=obs.index, columns=outputs.state_names
         )
     if outputs.latents.samples is not None:

@@ -66,7 +66,7 @@ FIELDS: dict[str, Meaning] = {
     f"obsm/{keys.LATENT}_sd": Meaning("", "posterior standard deviation of the latent state"),
     f"obsm/{keys.SAMPLE_FACTORS}": Meaning("", "posterior mean of the scores of the sample-specific factors"),
     f"obsm/{keys.SAMPLE_FACTORS}_sd": Meaning("", "posterior standard deviation of these scores"),
-    f"obsm/{keys.PROPORTIONS}": Meaning(
+    f"obsm/{keys.STATE_ATTENTION}": Meaning(
         "fraction", "attention over the cell states of the reference, rows sum to 1; not a deconvolution"
     ),
     "var/focus_baseline": Meaning(

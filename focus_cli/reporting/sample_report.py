@@ -359,7 +359,7 @@ def _refined_maps(refined: SpatialFile, names: list[str], geometry: Geometry) ->
 
 
 def _states(file: SpatialFile, canvas: Canvas) -> tuple[list[Map], list[tuple[str, float]]]:
-    table = file.obsm(keys.PROPORTIONS)
+    table = file.obsm(keys.STATE_ATTENTION)
     if table is None:
         return [], []
     names, values = by_type(state_names(table, file.focus), np.asarray(table, dtype=np.float32))

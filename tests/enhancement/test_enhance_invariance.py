@@ -35,7 +35,7 @@ def test_layers_can_be_left_out(cohort, tmp_path):
 
 def test_without_a_reference_there_are_no_proportions(cohort, tmp_path):
     plain = run(cohort, tmp_path / "a.h5ad", reference=False)
-    assert keys.PROPORTIONS not in plain.obsm
+    assert keys.STATE_ATTENTION not in plain.obsm
     assert plain.n_vars == N_GENES + N_OUTSIDE  # the model knows them
 
 

@@ -82,7 +82,7 @@ def test_an_unknown_gene_of_a_list_is_named_and_nothing_is_written(cohort, tmp_p
 def test_a_reference_file_is_prepared_on_the_way(cohort, tmp_path):
     enhance(cohort.sample, tmp_path / "a.h5ad", model=cohort.model, reference=write_cells(tmp_path / "cells.h5ad"))
     written = anndata.read_h5ad(tmp_path / "a.h5ad")
-    assert keys.PROPORTIONS in written.obsm and written.n_vars == N_GENES + N_OUTSIDE
+    assert keys.STATE_ATTENTION in written.obsm and written.n_vars == N_GENES + N_OUTSIDE
 
 
 def test_a_model_of_other_genes_is_refused_before_anything_is_written(cohort, tmp_path):

@@ -92,12 +92,12 @@ def test_positions_are_in_pixels_and_in_micrometres(adata, cohort):
     np.testing.assert_allclose(adata.obsm[keys.SPATIAL] * MPP, cohort.tissue.xy_um)
 
 
-def test_proportions_are_over_the_states_of_the_reference(adata, cohort):
-    proportions = adata.obsm[keys.PROPORTIONS]
-    assert isinstance(proportions, pd.DataFrame) and proportions.index.equals(adata.obs_names)
+def test_attention_is_over_the_states_of_the_reference(adata, cohort):
+    attention = adata.obsm[keys.STATE_ATTENTION]
+    assert isinstance(attention, pd.DataFrame) and attention.index.equals(adata.obs_names)
     prototypes = anndata.read_h5ad(cohort.reference / keys.PROTOTYPES_H5AD)
-    assert list(proportions.columns) == list(prototypes.obs_names)
-    np.testing.assert_allclose(proportions.sum(axis=1), 1, atol=1e-4)
+    assert list(attention.columns) == list(prototypes.obs_names)
+    np.testing.assert_allclose(attention.sum(axis=1), 1, atol=1e-4)
 
 
 def test_latents_and_reliabilities(adata):

@@ -56,7 +56,7 @@ def enhanced(
     adata.obsm[keys.SPATIAL_UM] = xy * MPP
     adata.obsm[keys.LATENT] = rng.normal(size=(n, 4)).astype(np.float32)
     shares = rng.dirichlet(np.array([8.0, 4.0, 2.0, 1.0]), size=n)
-    adata.obsm[keys.PROPORTIONS] = pd.DataFrame(shares, index=obs.index, columns=list(STATES))
+    adata.obsm[keys.STATE_ATTENTION] = pd.DataFrame(shares, index=obs.index, columns=list(STATES))
     extent = np.ceil((xy.max(axis=0) + 300) * 0.1).astype(int)
     adata.uns[keys.UNS_SPATIAL] = {
         sample_id: {

@@ -48,7 +48,7 @@ def test_the_table_of_fields_knows_every_key() -> None:
     groups = {
         "obs": ("IN_TISSUE", "ARRAY_ROW", "ARRAY_COL", "TOTAL_COUNTS", "OBS_RELIABILITY", "PARENT"),
         "var": ("GENE_ID", "SYMBOL", "FEATURE_TYPE", "MEASURED", "VAR_RELIABILITY"),
-        "obsm": ("SPATIAL", "SPATIAL_UM", "LATENT", "PROPORTIONS"),
+        "obsm": ("SPATIAL", "SPATIAL_UM", "LATENT", "STATE_ATTENTION"),
         "layers": ("COUNTS", "MEAN_COUNTS", "STD"),
         "uns": ("UNS", "UNS_SPATIAL"),
     }

@@ -103,7 +103,7 @@ def test_names_are_text_whatever_they_hold(tmp_path: Path) -> None:
     names = adata.var_names.tolist()
     names[0] = evil
     adata.var_names = names
-    shares = adata.obsm[keys.PROPORTIONS]
+    shares = adata.obsm[keys.STATE_ATTENTION]
     shares.columns = [evil, *shares.columns[1:]]
     adata.uns[keys.UNS]["warnings"] = [evil]
     path = fake_enhanced.write(adata, tmp_path / "evil.h5ad")

@@ -49,7 +49,7 @@ def write_vitessce(
     mpp = float(file.focus.get("mpp") or 0) or None
     unit = mpp or 1.0  # of the page, per full-resolution pixel
     xy = (file.xy * unit).astype(np.float32)
-    shares = _shares(file, found)
+    shares = _shares(found)
     groups = [c for c in found.obs.columns if str(found.obs[c].dtype) == "category" and found.obs[c].nunique() <= 100]
     groups.sort(key=lambda c: _FIRST.index(c) if c in _FIRST else len(_FIRST))
     name = sample_name(file)
@@ -90,12 +90,10 @@ def _columns(file: SpatialFile, genes: list[str] | None) -> np.ndarray:
     return order[:MOST_GENES]
 
 
-def _shares(file: SpatialFile, found: Additions) -> Any:
-    """Shares of cell types: of the analysis result where there is one, else of the enhanced file."""
-    for table in (found.obsm.get(keys.TYPES), file.obsm(keys.PROPORTIONS)):
-        if table is not None and hasattr(table, "columns"):
-            return table
-    return None
+def _shares(found: Additions) -> Any:
+    """Shares of cell types of the analysis result, where there is one."""
+    table = found.obsm.get(keys.TYPES)
+    return table if table is not None and hasattr(table, "columns") else None
 
 
 def _new(path: Path) -> Any:
