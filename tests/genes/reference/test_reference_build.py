@@ -245,7 +245,7 @@ def test_a_reference_for_the_time_of_another_command_names_the_file(tmp_path, ca
 
     path = write_cells(tmp_path / "cells.h5ad")
     with scratch_folder(names={"reference": path}) as scratch:
-        assert _reference(path, scratch, 0, None, None) == scratch / "reference"
+        assert _reference(path, scratch, 0, None) == scratch / "reference"
     said = capsys.readouterr().err
     assert f"cell states of {path}" in said and str(scratch) not in said and "→" not in said
 
