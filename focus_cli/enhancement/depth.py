@@ -50,11 +50,16 @@ class DepthField:
         return exposure
 
 
-def depth_field(net: FocusNet, data: SampleData) -> DepthField:
-    """Put the model's map of depth on the level of a sample, or on that of its training where nothing was counted."""
+def depth_field(net: FocusNet, data: SampleData, foreign: float = 0.0) -> DepthField:
+    """Put the model's map of depth on the level of a sample, or on that of its training where nothing was counted.
+
+    `foreign` is the weight of the map for tissue unlike training, between 0 and 1.
+    """
     with torch.no_grad():
-        weight = net.depth_map.weight[0].cpu().numpy().astype(np.float64)
-        level = float(net.depth_map.bias)
+        maps = [layer.weight[0].cpu().numpy().astype(np.float64) for layer in (net.depth_map, net.foreign_depth_map)]
+        level, contrast = float(net.depth_map.bias), float(net.contrast)
+    # Features are standardised within the slide: one with more contrast than those of training varies more in depth.
+    weight = np.exp(data.contrast - contrast) * ((1 - foreign) * maps[0] + foreign * maps[1])
     measured = np.flatnonzero(data.exposure > 0)
     xy = data.xy_um[measured]
     if not len(measured):

@@ -19,6 +19,8 @@ from focus_cli.enhancement.decode import ResidualPooler
 from focus_cli.enhancement.depth import depth_field
 from focus_cli.enhancement.genes import OutputGenes, choose_genes
 from focus_cli.enhancement.holdout_calibration import MIN_LOCATIONS, HoldoutCalibration, evidence
+from focus_cli.enhancement.image_transfer import ImageTransfer, image_map_latents
+from focus_cli.enhancement.infer import Latents
 from focus_cli.enhancement.inputs import SHARED_GENES_HINT, Inputs, require_shared_genes
 from focus_cli.enhancement.queries import Queries, read_points, refined_grid
 from focus_cli.enhancement.residual import GeneResidual
@@ -85,10 +87,25 @@ class Inference:
         """Latents of the measured locations under the network."""
         data, options = self.data, self.options
         self.view = self.section.view(data.counts)
-        self.depth = depth_field(self.model.net, data)
         self.latents = self.section.infer(
             self.view, data.xy_um, "inferring locations", footprint=self.section.area, n_samples=options.samples
         )
+        self.image_transfer: ImageTransfer | None = None
+        if data.raster is not None and not (data.exposure > 0).any():
+            self.image_transfer = ImageTransfer.of(self._ood_score(data.xy_um))
+            self.image_transfer, self.latents = self._transferred(self.latents, data.xy_um, self.section.area)
+        self.depth = depth_field(
+            self.model.net, data, 0.0 if self.image_transfer is None else 1 - self.image_transfer.amplitude
+        )
+
+    def _transferred(
+        self, latents: Latents, xy_um: np.ndarray, footprint: np.ndarray | None
+    ) -> tuple[ImageTransfer, Latents]:
+        maps = image_map_latents(self.model.net, self.data, xy_um, footprint)
+        return self.image_transfer.apply(latents, *maps)
+
+    def _ood_score(self, xy_um: np.ndarray) -> np.ndarray | None:
+        return ood_score_of(self.data, self.model.image.ood_reference, xy_um)
 
     def _calibrate(self) -> None:
         """Sample-specific factors, gene residuals and calibration, from hold-outs of the sample."""
@@ -143,7 +160,7 @@ class Inference:
 
     def write_locations(self, out: Path, record: dict, overwrite: bool) -> None:
         """The same locations, every chosen gene."""
-        ood_score = ood_score_of(self.data, self.model.image.ood_reference, self.data.xy_um)
+        ood_score = self._ood_score(self.data.xy_um)
         self._write(
             out,
             record,
@@ -167,7 +184,9 @@ class Inference:
         latents = self.section.infer(self.view, xy_um, "refining")
         if self.sample_field is not None:
             latents = self.sample_field.extend(latents, xy_um, self.options.seed)
-        ood_score = ood_score_of(self.data, self.model.image.ood_reference, xy_um)
+        if self.image_transfer is not None:
+            _, latents = self._transferred(latents, xy_um, None)
+        ood_score = self._ood_score(xy_um)
         self._write(
             out,
             record,
@@ -213,7 +232,7 @@ class Inference:
             self.calibration,
             evidence(self.prior.loadings[self.genes.prior_rows], self.section.baseline[self.genes.prior_rows]),
             self.options.layers,
-            record,
+            record | ({} if self.image_transfer is None else {"image_transfer": self.image_transfer.record()}),
             overwrite=overwrite,
         )
 

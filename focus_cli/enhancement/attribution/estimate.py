@@ -98,7 +98,7 @@ class Estimate:
         self.run, self.data = run, run.data
         self.net = run.model.net
         self.surroundings = Surroundings(run.data, run.view, self.net, run.section.area)
-        self.opened = OpenedNet(self.net, self.surroundings.nodes, run.view)
+        self.opened = OpenedNet(self.net, self.surroundings.nodes, run.view, run.image_transfer)
         self.n_states = len(run.view.states)
         self.decoder = run.decoder
         self.n_factors = self.net.config.n_factors

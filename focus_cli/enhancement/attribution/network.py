@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from focus_cli.enhancement.attribution.pools import OTHERS, OWN, Pools
+from focus_cli.enhancement.image_transfer import ImageTransfer
 from focus_cli.model.conditioning import View
 from focus_cli.model.network import EXPOSURE_UNIT, Condition, FocusNet, Nodes
 
@@ -64,10 +65,10 @@ def show(pools: Pools, shown: Shown, n_states: int) -> Inputs:
 
 
 class OpenedNet:
-    """One network and what is the same for all queries of a view."""
+    """One network and what is the same for all queries of a view; on a slide without counts also `transfer`."""
 
-    def __init__(self, net: FocusNet, nodes: Nodes, view: View) -> None:
-        self.net, self.nodes, self.sees = net, nodes, nodes.has_image
+    def __init__(self, net: FocusNet, nodes: Nodes, view: View, transfer: ImageTransfer | None = None) -> None:
+        self.net, self.nodes, self.sees, self.transfer = net, nodes, nodes.has_image, transfer
         device = nodes.basis.device
         self.states = view.states.to(device)
         self.descriptors, self.labels = view.descriptors.to(device), view.labels.to(device)
@@ -91,7 +92,11 @@ class OpenedNet:
         h = net.join(torch.cat([inputs.features * float(self.sees), seen, flat, log_exposure, mean], dim=1))
         context = h + self._recall(h, inputs.states) + net.describe(self.descriptors) + self.labels @ net.label_vectors
         # The spread of the prior has no part in its mean; `posterior_mean` asks for nothing else.
-        return net.posterior_mean(Condition(mean, mean, context, mean[:, :0]))
+        latent = net.posterior_mean(Condition(mean, mean, context, mean[:, :0]))
+        if self.transfer is None:
+            return latent
+        foreign = net.foreign_image_map
+        return self.transfer.mean(latent, image, foreign(inputs.features) - (1 - inputs.seen) * foreign.bias)
 
     def _recall(self, h: Tensor, there: Tensor) -> Tensor:
         """Attention over cell states, each weighing as far as it is there."""

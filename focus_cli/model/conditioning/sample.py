@@ -129,6 +129,13 @@ class SampleData:
         return np.zeros((1, 2)) if self.raster is None else points_of(self.info.footprint)
 
     @cached_property
+    def contrast(self) -> float:
+        """Mean logarithm of the standard deviations of the raw image features on this slide; 0 without an image."""
+        if self.raster is None:
+            return 0.0
+        return float(np.log(np.maximum(self.feature_sd.astype(np.float64), 1e-6)).mean())
+
+    @cached_property
     def location_features(self) -> np.ndarray:
         """Image features of the locations themselves, averaged over their footprints, float32, locations × F."""
         return self.footprint_features(self.xy_um)

@@ -2,6 +2,8 @@ from .config import PRESETS as PRESETS
 from .config import ModelConfig as ModelConfig
 from .flow import DEFAULT_STEPS as DEFAULT_STEPS
 from .flow import integrate as integrate
+from .image_maps import ImageMaps as ImageMaps
+from .image_maps import LinearMap as LinearMap
 from .likelihood import share_link as share_link
 from .likelihood import share_link_and_slope as share_link_and_slope
 from .network import EXPOSURE_UNIT as EXPOSURE_UNIT
@@ -17,6 +19,8 @@ __all__ = [
     "PRESETS",
     "Condition",
     "FocusNet",
+    "ImageMaps",
+    "LinearMap",
     "ModelConfig",
     "Nodes",
     "Query",

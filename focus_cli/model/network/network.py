@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from focus_cli.model.network.config import ModelConfig
+from focus_cli.model.network.image_maps import ImageMaps
 
 N_DESCRIPTORS = 5
 EXPOSURE_UNIT = 30.0  # log1p of exposure in units of a hundred counts
@@ -138,22 +139,30 @@ class FocusNet(nn.Module):
         self.gene_vector = nn.Linear(k + 1, k, bias=False)
         self.gene_dispersion = nn.Linear(k + 1, 1)
         self.gene_platform = nn.Linear(k + 1, N_DESCRIPTORS, bias=False)
+        # The maps of the image with a strong penalty, for tissue unlike training; the contrast of the training slides.
+        self.foreign_image_map = nn.Linear(f, k).requires_grad_(False)
+        self.foreign_depth_map = nn.Linear(f, 1, bias=False).requires_grad_(False)
+        self.contrast = nn.Parameter(torch.zeros(1), requires_grad=False)
         for layer in (self.image_mlp[-1], self.scale_gate[-1], self.spread[-1], self.out[-1]):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
-        for layer in (self.gene_vector, self.gene_dispersion, self.gene_platform, self.image_linear, self.depth_map):
+        image_maps = (self.image_linear, self.depth_map, self.foreign_image_map, self.foreign_depth_map)
+        for layer in (self.gene_vector, self.gene_dispersion, self.gene_platform, *image_maps):
             nn.init.zeros_(layer.weight)
-        for layer in (self.image_linear, self.depth_map):
+        for layer in image_maps[:3]:
             nn.init.zeros_(layer.bias)
         nn.init.constant_(self.gene_dispersion.bias, math.log(10.0))
 
-    def start_from(self, image_map: tuple[Tensor, Tensor], depth_map: tuple[Tensor, float]) -> None:
-        """Take over linear maps fitted in closed form: weight K × F and bias K; weight F and level."""
+    def start_from(self, maps: ImageMaps) -> None:
+        """Take over linear maps fitted in closed form."""
         with torch.no_grad():
-            self.image_linear.weight.copy_(image_map[0])
-            self.image_linear.bias.copy_(image_map[1])
-            self.depth_map.weight.copy_(depth_map[0][None])
-            self.depth_map.bias.fill_(depth_map[1])
+            for layer, found in ((self.image_linear, maps.latent), (self.foreign_image_map, maps.foreign_latent)):
+                layer.weight.copy_(torch.from_numpy(found.weight))
+                layer.bias.copy_(torch.from_numpy(found.bias))
+            self.depth_map.weight.copy_(torch.from_numpy(maps.depth)[None])
+            self.depth_map.bias.fill_(maps.depth_level)
+            self.foreign_depth_map.weight.copy_(torch.from_numpy(maps.foreign_depth)[None])
+            self.contrast.fill_(maps.contrast)
 
     def image_latent(self, features: Tensor) -> Tensor:
         """The latent from the image alone: … × F → … × K."""

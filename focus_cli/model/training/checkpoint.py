@@ -26,7 +26,7 @@ from focus_cli.model.network import FocusNet, ModelConfig
 from focus_cli.model.priors import SpatialPrior, read_prior, write_prior
 from focus_cli.model.training.model_schema import ModelDocument
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 _AGAIN = "train it again"
 _IMAGE_ARRAYS = {
     "axes": Expected((None, None), optional=True),

@@ -140,8 +140,7 @@ def fit(
     model = preset.model_copy(update={**found, "labels": vocabulary(s.info for s in usable)})
     net = FocusNet(model)
     ready = LoadedOneByOne(usable, lambda i, data: _prepared(data, tables[i], image))
-    (weight, bias), (depth_weight, level) = processes.from_first(lambda: fit_maps(ready, prior, seed))
-    net.start_from((torch.from_numpy(weight), torch.from_numpy(bias)), (torch.from_numpy(depth_weight), level))
+    net.start_from(processes.from_first(lambda: fit_maps(ready, prior, seed)))
     net.to(device)
     optimiser = make_optimiser(net, config)
     n_measured = [s.n_measured for s in usable]

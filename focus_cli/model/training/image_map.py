@@ -16,11 +16,15 @@ from scipy.sparse.linalg import LinearOperator, cg
 
 from focus_cli.core.random import stream
 from focus_cli.model.conditioning import SampleData
+from focus_cli.model.network import ImageMaps, LinearMap
 from focus_cli.model.priors import SpatialPrior, panel_statistics
 
 PENALTIES = 10.0 ** np.arange(-4, 3.5)  # relative to the mean of the normal matrices' diagonals
 FOLDS = 5
 BLOCKS = 4  # along each axis of a sample
+# Penalties of the maps for tissue unlike training, where only the strongest associations hold.
+FOREIGN_PENALTY = 100.0  # to the latent
+FOREIGN_DEPTH_PENALTY = 10.0
 MAX_SAMPLES = 512  # that the maps are fitted on
 _ROWS = 16384  # of features at a time
 
@@ -51,14 +55,20 @@ def _fold_of(xy_um: np.ndarray, offset: int) -> np.ndarray:
 
 
 def _sums(
-    data: SampleData, kept: np.ndarray, weight: np.ndarray, targets: np.ndarray, information: np.ndarray, offset: int
+    data: SampleData,
+    kept: np.ndarray,
+    weight: np.ndarray,
+    targets: np.ndarray,
+    information: np.ndarray,
+    offset: int,
+    scale: float = 1.0,
 ) -> list[_Sums]:
-    """Sums of every fold of a sample over its locations `kept`, a block of rows at a time."""
+    """Sums of every fold of a sample over its locations `kept`, a block of rows at a time; features times `scale`."""
     fold, n = _fold_of(data.xy_um[kept], offset), data.n_features + 1
     features, cross = np.zeros((FOLDS, n, n)), np.zeros((FOLDS, n, targets.shape[1]))
     for start in range(0, len(kept), _ROWS):
         part = slice(start, start + _ROWS)
-        f = data.location_features[kept[part]].astype(np.float64)
+        f = scale * data.location_features[kept[part]].astype(np.float64)
         f = np.concatenate([f, np.ones((len(f), 1))], axis=1)
         for k in range(FOLDS):
             here = fold[part] == k
@@ -115,38 +125,49 @@ class _LatentSums:
         information = (panel.basis * panel.precision) @ panel.basis.T
         self.parts.append(_sums(data, kept, exposure, t @ panel.basis.T, information, len(self.parts)))
 
-    def solve(self, n_features: int) -> tuple[np.ndarray, np.ndarray]:
+    def solve(self, n_features: int) -> tuple[LinearMap, LinearMap]:
         weights = _cross_validated(self.parts) if self.parts else None
         if weights is None:
-            weights = np.zeros((n_features + 1, self._prior.n_factors))
-        weights = weights.astype(np.float32)
-        return np.ascontiguousarray(weights[:-1].T), weights[-1]
+            nothing = LinearMap.of(np.zeros((n_features + 1, self._prior.n_factors)))
+            return nothing, nothing
+        foreign = _solve([s for sample in self.parts for s in sample], FOREIGN_PENALTY)
+        return LinearMap.of(weights), LinearMap.of(foreign)
 
 
 class _DepthSums:
-    """Of the log of the counts on the image, sample by sample; and the samples' levels."""
+    """Of the log of the counts on the image, sample by sample; and the samples' levels.
+
+    Features standardised within a slide do not show that one slide has more contrast than another, and depth follows
+    the contrast: features are multiplied with that of the slide.
+    """
 
     def __init__(self) -> None:
-        self.levels, self.parts = [], []
+        self.levels, self.parts, self.contrasts = [], [], []
 
     def add(self, data: SampleData, with_image: bool) -> None:
         kept = np.flatnonzero(data.exposure > 0)
         log = np.log(data.exposure[kept])
         if with_image:
-            centred = (log - log.mean())[:, None]
-            self.parts.append(_sums(data, kept, np.ones(len(kept)), centred, np.ones((1, 1)), len(self.levels)))
+            centred, one = (log - log.mean())[:, None], np.ones((1, 1))
+            scale = float(np.exp(data.contrast - (self.contrasts or [data.contrast])[0]))
+            self.parts.append(_sums(data, kept, np.ones(len(kept)), centred, one, len(self.levels), scale))
+            self.contrasts.append(data.contrast)
         self.levels.append(np.median(log))
 
-    def solve(self, n_features: int) -> tuple[np.ndarray, float]:
+    def solve(self, n_features: int) -> tuple[np.ndarray, np.ndarray, float, float]:
+        level = float(np.mean(self.levels))
+        contrast = float(np.mean(self.contrasts)) if self.contrasts else 0.0
         weights = _cross_validated(self.parts) if self.parts else None
+        if weights is None:
+            nothing = np.zeros(n_features, np.float32)
+            return nothing, nothing, level, contrast
+        foreign = _solve([s for sample in self.parts for s in sample], FOREIGN_DEPTH_PENALTY)
         # The intercept is the sample's own level, which is stated apart.
-        weight = np.zeros(n_features) if weights is None else weights[:-1, 0]
-        return weight.astype(np.float32), float(np.mean(self.levels))
+        maps = (np.exp(contrast - self.contrasts[0]) * found[:-1, 0] for found in (weights, foreign))
+        return *(found.astype(np.float32) for found in maps), level, contrast
 
 
-def fit_maps(
-    samples: Sequence[SampleData], prior: SpatialPrior, seed: int = 0
-) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, float]]:
+def fit_maps(samples: Sequence[SampleData], prior: SpatialPrior, seed: int = 0) -> ImageMaps:
     """Fit the maps from morphology to the latent and to the log of a location's counts.
 
     Each sample is read once, and released. Beyond `MAX_SAMPLES` samples the maps are fitted on as many,
@@ -158,15 +179,6 @@ def fit_maps(
         Those without an image only give their depth.
     prior
         Its genes must include the panels'.
-
-    Returns
-    -------
-    To the latent
-        float32, K × F: latent per unit of standardised feature; and its bias, float32, K. Both are 0 where no map
-        predicts tissue that it was not fitted on.
-    To the depth
-        float32, F: what a unit of each feature adds to the log, 0 where nothing predicts left-out tissue; and the log
-        of the counts of a typical location, the mean over samples of their medians.
     """
     latent, depth, n_features = _LatentSums(prior), _DepthSums(), 0
     drawn = set(range(len(samples)))
@@ -178,4 +190,5 @@ def fit_maps(
         if fitted_on:
             latent.add(data)
         depth.add(data, fitted_on)
-    return latent.solve(n_features), depth.solve(n_features)
+    near, foreign = latent.solve(n_features)
+    return ImageMaps(near, foreign, *depth.solve(n_features))

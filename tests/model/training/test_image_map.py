@@ -31,7 +31,8 @@ def latent_of(data, prior) -> np.ndarray:
 
 
 def test_the_map_predicts_tissue_that_it_was_not_fitted_on(data, prior, tmp_path):
-    weight, bias = fit_maps([data], prior)[0]
+    found = fit_maps([data], prior).latent
+    weight, bias = found.weight, found.bias
     other = load_sample_data(open_sample(store_tissue(tmp_path / "S2", grow(seed=8))))
     predicted = other.footprint_features(other.xy_um) @ weight.T + bias
     known = latent_of(other, prior)
@@ -41,7 +42,8 @@ def test_the_map_predicts_tissue_that_it_was_not_fitted_on(data, prior, tmp_path
 
 def test_it_solves_the_normal_equations(data, prior, monkeypatch):
     monkeypatch.setattr(image_map, "PENALTIES", (0.1,))
-    weight, bias = fit_maps([data], prior)[0]
+    found = fit_maps([data], prior).latent
+    weight, bias = found.weight, found.bias
     rows = prior.rows(data.names)
     panel = panel_statistics(prior.loadings[rows], data.baseline(prior)[rows], np.ones(len(rows), bool))
     t, e = panel(data.counts, data.exposure)
@@ -55,17 +57,17 @@ def test_it_solves_the_normal_equations(data, prior, monkeypatch):
 
 
 def test_blocks_of_rows_change_nothing(data, prior, monkeypatch):
-    whole, _ = fit_maps([data], prior)[0]
+    whole = fit_maps([data], prior).latent.weight
     monkeypatch.setattr(image_map, "_ROWS", 17)
-    np.testing.assert_allclose(fit_maps([data], prior)[0][0], whole, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(fit_maps([data], prior).latent.weight, whole, rtol=1e-4, atol=1e-6)
 
 
 def test_without_an_image_or_a_relation_there_is_no_map(data, prior):
-    assert not fit_maps([without_image(data, 3)], prior)[0][0].any()
+    assert not fit_maps([without_image(data, 3)], prior).latent.weight.any()
     order = np.random.default_rng(0).permutation(len(data.xy_um))
     shuffled = replace(data, counts=data.counts[order])
-    weight, _ = fit_maps([shuffled], prior)[0]
-    assert np.linalg.norm(weight) < 0.3 * np.linalg.norm(fit_maps([data], prior)[0][0])
+    weight = fit_maps([shuffled], prior).latent.weight
+    assert np.linalg.norm(weight) < 0.3 * np.linalg.norm(fit_maps([data], prior).latent.weight)
 
 
 def test_depth_follows_the_feature_that_it_follows_and_has_the_level_of_the_samples(data, prior):
@@ -73,7 +75,8 @@ def test_depth_follows_the_feature_that_it_follows_and_has_the_level_of_the_samp
     rng = np.random.default_rng(1)
     depth = np.exp(6 + 0.5 * first + rng.normal(0, 0.1, len(first)))
     counts = sparse.csr_matrix(rng.poisson(depth[:, None] / 36, (len(first), 36)).astype(np.float32))
-    weight, level = fit_maps([replace(data, counts=counts)], prior)[1]
+    found = fit_maps([replace(data, counts=counts)], prior)
+    weight, level = found.depth, found.depth_level
     predicted = data.footprint_features(data.xy_um) @ weight
     assert np.corrcoef(predicted, np.log(depth))[0, 1] > 0.95
     assert np.polyfit(predicted, np.log(depth), 1)[0] == pytest.approx(1, abs=0.1)
