@@ -27,6 +27,7 @@ BASELINE = "focus_baseline"  # mean share of the gene, which share_link of laten
 MEASURED = "measured"  # False for a gene outside the panel; its values are imputed
 VAR_RELIABILITY = "reliability"  # 0..1, reliability of the estimate of this gene
 LEVEL_SD = "level_sd"  # sd of the log of the gene's level, one factor for all locations; 0 for measured genes
+NETWORK_WEIGHT = "network_weight"  # of the network beside the simple methods that are mixed with it; 1: it is alone
 ABSTAIN = "abstain"  # obs and var: the estimate of this location or gene should not be used
 
 # --- obsm ----------------------------------------------------------------------------------------

@@ -22,8 +22,10 @@ from focus_cli.enhancement.calibration import Calibration
 from focus_cli.enhancement.decode import GeneDecoder, Pooled, ResidualPooler, expression_and_sd, expression_layers
 from focus_cli.enhancement.genes import OutputGenes
 from focus_cli.enhancement.infer import Latents
+from focus_cli.enhancement.mixture import Mixed, Mixture
 from focus_cli.enhancement.reliability import ABSTAIN, Moments, location_reliability
 from focus_cli.enhancement.writer import DenseWriter
+from focus_cli.experts import Points
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Outputs:
     panel_var: pd.DataFrame
     uns_spatial: dict | None
     latents: Latents
+    points: Points
     state_names: np.ndarray | None
     resolution_um: float | None = None
 
@@ -75,6 +78,7 @@ def write_enhanced(
     genes: OutputGenes,
     decoder: GeneDecoder,
     pooler: ResidualPooler | None,
+    mixture: Mixture | None,
     calibration: Calibration,
     evidence: np.ndarray,
     layers: tuple[str, ...],
@@ -132,6 +136,9 @@ def write_enhanced(
         "warnings": json.dumps(outputs.info.warnings),
         "provenance": json.dumps(record, sort_keys=True, default=str),
     }
+    if mixture is not None:
+        adata.uns[keys.UNS]["experts"] = json.dumps(mixture.record(), sort_keys=True)
+        adata.var[keys.NETWORK_WEIGHT] = mixture.network_weight(len(genes.names), outputs.counted.any())
     if outputs.resolution_um is not None:
         adata.uns[keys.UNS]["resolution_um"] = outputs.resolution_um
     if outputs.uns_spatial is not None:
@@ -141,11 +148,15 @@ def write_enhanced(
         moments = Moments(*shape)
         measured = torch.from_numpy(genes.measured)
 
-        def tile(mean, sd, counted, reading, pooled: Pooled | None, columns: slice) -> dict[str, np.ndarray]:
+        def tile(
+            mean, sd, counted, reading, pooled: Pooled | None, mixed: list[Mixed], columns: slice
+        ) -> dict[str, np.ndarray]:
             """X and layers of a block's rows at a range of genes; the moments take them in on the way."""
             share, share_sd = decoder.share_and_sd(mean, sd, columns)
             if pooled is not None:
                 pooled.update(share, share_sd, columns)
+            for experts in mixed:
+                experts.update(share, share_sd, columns)
             share_sd *= calibration.of_shares(counted, measured[columns])
             moments.add(columns, *expression_and_sd(share, share_sd))
             values = expression_layers(share, share_sd, reading, layers, level_sd[columns])
@@ -160,13 +171,18 @@ def write_enhanced(
                 mean, sd = outputs.latents.mean[rows], outputs.latents.sd[rows]
                 reading = LogNormReading(outputs.exposure[rows])
                 pooled = pooler.around(outputs.xy_um[rows]) if pooler is not None else None
-                writer.write(start, partial(tile, mean, sd, outputs.counted[rows], reading, pooled))
+                mixed = [] if mixture is None else mixture.at(outputs.points.take(_range(rows)), outputs.counted[rows])
+                writer.write(start, partial(tile, mean, sd, outputs.counted[rows], reading, pooled, mixed))
                 progress.advance(rows.stop - rows.start)
         _write_gene_reliability(temporary, _judged(moments.reliability(), genes.measured, calibration, evidence))
     print_message(
         f"{outputs.kind}: {n:,} locations × {shape[1]:,} genes "
         f"({adata.uns[keys.UNS]['n_measured']:,} measured, {adata.uns[keys.UNS]['n_imputed']:,} inferred) → {out}"
     )
+
+
+def _range(rows: slice) -> np.ndarray:
+    return np.arange(rows.start, rows.stop)
 
 
 def _spatial_uns(outputs: Outputs) -> dict:

@@ -7,6 +7,7 @@ estimates with the hidden counts. The work is bounded: a window of the sample, s
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -19,13 +20,16 @@ from focus_cli.core.statistics.predictive import PredictedCounts
 from focus_cli.core.statistics.thinning import thin
 from focus_cli.enhancement.decode import GeneDecoder, ResidualPooler
 from focus_cli.enhancement.infer import Latents
+from focus_cli.enhancement.mixture import Mixed, Weights, fit_experts, fit_weights, visible_counts
 from focus_cli.enhancement.residual import MAX_FIT_LOCATIONS, VISIBLE_SHARE, GeneResidual, fit_residual, own_spread
 from focus_cli.enhancement.sample_factors import SampleFactors, choose_width, fit_sample_factors, panel_share
 from focus_cli.enhancement.section import Section
+from focus_cli.experts import Points
 from focus_cli.model.priors import SpatialPrior, reference_states, residual_scale
 
 LOCATIONS = 500  # that are estimated
 GENES = 500
+WEIGHED_GENES = 2000  # on which the weights of the experts are fitted
 HIDDEN_PLACES = 0.25  # share of the locations
 HIDDEN_GENES = 0.5  # share of the panel
 MIN_LOCATIONS = 10
@@ -51,6 +55,15 @@ class HoldoutEstimates:
         """All pairs of a location and a gene, the level taken as exact."""
         return PredictedCounts.from_shares(self.count, self.exposure[:, None], self.share, self.sd)
 
+    def mixed(self, experts: dict[str, np.ndarray], weights: Weights, level: np.ndarray) -> HoldoutEstimates:
+        """With the experts' shares (name → locations × genes) mixed in; `level` is the share of each gene."""
+        share, sd = (torch.from_numpy(np.array(values, np.float32)) for values in (self.share, self.sd))
+        columns = np.arange(share.shape[1])
+        shares = tuple(lambda genes, s=experts[name]: s[:, genes].astype(np.float32) for name in weights.names[1:])
+        mixed = Mixed(np.arange(len(share)), columns, columns, weights.of_genes(level), shares)
+        mixed.update(share, sd, slice(0, len(columns)))
+        return replace(self, share=share.numpy(), sd=sd.numpy())
+
     def totals(self) -> PredictedCounts:
         """Each gene's total, off by its level."""
         total = self.exposure @ self.share
@@ -75,6 +88,7 @@ class HoldoutCalibration:
 
     def __init__(self, section: Section, pitch_um: float) -> None:
         self.plain, data = section, section.data
+        self.weights: dict[str, Weights] = {}  # of the experts, by use; known once the hold-out of a use was estimated
         measured = np.flatnonzero(data.exposure > 0)
         self.measured = measured
         if len(measured) > MAX_FIT_LOCATIONS:
@@ -83,11 +97,14 @@ class HoldoutCalibration:
             measured = measured[np.sort(np.argsort(distance, kind="stable")[:MAX_FIT_LOCATIONS])]
         self.window = measured
         self.xy_um = data.xy_um[measured]
-        visible, rest = thin(data.counts[measured], VISIBLE_SHARE, self._rng("halves"))
-        self.visible, self.rest = self._in_window(visible), self._in_window(rest)
+        visible, hidden = thin(data.counts[measured], VISIBLE_SHARE, self._rng("halves"))
+        # Residuals and sample-specific factors are chosen on one half of what is hidden; the other half, which nothing
+        # has seen, decides on the weights of the experts and on the calibration.
+        rest, judge = thin(hidden, VISIBLE_SHARE, self._rng("hidden halves"))
+        self.visible, self.rest, self.judge = (self._in_window(counts) for counts in (visible, rest, judge))
         self.halved = section.view(self.visible)
         self.seen = self._exposure(self.visible)
-        self.unseen = self._exposure(self.rest)
+        self.unseen, self.judged = self._exposure(self.rest), self._exposure(self.judge)
         self._network_latent = latent = self._latent(self.halved, "fitting gene residuals")
         # Sample-specific factors, for the output; in calibration they are those that the visible half alone shows.
         self.sample_factors, self._factors_of_half = self._sample_factors(latent, pitch_um)
@@ -129,7 +146,8 @@ class HoldoutCalibration:
             self.xy_um,
             pitch_um,
         )
-        whole = fit((self.visible[here].tocsr(), self.rest[here].tocsr()), latent) if of_half is not None else None
+        hidden = (self.rest + self.judge)[here].tocsr()
+        whole = fit((self.visible[here].tocsr(), hidden), latent) if of_half is not None else None
         if whole is None:
             return None, None
         return replace(whole, width_um=of_half.width_um), of_half
@@ -178,6 +196,14 @@ class HoldoutCalibration:
         return np.sort(np.argsort(-total, kind="stable")[:GENES])
 
     @cached_property
+    def _of_every_abundance(self) -> np.ndarray:
+        """Genes evenly spaced by their abundance in the visible half, of those that it shows, ascending."""
+        total = np.asarray(self.visible[self.window].sum(axis=0)).ravel()
+        order = np.argsort(-total, kind="stable")[: int((total > 0).sum())]
+        step = max(1, len(order) // WEIGHED_GENES)
+        return np.sort(order[::step][:WEIGHED_GENES]) if len(order) else self._abundant
+
+    @cached_property
     def _queried(self) -> np.ndarray:
         return self._some(self.window, "count queries")
 
@@ -193,16 +219,20 @@ class HoldoutCalibration:
         genes, at = self._abundant, self._queried
         decoder = self.section.decoder(self.section.panel_rows[genes], np.ones(len(genes), bool))
         share, sd = (v.numpy() for v in decoder.share_and_sd(self._halved_latents.mean, self._halved_latents.sd))
-        return own_spread(self.rest[at][:, genes].toarray(), self.unseen[at, None] * share, sd / share)
+        return own_spread(self.judge[at][:, genes].toarray(), self.judged[at, None] * share, sd / share)
 
     def gene_sd_of(self, genes: np.ndarray) -> np.ndarray:
         """The same for panel genes: 0 where their own counts inform them."""
         return np.where(np.isfinite(self.residual.kappa[genes]), 0.0, self.gene_sd)
 
     def counts(self) -> HoldoutEstimates:
-        """The hidden half of the counts, estimated from the other half."""
+        """Hidden counts, estimated from the visible half."""
         at, latents = self._queried, self._halved_latents
-        return self._estimates(at, latents, self.latent, self.visible, self.rest, self.unseen[at])
+
+        def estimates(genes: np.ndarray) -> HoldoutEstimates:
+            return self._estimates(at, latents, self.latent, self.visible, self.judge, self.judged[at], genes)
+
+        return self._mixed("counts", estimates, self.visible, at, own=at)
 
     def positions(self) -> HoldoutEstimates:
         """A quarter of the locations, estimated from the others."""
@@ -217,11 +247,42 @@ class HoldoutCalibration:
         around = self._latent(view, "calibration: positions")
         latents = self._extended(latents, data.xy_um[at], shown, around)
         around = self._extended(_plain(around), self.xy_um, shown, around).mean
-        return self._estimates(at, latents, around, shown, data.counts, data.exposure[at])
 
-    def _estimates(self, at, latents, around: np.ndarray, shown, asked, exposure: np.ndarray) -> HoldoutEstimates:
-        """Shares of abundant genes at locations `at`, corrected by the counts of the gene among those shown."""
+        def estimates(genes: np.ndarray) -> HoldoutEstimates:
+            return self._estimates(at, latents, around, shown, data.counts, data.exposure[at], genes)
+
+        return self._mixed("positions", estimates, shown, at, own=np.full(len(at), -1))
+
+    def _mixed(
+        self,
+        use: str,
+        estimates: Callable[[np.ndarray], HoldoutEstimates],
+        shown: sparse.csr_matrix,
+        at: np.ndarray,
+        own: np.ndarray,
+    ) -> HoldoutEstimates:
+        """Estimates of abundant genes mixed with those of the experts, given the counts shown; keeps the weights.
+
+        The weights are fitted on genes of every abundance.
+        """
+        visible = visible_counts(self.section.data, shown)
+        points = Points(visible.xy_um[at], own, None if visible.features is None else visible.features[at])
+        experts = {name: expert.at(points) for name, expert in fit_experts(visible, use, self.plain.seed).items()}
+
+        def shares(genes: np.ndarray) -> dict[str, np.ndarray]:
+            return {name: found(genes) for name, found in experts.items()}
+
+        genes = self._of_every_abundance
+        found = estimates(genes)
+        weights = fit_weights(found.count, found.exposure, found.share, shares(genes), visible.level[genes])
+        self.weights[use] = weights.at_depth(1 / VISIBLE_SHARE) if use == "counts" else weights
         genes = self._abundant
+        return estimates(genes).mixed(shares(genes), weights, visible.level[genes])
+
+    def _estimates(
+        self, at, latents, around: np.ndarray, shown, asked, exposure: np.ndarray, genes: np.ndarray
+    ) -> HoldoutEstimates:
+        """Shares of genes at locations `at`, corrected by the counts of the gene among those shown."""
         rows = self.section.panel_rows[genes]
         decoder = self.section.decoder(rows, np.ones(len(genes), bool), gene_sd=self.gene_sd_of(genes))
         pooler = ResidualPooler(

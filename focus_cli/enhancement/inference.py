@@ -22,9 +22,11 @@ from focus_cli.enhancement.holdout_calibration import MIN_LOCATIONS, HoldoutCali
 from focus_cli.enhancement.image_transfer import ImageTransfer, image_map_latents
 from focus_cli.enhancement.infer import Latents
 from focus_cli.enhancement.inputs import SHARED_GENES_HINT, Inputs, require_shared_genes
+from focus_cli.enhancement.mixture import Mixture, visible_counts
 from focus_cli.enhancement.queries import Queries, read_points, refined_grid
 from focus_cli.enhancement.residual import GeneResidual
 from focus_cli.enhancement.sample_factors import SampleFactors, SampleField, panel_share
+from focus_cli.experts import Points
 from focus_cli.model.conditioning import (
     SampleData,
     ablate_reference,
@@ -119,6 +121,10 @@ class Inference:
         self.decoder = self.section.decoder(self.genes.prior_rows, self.genes.measured, gene_sd=self._gene_sd(holdouts))
         self.pooler = self._pooler(holdouts) if holdouts is not None else None
         self.calibration = calibrate(holdouts, self.reference) if holdouts is not None else Calibration()
+        self.mixture: Mixture | None = None
+        if holdouts is not None and any(len(found.names) > 1 for found in holdouts.weights.values()):
+            visible = visible_counts(self.data, self.data.counts)
+            self.mixture = Mixture(visible, holdouts.weights, self.genes.panel_columns, self.options.seed)
 
     def _holdout_calibration(self) -> HoldoutCalibration | None:
         """Hold-outs of the sample; None where fewer than `MIN_LOCATIONS` locations have counts."""
@@ -175,6 +181,7 @@ class Inference:
             ood_score=ood_score,
             counts=None if self.options.histology_only else self.data.counts,
             latents=self.latents,
+            points=Points(self.data.xy_um, np.arange(len(self.data.xy_um)), self._features(None)),
         )
 
     def write_refined(self, out: Path, record: dict, overwrite: bool) -> None:
@@ -201,8 +208,15 @@ class Inference:
             ood_score=ood_score,
             counts=None,
             latents=latents,
+            points=Points(xy_um, np.full(len(xy_um), -1), self._features(xy_um)),
             resolution_um=queries.size_um,
         )
+
+    def _features(self, xy_um: np.ndarray | None) -> np.ndarray | None:
+        """Image features of points for the experts, of the locations themselves by default; None where unused."""
+        if self.mixture is None or self.data.raster is None:
+            return None
+        return self.data.location_features if xy_um is None else self.data.features(xy_um)
 
     def _queries(self) -> Queries:
         if self.options.points is not None:
@@ -229,6 +243,7 @@ class Inference:
             self.genes,
             self.decoder,
             self.pooler,
+            self.mixture,
             self.calibration,
             evidence(self.prior.loadings[self.genes.prior_rows], self.section.baseline[self.genes.prior_rows]),
             self.options.layers,

@@ -60,6 +60,9 @@ FIELDS: dict[str, Meaning] = {
     f"var/{keys.LEVEL_SD}": Meaning(
         "log", "standard deviation of the log of the gene's level, one factor for all locations; 0 for measured genes"
     ),
+    f"var/{keys.NETWORK_WEIGHT}": Meaning(
+        "fraction", "weight of the network in the estimate of the gene; the rest is that of simple methods"
+    ),
     f"obsm/{keys.SPATIAL}": Meaning("full-resolution px", "position (x, y); x to the right, y down"),
     f"obsm/{keys.SPATIAL_UM}": Meaning("µm", "position (x, y) with the same origin and axes"),
     f"obsm/{keys.LATENT}": Meaning("", "posterior mean of the latent state"),

@@ -25,6 +25,7 @@ _NUMBERS = (
     keys.ABSTAIN,
     keys.MEASURED,
     keys.LEVEL_SD,
+    keys.NETWORK_WEIGHT,
     keys.BASELINE,
 )
 

@@ -140,8 +140,9 @@ class FocusNet(nn.Module):
         self.gene_dispersion = nn.Linear(k + 1, 1)
         self.gene_platform = nn.Linear(k + 1, N_DESCRIPTORS, bias=False)
         # The maps of the image with a strong penalty, for tissue unlike training; the contrast of the training slides.
-        self.foreign_image_map = nn.Linear(f, k).requires_grad_(False)
-        self.foreign_depth_map = nn.Linear(f, 1, bias=False).requires_grad_(False)
+        # They draw no random numbers, so that the weights before them stay what a seed makes them.
+        self.foreign_image_map = nn.utils.skip_init(nn.Linear, f, k).requires_grad_(False)
+        self.foreign_depth_map = nn.utils.skip_init(nn.Linear, f, 1, bias=False).requires_grad_(False)
         self.contrast = nn.Parameter(torch.zeros(1), requires_grad=False)
         for layer in (self.image_mlp[-1], self.scale_gate[-1], self.spread[-1], self.out[-1]):
             nn.init.zeros_(layer.weight)
