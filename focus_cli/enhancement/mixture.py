@@ -165,6 +165,13 @@ class Mixed:
     weights: np.ndarray
     shares: tuple[Shares, ...]
 
+    def rest(self) -> tuple[np.ndarray, np.ndarray]:
+        """What the experts contribute beside the network, float32 rows × genes; and the network's weight (genes)."""
+        found = np.zeros((len(self.rows), len(self.columns)), np.float32)
+        for i, shares in enumerate(self.shares, start=1):
+            found += self.weights[:, i] * shares(self.panel)
+        return found, self.weights[:, 0]
+
     def update(self, share: Tensor, sd: Tensor, genes: slice) -> None:
         """Mix shares and sds of a range of output genes (rows × genes), in place.
 
@@ -200,20 +207,44 @@ class Mixture:
 
     def __init__(self, visible: Visible, weights: dict[str, Weights], columns: np.ndarray, seed: int) -> None:
         self.weights = weights
+        self._visible, self._seed = visible, seed
         self._panel = np.flatnonzero(columns >= 0)
         self._columns = columns[self._panel]
         self._of_genes = {use: found.of_genes(visible.level[self._panel]) for use, found in weights.items()}
         self._experts = {use: fit_experts(visible, use, seed, found.names[1:]) for use, found in weights.items()}
 
-    def at(self, points: Points, counted: np.ndarray) -> list[Mixed]:
-        """The experts at a block of points, of which some have counts of their own (`counted`, bool)."""
+    def at(
+        self, points: Points, counted: np.ndarray, *, image: bool = True, own: bool = True, neighbours: bool = True
+    ) -> list[Mixed]:
+        """The experts at a block of points, of which some have counts of their own (`counted`, bool).
+
+        Without one of the signals, an expert that rests on it falls back on what it has left.
+        """
+        there = {"image": image, "own": own, "neighbours": neighbours}
         found = []
         for use, rows in (("counts", np.flatnonzero(counted)), ("positions", np.flatnonzero(~counted))):
             if len(rows) and use in self.weights:
                 here = points.take(rows)
-                shares = tuple(self._experts[use][name].at(here) for name in self.weights[use].names[1:])
+                names = [self._left(name, there) for name in self.weights[use].names[1:]]
+                shares = tuple(self._expert(use, name).at(here) for name in names)
                 found.append(Mixed(rows, self._columns, self._panel, self._of_genes[use], shares))
         return found
+
+    @staticmethod
+    def _left(name: str, there: dict[str, bool]) -> str:
+        """What is left of an expert with these signals."""
+        if name == "ridge_residuals":
+            return {(True, True): name, (True, False): "ridge", (False, True): "inverse_distance"}.get(
+                (there["image"], there["neighbours"]), "gene_mean"
+            )
+        needed = {"ridge": "image", "inverse_distance": "neighbours", "own_counts": "own", "pca_smoothing": "own"}
+        return name if name not in needed or there[needed[name]] else "gene_mean"
+
+    def _expert(self, use: str, name: str):
+        """An expert, fitted when it is first used: what is left of another may not be in the mixture."""
+        if name not in self._experts[use]:
+            self._experts[use] |= fit_experts(self._visible, use, self._seed, [name])
+        return self._experts[use][name]
 
     def network_weight(self, n_genes: int, counted: bool) -> np.ndarray:
         """Weight of the network at locations with counts or at other places, float32 (n_genes,).

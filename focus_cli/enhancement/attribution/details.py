@@ -15,11 +15,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from focus_cli.enhancement.attribution.estimate import Estimate, Tail, Terms, corner_weights
+from focus_cli.enhancement.attribution.estimate import (
+    EXPERT_SIGNALS,
+    Estimate,
+    Tail,
+    Terms,
+    corner_weights,
+    expert_weights,
+)
 from focus_cli.enhancement.attribution.game import SIGNALS, joining
 from focus_cli.enhancement.attribution.network import Inputs, Shown, show
 from focus_cli.enhancement.attribution.pools import OTHERS, OWN, Pools
+from focus_cli.enhancement.mixture import visible_counts
 from focus_cli.enhancement.sample_factors import panel_share
+from focus_cli.experts import InverseDistance, Points
 
 STEPS = 48  # Gauss–Legendre nodes of a way, to begin with
 MOST_STEPS = 400
@@ -29,6 +38,7 @@ CUBED = 3  # they lie denser near its start, where the first counts matter most
 AN_IMAGE = "that there is an image"
 EXPECTED = "what it leads to expect of the counts"
 DEPTH = "total counts"
+EXPERTS = "simple methods beside the network"
 
 
 @dataclass(frozen=True)
@@ -170,6 +180,7 @@ class Within:
         among = -float((inputs.residual * (own[:, None] * expected[OWN] + others[:, None] * expected[OTHERS])).sum())
         found = {
             AN_IMAGE: float(inputs.seen.sum()),
+            EXPERTS: self._through_experts(way, tail, "image"),
             EXPECTED: among + self._through_corners(way, tail, "image"),
         }
         by_feature = (features * pools.features.cpu()).sum(dim=0).numpy()
@@ -228,7 +239,10 @@ class Within:
             here = float((tail.counted.sum(dim=0) * self.terms.counted[OWN][0]).sum())
             here += float((torch.einsum("bc,bi->ci", corners, tail.expected) * self.terms.expected[OWN][:, 0]).sum())
             by_gene[run.genes.panel_columns == gene] += here
-        return {f"gene {name}": float(v) for name, v in zip(data.names, by_gene)} | {DEPTH: rest}
+        return {f"gene {name}": float(v) for name, v in zip(data.names, by_gene)} | {
+            DEPTH: rest,
+            EXPERTS: self._through_experts(way, tail, "own"),
+        }
 
     def _neighbours(self, slopes, gene: int) -> np.ndarray:
         way, inputs, tail = slopes
@@ -272,7 +286,19 @@ class Within:
             for c, panel_counts in enumerate(estimate.expected):
                 change = change + panel_counts[pool.indices] @ towards[c]
             found[pool.indices] += pool.data * change
+        if (by_experts := self._through_experts(way, tail, "neighbours")) != 0:
+            weights = InverseDistance(visible_counts(estimate.data, estimate.data.counts)).weights(
+                Points(estimate.data.xy_um[rows], rows)
+            )
+            found[weights.indices] += weights.data * by_experts
         return found
+
+    def _through_experts(self, way: _Way, tail: Tail, signal: str) -> float:
+        """What a signal changes in the experts beside the network."""
+        there = {name: getattr(way.shown, name) for name in EXPERT_SIGNALS}
+        ones, zeros = torch.ones_like(way.shown.image), torch.zeros_like(way.shown.image)
+        change = expert_weights(**(there | {signal: ones})) - expert_weights(**(there | {signal: zeros}))
+        return float((tail.experts * torch.einsum("bc,cg->bg", change, self.terms.experts[:, 0])).sum())
 
 
 def _repeated(terms: Terms, copies: int) -> Terms:
@@ -281,6 +307,8 @@ def _repeated(terms: Terms, copies: int) -> Terms:
         terms.information.repeat(1, copies),
         terms.counted.repeat(1, copies, 1),
         terms.expected.repeat(1, 1, copies, 1),
+        terms.experts.repeat(1, copies, 1),
+        terms.network.repeat(copies, 1),
     )
 
 

@@ -22,16 +22,29 @@ from focus_cli.enhancement.attribution.vectors import VectorCells
 from focus_cli.enhancement.inference import Inference
 from focus_cli.enhancement.residual import kernel
 from focus_cli.enhancement.sample_factors import panel_share
+from focus_cli.experts import Points
 from focus_cli.model.priors import panel_statistics
 
 POINTS = 8192  # of a forward pass
 CORNERS = 4  # image there or not, reference there or not
+EXPERT_SIGNALS = ("image", "own", "neighbours")
 _FLOOR = 1e-12
 
 
 def corner(image: float, reference: float) -> int:
     """Row of a corner among `CORNERS`."""
     return int(image) + 2 * int(reference)
+
+
+def expert_weights(image: Tensor, own: Tensor, neighbours: Tensor) -> Tensor:
+    """Trilinear weights of the corners of three signals that are there in part (B × 1 each), B × 8.
+
+    Bit `i` of a corner's number says whether signal `i` of `EXPERT_SIGNALS` is there.
+    """
+    weights = torch.ones_like(image)
+    for signal in (image, own, neighbours):
+        weights = torch.cat([weights * (1 - signal), weights * signal], dim=1)
+    return weights
 
 
 def corner_weights(image: Tensor, reference: Tensor) -> Tensor:
@@ -51,6 +64,10 @@ class Tail:
         B × L and B × 1: of the sample-specific factors.
     counted, expected
         B × I: pooled counts of the genes that their own counts inform, and how many were expected.
+    experts
+        B × G: what the experts beside the network expect, times their weights, over the level.
+    network
+        B × G: weight of the network.
     vector
         B × 1, or B × (K + L): how far gene vectors that come from the reference are there.
     """
@@ -59,6 +76,8 @@ class Tail:
     information: Tensor
     counted: Tensor
     expected: Tensor
+    experts: Tensor
+    network: Tensor
     vector: Tensor
 
 
@@ -66,13 +85,16 @@ class Tail:
 class Terms:
     """Counts around B locations, own apart from neighbours', for each corner of what the network expected of them.
 
-    `statistic` is W × 4 × B × L, `information` W × B, `counted` W × B × I, `expected` W × 4 × B × I.
+    `statistic` is W × 4 × B × L, `information` W × B, `counted` W × B × I, `expected` W × 4 × B × I, `experts`
+    8 × B × G (see `expert_weights`), `network` B × G.
     """
 
     statistic: Tensor
     information: Tensor
     counted: Tensor
     expected: Tensor
+    experts: Tensor
+    network: Tensor
 
     def tail(self, shown: Shown) -> Tail:
         """The sums of a set of signals (B × 1 each)."""
@@ -87,6 +109,8 @@ class Terms:
             information=own * self.information[OWN][:, None] + others * self.information[OTHERS][:, None],
             counted=own * self.counted[OWN] + others * self.counted[OTHERS],
             expected=own * at(self.expected[OWN]) + others * at(self.expected[OTHERS]),
+            experts=torch.einsum("bc,cbg->bg", expert_weights(shown.image, own, others), self.experts),
+            network=self.network,
             vector=shown.reference,
         )
 
@@ -223,7 +247,25 @@ class Estimate:
                 counted[who] = torch.from_numpy((pool @ self.counts).toarray())
                 for c, panel_counts in enumerate(self.expected):
                     expected[who, c] = torch.from_numpy(pool @ panel_counts)
-        return Terms(statistic, information, counted, expected)
+        return Terms(statistic, information, counted, expected, *self._experts(rows))
+
+    def _experts(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+        """`Terms.experts` and `Terms.network` of some locations."""
+        n_genes = len(self.decoder.baseline)
+        experts, network = np.zeros((2 * CORNERS, len(rows), n_genes), np.float32), np.ones((len(rows), n_genes))
+        mixture, data = self.run.mixture, self.data
+        if mixture is not None:
+            features = None if data.raster is None else data.location_features[rows]
+            counted = data.exposure[rows] > 0
+            points = Points(data.xy_um[rows], np.where(counted, rows, -1), features)
+            for number in range(2 * CORNERS):
+                there = {name: bool(number >> bit & 1) for bit, name in enumerate(EXPERT_SIGNALS)}
+                for mixed in mixture.at(points, counted, **there):
+                    share, weight = mixed.rest()
+                    experts[number][np.ix_(mixed.rows, mixed.columns)] = share
+                    network[np.ix_(mixed.rows, mixed.columns)] = weight
+        experts /= np.maximum(self.decoder.baseline.numpy(), _FLOOR)
+        return torch.from_numpy(experts), torch.from_numpy(network.astype(np.float32))
 
     def kernels(self, rows: np.ndarray, width_um: float):
         """Kernel weights of the locations themselves and of all others: two CSR, rows × locations."""
@@ -251,6 +293,8 @@ class Estimate:
         if len(self.informed):
             gain = torch.log((self.kappa + tail.counted) / (self.kappa + tail.expected))
             value = value.index_add(1, torch.from_numpy(self.informed), gain)
+        if self.run.mixture is not None:
+            value = torch.log(tail.network * torch.exp(value) + tail.experts)
         return value / math.log(2)
 
     def value(self, inputs: Inputs, n_points: int, tail: Tail) -> Tensor:
