@@ -1,8 +1,8 @@
 """The estimate of measured genes as a mixture of the network and of simple methods, by the likelihood of hidden counts.
 
 A simple method that predicts hidden counts better than the network does on this section gets the weight that it
-deserves; the network keeps all where none does. There is one mixture for locations with counts of their own and one for
-places without.
+deserves; the network keeps all where none does. There is one mixture for locations with counts and one for places
+without.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def fit_experts(visible: Visible, use: str, seed: int, names: Sequence[str] | No
     Parameters
     ----------
     use
-        ``counts`` for locations with counts of their own, ``positions`` for places without.
+        ``counts`` for locations with counts, ``positions`` for places without.
     names
         Only these.
     """
@@ -216,7 +216,7 @@ class Mixture:
     def at(
         self, points: Points, counted: np.ndarray, *, image: bool = True, own: bool = True, neighbours: bool = True
     ) -> list[Mixed]:
-        """The experts at a block of points, of which some have counts of their own (`counted`, bool).
+        """The experts at a block of points, of which some have counts (`counted`, bool).
 
         Without one of the signals, an expert that rests on it falls back on what it has left.
         """

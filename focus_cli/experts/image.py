@@ -69,10 +69,11 @@ class ImageRidge:
 
     def at(self, points: Points) -> Shares:
         """Shares at points."""
-        if points.features is None:
+        features = points.features
+        if features is None:
             raise NotApplicable("the points have no image features")
         level = self.visible.level.astype(np.float32)
-        return lambda genes: self.relative(points.features, genes) * level[genes]
+        return lambda genes: self.relative(features, genes) * level[genes]
 
 
 class ImageRidgeResiduals:
@@ -93,12 +94,16 @@ class ImageRidgeResiduals:
         visible, ridge = self._ridge.visible, self._ridge
         weights = self._around.weights(points) * float(self._around.neighbours)
         used = np.unique(weights.indices)
+        features = visible.features
+        if features is None:
+            raise NotApplicable("there is no image")
+        here = features[used]
         local, rows = weights[:, used], visible.counts[used].tocsc()
         exposure, plain = visible.exposure[used], ridge.at(points)
         level = visible.level.astype(np.float32)
 
         def shares(genes: np.ndarray) -> np.ndarray:
-            expected = exposure[:, None] * (ridge.relative(visible.features[used], genes) * level[genes])
+            expected = exposure[:, None] * (ridge.relative(here, genes) * level[genes])
             found = np.asarray((local @ rows[:, genes]).todense())
             return (plain(genes) * (found + self._PRIOR) / (local @ expected + self._PRIOR)).astype(np.float32)
 

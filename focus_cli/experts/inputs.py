@@ -1,4 +1,4 @@
-"""What an expert may use, and where it is asked."""
+"""What an expert may use, and where it predicts."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Visible:
 
 @dataclass(frozen=True)
 class Points:
-    """Where shares are asked for.
+    """Where shares are predicted.
 
     Attributes
     ----------

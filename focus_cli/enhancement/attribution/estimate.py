@@ -39,7 +39,7 @@ def corner(image: float, reference: float) -> int:
 def expert_weights(image: Tensor, own: Tensor, neighbours: Tensor) -> Tensor:
     """Trilinear weights of the corners of three signals that are there in part (B × 1 each), B × 8.
 
-    Bit `i` of a corner's number says whether signal `i` of `EXPERT_SIGNALS` is there.
+    Bit `i` of a corner's number states whether signal `i` of `EXPERT_SIGNALS` is there.
     """
     weights = torch.ones_like(image)
     for signal in (image, own, neighbours):
