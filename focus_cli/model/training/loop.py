@@ -110,6 +110,24 @@ def _trainable(net: FocusNet, optimiser: torch.optim.Optimizer, config: Training
     )
 
 
+@contextlib.contextmanager
+def _repeatable(device: torch.device) -> Iterator[None]:
+    """Deterministic algorithms on a CPU: with several threads others add gradients up in an order that varies.
+
+    One thread gives the same bytes with and without. On GPUs they would cost time, and operations may lack them.
+    """
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    filled = torch.utils.deterministic.fill_uninitialized_memory
+    if device.type == "cpu":
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        torch.utils.deterministic.fill_uninitialized_memory = filled
+
+
 def run_loop(
     net: FocusNet,
     optimiser: torch.optim.Optimizer,
@@ -150,7 +168,13 @@ def run_loop(
             save_state(state_dir, weights, moments, done, key, log, running)
 
     steps = views.from_step(start)
-    with task(label, config.max_steps) as progress, stoppable as stop, contextlib.closing(steps):
+    device = next(net.parameters()).device
+    with (
+        _repeatable(device),
+        task(label, config.max_steps) as progress,
+        stoppable as stop,
+        contextlib.closing(steps),
+    ):
         stop.at_once = False
         progress.advance(start)
         for step, mine in enumerate(steps, start):

@@ -256,3 +256,16 @@ def test_the_image_is_read_where_no_molecule_is_seen(data, learned):
     for gene in np.flatnonzero(tissue.loadings[:, 0]):
         pattern = tissue.factors[:, 0] * tissue.loadings[gene, 0]
         assert np.corrcoef(deviation[:, gene], pattern)[0, 1] > 0.8
+
+
+def test_two_threads_repeat_the_same_bytes(data):
+    """Gradients of gathered rows are added up in an order that does not depend on the threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        first, second = (fit([data], TINY_NET, TINY_TRAINING.model_copy(update={"max_steps": 12})) for _ in range(2))
+    finally:
+        torch.set_num_threads(threads)
+    for name, value in first[0].net.state_dict().items():
+        assert torch.equal(value, second[0].net.state_dict()[name]), name
+    assert not torch.are_deterministic_algorithms_enabled()
