@@ -121,13 +121,17 @@ def score_estimate(estimate: Estimate, truth: Truth, scorer: Scorer) -> Estimate
     """Score an estimate, its expression without depth, and its intervals."""
     depth = estimate.depth()
     expression = None if depth is None else estimate.read(keys.MEAN_COUNTS, "per_exposure")
-    table = [scorer.score(_prediction(estimate, truth, expression))]
+    shares = None if expression is None else lambda genes: np.expm1(expression(genes)) / keys.TARGET_SUM
+    table = [scorer.score(replace(_prediction(estimate, truth, expression), share=shares))]
     extra: dict[str, dict[str, float]] = {}
     strata: list[dict[str, Any]] = []
     if expression is not None and truth.kind == "counts":
         table.append(scorer.score(Prediction(f"{estimate.method}_expression", estimate.covered, expression)))
         flat = read_at_depth(expression, depth, flat=True)
-        table.append(scorer.score(Prediction("gene_mean_at_depth", estimate.covered, flat)))
+        constant = Prediction(
+            "gene_mean_at_depth", estimate.covered, flat, share=lambda genes: np.ones((truth.n, len(genes)))
+        )
+        table.append(scorer.score(constant))
         extra, strata = _predictive_scores(estimate, truth, expression, depth, scorer.seed)
     if truth.kind == "expected":
         extra = _interval_scores(estimate, truth, depth)

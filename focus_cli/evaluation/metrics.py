@@ -159,6 +159,51 @@ def poisson_log_likelihood(counts: np.ndarray, expected: np.ndarray, floor: floa
     return (y * np.log(mean) - mean - gammaln(y + 1)).sum(axis=0)
 
 
+def poisson_deviance(counts: np.ndarray, expected: np.ndarray, blocks: np.ndarray) -> np.ndarray:
+    """Poisson deviance 2 Σ y log(y / μ) − (y − μ) of each block of locations, float64 (blocks, g).
+
+    Parameters
+    ----------
+    counts, expected
+        (n, g); an expectation of 0 is raised to 1e-9.
+    blocks
+        Block of each location, int (n,), counted from 0.
+    """
+    y, mean = np.asarray(counts, np.float64), np.maximum(np.asarray(expected, np.float64), 1e-9)
+    terms = 2 * (xlogy(y, np.maximum(y, 1) / mean) - y + mean)
+    gather = sparse.csr_matrix((np.ones(len(blocks)), (blocks, np.arange(len(blocks)))))
+    return gather @ terms
+
+
+def at_level(counts: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """Expectations (n, g) with the total of each gene set to that of the counts."""
+    total = np.maximum(expected.sum(axis=0, dtype=np.float64), 1e-12)
+    return expected * (counts.sum(axis=0, dtype=np.float64) / total)
+
+
+def pearson_residual_correlation(counts: np.ndarray, depth: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """Correlation of analytic Pearson residuals with those that shares predict, float64 (g,).
+
+    The residual of a count is (y − N p) / √(N p) with the depth N of the location and the level p of the gene (Lause,
+    Berens & Kobak 2021, Genome Biology 22, 258); a share s predicts √(N / p) (s − p) for it. Depth alone predicts 0.
+    NaN for a gene without counts or a prediction that is constant at every depth.
+    """
+    n = np.asarray(depth, np.float64)[:, None]
+    level = np.asarray(counts, np.float64).sum(axis=0) / n.sum()
+    constant = np.maximum(n * level, 1e-12)
+    s = at_level(counts, n * np.asarray(share, np.float64)) / np.maximum(n, 1e-12)
+    predicted = np.sqrt(n / np.maximum(level, 1e-12)) * (s - level)
+    flat = np.abs(s - level).max(axis=0) <= FLAT * level
+    found = column_pearson((counts - constant) / np.sqrt(constant), predicted)
+    return np.where(flat | (level <= 0), np.nan, found)
+
+
+def deviance_explained(found: np.ndarray, constant: np.ndarray) -> np.ndarray:
+    """1 − Σ deviance / Σ deviance of the constant gene, over the last axis; NaN where there is none to explain."""
+    below = constant.sum(axis=-1)
+    return 1 - np.divide(found.sum(axis=-1), below, out=np.full(np.shape(below), np.nan), where=below > 0)
+
+
 def gene_structure(truth: np.ndarray, prediction: np.ndarray) -> float:
     """Agreement of the gene–gene correlation matrices (GSC): Pearson over their upper triangles.
 

@@ -31,12 +31,15 @@ class Prediction:
         Positions among the scored genes (covered ones only) → log1p CP10k, float32 (n, len).
     rate
         The same for the expected counts of the hidden part, if the method estimates them.
+    share
+        The same for the shares of a location's counts, where `columns` are read at a depth and do not show them.
     """
 
     method: str
     covered: np.ndarray
     columns: Callable[[np.ndarray], np.ndarray]
     rate: Callable[[np.ndarray], np.ndarray] | None = None
+    share: Callable[[np.ndarray], np.ndarray] | None = None
 
 
 class GatheredColumns:

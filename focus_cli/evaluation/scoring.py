@@ -18,6 +18,7 @@ from focus_cli.evaluation.truth import Truth
 
 # Ranks and gene–gene correlations are taken on at most this many locations (a seeded draw above it).
 SUBSET = 20_000
+_LEAST_SHARE = 1e-6  # of a location's counts: what a method that states 0 is read as
 PER_GENE = ("pcc", "spearman", "rmse", "jsd", "ssim_global", "moran")
 
 
@@ -37,6 +38,9 @@ class MethodScores:
         Sums per spatial block, of which Pearson is made: for the bootstrap.
     structure
         Group of genes → agreement of the gene–gene correlations.
+    deviance
+        Poisson deviance of each spatial block, float64 (blocks, G), that of the constant gene for genes that are not
+        covered; None for a truth without counts.
     """
 
     method: str
@@ -44,6 +48,7 @@ class MethodScores:
     per_gene: dict[str, np.ndarray]
     moments: metrics.Moments
     structure: dict[str, float] = field(default_factory=dict)
+    deviance: np.ndarray | None = None
 
 
 class Scorer:
@@ -77,9 +82,20 @@ class Scorer:
             self.flat[chunk] = np.ptp(values, axis=0) == 0
             self.sampled[:, chunk] = values[self.subset]
         if truth.counts is not None:
+            self.constant = self._constant_deviance()
             self.halves, self.ceiling = noise_ceiling(truth.counts, truth.exposure, inside=truth.inside, seed=seed)
         else:  # a simulator's expectation holds no noise
             self.halves = self.ceiling = np.ones(n_genes)
+
+    def _constant_deviance(self) -> np.ndarray:
+        """Deviance of a constant gene at the depth of each location, (blocks, G)."""
+        truth = self.truth
+        found = np.zeros((self.draws.shape[1], len(truth.genes)))
+        for chunk in column_chunks(truth.n, len(truth.genes)):
+            counts = truth.counts[:, chunk].toarray()
+            flat = np.broadcast_to(truth.exposure[:, None], counts.shape)
+            found[:, chunk] = metrics.poisson_deviance(counts, metrics.at_level(counts, flat), self.blocks)
+        return found
 
     def score(self, prediction: Prediction) -> MethodScores:
         """Score one method on every scored gene that it covers."""
@@ -89,6 +105,10 @@ class Scorer:
         if likelihood:
             per_gene["poisson_ll"] = np.full(n_genes, np.nan)
         covered = np.flatnonzero(prediction.covered)
+        deviance = None if truth.counts is None else self.constant.copy()
+        if deviance is not None:
+            per_gene["d2"] = np.zeros(n_genes)
+            per_gene["pearson_residuals"] = np.full(n_genes, np.nan)
         n_blocks = self.draws.shape[1]
         sums = {name: np.zeros((n_blocks, n_genes)) for name in ("x", "y", "xx", "yy", "xy")}
         size = np.bincount(self.blocks).astype(np.float64)[:, None]
@@ -109,12 +129,28 @@ class Scorer:
             per_gene["moran"][genes] = morans_i(x, self.weights)
             if likelihood:
                 per_gene["poisson_ll"][genes] = self._likelihood(prediction, genes, x)
+            if deviance is not None:
+                counts, share = truth.counts[:, genes].toarray(), self._shares(prediction, genes, x)
+                expected = metrics.at_level(counts, truth.exposure[:, None] * share)
+                deviance[:, genes] = metrics.poisson_deviance(counts, expected, self.blocks)
+                residuals = metrics.pearson_residual_correlation(counts, truth.exposure, share)
+                per_gene["pearson_residuals"][genes] = residuals
             sampled[:, genes] = x[self.subset]
-        scores = MethodScores(prediction.method, prediction.covered, per_gene, metrics.Moments(size, **sums))
+        if deviance is not None:
+            per_gene["d2"] = metrics.deviance_explained(deviance.T, self.constant.T)
+        moments = metrics.Moments(size, **sums)
+        scores = MethodScores(prediction.method, prediction.covered, per_gene, moments, deviance=deviance)
         for group, genes in truth.groups.items():
             held = genes[prediction.covered[genes]]
             scores.structure[group] = metrics.gene_structure(self.sampled[:, held], sampled[:, held])
         return scores
+
+    @staticmethod
+    def _shares(prediction: Prediction, genes: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """Shares of a location's counts; those that log1p CP10k reads as where a method states none."""
+        if prediction.share is not None:
+            return np.asarray(prediction.share(genes), np.float64)
+        return np.expm1(np.maximum(x, 0).astype(np.float64)) / keys.TARGET_SUM + _LEAST_SHARE
 
     def _exposure_of_hidden(self) -> np.ndarray | None:
         """Expected counts of the hidden part of each location, from the visible part alone; (n,)."""
@@ -171,6 +207,13 @@ class Scorer:
             "moran_truth_mean": _mean(self.moran[scored]),
             "gsc": scores.structure[group],
         }
+        if scores.deviance is not None:
+            found, constant = scores.deviance[:, scored], self.constant[:, scored]
+            d2 = metrics.deviance_explained((self.draws @ found), (self.draws @ constant))
+            row["d2"] = float(metrics.deviance_explained(found.sum(axis=0), constant.sum(axis=0)))
+            row["d2_lo"], row["d2_hi"] = interval(d2)
+            row["d2_mean"] = _mean(scores.per_gene["d2"][scored])
+            row["pearson_residuals_mean"] = _mean(np.nan_to_num(scores.per_gene["pearson_residuals"][scored], nan=0.0))
         if "poisson_ll" in scores.per_gene:
             held = scored[scores.covered[scored]]
             counts = float(self.truth.counts[:, held].sum())
@@ -190,7 +233,16 @@ class Scorer:
         # The ratio is undefined where the other's mean is zero or below.
         ratios = np.divide(first, second, out=np.full_like(first, np.nan), where=second > 0)
         ratio_low, ratio_high = interval(ratios)
-        return {
+        explained = {}
+        if ours.deviance is not None and other.deviance is not None:
+            constant = self.draws @ self.constant[:, genes]
+            one, two = (metrics.deviance_explained(self.draws @ s.deviance[:, genes], constant) for s in (ours, other))
+            whole = (s.deviance[:, genes].sum(axis=0) for s in (ours, other))
+            below = self.constant[:, genes].sum(axis=0)
+            gaps = [float(metrics.deviance_explained(found, below)) for found in whole]
+            low_d2, high_d2 = interval(one - two)
+            explained = {"d2": gaps[0] - gaps[1], "d2_lo": low_d2, "d2_hi": high_d2}
+        return explained | {
             "pcc_mean": float(gap[0] - gap[1]),
             "lo": low,
             "hi": high,

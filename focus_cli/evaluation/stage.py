@@ -260,6 +260,9 @@ def _rules(truth: Truth) -> dict[str, str]:
         "scale": "log1p of counts per 10,000 on both sides; nothing is scaled with the truth",
         "pcc": "signed Pearson per gene over locations; a gene whose truth is flat is left out for all "
         "methods, any other undefined correlation counts as 0 and is counted in n_nan",
+        "d2": "Poisson deviance explained beyond a constant gene at the depth of the truth, summed over genes; "
+        "the total of each gene is set to that of the truth; a gene that is not covered counts as constant",
+        "pearson_residuals": "correlation of analytic Pearson residuals with the prediction, mean over genes",
         "interval": "95 %, 1,000 resamples of the blocks of an 8 × 8 grid over the section",
         "ceiling": "√(2r/(1+r)), r between two halves of the truth's counts; fraction_of_ceiling is the "
         "sum of PCC over the sum of ceilings of the genes that have one"
@@ -285,6 +288,8 @@ _PER_GENE = (
     "moran",
     "moran_truth",
     "poisson_ll",
+    "d2",
+    "pearson_residuals",
 )
 
 
