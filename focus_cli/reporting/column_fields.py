@@ -19,6 +19,11 @@ SCORES = {
     "genes": ("", "group of genes"),
     "n_genes": ("", "number of scored genes"),
     "n_nan": ("", "genes with an undefined correlation; they count as 0"),
+    "d2": ("up to 1", "deviance explained beyond a constant gene at the true depth, over all genes"),
+    "d2_lo": ("up to 1", "lower end of the 95 % interval of it, by blocks of the section"),
+    "d2_hi": ("up to 1", "upper end of it"),
+    "d2_mean": ("up to 1", "mean over genes of the deviance explained"),
+    "pearson_residuals_mean": ("-1 to 1", "mean over genes of the correlation of analytic Pearson residuals"),
     "pcc_mean": ("-1 to 1", "mean over genes of the Pearson correlation with the truth"),
     "pcc_median": ("-1 to 1", "median of these"),
     "pcc_q25": ("-1 to 1", "lower quartile of these"),
@@ -54,6 +59,8 @@ PER_GENE = SCORES | {
     "moran": ("-1 to 1", "Moran's I of the prediction"),
     "moran_truth": ("-1 to 1", "Moran's I of the truth"),
     "poisson_ll": ("nats", "log-likelihood of the held-out counts of the gene"),
+    "d2": ("up to 1", "deviance explained beyond a constant gene at the true depth"),
+    "pearson_residuals": ("-1 to 1", "correlation of analytic Pearson residuals"),
 }
 CALIBRATION = SCORES | {
     "expected_count": ("counts", "range of the expected count"),

@@ -30,6 +30,8 @@ TASKS = {
 }
 # Column → heading, and whether more is better (None: not ranked).
 COLUMNS: dict[str, tuple[str, bool | None]] = {
+    "d2": ("D²", True),
+    "pearson_residuals_mean": ("Pearson residuals", True),
     "pcc_mean": ("PCC mean", True),
     "interval": ("95 % interval", None),
     "lead": ("FOCUS leads by", None),

@@ -16,7 +16,8 @@ from focus_cli.evaluation import evaluate, format_table
 from focus_cli.evaluation.truth import read_truth
 
 CONTRACT = [
-    *("task", "method", "genes", "n_genes", "n_nan", "pcc_mean", "pcc_median", "pcc_q25", "pcc_q75"),
+    *("task", "method", "genes", "n_genes", "n_nan", "d2", "d2_lo", "d2_hi", "d2_mean", "pearson_residuals_mean"),
+    *("pcc_mean", "pcc_median", "pcc_q25", "pcc_q75"),
     *("spearman_mean", "rmse_mean", "ceiling_mean", "fraction_of_ceiling", "lo", "hi"),
 ]
 
