@@ -22,7 +22,6 @@ from scipy import sparse
 
 from focus_cli.core.storage import open_sample
 from focus_cli.core.storage.hdf5 import read_anndata
-from focus_cli.enhancement.image_transfer import image_map_latents
 from focus_cli.enhancement.inference import EnhanceOptions, Inference
 from focus_cli.genes.reference import open_reference
 from focus_cli.model.training import load_model
@@ -73,11 +72,12 @@ def main(held: Path, truth: Path, model: Path, reference: Path | None, seed: int
     there = np.array([name for name in known.obs_names if name in row])
     counts, depth = truth_of(known, there, names)
     at, columns = np.array([row[name] for name in there]), torch.tensor([panel[name] for name in names])
-    data, net, area = run.data, run.model.net, run.section.area
-    image_map, foreign_map = image_map_latents(net, data, data.xy_um, area)
-    network = run.section.infer(run.view, data.xy_um, "network alone", footprint=area, n_spread=0).mean
+    alone = run.section.infer(
+        run.view, run.data.xy_um, "network alone", footprint=run.section.area, n_spread=0, image_maps=True
+    )
     print(f"{len(names)} of {len(scored)} scored genes; {run.image_transfer.record()}")
-    parts = {"network": network, "image map": image_map, "foreign map": foreign_map, "combined": run.latents.mean}
+    image_map, foreign_map = alone.image_maps
+    parts = {"network": alone.mean, "image map": image_map, "foreign map": foreign_map, "combined": run.latents.mean}
     for name, latent in parts.items():
         share = run.decoder.share(latent[at], columns).numpy().astype(np.float64)
         print("{:12s} D² {:.3f}  mean over genes {:.3f}  slope {:.2f}".format(name, *scores(counts, depth, share)))

@@ -36,7 +36,6 @@ class Outputs:
     info: SampleInfo
     obs: pd.DataFrame
     obs_names: np.ndarray
-    xy_um: np.ndarray
     exposure: np.ndarray
     counted: np.ndarray  # bool: the location has counts of its own
     uninformed: np.ndarray  # bool: neither counts nor an image within the training distribution
@@ -101,8 +100,8 @@ def write_enhanced(
     adata = AnnData(obs=obs, var=_var(genes, outputs.panel_var))
     level_sd = decoder.level_sd * calibration.levels.value
     adata.var[keys.LEVEL_SD] = level_sd.numpy()
-    adata.obsm[keys.SPATIAL] = outputs.xy_um / outputs.info.mpp
-    adata.obsm[keys.SPATIAL_UM] = outputs.xy_um
+    adata.obsm[keys.SPATIAL] = outputs.points.xy_um / outputs.info.mpp
+    adata.obsm[keys.SPATIAL_UM] = outputs.points.xy_um
     shared = outputs.latents.mean.shape[1] - outputs.latents.n_sample_factors
     for name, columns in ((keys.LATENT, slice(0, shared)), (keys.SAMPLE_FACTORS, slice(shared, None))):
         if columns.start == 0 or outputs.latents.n_sample_factors:
@@ -170,8 +169,8 @@ def write_enhanced(
                 rows = slice(start, min(start + writer.block_rows, n))
                 mean, sd = outputs.latents.mean[rows], outputs.latents.sd[rows]
                 reading = LogNormReading(outputs.exposure[rows])
-                pooled = pooler.around(outputs.xy_um[rows]) if pooler is not None else None
-                mixed = [] if mixture is None else mixture.at(outputs.points.take(_range(rows)), outputs.counted[rows])
+                pooled = pooler.around(outputs.points.xy_um[rows]) if pooler is not None else None
+                mixed = [] if mixture is None else mixture.at(outputs.points.take(rows), outputs.counted[rows])
                 writer.write(start, partial(tile, mean, sd, outputs.counted[rows], reading, pooled, mixed))
                 progress.advance(rows.stop - rows.start)
         _write_gene_reliability(temporary, _judged(moments.reliability(), genes.measured, calibration, evidence))
@@ -179,10 +178,6 @@ def write_enhanced(
         f"{outputs.kind}: {n:,} locations × {shape[1]:,} genes "
         f"({adata.uns[keys.UNS]['n_measured']:,} measured, {adata.uns[keys.UNS]['n_imputed']:,} inferred) → {out}"
     )
-
-
-def _range(rows: slice) -> np.ndarray:
-    return np.arange(rows.start, rows.stop)
 
 
 def _spatial_uns(outputs: Outputs) -> dict:

@@ -14,11 +14,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 
 from focus_cli.enhancement.infer import Latents
-from focus_cli.model.conditioning import SampleData
-from focus_cli.model.network import FocusNet
 
 FAMILIAR = 0.63  # median out-of-distribution score up to which the amplitude is kept
 DECAY = 6.0  # of the logarithm of the amplitude, per unit of the score beyond
@@ -27,7 +24,6 @@ TRUNK = 0.5  # share of the network's estimate beside that of its image map, on 
 UNFAMILIAR = 0.70  # score from which on the image map is used alone
 FOREIGN = 0.6  # amplitude below which the map with the strong penalty is added
 MOST_FOREIGN = 0.3  # weight of that map
-_POINTS = 16384  # at a time
 
 
 @dataclass(frozen=True)
@@ -103,24 +99,3 @@ class ImageTransfer:
         score = None if np.isnan(self.score) else round(self.score, 4)
         weights = {name: round(getattr(self, name), 4) for name in ("amplitude", "trunk", "foreign")}
         return {"ood_score": score, **weights}
-
-
-def image_map_latents(
-    net: FocusNet, data: SampleData, xy_um: np.ndarray, footprint: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Latents of points (n × 2, µm) by the image map and by that with the strong penalty, float32, n × K each.
-
-    Averaged over a footprint as `infer_latents` does.
-    """
-    offsets = np.zeros((1, 2)) if footprint is None else footprint
-    device = next(net.parameters()).device
-    found = np.empty((2, len(xy_um), net.config.n_factors), np.float32)
-    step = max(1, _POINTS // len(offsets))
-    with torch.no_grad():
-        for start in range(0, len(xy_um), step):
-            here = xy_um[start : start + step]
-            features = torch.from_numpy(data.features((here[:, None] + offsets).reshape(-1, 2))).to(device)
-            for which, map_ in enumerate((net.image_latent, net.foreign_image_map)):
-                latent = map_(features).view(len(here), len(offsets), -1).mean(dim=1)
-                found[which, start : start + step] = latent.cpu().numpy()
-    return found[0], found[1]

@@ -24,6 +24,7 @@ class Latents:
     """Per query: mean and sd (float32, Q × K), attention over cell states (Q × C), samples or None.
 
     The last `n_sample_factors` of the K columns are scores of sample-specific factors, which no other sample shares.
+    `image_maps` (2 × Q × K, or None) are those of the two maps of the image alone, for familiar and for foreign tissue.
     """
 
     mean: np.ndarray
@@ -31,6 +32,7 @@ class Latents:
     attention: np.ndarray
     samples: np.ndarray | None
     n_sample_factors: int = 0
+    image_maps: np.ndarray | None = None
 
 
 def require_finite(what: str, *values: np.ndarray | torch.Tensor) -> None:
@@ -66,6 +68,7 @@ def infer_latents(
     n_spread: int = SPREAD_DRAWS,
     n_samples: int = 0,
     footprint: np.ndarray | None = None,
+    image_maps: bool = False,
     seed: int = 0,
     label: str = "inferring",
 ) -> Latents:
@@ -84,6 +87,8 @@ def infer_latents(
         Draws of the flow behind the spread; with 0 it is that of the flow's source.
     n_samples
         Draws to return (samples × Q × K), the first of which are those behind the spread.
+    image_maps
+        Return the latents of the two maps of the image alone as well.
 
     Raises
     ------
@@ -97,6 +102,7 @@ def infer_latents(
     mean, sd = (np.zeros((q, k), np.float32) for _ in range(2))
     attention = np.zeros((q, len(view.states)), np.float32)
     samples = np.zeros((n_samples, q, k), np.float32) if n_samples else None
+    maps = np.zeros((2, q, k), np.float32) if image_maps else None
     with task(label, q) as progress, torch.no_grad():
         residuals = net.residuals(to_device(view.nodes, device))
         for start in range(0, q, chunk):
@@ -110,6 +116,9 @@ def infer_latents(
 
             points_mean = net.posterior_mean(condition)
             mean[rows] = area(points_mean).numpy()
+            if maps is not None:
+                for found, image_map in zip(maps, (net.image_latent, net.foreign_image_map)):
+                    found[rows] = area(image_map(query.features)).numpy()
             spread = condition.log_variance.exp().sqrt()
             # One draw for a whole footprint, at its centre: its points are no independent witnesses.
             centre = every(condition, len(offsets))
@@ -126,4 +135,4 @@ def infer_latents(
             attention[rows] = area(condition.attention).numpy() if attention.shape[1] else 0.0
             progress.advance(rows.stop - rows.start)
     require_finite("latents", mean, sd, attention, *([] if samples is None else [samples]))
-    return Latents(mean, sd, attention, samples)
+    return Latents(mean, sd, attention, samples, image_maps=maps)

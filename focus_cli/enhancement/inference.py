@@ -19,8 +19,7 @@ from focus_cli.enhancement.decode import ResidualPooler
 from focus_cli.enhancement.depth import depth_field
 from focus_cli.enhancement.genes import OutputGenes, choose_genes
 from focus_cli.enhancement.holdout_calibration import MIN_LOCATIONS, HoldoutCalibration, evidence
-from focus_cli.enhancement.image_transfer import ImageTransfer, image_map_latents
-from focus_cli.enhancement.infer import Latents
+from focus_cli.enhancement.image_transfer import ImageTransfer
 from focus_cli.enhancement.inputs import SHARED_GENES_HINT, Inputs, require_shared_genes
 from focus_cli.enhancement.mixture import Mixture, visible_counts
 from focus_cli.enhancement.queries import Queries, read_points, refined_grid
@@ -88,23 +87,23 @@ class Inference:
     def _infer_locations(self) -> None:
         """Latents of the measured locations under the network."""
         data, options = self.data, self.options
+        slide = data.raster is not None and not (data.exposure > 0).any()
         self.view = self.section.view(data.counts)
         self.latents = self.section.infer(
-            self.view, data.xy_um, "inferring locations", footprint=self.section.area, n_samples=options.samples
+            self.view,
+            data.xy_um,
+            "inferring locations",
+            footprint=self.section.area,
+            n_samples=options.samples,
+            image_maps=slide,
         )
         self.image_transfer: ImageTransfer | None = None
-        if data.raster is not None and not (data.exposure > 0).any():
-            self.image_transfer = ImageTransfer.of(self._ood_score(data.xy_um))
-            self.image_transfer, self.latents = self._transferred(self.latents, data.xy_um, self.section.area)
+        if slide:
+            transfer = ImageTransfer.of(self._ood_score(data.xy_um))
+            self.image_transfer, self.latents = transfer.apply(self.latents, *self.latents.image_maps)
         self.depth = depth_field(
             self.model.net, data, 0.0 if self.image_transfer is None else 1 - self.image_transfer.amplitude
         )
-
-    def _transferred(
-        self, latents: Latents, xy_um: np.ndarray, footprint: np.ndarray | None
-    ) -> tuple[ImageTransfer, Latents]:
-        maps = image_map_latents(self.model.net, self.data, xy_um, footprint)
-        return self.image_transfer.apply(latents, *maps)
 
     def _ood_score(self, xy_um: np.ndarray) -> np.ndarray | None:
         return ood_score_of(self.data, self.model.image.ood_reference, xy_um)
@@ -174,7 +173,6 @@ class Inference:
             kind="enhanced",
             obs=self.adata.obs,
             obs_names=self.data.obs_names,
-            xy_um=self.data.xy_um,
             exposure=self.depth.of_locations(),
             counted=self.data.exposure > 0,
             uninformed=self._uninformed(self.data.exposure, ood_score),
@@ -188,11 +186,11 @@ class Inference:
         """A regular grid over the tissue under the locations, or points given by the user."""
         queries = self._queries()
         xy_um, parent = queries.xy_um, queries.parent
-        latents = self.section.infer(self.view, xy_um, "refining")
+        latents = self.section.infer(self.view, xy_um, "refining", image_maps=self.image_transfer is not None)
         if self.sample_field is not None:
             latents = self.sample_field.extend(latents, xy_um, self.options.seed)
         if self.image_transfer is not None:
-            _, latents = self._transferred(latents, xy_um, None)
+            _, latents = self.image_transfer.apply(latents, *latents.image_maps)
         ood_score = self._ood_score(xy_um)
         self._write(
             out,
@@ -201,7 +199,6 @@ class Inference:
             kind="refined",
             obs=pd.DataFrame({keys.PARENT: self.data.obs_names[parent]}, index=queries.names),
             obs_names=queries.names,
-            xy_um=xy_um,
             exposure=self.depth.at(xy_um, self.data.features(xy_um)) * queries.area_share,
             counted=np.zeros(len(xy_um), bool),
             uninformed=self._uninformed(self.data.exposure[parent], ood_score),

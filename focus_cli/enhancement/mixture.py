@@ -20,7 +20,7 @@ from focus_cli.experts import (
     ImageRidge,
     ImageRidgeResiduals,
     InverseDistance,
-    NotApplicable,
+    NotRunnable,
     OwnCounts,
     Points,
     PrincipalComponents,
@@ -68,7 +68,7 @@ def fit_experts(visible: Visible, use: str, seed: int, names: Sequence[str] | No
         if names is None or name in names:
             try:
                 found[name] = make()
-            except NotApplicable:
+            except NotRunnable:
                 continue
     return {name: expert for name, expert in found.items() if names is None or name in names}
 
@@ -220,15 +220,19 @@ class Mixture:
 
         Without one of the signals, an expert that rests on it falls back on what it has left.
         """
-        there = {"image": image, "own": own, "neighbours": neighbours}
+        names = self.left(image=image, own=own, neighbours=neighbours)
         found = []
         for use, rows in (("counts", np.flatnonzero(counted)), ("positions", np.flatnonzero(~counted))):
             if len(rows) and use in self.weights:
                 here = points.take(rows)
-                names = [self._left(name, there) for name in self.weights[use].names[1:]]
-                shares = tuple(self._expert(use, name).at(here) for name in names)
+                shares = tuple(self._expert(use, name).at(here) for name in names[use])
                 found.append(Mixed(rows, self._columns, self._panel, self._of_genes[use], shares))
         return found
+
+    def left(self, *, image: bool, own: bool, neighbours: bool) -> dict[str, list[str]]:
+        """Use → names of what is left of its experts with these signals."""
+        there = {"image": image, "own": own, "neighbours": neighbours}
+        return {use: [self._left(name, there) for name in found.names[1:]] for use, found in self.weights.items()}
 
     @staticmethod
     def _left(name: str, there: dict[str, bool]) -> str:
@@ -245,6 +249,10 @@ class Mixture:
         if name not in self._experts[use]:
             self._experts[use] |= fit_experts(self._visible, use, self._seed, [name])
         return self._experts[use][name]
+
+    def neighbours(self, points: Points) -> sparse.csr_matrix:
+        """Weights of the locations around points in the experts that use neighbours, CSR (points, locations)."""
+        return self._expert("positions", InverseDistance.name).weights(points)
 
     def network_weight(self, n_genes: int, counted: bool) -> np.ndarray:
         """Weight of the network at locations with counts or at other places, float32 (n_genes,).

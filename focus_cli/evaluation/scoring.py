@@ -107,7 +107,6 @@ class Scorer:
         covered = np.flatnonzero(prediction.covered)
         deviance = None if truth.counts is None else self.constant.copy()
         if deviance is not None:
-            per_gene["d2"] = np.zeros(n_genes)
             per_gene["pearson_residuals"] = np.full(n_genes, np.nan)
         n_blocks = self.draws.shape[1]
         sums = {name: np.zeros((n_blocks, n_genes)) for name in ("x", "y", "xx", "yy", "xy")}
@@ -127,10 +126,11 @@ class Scorer:
             # A prediction below zero is not a proportion; it is set to zero.
             per_gene["jsd"][genes] = metrics.jensen_shannon(np.expm1(y), np.expm1(np.maximum(x, 0)))
             per_gene["moran"][genes] = morans_i(x, self.weights)
+            counts = None if truth.counts is None else truth.counts[:, genes].toarray()
             if likelihood:
-                per_gene["poisson_ll"][genes] = self._likelihood(prediction, genes, x)
+                per_gene["poisson_ll"][genes] = self._likelihood(prediction, genes, x, counts)
             if deviance is not None:
-                counts, share = truth.counts[:, genes].toarray(), self._shares(prediction, genes, x)
+                share = self._shares(prediction, genes, x)
                 expected = metrics.at_level(counts, truth.exposure[:, None] * share)
                 deviance[:, genes] = metrics.poisson_deviance(counts, expected, self.blocks)
                 residuals = metrics.pearson_residual_correlation(counts, truth.exposure, share)
@@ -159,13 +159,13 @@ class Scorer:
             return None
         return truth.visible * (1 - truth.visible_fraction) / truth.visible_fraction
 
-    def _likelihood(self, prediction: Prediction, genes: np.ndarray, x: np.ndarray) -> np.ndarray:
+    def _likelihood(self, prediction: Prediction, genes: np.ndarray, x: np.ndarray, counts: np.ndarray) -> np.ndarray:
         if prediction.rate is not None:
             expected = prediction.rate(genes)
         else:
             exposure = self._exposure_of_hidden()
             expected = np.expm1(np.maximum(x, 0)) / keys.TARGET_SUM * exposure[:, None]
-        return metrics.poisson_log_likelihood(self.truth.counts[:, genes].toarray(), expected)
+        return metrics.poisson_log_likelihood(counts, expected)
 
     def summarise(self, scores: MethodScores, group: str) -> dict[str, float | int | str] | None:
         """One row of the table: a method on a group of genes; None if it covers none of them.

@@ -7,7 +7,7 @@ from scipy import sparse
 from scipy.sparse.linalg import LinearOperator, svds
 
 from focus_cli.core.random import stream
-from focus_cli.experts.inputs import NotApplicable, Points, Shares, Visible
+from focus_cli.experts.inputs import NotRunnable, Points, Shares, Visible
 
 COMPONENTS = 20
 FITTED_ON = 20_000  # locations at most, drawn by the seed
@@ -31,7 +31,7 @@ class PrincipalComponents:
         genes = genes[total[genes] > 0]
         k = min(COMPONENTS, len(rows) - 1, len(genes) - 1)
         if k < 1:
-            raise NotApplicable("too few genes or locations for a principal component")
+            raise NotRunnable("too few genes or locations for a principal component")
         if len(rows) > FITTED_ON:
             rows = np.sort(stream(seed, "experts/components").choice(rows, FITTED_ON, replace=False))
         self._visible, self._genes = visible, genes

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from focus_cli.experts.inputs import NotApplicable, Points, Shares, Visible
-from focus_cli.experts.local import InverseDistance
+from focus_cli.core.statistics.resampling import FOLDS, tissue_folds
+from focus_cli.experts.inputs import NotRunnable, Points, Shares, Visible
+from focus_cli.experts.local import NEIGHBOURS, InverseDistance
 
 PENALTIES = tuple(10.0 ** np.arange(-3, 2.5))  # times the mean of the diagonal of the Gram matrix
-BLOCKS = 4  # along each axis of the section: folds of the cross-validation
-FOLDS = 5
 _LEAST = 0.05  # of the level of a gene
-_ROWS = 8192
 
 
 class ImageRidge:
@@ -26,7 +24,7 @@ class ImageRidge:
 
     def __init__(self, visible: Visible) -> None:
         if visible.features is None:
-            raise NotApplicable("there is no image")
+            raise NotRunnable("there is no image")
         self.visible, rows = visible, visible.measured
         raw = visible.features[rows].astype(np.float64)
         exposure = visible.exposure[rows]
@@ -34,7 +32,7 @@ class ImageRidge:
         self._sd = np.sqrt((exposure @ (raw - self._mean) ** 2) / exposure.sum())
         self._sd[self._sd < 1e-8] = np.inf
         x = self._standardised(visible.features[rows])
-        fold = _folds(visible.xy_um[rows])
+        fold = tissue_folds(visible.xy_um[rows])
         counts = visible.counts[rows]
         grams, crosses = [], []
         for k in range(FOLDS):
@@ -71,7 +69,7 @@ class ImageRidge:
         """Shares at points."""
         features = points.features
         if features is None:
-            raise NotApplicable("the points have no image features")
+            raise NotRunnable("the points have no image features")
         level = self.visible.level.astype(np.float32)
         return lambda genes: self.relative(features, genes) * level[genes]
 
@@ -92,11 +90,11 @@ class ImageRidgeResiduals:
     def at(self, points: Points) -> Shares:
         """Shares at points."""
         visible, ridge = self._ridge.visible, self._ridge
-        weights = self._around.weights(points) * float(self._around.neighbours)
+        weights = self._around.weights(points) * float(NEIGHBOURS)
         used = np.unique(weights.indices)
         features = visible.features
         if features is None:
-            raise NotApplicable("there is no image")
+            raise NotRunnable("there is no image")
         here = features[used]
         local, rows = weights[:, used], visible.counts[used].tocsc()
         exposure, plain = visible.exposure[used], ridge.at(points)
@@ -113,10 +111,3 @@ class ImageRidgeResiduals:
 def _solved(gram: np.ndarray, cross: np.ndarray, penalty: float) -> np.ndarray:
     ridge = penalty * max(float(np.diag(gram).mean()), 1e-12)
     return np.linalg.solve(gram + ridge * np.eye(len(gram)), cross)
-
-
-def _folds(xy_um: np.ndarray) -> np.ndarray:
-    """Folds of whole blocks of tissue, each fold all over the section."""
-    low, span = xy_um.min(axis=0), np.maximum(np.ptp(xy_um, axis=0), 1e-9)
-    cell = np.minimum((BLOCKS * (xy_um - low) / span).astype(int), BLOCKS - 1)
-    return (cell[:, 0] + 2 * cell[:, 1]) % FOLDS

@@ -65,10 +65,10 @@ class Points:
     own: np.ndarray
     features: np.ndarray | None = None
 
-    def take(self, rows: np.ndarray) -> Points:
+    def take(self, rows: np.ndarray | slice) -> Points:
         """Some of them."""
         return Points(self.xy_um[rows], self.own[rows], None if self.features is None else self.features[rows])
 
 
-class NotApplicable(Exception):
-    """An expert lacks what it needs, which the message names."""
+class NotRunnable(Exception):
+    """A method lacks a required input, which the message names."""

@@ -1,4 +1,4 @@
-"""Experts that add up counts: of the gene everywhere, of the location itself, of its neighbours."""
+"""Experts that add up counts: of the gene everywhere, of the location itself, of the locations around."""
 
 from __future__ import annotations
 
@@ -6,10 +6,47 @@ import numpy as np
 from scipy import sparse
 from scipy.spatial import cKDTree
 
-from focus_cli.experts.inputs import NotApplicable, Points, Shares, Visible
+from focus_cli.experts.inputs import NotRunnable, Points, Shares, Visible
 
 NEIGHBOURS = 6
-_CLOSEST_UM = 1e-3  # avoids a division by zero at a distance of 0
+_POWER = 2.0
+_CLOSEST_UM = 1e-3  # avoids a division by zero for a source at the same position
+
+
+def interpolation_weights(
+    sources_um: np.ndarray, targets_um: np.ndarray, k: int, own: np.ndarray | None = None
+) -> sparse.csr_matrix:
+    """Inverse-distance weights (power 2) of the `k` nearest sources, rows sum to 1.
+
+    Parameters
+    ----------
+    sources_um, targets_um
+        Positions, (s, 2) and (t, 2).
+    k
+        Number of neighbours; 1 is the nearest source.
+    own
+        Source that is the target itself and is excluded, −1 if there is none, (t,).
+
+    Returns
+    -------
+    CSR (t, s).
+    """
+    n_targets, n_sources = len(targets_um), len(sources_um)
+    own = np.full(n_targets, -1) if own is None else own
+    spare = int((own >= 0).any())
+    k = min(k, n_sources - spare)
+    if k < 1:
+        raise NotRunnable("no other location is measured")
+    distance, index = cKDTree(sources_um).query(targets_um, k=k + spare)
+    distance, index = distance.reshape(n_targets, -1), index.reshape(n_targets, -1)
+    if spare:
+        others = index != own[:, None]
+        others[others.all(axis=1), -1] = False
+        distance, index = distance[others].reshape(-1, k), index[others].reshape(-1, k)
+    weights = np.maximum(distance, _CLOSEST_UM) ** -_POWER
+    weights /= weights.sum(axis=1, keepdims=True)
+    rows = np.repeat(np.arange(n_targets), k)
+    return sparse.csr_matrix((weights.ravel(), (rows, index.ravel())), shape=(n_targets, n_sources))
 
 
 class GeneMean:
@@ -36,8 +73,8 @@ class _Sums:
 
     def __init__(self, visible: Visible) -> None:
         if not len(visible.measured):
-            raise NotApplicable("no location is measured")
-        self._visible, self._tree = visible, cKDTree(visible.xy_um[visible.measured])
+            raise NotRunnable("no location is measured")
+        self._visible = visible
 
     def _shares(self, weights: sparse.csr_matrix) -> Shares:
         visible = self._visible
@@ -53,22 +90,6 @@ class _Sums:
 
         return shares
 
-    def _nearest(self, points: Points, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Distances and rows of the k nearest measured locations other than the point itself, Q × k."""
-        measured = self._visible.measured
-        spare = int((points.own >= 0).any())
-        k = min(k + spare, len(measured))
-        distance, index = self._tree.query(points.xy_um, k=k)
-        distance, index = distance.reshape(len(points.xy_um), k), measured[index.reshape(len(points.xy_um), k)]
-        if not spare:
-            return distance, index
-        other = index != points.own[:, None]
-        order = np.argsort(~other, axis=1, kind="stable")[:, : k - 1]
-        return np.take_along_axis(distance, order, 1), np.take_along_axis(index, order, 1)
-
-    def _matrix(self, rows: np.ndarray, columns: np.ndarray, weights: np.ndarray, n: int) -> sparse.csr_matrix:
-        return sparse.csr_matrix((weights, (rows, columns)), shape=(n, len(self._visible.exposure)))
-
 
 class OwnCounts(_Sums):
     """The counts of the location itself."""
@@ -78,47 +99,25 @@ class OwnCounts(_Sums):
     def at(self, points: Points) -> Shares:
         """Shares at points; at the level of the gene where a point is no location."""
         here = np.flatnonzero(points.own >= 0)
-        return self._shares(self._matrix(here, points.own[here], np.ones(len(here)), len(points.xy_um)))
-
-
-class Neighbours(_Sums):
-    """The counts of the location and of its six nearest neighbours, added up."""
-
-    name = "knn_smoothing"
-
-    def at(self, points: Points) -> Shares:
-        """Shares at points."""
-        n = len(points.xy_um)
-        _, index = self._nearest(points, NEIGHBOURS)
-        here = np.flatnonzero(points.own >= 0)
-        rows = np.concatenate([here, np.repeat(np.arange(n), index.shape[1])])
-        columns = np.concatenate([points.own[here], index.ravel()])
-        return self._shares(self._matrix(rows, columns, np.ones(len(rows)), n))
+        shape = (len(points.xy_um), len(self._visible.exposure))
+        return self._shares(sparse.csr_matrix((np.ones(len(here)), (here, points.own[here])), shape=shape))
 
 
 class InverseDistance(_Sums):
     """The six nearest other locations, weighted by the inverse square of their distance."""
 
     name = "inverse_distance"
-    neighbours = NEIGHBOURS
 
     def weights(self, points: Points) -> sparse.csr_matrix:
         """Weights of the locations at points, CSR (Q, N); each row sums to 1."""
-        n = len(points.xy_um)
-        distance, index = self._nearest(points, self.neighbours)
-        if not index.shape[1]:
-            raise NotApplicable("no other location is measured")
-        weight = np.maximum(distance, _CLOSEST_UM) ** -2.0
-        weight /= weight.sum(axis=1, keepdims=True)
-        return self._matrix(np.repeat(np.arange(n), index.shape[1]), index.ravel(), weight.ravel(), n)
+        visible = self._visible
+        measured = visible.measured
+        place = np.full(len(visible.exposure) + 1, -1)  # its last entry serves points that are no location
+        place[measured] = np.arange(len(measured))
+        near = interpolation_weights(visible.xy_um[measured], points.xy_um, NEIGHBOURS, place[points.own])
+        shape = (len(points.xy_um), len(visible.exposure))
+        return sparse.csr_matrix((near.data, measured[near.indices], near.indptr), shape=shape)
 
     def at(self, points: Points) -> Shares:
         """Shares at points."""
         return self._shares(self.weights(points))
-
-
-class Nearest(InverseDistance):
-    """The nearest other location."""
-
-    name = "nearest"
-    neighbours = 1

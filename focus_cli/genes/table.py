@@ -197,11 +197,11 @@ def read_gene_table(path: Path) -> dict[str, GeneTable]:
         stated = table.loc[table["species"] != "", "species"].unique()
         if len(stated) == 1:
             table["species"] = stated[0]
-    stranger = table.loc[~table["species"].isin(SPECIES), "species"]
-    if len(stranger):
-        shown = repr(stranger.iloc[0]) if stranger.iloc[0] else "none"
+    foreign = table.loc[~table["species"].isin(SPECIES), "species"]
+    if len(foreign):
+        shown = repr(foreign.iloc[0]) if foreign.iloc[0] else "none"
         raise BadInputError(
-            f"{path}: {len(stranger):,} genes have the species {shown}, not {' or '.join(SPECIES)}",
+            f"{path}: {len(foreign):,} genes have the species {shown}, not {' or '.join(SPECIES)}",
             hint="add a column species, or Ensembl ids",
         )
     return {name: _from_frame(part, name) for name, part in table.groupby("species", sort=True)}

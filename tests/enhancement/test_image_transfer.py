@@ -26,7 +26,7 @@ def at(score: float) -> ImageTransfer:
 
 
 @given(st.floats(0, 5), st.floats(0, 5))
-def test_stranger_tissue_is_never_trusted_more(one, other):
+def test_foreign_tissue_is_never_trusted_more(one, other):
     near, far = at(min(one, other)), at(max(one, other))
     assert LEAST <= far.amplitude <= near.amplitude <= 1
     assert 0 <= far.trunk <= near.trunk <= TRUNK

@@ -16,9 +16,9 @@ from focus_cli.evaluation import evaluate, hold_out
 from focus_cli.evaluation.baselines import BASELINES, Inputs, NotRunnable, Section, run_baselines
 from focus_cli.evaluation.baselines.reference import _mix
 from focus_cli.evaluation.baselines.ridge import block_folds, fit_ridge, random_folds
-from focus_cli.evaluation.baselines.spatial import interpolation_weights
 from focus_cli.evaluation.baselines.transfer import moments
 from focus_cli.evaluation.truth import read_truth
+from focus_cli.experts import interpolation_weights
 from focus_cli.genes import load_table
 
 

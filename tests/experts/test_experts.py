@@ -11,9 +11,7 @@ from focus_cli.experts import (
     ImageRidge,
     ImageRidgeResiduals,
     InverseDistance,
-    Nearest,
-    Neighbours,
-    NotApplicable,
+    NotRunnable,
     OwnCounts,
     Points,
     PrincipalComponents,
@@ -50,9 +48,7 @@ def elsewhere(visible: Visible) -> Points:
 EVERY = [
     GeneMean,
     OwnCounts,
-    Neighbours,
     InverseDistance,
-    Nearest,
     PrincipalComponents,
     ImageRidge,
     lambda visible: ImageRidgeResiduals(ImageRidge(visible)),
@@ -95,10 +91,9 @@ def test_neighbours_never_use_the_location_itself():
     far = visible.counts.copy().tolil()
     far[7] = 1000.0
     changed = Visible(far.tocsr(), visible.exposure, visible.xy_um, visible.features)
-    for expert in (Nearest, InverseDistance):
-        one, other = (expert(v).weights(everywhere(v)) for v in (visible, changed))
-        assert one[7, 7] == 0
-        np.testing.assert_array_equal(one.toarray(), other.toarray())
+    one, other = (InverseDistance(v).weights(everywhere(v)) for v in (visible, changed))
+    assert one[7, 7] == 0
+    np.testing.assert_array_equal(one.toarray(), other.toarray())
 
 
 def test_inverse_distance_is_what_the_formula_says():
@@ -157,7 +152,7 @@ def test_residuals_add_what_the_image_does_not_show():
 
 def test_what_is_missing_is_named():
     visible, _ = section(side=4)
-    with pytest.raises(NotApplicable, match="image"):
+    with pytest.raises(NotRunnable, match="image"):
         ImageRidge(Visible(visible.counts, visible.exposure, visible.xy_um))
-    with pytest.raises(NotApplicable, match="measured"):
+    with pytest.raises(NotRunnable, match="measured"):
         OwnCounts(Visible(visible.counts * 0, visible.exposure * 0, visible.xy_um))

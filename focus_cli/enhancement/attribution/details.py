@@ -26,9 +26,8 @@ from focus_cli.enhancement.attribution.estimate import (
 from focus_cli.enhancement.attribution.game import SIGNALS, joining
 from focus_cli.enhancement.attribution.network import Inputs, Shown, show
 from focus_cli.enhancement.attribution.pools import OTHERS, OWN, Pools
-from focus_cli.enhancement.mixture import visible_counts
 from focus_cli.enhancement.sample_factors import panel_share
-from focus_cli.experts import InverseDistance, Points
+from focus_cli.experts import Points
 
 STEPS = 48  # Gauss–Legendre nodes of a way, to begin with
 MOST_STEPS = 400
@@ -287,9 +286,7 @@ class Within:
                 change = change + panel_counts[pool.indices] @ towards[c]
             found[pool.indices] += pool.data * change
         if (by_experts := self._through_experts(way, tail, "neighbours")) != 0:
-            weights = InverseDistance(visible_counts(estimate.data, estimate.data.counts)).weights(
-                Points(estimate.data.xy_um[rows], rows)
-            )
+            weights = run.mixture.neighbours(Points(estimate.data.xy_um[rows], rows))
             found[weights.indices] += weights.data * by_experts
         return found
 

@@ -258,10 +258,13 @@ class Estimate:
             features = None if data.raster is None else data.location_features[rows]
             counted = data.exposure[rows] > 0
             points = Points(data.xy_um[rows], np.where(counted, rows, -1), features)
+            done: dict[str, list] = {}  # corners that leave the same of every expert share the work
             for number in range(2 * CORNERS):
                 there = {name: bool(number >> bit & 1) for bit, name in enumerate(EXPERT_SIGNALS)}
-                for mixed in mixture.at(points, counted, **there):
-                    share, weight = mixed.rest()
+                left = str(mixture.left(**there))
+                if left not in done:
+                    done[left] = [(mixed, *mixed.rest()) for mixed in mixture.at(points, counted, **there)]
+                for mixed, share, weight in done[left]:
                     experts[number][np.ix_(mixed.rows, mixed.columns)] = share
                     network[np.ix_(mixed.rows, mixed.columns)] = weight
         experts /= np.maximum(self.decoder.baseline.numpy(), _FLOOR)

@@ -10,10 +10,10 @@ from scipy import sparse
 from focus_cli.evaluation.baselines.cohort import shared_values
 from focus_cli.evaluation.baselines.inputs import Inputs, NotRunnable, covering
 from focus_cli.evaluation.baselines.ridge import Ridge, block_folds, fit_ridge
-from focus_cli.evaluation.baselines.spatial import _NEIGHBOURS, interpolation_weights
 from focus_cli.evaluation.normalise import dense_columns
 from focus_cli.evaluation.prediction import Prediction
 from focus_cli.evaluation.space import spatial_blocks
+from focus_cli.experts import NEIGHBOURS, interpolation_weights
 
 _COMPONENTS = 256
 
@@ -99,7 +99,7 @@ def ridge(inputs: Inputs) -> Prediction:
 def ridge_residuals(inputs: Inputs) -> Prediction:
     """Ridge on image features plus what it misses at the six nearest other locations, by inverse distance."""
     fit = _fit_here(inputs)
-    weights = interpolation_weights(inputs.observed.xy_um, inputs.xy_um, _NEIGHBOURS, inputs.own)
+    weights = interpolation_weights(inputs.observed.xy_um, inputs.xy_um, NEIGHBOURS, inputs.own)
     _, position = covering(np.flatnonzero(fit.covered), len(fit.covered))
 
     def columns(genes: np.ndarray) -> np.ndarray:

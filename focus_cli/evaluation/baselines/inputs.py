@@ -17,16 +17,13 @@ from focus_cli.core import keys
 from focus_cli.core.storage import StoredSample
 from focus_cli.evaluation.normalise import log1p_cp10k, row_sums
 from focus_cli.evaluation.prediction import Prediction
+from focus_cli.experts import NotRunnable
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 
 _MAY_BE_EMPTY = 0.1  # largest share of locations without counts
-
-
-class NotRunnable(Exception):
-    """A baseline lacks a required input, which the message names."""
 
 
 class Section:

@@ -3,52 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import sparse
-from scipy.spatial import cKDTree
 
 from focus_cli.evaluation.baselines.inputs import Inputs, NotRunnable, constant, covering
 from focus_cli.evaluation.normalise import dense_columns
 from focus_cli.evaluation.prediction import Prediction
-
-_NEIGHBOURS = 6
-_POWER = 2.0
-_CLOSEST_UM = 1e-3  # avoids a division by zero for a source at the same position
-
-
-def interpolation_weights(
-    sources_um: np.ndarray, targets_um: np.ndarray, k: int, own: np.ndarray | None = None
-) -> sparse.csr_matrix:
-    """Inverse-distance weights (power 2) of the `k` nearest sources, rows sum to 1.
-
-    Parameters
-    ----------
-    sources_um, targets_um
-        Positions, (s, 2) and (t, 2).
-    k
-        Number of neighbours; 1 is the nearest source.
-    own
-        Source that is the target itself and is excluded, −1 if there is none, (t,).
-
-    Returns
-    -------
-    CSR (t, s).
-    """
-    n_targets, n_sources = len(targets_um), len(sources_um)
-    own = np.full(n_targets, -1) if own is None else own
-    spare = int((own >= 0).any())
-    k = min(k, n_sources - spare)
-    if k < 1:
-        raise NotRunnable("no other location is measured")
-    distance, index = cKDTree(sources_um).query(targets_um, k=k + spare)
-    distance, index = distance.reshape(n_targets, -1), index.reshape(n_targets, -1)
-    if spare:
-        others = index != own[:, None]
-        others[others.all(axis=1), -1] = False
-        distance, index = distance[others].reshape(-1, k), index[others].reshape(-1, k)
-    weights = np.maximum(distance, _CLOSEST_UM) ** -_POWER
-    weights /= weights.sum(axis=1, keepdims=True)
-    rows = np.repeat(np.arange(n_targets), k)
-    return sparse.csr_matrix((weights.ravel(), (rows, index.ravel())), shape=(n_targets, n_sources))
+from focus_cli.experts import NEIGHBOURS, interpolation_weights
 
 
 def gene_mean(inputs: Inputs) -> Prediction:
@@ -95,4 +54,4 @@ def nearest(inputs: Inputs) -> Prediction:
 
 def inverse_distance(inputs: Inputs) -> Prediction:
     """The six nearest other measured locations, weighted by the inverse square of their distance."""
-    return _interpolated("inverse_distance", inputs, _NEIGHBOURS)
+    return _interpolated("inverse_distance", inputs, NEIGHBOURS)

@@ -15,13 +15,12 @@ import numpy as np
 from scipy.sparse.linalg import LinearOperator, cg
 
 from focus_cli.core.random import stream
+from focus_cli.core.statistics.resampling import FOLDS, tissue_folds
 from focus_cli.model.conditioning import SampleData
 from focus_cli.model.network import ImageMaps, LinearMap
 from focus_cli.model.priors import SpatialPrior, panel_statistics
 
 PENALTIES = 10.0 ** np.arange(-4, 3.5)  # relative to the mean of the normal matrices' diagonals
-FOLDS = 5
-BLOCKS = 4  # along each axis of a sample
 # Penalties of the maps for tissue unlike training, where only the strongest associations hold.
 FOREIGN_PENALTY = 100.0  # to the latent
 FOREIGN_DEPTH_PENALTY = 10.0
@@ -46,14 +45,6 @@ class _Sums:
         return float(np.sum(weights * self.cross) - 0.5 * np.sum(weights * self.apply(weights)))
 
 
-def _fold_of(xy_um: np.ndarray, offset: int) -> np.ndarray:
-    """Folds as blocks of tissue, so that neighbours are rarely parted; `offset` differs between samples."""
-    low, high = xy_um.min(axis=0), xy_um.max(axis=0)
-    cell = np.minimum((BLOCKS * (xy_um - low) / np.maximum(high - low, 1e-9)).astype(int), BLOCKS - 1)
-    # Steps of 1 and 2 put neighbouring blocks into different folds, each fold all over the tissue.
-    return (cell[:, 0] + 2 * cell[:, 1] + offset) % FOLDS
-
-
 def _sums(
     data: SampleData,
     kept: np.ndarray,
@@ -64,7 +55,7 @@ def _sums(
     scale: float = 1.0,
 ) -> list[_Sums]:
     """Sums of every fold of a sample over its locations `kept`, a block of rows at a time; features times `scale`."""
-    fold, n = _fold_of(data.xy_um[kept], offset), data.n_features + 1
+    fold, n = tissue_folds(data.xy_um[kept], offset), data.n_features + 1
     features, cross = np.zeros((FOLDS, n, n)), np.zeros((FOLDS, n, targets.shape[1]))
     for start in range(0, len(kept), _ROWS):
         part = slice(start, start + _ROWS)
